@@ -1,0 +1,31 @@
+"""What the archive asks of a predictor: bases in, one byte string a lane out, and back."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Progress = Callable[[int], None]
+"""Called now and then with the number of bases done since the last call."""
+
+
+class BaseCoder(Protocol):
+    """Codes bases lane by lane; a lane depends on the model and its own past only."""
+
+    @property
+    def model_id(self) -> str:
+        """``uniform``, or the 64 hex digits of the model's digest."""
+        ...
+
+    def encode(
+        self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
+    ) -> list[bytes]:
+        """Code ``bases`` (1-D, values 0..3) cut into lanes of ``lane_lengths`` bases, which sum to ``len(bases)``."""
+        ...
+
+    def decode(
+        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+    ) -> NDArray[np.uint8]:
+        """The bases of the given lanes, concatenated. Raises ``FormatError`` when a lane cannot have been encoded."""
+        ...
