@@ -1,0 +1,104 @@
+"""``geneformer-rules``: the steps of the rules that are not the codec's, each usable by hand."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from geneformer_codec.errors import GfzError
+from geneformer_rules import __version__, profile
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one step; return 0 when it is done, 1 when the data are at fault, 2 when the call is."""
+    options = _parser().parse_args(arguments)
+    step: Callable[[argparse.Namespace], None] = options.step
+    try:
+        step(options)
+    except GfzError as error:
+        print(f"geneformer-rules: error: {error}", file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        print(f"geneformer-rules: error: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="geneformer-rules", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
+
+    step = steps.add_parser("publish", help="publish an archive that gfz verify has passed")
+    step.add_argument("archive", type=Path)
+    step.add_argument("--source", type=Path, required=True, help="the sample's file, which must have the same text")
+    step.add_argument("--model", type=Path, help="the model that the archive refers to; a copy is kept beside it")
+    step.add_argument("-o", "--output", type=Path, required=True, help="where the archive is published")
+    step.add_argument("--report", type=Path, required=True, help="sizes and digests, as JSON")
+    step.set_defaults(step=_publish)
+
+    step = steps.add_parser("delete-source", help="delete a sample's file whose archive was verified")
+    step.add_argument("source", type=Path)
+    step.add_argument("--archive", type=Path, required=True)
+    step.add_argument("--report", type=Path, required=True, help="the report of its publication")
+    step.add_argument("-o", "--output", type=Path, required=True, help="what was deleted, as JSON")
+    step.set_defaults(step=_delete_source)
+
+    step = steps.add_parser("summary", help="tabulate the reports of published archives")
+    step.add_argument("reports", type=Path, help="directory of the reports")
+    step.add_argument("--samples", type=Path, required=True, help="sample sheet, which gives the order of the rows")
+    step.add_argument("-o", "--output", type=Path, required=True)
+    step.set_defaults(step=_summary)
+
+    step = steps.add_parser("plot-training", help="draw the progress of a training")
+    step.add_argument("progress", type=Path, help="the log that gfz train wrote")
+    step.add_argument("--title", default="")
+    step.add_argument("-o", "--output", type=Path, required=True)
+    step.set_defaults(step=_plot_training)
+
+    step = steps.add_parser("profile", help="print the directory of a packaged profile, for snakemake --profile")
+    step.add_argument("name")
+    step.set_defaults(step=_profile)
+    return parser
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from geneformer_rules.publishing import publish
+
+    publish(options.archive, options.source, options.model, options.output, options.report)
+
+
+def _delete_source(options: argparse.Namespace) -> None:
+    from geneformer_rules.publishing import delete_source
+
+    delete_source(options.source, options.archive, options.report, options.output)
+
+
+def _summary(options: argparse.Namespace) -> None:
+    from geneformer_rules.reporting import summary
+    from geneformer_rules.sheets import sample_names
+
+    summary((options.reports / f"{name}.json" for name in sample_names(options.samples)), options.output)
+
+
+def _plot_training(options: argparse.Namespace) -> None:
+    from geneformer_rules.reporting import plot_training
+
+    plot_training(options.progress, options.title, options.output)
+
+
+def _profile(options: argparse.Namespace) -> None:
+    try:
+        print(profile(options.name))
+    except ValueError as error:
+        raise UnknownProfileError(str(error)) from None
+
+
+class UnknownProfileError(GfzError):
+    """There is no packaged profile of that name."""
+
+    exit_status = 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

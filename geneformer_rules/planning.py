@@ -1,0 +1,94 @@
+"""What a job will need: memory and time from the size of its part, growing with every retry."""
+
+import functools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geneformer_rules.sheets import Species
+
+_START_MINUTES = 5
+"""Starting Python, reading a model and compiling: what even an empty part takes, with room to spare."""
+
+_TRAINING_MINUTES = 30
+"""What a training does outside its time budget: reading the panel, quantisation, the last validation."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How ``gfz split`` has cut a sample: the size of every part, in bytes of text."""
+
+    part_bytes: tuple[int, ...]
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of the parts, as their files and blocks carry them."""
+        return [f"{number:08d}" for number in range(len(self.part_bytes))]
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of the sample's text."""
+        return sum(self.part_bytes)
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Return the plan that ``gfz split`` has written to ``path``."""
+    status = Path(path).stat()
+    return _read_plan(str(path), status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_plan(path: str, modified: int, size: int) -> Plan:
+    """Read a plan once, however many jobs ask for it; a plan that is replaced is another one (``modified``, ``size``)."""
+    plan = json.loads(Path(path).read_text(encoding="utf-8"))
+    return Plan(tuple(int(part["text_bytes"]) for part in plan["parts"]))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The needs of every kind of job, from the checked configuration."""
+
+    config: Mapping[str, Any]
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a job asks the scheduler for."""
+        return 1 if self.config["device"] == "cuda" else 0
+
+    def part_bytes(self, plan: Plan | None, part: str | None = None) -> int:
+        """Size of ``part``, or of the largest part; before the split has run, the size it aims at."""
+        if plan is None:
+            return int(self.config["part_bases"])
+        if part is None:
+            return max(plan.part_bytes, default=0)
+        return plan.part_bytes[int(part)]
+
+    def memory_mb(self, part_bytes: int, attempt: int = 1) -> int:
+        """Memory of a job that holds a model and one part."""
+        planning = self.config["planning"]
+        return math.ceil((planning["memory_mb"] + planning["memory_per_base"] * part_bytes / 1e6) * attempt)
+
+    def encode_minutes(self, text_bytes: int, attempt: int = 1) -> int:
+        """Time limit of compressing ``text_bytes``."""
+        return self._minutes(text_bytes, self.config["planning"]["encode_bases_per_second"], attempt)
+
+    def decode_minutes(self, text_bytes: int, attempt: int = 1) -> int:
+        """Time limit of decoding ``text_bytes``."""
+        return self._minutes(text_bytes, self.config["planning"]["decode_bases_per_second"], attempt)
+
+    def training_memory_mb(self, attempt: int = 1) -> int:
+        """Memory of a training job."""
+        return int(self.config["planning"]["training_memory_mb"]) * attempt
+
+    def training_minutes(self, species: Species, attempt: int = 1) -> int:
+        """Time limit of a training job, more than the budget of the training itself."""
+        if species.minutes is None:
+            return math.ceil(self.config["planning"]["training_hours"] * 60) * attempt
+        return (math.ceil(1.5 * species.minutes) + _TRAINING_MINUTES) * attempt
+
+    @staticmethod
+    def _minutes(text_bytes: int, bases_per_second: float, attempt: int) -> int:
+        return (_START_MINUTES + math.ceil(text_bytes / bases_per_second / 60)) * attempt

@@ -1,0 +1,122 @@
+"""The last steps of a sample: publish its verified archive, and delete its source where that is asked for.
+
+Both compare digests of the files as they are at that moment, and do nothing when they differ.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from geneformer_codec.errors import GfzError, InputError
+from geneformer_codec.files import atomic_output
+from geneformer_codec.sequence.inputs import open_input
+
+_CHUNK = 1 << 20
+
+
+class MismatchError(GfzError):
+    """Two files that must agree do not; nothing was published or deleted."""
+
+
+def publish(archive: Path, source: Path, model: Path | None, published: Path, report: Path) -> None:
+    """Put ``archive``, whose decoding has passed, at ``published``, and a report of it at ``report``.
+
+    ``gfz verify`` has shown that the archive decodes to the text of its SHA-256; here the source must still have the same
+    one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the archive, so that no later
+    training can make the archive unreadable. Outputs of an earlier run are replaced.
+    """
+    facts = archive_facts(archive)
+    check_source(source, facts)
+    if model is not None and not facts["model_bytes"]:
+        keep_model(model, str(facts["model_id"]), published.parent / "models")
+    copy(archive, published)
+    facts |= {"sample": published.stem, "source": str(source), "archive_sha256": file_digest(published)}
+    write_json(facts, report)
+
+
+def archive_facts(archive: Path) -> dict[str, Any]:
+    """Return what ``gfz info --json`` says of ``archive``."""
+    command = [sys.executable, "-m", "geneformer_codec.cli", "info", str(archive), "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"{archive}: cannot be described: {done.stderr.strip()}")
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def check_source(source: Path, facts: Mapping[str, Any]) -> None:
+    """Raise MismatchError unless the text of ``source`` is what the archive holds."""
+    digest = hashlib.sha256()
+    with open_input(source) as text:
+        while chunk := text.read(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != facts["sha256"]:
+        raise MismatchError(
+            f"{source}: the file is not what the archive holds (SHA-256 {digest.hexdigest()}, in the archive "
+            f"{facts['sha256']}); it has changed since it was split. Run the workflow again."
+        )
+
+
+def keep_model(model: Path, identity: str, directory: Path) -> Path:
+    """Copy ``model`` to ``directory`` under its id, unless it is there; return its place."""
+    kept = directory / f"{identity}.gfmodel"
+    if not kept.is_file() or file_digest(kept) != file_digest(model):
+        copy(model, kept)
+    return kept
+
+
+def delete_source(source: Path, archive: Path, report: Path, proof: Path) -> None:
+    """Delete ``source``, if the archive is the very one that was verified and still holds the source's text."""
+    facts = json.loads(report.read_text(encoding="utf-8"))
+    if file_digest(archive) != facts["archive_sha256"]:
+        raise MismatchError(
+            f"{archive}: this is not the archive that was verified, according to {report}. The source {source} is kept. "
+            "Remove the archive and run the workflow again."
+        )
+    if source.exists():
+        check_source(source, facts)
+        size = source.stat().st_size
+        source.unlink()
+    else:
+        # A run that was interrupted after the deletion and before the proof comes here.
+        size = None
+    write_json(
+        {
+            "sample": facts["sample"],
+            "source": str(source),
+            "source_bytes": size,
+            "sha256": facts["sha256"],
+            "archive": str(archive),
+            "archive_sha256": facts["archive_sha256"],
+            "deleted": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        proof,
+    )
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file so that ``target`` appears whole or not at all, on whatever disk it is."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as files:
+        data = files.enter_context(source.open("rb"))
+        out = files.enter_context(atomic_output(target, force=True))
+        shutil.copyfileobj(data, out, _CHUNK)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(value: Mapping[str, Any], path: Path) -> None:
+    """Write ``value`` as readable JSON."""
+    with atomic_output(path, force=True) as out:
+        out.write((json.dumps(value, indent=2) + "\n").encode())

@@ -1,0 +1,200 @@
+# Everything that rules ask for: the checked sheets, which model a sample takes, what a job needs.
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from geneformer_rules import planning, sheets
+
+# `snakemake` is often run by its path, from an environment that is not activated; the commands of the same environment
+# are then found here, after anything on the PATH.
+os.environ.update(PATH=os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)]))
+
+RESULTS = workflow.pathvars.apply("<results>")
+
+
+def is_available(path):
+    """Whether a file is there, or a rule that is defined already writes it."""
+    return Path(path).is_file() or any(rule.is_producer(path) for rule in workflow.rules)
+
+
+def is_archived(sample):
+    return Path(RESULTS, "archives", f"{sample}.gfz").is_file()
+
+
+def load_sheets():
+    """The checked configuration; jobs trust the check of the process that started them."""
+    check = workflow.is_main_process and config.get("check_inputs", True) is not False
+    try:
+        return sheets.load(config, is_available if check else None, is_archived)
+    except sheets.SheetError as error:
+        raise WorkflowError(f"Please correct:\n{error}") from None
+
+
+SHEETS = load_sheets()
+SETTINGS = SHEETS.config
+NEEDS = planning.Needs(SETTINGS)
+
+
+def sample_of(wildcards):
+    try:
+        return SHEETS.samples[wildcards.sample]
+    except KeyError:
+        raise WorkflowError(
+            f"{SETTINGS['samples']}: there is no sample '{wildcards.sample}'; add a row for it."
+        ) from None
+
+
+def species_of(wildcards):
+    try:
+        return SHEETS.species[wildcards.species]
+    except KeyError:
+        raise WorkflowError(
+            f"{SETTINGS['species']}: there is no species '{wildcards.species}'; add a row for it."
+        ) from None
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def source(wildcards):
+    return sample_of(wildcards).path
+
+
+def model_file(species):
+    """The model of a species: the file that was given, or the one that will be trained."""
+    return SHEETS.species[species].model or f"{RESULTS}/models/{species}.gfmodel"
+
+
+def model(wildcards):
+    """The model that codes a sample; nothing if it is to be coded without one."""
+    species = sample_of(wildcards).species
+    return [] if species == sheets.NO_MODEL else model_file(species)
+
+
+def embedded_model(wildcards):
+    return model(wildcards) if SETTINGS["embed_model"] else []
+
+
+def panel(wildcards):
+    return list(species_of(wildcards).panel)
+
+
+def base_model(wildcards):
+    base = species_of(wildcards).base
+    if base is None:
+        return []
+    return model_file(base) if base in SHEETS.species else base
+
+
+def blocks(wildcards):
+    plan = planning.read_plan(checkpoints.split.get(sample=wildcards.sample).output.plan)
+    return [f"{RESULTS}/blocks/{wildcards.sample}/{part}.gfz" for part in plan.parts]
+
+
+def archives(wildcards):
+    return [f"{RESULTS}/archives/{sample}.gfz" for sample in SHEETS.samples]
+
+
+def decompressed(wildcards):
+    return [f"{RESULTS}/decompressed/{sample}.fa" for sample in SHEETS.samples]
+
+
+def rechecks(wildcards):
+    return [f"{RESULTS}/rechecked/{sample}.ok" for sample in SHEETS.samples]
+
+
+def reports(wildcards):
+    return [f"{RESULTS}/verified/{sample}.json" for sample in SHEETS.samples]
+
+
+def deletions(wildcards):
+    """The proof that a source was deleted is wanted only if it is to be deleted."""
+    if not SETTINGS["delete_source"]:
+        return []
+    return [f"{RESULTS}/deleted/{sample}.json" for sample in SHEETS.samples]
+
+
+def trained_species():
+    """Species whose model is trained here, and not given as a file."""
+    return [name for name, species in SHEETS.species.items() if species.model is None]
+
+
+def models(wildcards):
+    return [model_file(species) for species in trained_species()]
+
+
+def training_curves(wildcards):
+    return [f"{RESULTS}/training/{species}.svg" for species in trained_species()]
+
+
+# --- options of gfz --------------------------------------------------------------------------------------------------
+
+
+def model_option(wildcards, input):
+    return f"--model {shlex.quote(input.model)}" if input.model else ""
+
+
+def embed_option(wildcards, input):
+    return f"--embed-model {shlex.quote(input.model)}" if input.model else ""
+
+
+def last_block(wildcards, input):
+    return len(input.blocks) - 1
+
+
+def base_option(wildcards, input):
+    return f"--base {shlex.quote(input.base)}" if input.base else ""
+
+
+def training_options(wildcards):
+    """The settings of a training that decide what model comes out."""
+    species = species_of(wildcards)
+    budget = f"--minutes {species.minutes:g}" if species.epochs is None else f"--epochs {species.epochs:g}"
+    return f"--preset {species.preset} --recipe {species.recipe} {budget} --seed {SETTINGS['training']['seed']}"
+
+
+# --- what jobs need --------------------------------------------------------------------------------------------------
+
+
+def plan_of(wildcards):
+    """The plan of a sample, if it has been split."""
+    path = Path(RESULTS, "plans", f"{wildcards.sample}.json")
+    return planning.read_plan(path) if path.is_file() else None
+
+
+def part_memory_mb(wildcards, attempt):
+    return NEEDS.memory_mb(NEEDS.part_bytes(plan_of(wildcards), wildcards.part), attempt)
+
+
+def part_minutes(wildcards, attempt):
+    return NEEDS.encode_minutes(NEEDS.part_bytes(plan_of(wildcards), wildcards.part), attempt)
+
+
+def decode_memory_mb(wildcards, attempt):
+    return NEEDS.memory_mb(NEEDS.part_bytes(plan_of(wildcards)), attempt)
+
+
+def decode_minutes(wildcards, attempt):
+    plan = plan_of(wildcards)
+    return NEEDS.decode_minutes(plan.total_bytes if plan else SETTINGS["part_bases"], attempt)
+
+
+def split_memory_mb(wildcards, attempt):
+    return attempt * (500 + 4 * SETTINGS["part_bases"] // 1_000_000)
+
+
+def split_minutes(wildcards, input, attempt):
+    """Ten megabytes a second of compressed text is slow; reading may be from a busy network disk."""
+    return attempt * (5 + int(input.size_mb) // 600)
+
+
+def training_memory_mb(wildcards, attempt):
+    return NEEDS.training_memory_mb(attempt)
+
+
+def training_minutes(wildcards, attempt):
+    return NEEDS.training_minutes(species_of(wildcards), attempt)

@@ -1,0 +1,24 @@
+rule decompress:
+    input:
+        archive="<results>/archives/{sample}.gfz",
+    output:
+        sample="<results>/decompressed/{sample}.fa",
+    log:
+        "<logs>/decompress/{sample}.log",
+    benchmark:
+        "<benchmarks>/decompress/{sample}.tsv"
+    retries: SETTINGS["retries"]
+    conda:
+        "../envs/gfz.yaml"
+    threads: SETTINGS["threads"]["decode"]
+    resources:
+        mem_mb=decode_memory_mb,
+        runtime=decode_minutes,
+        gpu=NEEDS.gpus,
+        device=SETTINGS["device"],
+    params:
+        models=f"{RESULTS}/archives/models",
+    shell:
+        'GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
+        " gfz decompress {input.archive:q} -o {output.sample:q} --threads {threads} --device {resources.device}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,23 @@
+# How many parts a sample has is known once its text has been read, hence a checkpoint. The plan is kept beside the
+# parts, which are temporary, so that a finished archive is known to be finished.
+checkpoint split:
+    input:
+        sample=source,
+    output:
+        parts=temp(directory("<results>/parts/{sample}")),
+        plan="<results>/plans/{sample}.json",
+    log:
+        "<logs>/split/{sample}.log",
+    benchmark:
+        "<benchmarks>/split/{sample}.tsv"
+    retries: SETTINGS["retries"]
+    conda:
+        "../envs/gfz.yaml"
+    resources:
+        mem_mb=split_memory_mb,
+        runtime=split_minutes,
+    params:
+        part_bases=SETTINGS["part_bases"],
+    shell:
+        "( gfz split {input.sample:q} -o {output.parts:q} --name {wildcards.sample} --part-bases {params.part_bases}"
+        " && cp {output.parts:q}/plan.json {output.plan:q} ) > {log:q} 2>&1"

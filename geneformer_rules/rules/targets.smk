@@ -1,0 +1,31 @@
+localrules:
+    compress_all,
+    decompress_all,
+    verify_all,
+    train_all,
+
+
+# Archives appear only after decoding has given every byte back, so this ends when verification has passed.
+rule compress_all:
+    default_target: True
+    input:
+        archives,
+        deletions,
+        "<results>/summary.tsv",
+
+
+rule decompress_all:
+    input:
+        decompressed,
+
+
+# The archives as they lie on the disk now are decoded again, every time this is asked for.
+rule verify_all:
+    input:
+        rechecks,
+
+
+rule train_all:
+    input:
+        models,
+        training_curves,

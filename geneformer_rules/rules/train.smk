@@ -1,0 +1,31 @@
+# A training that was killed goes on from its checkpoint, which is no output, or Snakemake would remove it. The same holds
+# for the record of its progress until the training is complete.
+rule train:
+    input:
+        panel=panel,
+        base=base_model,
+    output:
+        model="<results>/models/{species}.gfmodel",
+        progress="<results>/training/{species}.jsonl",
+    log:
+        "<logs>/train/{species}.log",
+    benchmark:
+        "<benchmarks>/train/{species}.tsv"
+    retries: SETTINGS["retries"]
+    conda:
+        "../envs/gfz.yaml"
+    threads: SETTINGS["threads"]["train"]
+    resources:
+        mem_mb=training_memory_mb,
+        runtime=training_minutes,
+        gpu=NEEDS.gpus,
+        device=SETTINGS["device"],
+    params:
+        base=base_option,
+        options=training_options,
+    shell:
+        "( gfz train {input.panel:q} -o {output.model:q} --name {wildcards.species} {params.options} {params.base}"
+        " --threads {threads} --device {resources.device} --checkpoint {output.progress:q}.checkpoint"
+        " --log {output.progress:q}.unfinished -f"
+        " && mv {output.progress:q}.unfinished {output.progress:q} && rm -f {output.progress:q}.checkpoint"
+        " ) > {log:q} 2>&1"

@@ -1,0 +1,78 @@
+localrules:
+    delete_source,
+
+
+# The only rule that publishes: it decodes what was gathered, compares it with the sample's file as it is now, and moves
+# the archive to its place. The model that archives refer to is kept beside them.
+rule verify:
+    input:
+        archive="<results>/unverified/{sample}.gfz",
+        sample=source,
+        model=model,
+    output:
+        archive="<results>/archives/{sample}.gfz",
+        report="<results>/verified/{sample}.json",
+    log:
+        "<logs>/verify/{sample}.log",
+    benchmark:
+        "<benchmarks>/verify/{sample}.tsv"
+    retries: SETTINGS["retries"]
+    conda:
+        "../envs/gfz.yaml"
+    threads: SETTINGS["threads"]["decode"]
+    resources:
+        mem_mb=decode_memory_mb,
+        runtime=decode_minutes,
+        gpu=NEEDS.gpus,
+        device=SETTINGS["device"],
+    params:
+        model=model_option,
+    shell:
+        "( gfz verify {input.archive:q} {params.model} --threads {threads} --device {resources.device}"
+        " && geneformer-rules publish {input.archive:q} --source {input.sample:q} {params.model}"
+        " -o {output.archive:q} --report {output.report:q} ) > {log:q} 2>&1"
+
+
+rule recheck:
+    input:
+        archive="<results>/archives/{sample}.gfz",
+    output:
+        passed=temp(touch("<results>/rechecked/{sample}.ok")),
+    log:
+        "<logs>/recheck/{sample}.log",
+    benchmark:
+        "<benchmarks>/recheck/{sample}.tsv"
+    conda:
+        "../envs/gfz.yaml"
+    threads: SETTINGS["threads"]["decode"]
+    resources:
+        mem_mb=decode_memory_mb,
+        runtime=decode_minutes,
+        gpu=NEEDS.gpus,
+        device=SETTINGS["device"],
+    params:
+        models=f"{RESULTS}/archives/models",
+    shell:
+        'GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
+        " gfz verify {input.archive:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
+
+
+# A rule of its own, after the archive is on the disk for good: Snakemake removes the outputs of a job that is
+# interrupted, and must never find the archive among them once the source is gone.
+rule delete_source:
+    input:
+        archive="<results>/archives/{sample}.gfz",
+        report="<results>/verified/{sample}.json",
+    output:
+        proof="<results>/deleted/{sample}.json",
+    log:
+        "<logs>/delete_source/{sample}.log",
+    benchmark:
+        "<benchmarks>/delete_source/{sample}.tsv"
+    conda:
+        "../envs/gfz.yaml"
+    params:
+        source=source,
+    shell:
+        "geneformer-rules delete-source {params.source:q} --archive {input.archive:q} --report {input.report:q}"
+        " -o {output.proof:q} > {log:q} 2>&1"

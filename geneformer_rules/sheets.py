@@ -1,0 +1,380 @@
+"""Read and check the configuration and the two sheets; a problem is told by file, row and column.
+
+Rows are counted as a spreadsheet counts them: the header of a sheet is row 1. All problems of a run are
+collected and told together, so that nobody has to mend a sheet one error at a time.
+"""
+
+import copy
+import csv
+import difflib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from geneformer_codec.errors import UsageError
+
+NO_MODEL = "none"
+"""The species of a sample that is to be coded without a model."""
+
+_SCHEMAS = Path(__file__).resolve().parent / "schemas"
+_MOST_PROBLEMS_TOLD = 20
+
+FileCheck = Callable[[str], bool]
+"""Whether a file exists, or will have been written by the time it is needed."""
+
+
+class SheetError(UsageError):
+    """The configuration or a sheet is wrong; the message lists every problem found."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        shown = list(problems[:_MOST_PROBLEMS_TOLD])
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more")
+        super().__init__("\n".join(shown))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of the sample sheet."""
+
+    name: str
+    path: str
+    species: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Species:
+    """One row of the species sheet: a panel to train on, or a model that exists."""
+
+    name: str
+    row: int
+    panel: tuple[str, ...] = ()
+    model: str | None = None
+    base: str | None = None
+    preset: str = "stream-small"
+    recipe: str = "default"
+    minutes: float | None = None
+    epochs: float | None = None
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """Everything a user has told the workflow, checked."""
+
+    config: Mapping[str, Any]
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    species: Mapping[str, Species] = field(default_factory=dict)
+
+
+@functools.cache
+def load_schema(name: str) -> dict[str, Any]:
+    """Return the packaged schema ``name`` (config, samples or species)."""
+    schema: dict[str, Any] = yaml.safe_load((_SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+    return schema
+
+
+def load(
+    config: Mapping[str, Any], exists: FileCheck | None = None, archived: FileCheck = lambda sample: False
+) -> Sheets:
+    """Check ``config`` and the sheets it names, and return them.
+
+    ``exists`` says whether a file that a sheet names is, or will be, there; without it files are not looked for.
+    ``archived`` says whether a sample has its archive, and so may have lost its file.
+    """
+    settings = check_config(config)
+    problems: list[str] = []
+    species = _read_species(settings, exists, problems)
+    readable = species if species or not problems else None
+    samples = _read_samples(settings, readable, exists, archived, problems)
+    if problems:
+        raise SheetError(problems)
+    return Sheets(settings, samples, species)
+
+
+def sample_names(sheet: str | Path) -> list[str]:
+    """Return the names of a sample sheet, in its order."""
+    problems: list[str] = []
+    names = [str(cells["sample"]) for _, cells in _rows(str(sheet), "samples", problems)]
+    if problems:
+        raise SheetError(problems)
+    return list(dict.fromkeys(names))
+
+
+# --- the configuration -----------------------------------------------------------------------------------------------
+
+
+def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of ``config`` with defaults filled in, or raise SheetError."""
+    schema = load_schema("config")
+    problems = [
+        f"configuration, key '{place}': {text}" if place else f"configuration: {text}"
+        for place, text in _violations(dict(config), schema)
+    ]
+    if problems:
+        raise SheetError(problems)
+    settings = copy.deepcopy(dict(config))
+    _fill_defaults(settings, schema)
+    return settings
+
+
+def _fill_defaults(settings: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    for key, subschema in schema.get("properties", {}).items():
+        if "default" in subschema:
+            settings.setdefault(key, copy.deepcopy(subschema["default"]))
+        if isinstance(settings.get(key), dict):
+            _fill_defaults(settings[key], subschema)
+
+
+# --- sheets ----------------------------------------------------------------------------------------------------------
+
+
+def _read_samples(
+    settings: Mapping[str, Any],
+    species: Mapping[str, Species] | None,
+    exists: FileCheck | None,
+    archived: FileCheck,
+    problems: list[str],
+) -> dict[str, Sample]:
+    sheet = str(settings["samples"])
+    samples: dict[str, Sample] = {}
+    sources: dict[str, Sample] = {}
+    for row, cells in _rows(sheet, "samples", problems):
+        sample = Sample(cells["sample"], cells["path"], cells["species"], row)
+        place = f"{sheet}, row {row}"
+        if sample.name in samples:
+            problems.append(
+                f"{place}, column 'sample': '{sample.name}' is already the name of row {samples[sample.name].row}; "
+                "give every sample a name of its own"
+            )
+            continue
+        samples[sample.name] = sample
+        if settings["delete_source"] and sample.path in sources:
+            problems.append(
+                f"{place}, column 'path': '{sample.path}' is already the file of row {sources[sample.path].row}; "
+                "with delete_source every sample needs a file of its own"
+            )
+        sources.setdefault(sample.path, sample)
+        if species is not None and sample.species != NO_MODEL and sample.species not in species:
+            problems.append(
+                f"{place}, column 'species': '{sample.species}' is not in {settings['species']}; add a row for it there, "
+                f"or write '{NO_MODEL}' to code the sample without a model{_did_you_mean(sample.species, species)}"
+            )
+        if exists is not None and not exists(sample.path) and not archived(sample.name):
+            problems.append(f"{place}, column 'path': {_missing(sample.path)}")
+    return samples
+
+
+def _read_species(
+    settings: Mapping[str, Any], exists: FileCheck | None, problems: list[str]
+) -> dict[str, Species]:
+    sheet = str(settings["species"])
+    training = settings["training"]
+    species: dict[str, Species] = {}
+    for row, cells in _rows(sheet, "species", problems):
+        place = f"{sheet}, row {row}"
+        name = cells["species"]
+        if name in species:
+            problems.append(
+                f"{place}, column 'species': '{name}' is already described in row {species[name].row}; keep one of the two"
+            )
+            continue
+        if name == NO_MODEL:
+            problems.append(
+                f"{place}, column 'species': '{NO_MODEL}' stands for samples without a model and cannot be described; "
+                "choose another label"
+            )
+            continue
+        panel = tuple(path.strip() for path in cells.get("panel", "").split(";") if path.strip())
+        model = cells.get("model")
+        if bool(panel) == bool(model):
+            problems.append(
+                f"{place}, columns 'panel' and 'model': give a panel to train a model on, or a model that exists, "
+                + ("not both" if panel else "but one of them")
+            )
+        for column in ("base", "preset", "recipe", "minutes", "epochs"):
+            if model and not panel and column in cells:
+                problems.append(
+                    f"{place}, column '{column}': nothing is trained where a model is given; leave the cell empty, "
+                    "or replace the model by a panel"
+                )
+        if "minutes" in cells and "epochs" in cells:
+            problems.append(f"{place}, columns 'minutes' and 'epochs': one budget is enough; leave one of the cells empty")
+        species[name] = Species(
+            name=name,
+            row=row,
+            panel=panel,
+            model=model,
+            base=cells.get("base"),
+            preset=cells.get("preset", training["preset"]),
+            recipe=cells.get("recipe", training["recipe"]),
+            minutes=cells.get("minutes", None if "epochs" in cells else training["minutes"]),
+            epochs=cells.get("epochs"),
+        )
+    for entry in species.values():
+        _check_base(entry, species, sheet, problems)
+        if exists is not None:
+            files = [("panel", path) for path in entry.panel]
+            files += [("model", entry.model)] if entry.model else []
+            files += [("base", entry.base)] if entry.base and entry.base not in species else []
+            problems += [
+                f"{sheet}, row {entry.row}, column '{column}': {_missing(path)}"
+                for column, path in files
+                if not exists(path)
+            ]
+    return species
+
+
+def _check_base(entry: Species, species: Mapping[str, Species], sheet: str, problems: list[str]) -> None:
+    """A chain of species that start from one another must begin somewhere."""
+    seen = {entry.name}
+    base = entry.base
+    while base in species:
+        if base in seen:
+            problems.append(
+                f"{sheet}, row {entry.row}, column 'base': '{entry.name}' would have to be trained before itself; "
+                "let the chain begin at a species without a base, or at a model file"
+            )
+            return
+        seen.add(base)
+        base = species[base].base
+
+
+def _rows(sheet: str, kind: str, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows of a sheet that fit its schema, each with its number; cells that are empty are left out."""
+    schema = load_schema(kind)
+    columns = list(schema["properties"])
+    try:
+        text = Path(sheet).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        problems.append(
+            f"{sheet}: there is no such file; write the sheet, or correct the key '{kind}' of the configuration"
+        )
+        return
+    except OSError as error:
+        problems.append(f"{sheet}: cannot be read: {error.strerror}; check its permissions")
+        return
+    except UnicodeDecodeError:
+        problems.append(f"{sheet}: this is not a text file in UTF-8; export the sheet as text separated by tabs")
+        return
+    reader = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    header: list[str] | None = None
+    for row, raw in enumerate(reader, 1):
+        cells = [cell.strip() for cell in raw]
+        if not any(cells) or cells[0].startswith("#"):
+            continue
+        if header is None:
+            header = cells
+            if not _check_header(sheet, row, header, columns, schema["required"], problems):
+                return
+            continue
+        if len(cells) > len(header):
+            problems.append(
+                f"{sheet}, row {row}: there are {len(cells)} cells under {len(header)} columns; remove the surplus tabs"
+            )
+            continue
+        named = {
+            column: _convert(cell, schema["properties"][column])
+            for column, cell in zip(header, cells, strict=False)
+            if cell
+        }
+        violations = list(_violations(named, schema, cell=True))
+        if violations:
+            problems += [
+                f"{sheet}, row {row}, column '{place}': {text}" if place else f"{sheet}, row {row}, {text}"
+                for place, text in violations
+            ]
+            continue
+        yield row, named
+    if header is None:
+        problems.append(f"{sheet}: the sheet is empty; its first row names the columns: {', '.join(columns)}")
+
+
+def _check_header(
+    sheet: str, row: int, header: Sequence[str], columns: Sequence[str], required: Sequence[str], problems: list[str]
+) -> bool:
+    before = len(problems)
+    place = f"{sheet}, row {row}"
+    if len(header) == 1 and len(required) > 1:
+        problems.append(f"{place}: the columns are not separated by tabs; export the sheet as text separated by tabs")
+        return False
+    for column in header:
+        if column not in columns:
+            problems.append(
+                f"{place}: there is no column '{column}'; the columns are {', '.join(columns)}"
+                + _did_you_mean(column, columns)
+            )
+        elif header.count(column) > 1 and f"{place}: the column '{column}' is there twice" not in problems:
+            problems.append(f"{place}: the column '{column}' is there twice")
+    problems += [f"{place}: the column '{column}' is missing; add it" for column in required if column not in header]
+    return len(problems) == before
+
+
+def _convert(cell: str, schema: Mapping[str, Any]) -> Any:
+    """A cell as its column's type; a cell that is not of the type stays text, and the schema objects to it."""
+    if schema.get("type") == "number":
+        try:
+            return float(cell)
+        except ValueError:
+            return cell
+    return cell
+
+
+# --- what a schema objects to, in words ------------------------------------------------------------------------------
+
+
+def _violations(instance: object, schema: Mapping[str, Any], *, cell: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield place and description of everything in ``instance`` that ``schema`` does not allow."""
+    validator = jsonschema.Draft202012Validator(schema)
+    for error in sorted(validator.iter_errors(instance), key=lambda found: [str(step) for step in found.absolute_path]):
+        place = ".".join(str(step) for step in error.absolute_path)
+        yield from _describe(error, place, cell=cell)
+
+
+def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> Iterator[tuple[str, str]]:
+    value, rule = error.instance, error.validator_value
+    within = f"{place}." if place else ""
+    match error.validator:
+        case "additionalProperties":
+            known = list(error.schema["properties"]) if "properties" in error.schema else []
+            for key in value:
+                if key not in known:
+                    yield (
+                        f"{within}{key}",
+                        f"there is no such key; known are {', '.join(known)}{_did_you_mean(str(key), known)}",
+                    )
+        case "required":
+            for key in rule:
+                if key not in value:
+                    yield f"{within}{key}", "the cell is empty; fill it" if cell else "is missing; add it"
+        case "type":
+            wanted = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
+            yield place, f"{value!r} is not {wanted.get(str(rule), 'a table of keys and values')}; correct it"
+        case "enum":
+            choices = [str(choice) for choice in rule]
+            yield place, f"{value!r} is not one of {', '.join(choices)}{_did_you_mean(str(value), choices)}"
+        case "minimum":
+            yield place, f"{value!r} is too small; use {rule} or more"
+        case "exclusiveMinimum":
+            yield place, f"{value!r} is too small; use more than {rule}"
+        case "pattern":
+            yield place, f"{value!r} cannot be used; {error.schema['patternHelp']}"
+        case "minLength":
+            yield place, "is empty; fill it"
+        case _:
+            yield place, error.message
+
+
+def _missing(path: str) -> str:
+    return f"there is no file '{path}'; correct the path (it is relative to the working directory), or put the file there"
+
+
+def _did_you_mean(word: str, known: Iterator[str] | Sequence[str] | Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
