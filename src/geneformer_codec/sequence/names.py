@@ -1,0 +1,287 @@
+"""Names (header lines) packed well: accession-like names share most of their text.
+
+Names are grouped by their separators, split at them into columns of fields, and each field into a template and the
+numbers in it. Templates mostly repeat, numbers mostly count up. Where that does not pay, the plain text is packed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geneformer_codec.errors import FormatError
+from geneformer_codec.sequence.packing import (
+    ByteReader,
+    frame,
+    pack,
+    pack_integers,
+    unpack,
+    unpack_integers,
+    unzigzag,
+    zigzag,
+)
+
+SEPARATORS = b" \t|/:,;="
+# In templates: a number written without leading zeros; a number of so many digits (the next byte, less 32).
+NATURAL, PADDED = 1, 2
+
+_PLAIN, _TABLE, _TABLE_PADDED = 0, 1, 2
+_SAME, _NEW, _COPY = 0, 1, 2
+_MOST_CLASSES = 256
+_MOST_FIELDS = 64
+_TRIAL_BYTES = 1 << 19
+_TRIAL_ROWS = 4096
+_SMALL_SERIES = 128
+_EMPTY = np.zeros(0, np.int64)
+_TO_FEEDS = bytes.maketrans(SEPARATORS, b"\n" * len(SEPARATORS))
+_NOT_SEPARATORS = bytes(octet for octet in range(256) if octet not in SEPARATORS and octet != 10)
+
+
+def pack_names(names: bytes) -> bytes:
+    """Pack names that are each followed by a line feed (no names: empty) into a side stream; never fails."""
+    if not names:
+        return b""
+    sample = names
+    if len(names) > _TRIAL_BYTES:
+        sample = names[: names.find(b"\n", _TRIAL_BYTES - 1) + 1 or None]
+    trials = {_PLAIN: _pack_as(sample, _PLAIN)}
+    if not re.search(rb"[\x01\x02]", names):
+        trials |= {kind: _pack_as(sample, kind) for kind in (_TABLE, _TABLE_PADDED)}
+    kind = min(trials, key=lambda kind: (len(trials[kind] or names), kind))
+    packed = trials[kind] if sample is names else _pack_as(names, kind)
+    # What suits the sample may not suit the rest; then the plain form is right.
+    return packed or _pack_as(names, _PLAIN)
+
+
+def unpack_names(data: bytes, count: int, max_bytes: int) -> bytes:
+    """Inverse of :func:`pack_names`: ``count`` names, each with its line feed, of at most ``max_bytes`` in all."""
+    if not data:
+        names = b""
+    elif data[0] == _PLAIN:
+        names = unpack(data[1:], max_bytes + 1)
+    elif data[0] in (_TABLE, _TABLE_PADDED):
+        names = _unpack_table(ByteReader(data[1:], "names"), count, max_bytes + 1)
+    else:
+        raise FormatError(f"damaged names: unknown kind {data[0]}")
+    if names.count(b"\n") != count or (names and not names.endswith(b"\n")):
+        raise FormatError("damaged names: there are not as many as the layout has headers")
+    return names
+
+
+def _pack_as(names: bytes, kind: int) -> bytes:
+    """The packed names, or nothing where they do not fit a table."""
+    if kind == _PLAIN:
+        return bytes((_PLAIN,)) + pack(names)
+    table = _pack_table(names, pad_all=kind == _TABLE_PADDED)
+    return bytes((kind,)) + table if table else b""
+
+
+@dataclass
+class _Columns:
+    """What the table is stored as; each column of fields appends its share, in order, and takes it back in order."""
+
+    operations: list[bytes] = field(default_factory=list)
+    templates: list[bytes] = field(default_factory=list)
+    small: list[NDArray[np.int64]] = field(default_factory=list)
+    large: list[bytes] = field(default_factory=list)
+
+
+def _pack_table(names: bytes, pad_all: bool) -> bytes:
+    """Separator patterns, the class of every name, and the columns of every class; nothing if that makes no sense."""
+    patterns = names.translate(None, _NOT_SEPARATORS).split(b"\n")[:-1]
+    classes: dict[bytes, int] = {}
+    for pattern in patterns:
+        classes.setdefault(pattern, len(classes))
+    if len(classes) > _MOST_CLASSES or max(map(len, classes)) >= _MOST_FIELDS:
+        return b""
+    members = np.fromiter(map(classes.__getitem__, patterns), np.int64, len(patterns))
+    fields = names.translate(_TO_FEEDS).split(b"\n")
+    widths = np.fromiter((len(pattern) + 1 for pattern in classes), np.int64, len(classes))
+    starts = np.cumsum(widths[members]) - widths[members]
+    columns = _Columns()
+    for number, pattern in enumerate(classes):
+        rows = starts[members == number]
+        tails: list[bytes] = []
+        for place in range(len(pattern) + 1):
+            values = [fields[row] for row in (rows + place).tolist()]
+            _pack_column(values, tails, columns, pad_all)
+            if place == 0:
+                tails = _tails(values)
+    return frame(
+        (
+            pack(b"".join(pattern + b"\n" for pattern in classes)),
+            pack_integers(members) if len(classes) > 1 else b"",
+            pack(b"".join(columns.operations)),
+            pack(b"".join(columns.templates)),
+            pack_integers(np.concatenate([_EMPTY, *columns.small])),
+            *columns.large,
+        )
+    )
+
+
+def _pack_column(values: list[bytes], tails: list[bytes], columns: _Columns, pad_all: bool) -> None:
+    """Append a column of fields to ``columns``; ``tails`` are those of the first column, or none."""
+    from geneformer_codec.sequence._name_kernels import split_numbers
+
+    copies = [False] * len(values)
+    trial = list(map(bytes.__eq__, values[:_TRIAL_ROWS], tails))
+    if 2 * sum(trial) > len(trial):
+        copies = list(map(bytes.__eq__, values, tails))
+    text = b"".join(value + b"\n" for value, copy in zip(values, copies, strict=True) if not copy)
+    shapes_, numbers, counts = split_numbers(np.frombuffer(text, np.uint8), pad_all)
+    shapes = shapes_.tobytes().split(b"\n")[:-1]
+    changes = [before != after for before, after in pairwise(chain((None,), shapes))]
+    change = iter(changes)
+    columns.operations.append(bytes(_COPY if copy else next(change) for copy in copies))
+    columns.templates.extend(shape + b"\n" for shape, new in zip(shapes, changes, strict=True) if new)
+    for index in _series(counts):
+        _pack_series(numbers[index], columns)
+
+
+def _pack_series(series: NDArray[np.int64], columns: _Columns) -> None:
+    """Append the numbers that stand in the same place of a column: as they are, or as steps from one to the next."""
+    steps = zigzag(np.diff(series, prepend=0))
+    small = len(series) < _SMALL_SERIES
+    trial = min(len(series), _TRIAL_ROWS)
+    if small:
+        use_steps = bool(np.log2(steps + 1.0).sum() < np.log2(series + 1.0).sum())
+    else:
+        use_steps = len(pack_integers(steps[:trial])) < len(pack_integers(series[:trial]))
+    chosen = steps if use_steps else series
+    if small:
+        columns.small.append(np.append(np.int64(use_steps), chosen))
+    else:
+        columns.large.append(bytes((use_steps,)) + pack_integers(chosen))
+
+
+def _unpack_table(reader: ByteReader, count: int, max_bytes: int) -> bytes:
+    patterns = unpack(reader.framed(), _MOST_CLASSES * _MOST_FIELDS).split(b"\n")[:-1]
+    if not 0 < len(patterns) <= _MOST_CLASSES or max(map(len, patterns)) >= _MOST_FIELDS:
+        raise FormatError("damaged names: impossible separators")
+    packed = reader.framed()
+    members = unpack_integers(packed, count) if len(patterns) > 1 else np.zeros(count, np.int64)
+    if len(members) != count or (count and int(members.max()) >= len(patterns)):
+        raise FormatError("damaged names: not every name has its separators")
+    sizes = np.bincount(members, minlength=len(patterns)).tolist()
+    rows = sum(size * (len(pattern) + 1) for size, pattern in zip(sizes, patterns, strict=True))
+    operations = unpack(reader.framed(), rows)
+    templates = unpack(reader.framed(), 2 * max_bytes)
+    small = unpack_integers(reader.framed(), 2 * rows + max_bytes)
+    source = _Source(ByteReader(operations, "names"), iter(templates.split(b"\n")[:-1]), small, reader, max_bytes)
+    groups = []
+    for size, pattern in zip(sizes, patterns, strict=True):
+        parts: list[list[bytes]] = []
+        tails: list[bytes] = []
+        for place in range(len(pattern) + 1):
+            values = source.column(size, tails)
+            if place == 0:
+                tails = _tails(values)
+            separator = (pattern + b"\n")[place : place + 1]
+            parts += [values, [separator] * size]
+        groups.append(map(b"".join, zip(*parts, strict=True)))
+    source.finish()
+    if len(groups) == 1:
+        return b"".join(groups[0])
+    return b"".join([next(groups[member]) for member in members.tolist()])
+
+
+class _Source:
+    """Takes the columns of a table back, each with what :func:`_pack_column` appended for it."""
+
+    def __init__(
+        self,
+        operations: ByteReader,
+        templates: Iterator[bytes],
+        small: NDArray[np.int64],
+        large: ByteReader,
+        max_bytes: int,
+    ) -> None:
+        self._operations = operations
+        self._templates = templates
+        self._small = small
+        self._large = large
+        self._left = max_bytes
+
+    def column(self, size: int, tails: list[bytes]) -> list[bytes]:
+        """The ``size`` fields of the next column."""
+        from geneformer_codec.sequence._name_kernels import count_numbers, join_numbers
+
+        operations = self._operations.take(size)
+        shapes: list[bytes] = []
+        shape: bytes | None = None
+        for operation in operations:
+            if operation == _NEW:
+                shape = next(self._templates, None)
+            elif operation == _COPY and tails:
+                continue
+            elif operation != _SAME:
+                raise FormatError("damaged names: an unknown operation")
+            if shape is None:
+                raise FormatError("damaged names: a template is missing")
+            shapes.append(shape)
+        # A padded number is two bytes of a template and may be a single digit of the name.
+        if sum(map(len, shapes)) > 2 * self._left:
+            raise FormatError("damaged names: they are longer than the text")
+        text = np.frombuffer(b"".join(shape + b"\n" for shape in shapes), np.uint8)
+        counts = count_numbers(text, len(shapes))
+        if len(counts) != len(shapes):
+            raise FormatError("damaged names: a damaged template")
+        numbers = np.zeros(int(counts.sum()), np.int64)
+        for index in _series(counts):
+            numbers[index] = self._numbers(len(index))
+        joined = join_numbers(text, numbers, self._left + len(shapes))
+        if len(joined) == 0 and len(shapes):
+            raise FormatError("damaged names: a number is too long")
+        values = joined.tobytes().split(b"\n")[:-1]
+        if len(values) < size:
+            fresh = iter(values)
+            values = [tails[row] if operation == _COPY else next(fresh) for row, operation in enumerate(operations)]
+        self._left -= sum(map(len, values))
+        if self._left < 0:
+            raise FormatError("damaged names: they are longer than the text")
+        return values
+
+    def _numbers(self, count: int) -> NDArray[np.int64]:
+        if count < _SMALL_SERIES:
+            taken, self._small = self._small[: count + 1], self._small[count + 1 :]
+            use_steps, series = int(taken[0]) if len(taken) else 2, taken[1:]
+        else:
+            packed = self._large.framed()
+            use_steps, series = packed[0] if packed else 2, unpack_integers(packed[1:], count)
+        if len(series) != count or use_steps > 1:
+            raise FormatError("damaged names: numbers are missing")
+        if use_steps:
+            # Sums may wrap around in a damaged stream; a negative number shows it.
+            series = np.cumsum(unzigzag(series))
+        if count and int(series.min()) < 0:
+            raise FormatError("damaged names: a negative number")
+        return series
+
+    def finish(self) -> None:
+        """FormatError unless everything was taken."""
+        self._operations.finish()
+        self._large.finish()
+        if next(self._templates, None) is not None or len(self._small):
+            raise FormatError("damaged names: something is left over")
+
+
+def _tails(values: list[bytes]) -> list[bytes]:
+    """Of every field what follows its first hyphen; all of it if there is none."""
+    return [value[value.find(b"-") + 1 :] for value in values]
+
+
+def _series(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Where the first numbers of all fields stand, where the second ones, and so on, given the numbers per field."""
+    starts = np.cumsum(counts) - counts
+    place = 0
+    while len(starts):
+        here = counts > place
+        starts, counts = starts[here], counts[here]
+        if len(starts):
+            yield starts + place
+        place += 1
