@@ -42,7 +42,7 @@ def read_plan(path: str | Path) -> Plan:
 
 @functools.lru_cache(maxsize=4096)
 def _read_plan(path: str, modified: int, size: int) -> Plan:
-    """Read a plan once, however many jobs ask for it; a plan that is replaced is another one (``modified``, ``size``)."""
+    """Read a plan once, however many jobs ask for it; ``modified`` and ``size`` tell a plan that was replaced."""
     plan = json.loads(Path(path).read_text(encoding="utf-8"))
     return Plan(tuple(int(part["text_bytes"]) for part in plan["parts"]))
 
@@ -69,7 +69,8 @@ class Needs:
     def memory_mb(self, part_bytes: int, attempt: int = 1) -> int:
         """Memory of a job that holds a model and one part."""
         planning = self.config["planning"]
-        return math.ceil((planning["memory_mb"] + planning["memory_per_base"] * part_bytes / 1e6) * attempt)
+        needed: float = planning["memory_mb"] + planning["memory_per_base"] * part_bytes / 1e6
+        return math.ceil(needed * attempt)
 
     def encode_minutes(self, text_bytes: int, attempt: int = 1) -> int:
         """Time limit of compressing ``text_bytes``."""
@@ -86,7 +87,8 @@ class Needs:
     def training_minutes(self, species: Species, attempt: int = 1) -> int:
         """Time limit of a training job, more than the budget of the training itself."""
         if species.minutes is None:
-            return math.ceil(self.config["planning"]["training_hours"] * 60) * attempt
+            hours: float = self.config["planning"]["training_hours"]
+            return math.ceil(hours * 60) * attempt
         return (math.ceil(1.5 * species.minutes) + _TRAINING_MINUTES) * attempt
 
     @staticmethod

@@ -7,16 +7,16 @@ import contextlib
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from geneformer_codec.errors import GfzError, InputError
-from geneformer_codec.files import atomic_output
 from geneformer_codec.sequence.inputs import open_input
+
+from geneformer_codec import api
+from geneformer_codec.errors import GfzError
+from geneformer_codec.files import atomic_output
 
 _CHUNK = 1 << 20
 
@@ -28,27 +28,17 @@ class MismatchError(GfzError):
 def publish(archive: Path, source: Path, model: Path | None, published: Path, report: Path) -> None:
     """Put ``archive``, whose decoding has passed, at ``published``, and a report of it at ``report``.
 
-    ``gfz verify`` has shown that the archive decodes to the text of its SHA-256; here the source must still have the same
-    one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the archive, so that no later
+    ``gfz verify`` has shown that the archive decodes to the text of its SHA-256; here the source must still have the
+    same one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the archive, so that no later
     training can make the archive unreadable. Outputs of an earlier run are replaced.
     """
-    facts = archive_facts(archive)
+    facts = api.info(archive)
     check_source(source, facts)
     if model is not None and not facts["model_bytes"]:
         keep_model(model, str(facts["model_id"]), published.parent / "models")
     copy(archive, published)
     facts |= {"sample": published.stem, "source": str(source), "archive_sha256": file_digest(published)}
     write_json(facts, report)
-
-
-def archive_facts(archive: Path) -> dict[str, Any]:
-    """Return what ``gfz info --json`` says of ``archive``."""
-    command = [sys.executable, "-m", "geneformer_codec.cli", "info", str(archive), "--json"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"{archive}: cannot be described: {done.stderr.strip()}")
-    facts: dict[str, Any] = json.loads(done.stdout)
-    return facts
 
 
 def check_source(source: Path, facts: Mapping[str, Any]) -> None:
@@ -77,8 +67,8 @@ def delete_source(source: Path, archive: Path, report: Path, proof: Path) -> Non
     facts = json.loads(report.read_text(encoding="utf-8"))
     if file_digest(archive) != facts["archive_sha256"]:
         raise MismatchError(
-            f"{archive}: this is not the archive that was verified, according to {report}. The source {source} is kept. "
-            "Remove the archive and run the workflow again."
+            f"{archive}: this is not the archive that was verified, according to {report}. The source {source} is "
+            "kept. Remove the archive and run the workflow again."
         )
     if source.exists():
         check_source(source, facts)

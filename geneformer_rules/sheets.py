@@ -89,6 +89,8 @@ def load(
     ``archived`` says whether a sample has its archive, and so may have lost its file.
     """
     settings = check_config(config)
+    if not settings["check_inputs"]:
+        exists = None
     problems: list[str] = []
     species = _read_species(settings, exists, problems)
     readable = species if species or not problems else None
@@ -113,15 +115,23 @@ def sample_names(sheet: str | Path) -> list[str]:
 def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of ``config`` with defaults filled in, or raise SheetError."""
     schema = load_schema("config")
+    settings = copy.deepcopy(dict(config))
+    _read_switches(settings, schema)
     problems = [
         f"configuration, key '{place}': {text}" if place else f"configuration: {text}"
-        for place, text in _violations(dict(config), schema)
+        for place, text in _violations(settings, schema)
     ]
     if problems:
         raise SheetError(problems)
-    settings = copy.deepcopy(dict(config))
     _fill_defaults(settings, schema)
     return settings
+
+
+def _read_switches(settings: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    """Take ``true`` and ``false`` as YAML does, as Snakemake hands them on as text from ``--config KEY=true``."""
+    for key, subschema in schema["properties"].items():
+        if subschema.get("type") == "boolean" and settings.get(key) in ("true", "false"):
+            settings[key] = settings[key] == "true"
 
 
 def _fill_defaults(settings: dict[str, Any], schema: Mapping[str, Any]) -> None:
@@ -163,17 +173,16 @@ def _read_samples(
         sources.setdefault(sample.path, sample)
         if species is not None and sample.species != NO_MODEL and sample.species not in species:
             problems.append(
-                f"{place}, column 'species': '{sample.species}' is not in {settings['species']}; add a row for it there, "
-                f"or write '{NO_MODEL}' to code the sample without a model{_did_you_mean(sample.species, species)}"
+                f"{place}, column 'species': '{sample.species}' is not in {settings['species']}; add a row for it "
+                f"there, or write '{NO_MODEL}' to code the sample without a model"
+                + _did_you_mean(sample.species, species)
             )
         if exists is not None and not exists(sample.path) and not archived(sample.name):
             problems.append(f"{place}, column 'path': {_missing(sample.path)}")
     return samples
 
 
-def _read_species(
-    settings: Mapping[str, Any], exists: FileCheck | None, problems: list[str]
-) -> dict[str, Species]:
+def _read_species(settings: Mapping[str, Any], exists: FileCheck | None, problems: list[str]) -> dict[str, Species]:
     sheet = str(settings["species"])
     training = settings["training"]
     species: dict[str, Species] = {}
@@ -182,7 +191,8 @@ def _read_species(
         name = cells["species"]
         if name in species:
             problems.append(
-                f"{place}, column 'species': '{name}' is already described in row {species[name].row}; keep one of the two"
+                f"{place}, column 'species': '{name}' is already described in row {species[name].row}; keep one of "
+                "the two"
             )
             continue
         if name == NO_MODEL:
@@ -204,8 +214,15 @@ def _read_species(
                     f"{place}, column '{column}': nothing is trained where a model is given; leave the cell empty, "
                     "or replace the model by a panel"
                 )
+        if "base" in cells and "preset" in cells:
+            problems.append(
+                f"{place}, columns 'base' and 'preset': a model that starts from another has its preset; leave one of the "
+                "cells empty"
+            )
         if "minutes" in cells and "epochs" in cells:
-            problems.append(f"{place}, columns 'minutes' and 'epochs': one budget is enough; leave one of the cells empty")
+            problems.append(
+                f"{place}, columns 'minutes' and 'epochs': one budget is enough; leave one of the cells empty"
+            )
         species[name] = Species(
             name=name,
             row=row,
@@ -235,7 +252,7 @@ def _check_base(entry: Species, species: Mapping[str, Species], sheet: str, prob
     """A chain of species that start from one another must begin somewhere."""
     seen = {entry.name}
     base = entry.base
-    while base in species:
+    while base is not None and base in species:
         if base in seen:
             problems.append(
                 f"{sheet}, row {entry.row}, column 'base': '{entry.name}' would have to be trained before itself; "
@@ -304,14 +321,14 @@ def _check_header(
     if len(header) == 1 and len(required) > 1:
         problems.append(f"{place}: the columns are not separated by tabs; export the sheet as text separated by tabs")
         return False
-    for column in header:
+    for number, column in enumerate(header):
         if column not in columns:
             problems.append(
                 f"{place}: there is no column '{column}'; the columns are {', '.join(columns)}"
                 + _did_you_mean(column, columns)
             )
-        elif header.count(column) > 1 and f"{place}: the column '{column}' is there twice" not in problems:
-            problems.append(f"{place}: the column '{column}' is there twice")
+        elif header.index(column) != number:
+            problems.append(f"{place}: the column '{column}' is there twice; keep one of them")
     problems += [f"{place}: the column '{column}' is missing; add it" for column in required if column not in header]
     return len(problems) == before
 
@@ -338,11 +355,13 @@ def _violations(instance: object, schema: Mapping[str, Any], *, cell: bool = Fal
 
 
 def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> Iterator[tuple[str, str]]:
-    value, rule = error.instance, error.validator_value
+    value: Any = error.instance
+    rule: Any = error.validator_value
+    schema: Any = error.schema
     within = f"{place}." if place else ""
     match error.validator:
         case "additionalProperties":
-            known = list(error.schema["properties"]) if "properties" in error.schema else []
+            known = list(schema["properties"])
             for key in value:
                 if key not in known:
                     yield (
@@ -361,10 +380,12 @@ def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> I
             yield place, f"{value!r} is not one of {', '.join(choices)}{_did_you_mean(str(value), choices)}"
         case "minimum":
             yield place, f"{value!r} is too small; use {rule} or more"
+        case "maximum":
+            yield place, f"{value!r} is too large; use {rule} or less"
         case "exclusiveMinimum":
             yield place, f"{value!r} is too small; use more than {rule}"
         case "pattern":
-            yield place, f"{value!r} cannot be used; {error.schema['patternHelp']}"
+            yield place, f"{value!r} cannot be used; {schema['patternHelp']}"
         case "minLength":
             yield place, "is empty; fill it"
         case _:
@@ -372,7 +393,9 @@ def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> I
 
 
 def _missing(path: str) -> str:
-    return f"there is no file '{path}'; correct the path (it is relative to the working directory), or put the file there"
+    return (
+        f"there is no file '{path}'; correct the path (it is relative to the working directory), or put the file there"
+    )
 
 
 def _did_you_mean(word: str, known: Iterator[str] | Sequence[str] | Mapping[str, object]) -> str:

@@ -27,9 +27,8 @@ def is_archived(sample):
 
 def load_sheets():
     """The checked configuration; jobs trust the check of the process that started them."""
-    check = workflow.is_main_process and config.get("check_inputs", True) is not False
     try:
-        return sheets.load(config, is_available if check else None, is_archived)
+        return sheets.load(config, is_available if workflow.is_main_process else None, is_archived)
     except sheets.SheetError as error:
         raise WorkflowError(f"Please correct:\n{error}") from None
 
@@ -154,7 +153,8 @@ def training_options(wildcards):
     """The settings of a training that decide what model comes out."""
     species = species_of(wildcards)
     budget = f"--minutes {species.minutes:g}" if species.epochs is None else f"--epochs {species.epochs:g}"
-    return f"--preset {species.preset} --recipe {species.recipe} {budget} --seed {SETTINGS['training']['seed']}"
+    preset = "" if species.base else f"--preset {species.preset} "
+    return f"{preset}--recipe {species.recipe} {budget} --seed {SETTINGS['training']['seed']}"
 
 
 # --- what jobs need --------------------------------------------------------------------------------------------------

@@ -1,0 +1,169 @@
+"""A working directory with sheets and a configuration, in which the real snakemake runs."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+MODULE = """
+from geneformer_rules import snakefile
+
+configfile: "config.yaml"
+
+module archive:
+    snakefile: snakefile()
+    config: config
+
+use rule * from archive
+"""
+
+
+@dataclass
+class Project:
+    """What a user of the workflow writes; ``run`` is what they type."""
+
+    directory: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    samples: list[str] = field(default_factory=lambda: ["sample\tpath\tspecies"])
+    species: list[str] = field(default_factory=lambda: ["species\tpanel\tmodel\tbase\tpreset\trecipe\tminutes\tepochs"])
+
+    def add_sample(self, name: str, text: bytes, species: str, suffix: str = ".fa") -> Path:
+        """Write a sample's file and its row."""
+        path = self.directory / "data" / f"{name}{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text)
+        self.samples.append(f"{name}\t{path.relative_to(self.directory)}\t{species}")
+        return path
+
+    def add_species(self, name: str, **cells: str) -> None:
+        """Write a row of the species sheet."""
+        self.species.append("\t".join([name, *(cells.get(column, "") for column in self.species[0].split("\t")[1:])]))
+
+    def write(self) -> None:
+        """Put the sheets and the configuration on the disk."""
+        (self.directory / "samples.tsv").write_text("\n".join(self.samples) + "\n")
+        (self.directory / "species.tsv").write_text("\n".join(self.species) + "\n")
+        settings = {
+            "samples": "samples.tsv",
+            "species": "species.tsv",
+            "device": "cpu",
+            "threads": {"train": 1, "compress": 1, "decode": 1},
+            **self.settings,
+        }
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(settings))
+        (self.directory / "Snakefile").write_text(MODULE)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The call of snakemake."""
+        return [sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy", *arguments]
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Run snakemake and return everything it said; the status must be as expected."""
+        self.write()
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.directory,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        logs = "" if done.returncode == status else self.all_logs()
+        assert done.returncode == status, done.stdout + logs
+        return done.stdout
+
+    def all_logs(self) -> str:
+        """The logs of all jobs, for the message of a test that fails."""
+        logs = sorted((self.directory / "logs").rglob("*.log"))
+        return "\n".join(f"--- {log.relative_to(self.directory)}\n{log.read_text()}" for log in logs)
+
+    def result(self, *parts: str) -> Path:
+        """A file below results/."""
+        return self.directory.joinpath("results", *parts)
+
+    def report(self, sample: str) -> dict[str, Any]:
+        """The report of a published archive."""
+        report: dict[str, Any] = json.loads(self.result("verified", f"{sample}.json").read_text())
+        return report
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has not activated anything: the workflow must find its own commands."""
+    paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def related(count: int, length: int, seed: int) -> bytes:
+    """FASTA of ``count`` records that differ from one another at one base in fifty."""
+    chance = random.Random(seed)
+    ancestor = chance.choices("ACGT", k=length)
+    lines = []
+    for number in range(count):
+        bases = "".join(base if chance.random() > 0.02 else chance.choice("ACGT") for base in ancestor)
+        lines.append(f">record_{seed}.{number} simulated")
+        lines += [bases[start : start + 70] for start in range(0, length, 70)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+@pytest.fixture(scope="session")
+def panel() -> bytes:
+    return related(count=24, length=1500, seed=1)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, panel: bytes) -> Path:
+    """A small model, trained for a few seconds; how well it predicts does not matter here."""
+    directory = tmp_path_factory.mktemp("model")
+    (directory / "panel.fa").write_bytes(panel)
+    command = [sys.executable, "-m", "geneformer_codec.cli", "train", "panel.fa", "-o", "small.gfmodel"]
+    command += ["--name", "small", "--preset", "stream-tiny", "--minutes", "0.05", "--threads", "1", "--device", "cpu"]
+    subprocess.run(command, cwd=directory, env=environment(), check=True, capture_output=True, timeout=300)
+    return directory / "small.gfmodel"
+
+
+@pytest.fixture
+def with_model(project: Project, model: Path) -> Project:
+    """A project whose species ``small`` has a model already."""
+    project.add_species("small", model=str(model))
+    return project
+
+
+Texts = dict[str, bytes]
+
+
+@pytest.fixture(scope="session")
+def odd_texts() -> Texts:
+    """Samples that are legal, and that somebody has."""
+    plain = related(count=4, length=700, seed=2)
+    return {
+        "plain": plain,
+        "crlf": plain.replace(b"\n", b"\r\n"),
+        "blank_lines": plain.replace(b"\n>", b"\n\n\n>"),
+        "no_last_newline": plain.rstrip(b"\n"),
+        "soft_masked": plain[:500] + plain[500:1500].lower() + plain[1500:],
+        "gaps": plain.replace(b"ACG", b"NNN").replace(b"TT", b"-R"),
+        "rna": plain.replace(b"T", b"U"),
+        "empty": b"",
+        "empty_records": b">a\n>b\n\n>c\nACGT\n>\n",
+        "text_first": b"; remark\nACGT\n" + plain,
+        "protein": b">p\nMKVLAAGIVGLLLAQW*\n",
+    }
+
+
+Waiter = Callable[[], bool]

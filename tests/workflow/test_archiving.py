@@ -1,0 +1,192 @@
+"""Samples go in, archives come out, and every byte comes back."""
+
+import bz2
+import csv
+import gzip
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project, Texts, related
+
+NOTHING = "Nothing to be done"
+
+
+def test_training_compression_and_back(project: Project, panel: bytes) -> None:
+    (project.directory / "panel.fa").write_bytes(panel)
+    project.add_species("trained", panel="panel.fa", preset="stream-tiny", minutes="0.05")
+    text = related(count=3, length=900, seed=3)
+    project.add_sample("one", text, "trained")
+    project.run("compress_all", "decompress_all", "train_all")
+    assert project.result("decompressed", "one.fa").read_bytes() == text
+    assert project.result("models", "trained.gfmodel").is_file()
+    assert project.result("training", "trained.svg").read_text().startswith("<svg")
+    assert NOTHING in project.run("compress_all", "decompress_all", "train_all")
+
+
+def test_odd_samples_come_back_byte_for_byte(with_model: Project, odd_texts: Texts) -> None:
+    project = with_model
+    for name, text in odd_texts.items():
+        project.add_sample(name, text, "small")
+    plain = odd_texts["plain"]
+    project.add_sample("gzipped", gzip.compress(plain), "small", ".fa.gz")
+    project.add_sample("two_members", gzip.compress(plain) * 2, "small", ".fa.gz")
+    project.add_sample("misnamed", gzip.compress(plain), "small", ".fa")
+    project.add_sample("bzipped", bz2.compress(plain), "none", ".fa.bz2")
+    project.add_sample("xzipped", lzma.compress(plain), "none", ".fa.xz")
+    project.run("compress_all", "decompress_all")
+    expected = {
+        **odd_texts,
+        **dict.fromkeys(("gzipped", "misnamed", "bzipped", "xzipped"), plain),
+        "two_members": plain * 2,
+    }
+    for name, text in expected.items():
+        assert project.result("decompressed", f"{name}.fa").read_bytes() == text, name
+
+
+def test_a_sample_of_many_parts(with_model: Project) -> None:
+    project = with_model
+    project.settings["part_bases"] = 1024
+    text = related(count=4, length=1000, seed=4)
+    project.add_sample("many", text, "small")
+    project.run("compress_all", "decompress_all")
+    plan = json.loads(project.result("plans", "many.json").read_text())
+    assert len(plan["parts"]) >= 4
+    assert project.result("decompressed", "many.fa").read_bytes() == text
+
+
+def test_only_what_is_wanted_is_left(with_model: Project) -> None:
+    project = with_model
+    project.add_sample("one", related(count=2, length=500, seed=5), "small")
+    project.run("compress_all")
+    identity = project.report("one")["model_id"]
+    left = {str(path.relative_to(project.directory / "results")) for path in project.result().rglob("*")}
+    assert left == {
+        "archives",
+        "archives/models",
+        f"archives/models/{identity}.gfmodel",
+        "archives/one.gfz",
+        "plans",
+        "plans/one.json",
+        "summary.tsv",
+        "verified",
+        "verified/one.json",
+    }
+    assert NOTHING in project.run("compress_all")
+
+
+def test_sizes_stand_side_by_side_in_the_summary(with_model: Project) -> None:
+    project = with_model
+    project.add_sample("modelled", related(count=4, length=1000, seed=6), "small")
+    project.add_sample("plain", related(count=4, length=1000, seed=6), "none")
+    project.run("compress_all")
+    with project.result("summary.tsv").open() as table:
+        rows = {row["sample"]: row for row in csv.DictReader(table, delimiter="\t")}
+    assert list(rows) == ["modelled", "plain"]
+    for name, row in rows.items():
+        assert int(row["total_bytes"]) == project.result("archives", f"{name}.gfz").stat().st_size
+        assert 0 < float(row["bpb_payload"]) < float(row["bpb_total"])
+    assert float(rows["plain"]["bpb_payload"]) == pytest.approx(2, abs=0.05)
+    assert rows["plain"]["model_id"] == "uniform"
+
+
+def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project) -> None:
+    project = with_model
+    project.settings["embed_model"] = True
+    text = related(count=2, length=500, seed=7)
+    project.add_sample("one", text, "small")
+    project.run("compress_all", "decompress_all", "verify_all")
+    assert project.report("one")["model_bytes"] > 0
+    assert not project.result("archives", "models").exists()
+    assert project.result("decompressed", "one.fa").read_bytes() == text
+
+
+def test_archives_outlive_their_model_s_sheet(with_model: Project) -> None:
+    """What is archived decodes with the model kept beside it, whatever has become of the species since."""
+    project = with_model
+    text = related(count=2, length=500, seed=8)
+    path = project.add_sample("one", text, "small")
+    project.run("compress_all")
+    path.unlink()
+    project.species[-1] = project.species[-1].replace("\t", "\tdata/later_panel.fa\t", 1).split(".fa\t")[0] + ".fa"
+    (project.directory / "data" / "later_panel.fa").write_bytes(related(count=3, length=200, seed=9))
+    project.run("decompress_all", "verify_all")
+    assert project.result("decompressed", "one.fa").read_bytes() == text
+
+
+def test_verify_all_looks_at_the_disk_every_time(with_model: Project) -> None:
+    project = with_model
+    project.add_sample("one", related(count=2, length=500, seed=10), "small")
+    project.run("compress_all")
+    assert "rule recheck" in project.run("verify_all")
+    archive = project.result("archives", "one.gfz")
+    damaged = bytearray(archive.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    archive.write_bytes(damaged)
+    said = project.run("verify_all", status=1)
+    assert "rule recheck" in said
+    assert archive.read_bytes() == damaged
+    assert "one.gfz" in (project.directory / "logs" / "recheck" / "one.log").read_text()
+
+
+class TestDeletingSources:
+    def test_only_when_asked(self, with_model: Project) -> None:
+        path = with_model.add_sample("one", related(count=2, length=500, seed=11), "small")
+        with_model.run("compress_all")
+        assert path.exists()
+
+    def test_after_verification(self, with_model: Project) -> None:
+        project = with_model
+        project.settings["delete_source"] = True
+        text = related(count=2, length=500, seed=12)
+        path = project.add_sample("one", text, "small")
+        project.run("compress_all")
+        assert not path.exists()
+        assert (
+            json.loads(project.result("deleted", "one.json").read_text())["sha256"] == project.report("one")["sha256"]
+        )
+        assert NOTHING in project.run("compress_all")
+        project.run("decompress_all", "--forceall")
+        assert project.result("decompressed", "one.fa").read_bytes() == text
+        assert project.result("archives", "one.gfz").is_file()
+
+    def test_not_if_the_archive_is_another_one(self, with_model: Project) -> None:
+        project = with_model
+        path = project.add_sample("one", related(count=2, length=500, seed=13), "small")
+        project.run("compress_all")
+        with project.result("archives", "one.gfz").open("ab") as archive:
+            archive.write(b"x")
+        project.settings["delete_source"] = True
+        project.run("compress_all", "--rerun-triggers", "mtime", "--touch")
+        project.run("compress_all", status=1)
+        assert path.exists()
+
+
+def test_a_source_that_changed_after_the_split_is_not_published(with_model: Project) -> None:
+    project = with_model
+    path = project.add_sample("one", related(count=2, length=500, seed=14), "small")
+    project.run("results/unverified/one.gfz", "--notemp")
+    status = path.stat()
+    path.write_bytes(related(count=2, length=500, seed=15))
+    import os
+
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    project.run("compress_all", "--rerun-triggers", "mtime", "--retries", "0", status=1)
+    assert not project.result("archives", "one.gfz").exists()
+    assert "changed since it was split" in (project.directory / "logs" / "verify" / "one.log").read_text()
+
+
+@pytest.mark.slow
+def test_real_data(project: Project, real_data: Path, model: Path) -> None:
+    project.add_species("small", model=str(model))
+    expected: dict[str, bytes] = {}
+    for path in sorted(real_data.glob("*.fa.gz")):
+        if path.stat().st_size < 200_000:
+            name = path.name.removesuffix(".fa.gz")
+            expected[name] = gzip.decompress(path.read_bytes())
+            project.samples.append(f"{name}\t{path}\tsmall")
+    project.run("compress_all", "decompress_all")
+    for name, text in expected.items():
+        assert project.result("decompressed", f"{name}.fa").read_bytes() == text, name

@@ -1,0 +1,236 @@
+"""Jobs are killed, files are damaged, sheets are wrong: what is said, what is left, and that a rerun finishes the work."""
+
+import contextlib
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import Project, environment, related
+
+
+def started(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
+    """Snakemake at work, in a process group of its own."""
+    project.write()
+    with (project.directory / "started.log").open("wb") as log:
+        return subprocess.Popen(
+            project.command(*arguments),
+            cwd=project.directory,
+            env=environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait until the condition holds; the process must not end before."""
+    until = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "snakemake ended before it could be killed"
+        assert time.monotonic() < until, "what was waited for did not happen"
+        time.sleep(0.02)
+
+
+def job(process: subprocess.Popen[bytes], command: str) -> psutil.Process | None:
+    """The process of ``gfz command`` among those that snakemake has started."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                words = child.cmdline()
+                if "python" in Path(words[0]).name and command in words and any(word.endswith("gfz") for word in words):
+                    return child
+    return None
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    """End a process group that a failed test may have left."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture
+def many_parts(with_model: Project) -> Project:
+    """A sample whose archive takes several jobs."""
+    with_model.settings |= {"part_bases": 1024, "retries": 0}
+    with_model.add_sample("many", related(count=4, length=1000, seed=20), "small")
+    return with_model
+
+
+def source_of(project: Project) -> bytes:
+    return (project.directory / "data" / "many.fa").read_bytes()
+
+
+def leftovers(project: Project) -> list[Path]:
+    """Temporaries that nobody will ever read."""
+    names = ("*.tmp", ".*.tmp", "*.old", "*.unfinished", "*.checkpoint")
+    found = {path for name in names for path in project.result().rglob(name)}
+    return sorted([*found, *(path for path in map(project.result, ("parts", "blocks", "unverified")) if path.exists())])
+
+
+class TestKilled:
+    def test_a_job_of_many(self, many_parts: Project) -> None:
+        project = many_parts
+        process = started(project, "compress_all")
+        try:
+            wait_for(lambda: any(project.result("blocks").rglob("*.gfz")), process)
+            victim: list[psutil.Process] = []
+
+            def caught() -> bool:
+                victim.extend(filter(None, [job(process, "compress")]))
+                return bool(victim)
+
+            wait_for(caught, process)
+            victim[0].kill()
+            assert process.wait(timeout=120) == 1
+        finally:
+            finish(process)
+        assert not project.result("archives").exists()
+        done = {path: path.stat().st_mtime_ns for path in project.result("blocks").rglob("*.gfz")}
+        assert done
+        project.run("compress_all", "decompress_all")
+        assert project.result("decompressed", "many.fa").read_bytes() == source_of(project)
+        again = [
+            path for path in done if (project.directory / "logs" / "compress" / "many").joinpath(f"{path.stem}.log")
+        ]
+        assert len(again) == len(done)
+        assert not leftovers(project)
+
+    def test_everything_at_once(self, many_parts: Project) -> None:
+        """A power cut: nothing can tidy up. Snakemake then asks for --unlock, as it does for every workflow."""
+        project = many_parts
+        process = started(project, "compress_all")
+        try:
+            wait_for(lambda: any(project.result("blocks").rglob("*.gfz")), process)
+        finally:
+            finish(process)
+        assert not project.result("archives").exists()
+        project.run("--unlock")
+        said = project.run("compress_all", "decompress_all", "--rerun-incomplete")
+        assert "rule split" not in said
+        assert project.result("decompressed", "many.fa").read_bytes() == source_of(project)
+
+    def test_the_training(self, project: Project, panel: bytes) -> None:
+        (project.directory / "panel.fa").write_bytes(panel)
+        project.add_species("trained", panel="panel.fa", preset="stream-tiny", minutes="0.1")
+        project.settings["retries"] = 0
+        process = started(project, "results/models/trained.gfmodel")
+        try:
+            progress = project.result("training", "trained.jsonl.unfinished")
+            wait_for(lambda: progress.exists() and progress.stat().st_size > 0, process)
+        finally:
+            finish(process)
+        assert not project.result("models", "trained.gfmodel").exists()
+        project.run("--unlock")
+        project.run("train_all", "--rerun-incomplete")
+        assert project.result("models", "trained.gfmodel").is_file()
+        assert not leftovers(project)
+
+
+def test_a_failed_job_is_tried_again(many_parts: Project) -> None:
+    many_parts.settings["retries"] = 1
+    process = started(many_parts, "compress_all")
+    try:
+        victim: list[psutil.Process] = []
+
+        def caught() -> bool:
+            victim.extend(filter(None, [job(process, "compress")]))
+            return bool(victim)
+
+        wait_for(caught, process)
+        victim[0].kill()
+        assert process.wait(timeout=180) == 0
+    finally:
+        finish(process)
+    assert many_parts.result("archives", "many.gfz").is_file()
+
+
+def test_one_bad_sample_does_not_stop_the_others(project: Project) -> None:
+    project.settings["retries"] = 0
+    text = related(count=2, length=400, seed=21)
+    project.add_sample("good", text, "none")
+    truncated = gzip.compress(text)[:-20]
+    path = project.add_sample("bad", truncated, "none", ".fa.gz")
+    project.run("compress_all", "--keep-going", status=1)
+    assert project.result("archives", "good.gfz").is_file()
+    assert not project.result("archives", "bad.gfz").exists()
+    log = (project.directory / "logs" / "split" / "bad.log").read_text()
+    assert "gfz: error:" in log
+    assert path.name in log
+    assert not project.result("parts", "bad").exists()
+    path.write_bytes(gzip.compress(text))
+    project.run("compress_all", "decompress_all")
+    assert project.result("decompressed", "bad.fa").read_bytes() == text
+
+
+def test_a_model_that_is_no_model(project: Project) -> None:
+    project.settings["retries"] = 0
+    (project.directory / "broken.gfmodel").write_bytes(b"this is no model")
+    project.add_species("broken", model="broken.gfmodel")
+    project.add_sample("one", related(count=2, length=400, seed=22), "broken")
+    project.run("compress_all", status=1)
+    log = (project.directory / "logs" / "compress" / "one" / "00000000.log").read_text()
+    assert "gfz: error:" in log
+    assert "broken.gfmodel" in log
+    assert not project.result("archives").exists()
+
+
+def test_no_permission_to_write(project: Project) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    project.add_sample("one", related(count=2, length=400, seed=23), "none")
+    results = project.result()
+    results.mkdir()
+    results.chmod(0o500)
+    try:
+        assert "ermission" in project.run("compress_all", status=1)
+    finally:
+        results.chmod(0o700)
+    project.run("compress_all")
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit, which limits the size of files, is not there")
+def test_a_full_disk(project: Project) -> None:
+    """A limit on the size of files fails writes as a full disk does."""
+    project.settings["retries"] = 0
+    text = related(count=40, length=20_000, seed=24)
+    project.add_sample("one", text, "none")
+    project.write()
+    limited = ["prlimit", f"--fsize={len(text) // 2}", *project.command("compress_all")]
+    done = subprocess.run(limited, cwd=project.directory, env=environment(), capture_output=True, timeout=120)
+    assert done.returncode == 1
+    assert "cannot write" in (project.directory / "logs" / "split" / "one.log").read_text()
+    assert not project.result("archives").exists()
+    assert not project.result("parts").exists() or not list(project.result("parts").iterdir())
+    project.run("compress_all", "decompress_all")
+    assert project.result("decompressed", "one.fa").read_bytes() == text
+
+
+class TestMessages:
+    def test_from_the_sheets(self, project: Project) -> None:
+        project.add_sample("one", b">a\nACGT\n", "unheard_of")
+        project.samples.append("two\tdata/gone.fa\tnone")
+        project.samples.append("two\tdata/one.fa\tnone")
+        said = project.run("compress_all", status=1)
+        assert "samples.tsv, row 2, column 'species': 'unheard_of' is not in species.tsv" in said
+        assert "samples.tsv, row 3, column 'path': there is no file 'data/gone.fa'" in said
+        assert "samples.tsv, row 4, column 'sample': 'two' is already the name of row 3" in said
+        assert "Traceback" not in said
+
+    def test_from_the_configuration(self, project: Project) -> None:
+        project.settings["delete_sources"] = True
+        said = project.run("compress_all", status=1)
+        assert "key 'delete_sources': there is no such key" in said
+        assert "did you mean 'delete_source'?" in said
+
+    def test_about_a_sample_that_is_not_in_the_sheet(self, project: Project) -> None:
+        said = project.run("results/archives/other.gfz", status=1)
+        assert "samples.tsv: there is no sample 'other'; add a row for it" in said

@@ -1,0 +1,68 @@
+"""What jobs ask for grows with the part and with every retry."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from geneformer_rules.planning import Needs, Plan, read_plan
+from geneformer_rules.sheets import Species, check_config
+
+
+@pytest.fixture
+def needs() -> Needs:
+    return Needs(check_config({"samples": "samples.tsv", "species": "species.tsv"}))
+
+
+def write_plan(path: Path, *sizes: int) -> None:
+    path.write_text(json.dumps({"parts": [{"text_bytes": size} for size in sizes]}))
+
+
+def test_parts_are_named_by_number(tmp_path: Path) -> None:
+    write_plan(tmp_path / "plan.json", 100, 50)
+    plan = read_plan(tmp_path / "plan.json")
+    assert plan.parts == ["00000000", "00000001"]
+    assert plan.total_bytes == 150
+
+
+def test_a_plan_that_was_replaced_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    write_plan(path, 100)
+    read_plan(path)
+    write_plan(path, 200)
+    os.utime(path, ns=(1, 1))
+    assert read_plan(path).total_bytes == 200
+
+
+def test_a_small_part_asks_for_little(needs: Needs) -> None:
+    plan = Plan((16_000_000, 1_000))
+    assert needs.part_bytes(plan, "00000000") == needs.part_bytes(plan) == 16_000_000
+    assert needs.memory_mb(needs.part_bytes(plan, "00000001")) < needs.memory_mb(16_000_000)
+    assert needs.encode_minutes(1_000) < needs.encode_minutes(16_000_000)
+
+
+def test_before_the_split_the_size_it_aims_at_counts(needs: Needs) -> None:
+    assert needs.part_bytes(None, "00000000") == needs.config["part_bases"]
+
+
+def test_an_empty_sample_has_needs_too(needs: Needs) -> None:
+    assert needs.part_bytes(Plan((0,))) == 0
+    assert needs.encode_minutes(0) > 0
+
+
+def test_a_retry_gets_more(needs: Needs) -> None:
+    fish = Species("fish", 2, panel=("panel.fa",), minutes=30)
+    assert needs.memory_mb(10**6, attempt=2) == 2 * needs.memory_mb(10**6)
+    assert needs.decode_minutes(10**6, attempt=3) == 3 * needs.decode_minutes(10**6)
+    assert needs.training_memory_mb(2) == 2 * needs.training_memory_mb()
+    assert needs.training_minutes(fish, 2) == 2 * needs.training_minutes(fish) > 2 * 30
+
+
+def test_a_training_in_epochs_has_the_time_that_was_planned(needs: Needs) -> None:
+    assert needs.training_minutes(Species("fish", 2, panel=("panel.fa",), epochs=3)) == 24 * 60
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cuda", 1), ("cpu", 0), ("auto", 0)])
+def test_only_cuda_asks_for_a_gpu(device: str, gpus: int) -> None:
+    assert Needs(check_config({"samples": "a", "species": "b", "device": device})).gpus == gpus

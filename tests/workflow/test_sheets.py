@@ -1,0 +1,206 @@
+"""What is wrong in the configuration and the sheets is told by file, row and column, with what to do about it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geneformer_rules import sheets
+
+SAMPLES = "sample\tpath\tspecies\none\tone.fa\tfish\n"
+SPECIES = "species\tpanel\tmodel\tbase\tpreset\trecipe\tminutes\tepochs\nfish\tpanel.fa\t\t\t\t\t\t\n"
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.fa", "two.fa", "panel.fa", "more.fa", "fish.gfmodel"):
+        Path(name).touch()
+    return tmp_path
+
+
+def load(samples: str = SAMPLES, species: str = SPECIES, **settings: Any) -> sheets.Sheets:
+    Path("samples.tsv").write_text(samples)
+    Path("species.tsv").write_text(species)
+    config = {"samples": "samples.tsv", "species": "species.tsv", **settings}
+    return sheets.load(config, lambda path: Path(path).is_file(), lambda sample: sample == "archived")
+
+
+def problems(*arguments: str, **settings: Any) -> tuple[str, ...]:
+    with pytest.raises(sheets.SheetError) as caught:
+        load(*arguments, **settings)
+    return caught.value.problems
+
+
+def test_defaults_come_from_the_schema() -> None:
+    loaded = load()
+    assert loaded.config["level"] == "balanced"
+    assert loaded.config["training"] == {"preset": "stream-small", "recipe": "default", "minutes": 30, "seed": 0}
+    assert loaded.samples["one"] == sheets.Sample("one", "one.fa", "fish", 2)
+    assert loaded.species["fish"] == sheets.Species("fish", 2, panel=("panel.fa",), minutes=30)
+
+
+def test_the_caller_s_configuration_is_left_alone() -> None:
+    config: dict[str, Any] = {"samples": "samples.tsv", "species": "species.tsv", "threads": {}}
+    sheets.check_config(config)
+    assert config["threads"] == {}
+
+
+def test_a_panel_of_several_files_and_a_budget_of_its_own() -> None:
+    species = load(species="species\tpanel\tpreset\tepochs\nfish\tpanel.fa; more.fa\tpaper\t2.5\n").species["fish"]
+    assert species.panel == ("panel.fa", "more.fa")
+    assert (species.preset, species.minutes, species.epochs) == ("paper", None, 2.5)
+
+
+def test_comments_blank_rows_and_a_byte_order_mark_are_harmless() -> None:
+    loaded = load(samples="\ufeff# ours\n\nsample\tpath\tspecies\n\t\t\n# two\ntwo\ttwo.fa\tnone\n")
+    assert loaded.samples == {"two": sheets.Sample("two", "two.fa", "none", 6)}
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (
+            "two\tgone.fa\tfish",
+            "samples.tsv, row 3, column 'path': there is no file 'gone.fa'; correct the path (it is relative to the "
+            "working directory), or put the file there",
+        ),
+        (
+            "one\ttwo.fa\tfish",
+            "samples.tsv, row 3, column 'sample': 'one' is already the name of row 2; give every sample a name of its own",
+        ),
+        (
+            "two\ttwo.fa\tfihs",
+            "samples.tsv, row 3, column 'species': 'fihs' is not in species.tsv; add a row for it there, or write 'none' "
+            "to code the sample without a model (did you mean 'fish'?)",
+        ),
+        ("two\ttwo.fa\t", "samples.tsv, row 3, column 'species': the cell is empty; fill it"),
+        ("two\ttwo.fa", "samples.tsv, row 3, column 'species': the cell is empty; fill it"),
+        (
+            "a/b\ttwo.fa\tfish",
+            "samples.tsv, row 3, column 'sample': 'a/b' cannot be used; use letters, digits, '.', '_' and '-' only, and "
+            "begin with a letter or digit",
+        ),
+        (
+            "two\ttwo.fa\tfish\tmore",
+            "samples.tsv, row 3: there are 4 cells under 3 columns; remove the surplus tabs",
+        ),
+    ],
+)
+def test_rows_of_the_sample_sheet(row: str, problem: str) -> None:
+    assert problems(SAMPLES + row + "\n") == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("fish\tmore.fa", "row 3, column 'species': 'fish' is already described in row 2; keep one of the two"),
+        ("none\tmore.fa", "row 3, column 'species': 'none' stands for samples without a model and cannot be described"),
+        ("b", "row 3, columns 'panel' and 'model': give a panel to train a model on, or a model that exists, but one"),
+        (
+            "b\tmore.fa\tfish.gfmodel",
+            "row 3, columns 'panel' and 'model': give a panel to train a model on, or a model",
+        ),
+        ("b\tgone.fa", "row 3, column 'panel': there is no file 'gone.fa'"),
+        ("b\t\tgone.gfmodel", "row 3, column 'model': there is no file 'gone.gfmodel'"),
+        ("b\tmore.fa\t\tgone.gfmodel", "row 3, column 'base': there is no file 'gone.gfmodel'"),
+        ("b\tmore.fa\t\tb", "row 3, column 'base': 'b' would have to be trained before itself"),
+        ("b\tmore.fa\t\tfish\tpaper", "row 3, columns 'base' and 'preset': a model that starts from another has its"),
+        ("b\t\tfish.gfmodel\tfish", "row 3, column 'base': nothing is trained where a model is given"),
+        ("b\tmore.fa\t\t\tsteam-tiny", "row 3, column 'preset': 'steam-tiny' is not one of stream-tiny, stream-small"),
+        ("b\tmore.fa\t\t\t\t\tlong", "row 3, column 'minutes': 'long' is not a number; correct it"),
+        ("b\tmore.fa\t\t\t\t\t0", "row 3, column 'minutes': 0.0 is too small; use more than 0"),
+        ("b\tmore.fa\t\t\t\t\t1\t1", "row 3, columns 'minutes' and 'epochs': one budget is enough"),
+    ],
+)
+def test_rows_of_the_species_sheet(row: str, problem: str) -> None:
+    told = problems(SAMPLES, SPECIES + row + "\n")
+    assert len(told) == 1
+    assert told[0].startswith(f"species.tsv, {problem}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"levle": "max"}, "key 'levle': there is no such key; known are samples, species, level,"),
+        ({"levle": "max"}, "(did you mean 'level'?)"),
+        ({"level": "high"}, "key 'level': 'high' is not one of fast, balanced, max"),
+        ({"device": "gpu"}, "key 'device': 'gpu' is not one of auto, cpu, cuda"),
+        ({"threads": {"compres": 1}}, "key 'threads.compres': there is no such key; known are train, compress, decode"),
+        ({"threads": {"compress": 0}}, "key 'threads.compress': 0 is too small; use 1 or more"),
+        ({"threads": 3}, "key 'threads': 3 is not a table of keys and values; correct it"),
+        ({"part_bases": "many"}, "key 'part_bases': 'many' is not a whole number; correct it"),
+        ({"part_bases": 10}, "key 'part_bases': 10 is too small; use 1024 or more"),
+        ({"delete_source": "yes"}, "key 'delete_source': 'yes' is not true or false; correct it"),
+        ({"training": {"minutes": 0}}, "key 'training.minutes': 0 is too small; use more than 0"),
+    ],
+)
+def test_the_configuration(settings: Mapping[str, Any], problem: str) -> None:
+    told = problems(**settings)
+    assert len(told) == 1
+    assert told[0].startswith("configuration, ")
+    assert problem in told[0]
+
+
+def test_switches_from_the_command_line_are_words() -> None:
+    assert load(delete_source="true").config["delete_source"] is True
+    assert load(embed_model="false").config["embed_model"] is False
+
+
+def test_a_key_that_is_missing() -> None:
+    with pytest.raises(sheets.SheetError, match="key 'species': is missing; add it"):
+        sheets.check_config({"samples": "samples.tsv"})
+
+
+def test_sheets_that_are_no_sheets() -> None:
+    assert problems("", SPECIES) == (
+        "samples.tsv: the sheet is empty; its first row names the columns: sample, path, species",
+    )
+    assert problems("sample path species\n") == (
+        "samples.tsv, row 1: the columns are not separated by tabs; export the sheet as text separated by tabs",
+    )
+    assert problems("sample\tfile\tspecies\n") == (
+        "samples.tsv, row 1: there is no column 'file'; the columns are sample, path, species",
+        "samples.tsv, row 1: the column 'path' is missing; add it",
+    )
+    assert problems("sample\tpath\tspecies\tspecies\n") == (
+        "samples.tsv, row 1: the column 'species' is there twice; keep one of them",
+    )
+
+
+def test_sheets_that_cannot_be_read() -> None:
+    Path("samples.tsv").write_bytes(b"PK\x03\x04\xff\xfe")
+    Path("species.tsv").write_text(SPECIES)
+    with pytest.raises(sheets.SheetError, match=r"samples\.tsv: this is not a text file in UTF-8"):
+        sheets.load({"samples": "samples.tsv", "species": "species.tsv"})
+    with pytest.raises(
+        sheets.SheetError, match=r"nowhere\.tsv: there is no such file; write the sheet, or correct the"
+    ):
+        sheets.load({"samples": "nowhere.tsv", "species": "species.tsv"})
+
+
+def test_all_problems_are_told_at_once() -> None:
+    rows = "".join(f"s{number}\tgone{number}.fa\tfish\n" for number in range(30))
+    told = problems(SAMPLES + rows)
+    assert len(told) == 30
+    with pytest.raises(sheets.SheetError, match="and 10 more"):
+        load(SAMPLES + rows)
+
+
+def test_a_sample_that_has_its_archive_may_have_lost_its_file() -> None:
+    assert "archived" in load(SAMPLES + "archived\tgone.fa\tfish\n").samples
+
+
+def test_sources_that_are_to_be_deleted_are_not_shared() -> None:
+    shared = SAMPLES + "two\tone.fa\tfish\n"
+    assert set(load(shared).samples) == {"one", "two"}
+    (problem,) = problems(shared, delete_source=True)
+    assert problem.startswith("samples.tsv, row 3, column 'path': 'one.fa' is already the file of row 2")
+
+
+def test_every_key_and_column_is_described() -> None:
+    def described(schema: Mapping[str, Any]) -> bool:
+        return all("description" in entry and described(entry) for entry in schema.get("properties", {}).values())
+
+    assert all(described(sheets.load_schema(name)) for name in ("config", "samples", "species"))
