@@ -1,1 +1,70 @@
+"""Archive nucleotide sequence with a learned model, and get every byte back.
+
+>>> import geneformer_codec as gfz  # doctest: +SKIP
+>>> gfz.compress("fish.fa.gz", "fish.gfz", model="fish.gfmodel", verify=True)  # doctest: +SKIP
+>>> gfz.decompress("fish.gfz", "fish.fa", model="fish.gfmodel")  # doctest: +SKIP
+
+Everything is loaded when it is first used, so that importing this costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import compress, compress_part, decompress, gather, info, read_index, split, verify
+    from .archive.index import RecordEntry
+    from .archive.models import Execution
+    from .archive.read import Archive
+    from .errors import FormatError, GfzError, InputError, ModelMissingError, OutputError, UsageError
+    from .model.file import Model, load_model, read_model
+    from .training.fit import train
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Archive",
+    "Execution",
+    "FormatError",
+    "GfzError",
+    "InputError",
+    "Model",
+    "ModelMissingError",
+    "OutputError",
+    "RecordEntry",
+    "UsageError",
+    "__version__",
+    "compress",
+    "compress_part",
+    "decompress",
+    "gather",
+    "info",
+    "load_model",
+    "read_index",
+    "read_model",
+    "split",
+    "train",
+    "verify",
+]
+
+_HOMES = {
+    "api": ("compress", "compress_part", "decompress", "gather", "info", "read_index", "split", "verify"),
+    "archive.index": ("RecordEntry",),
+    "archive.models": ("Execution",),
+    "archive.read": ("Archive",),
+    "errors": ("FormatError", "GfzError", "InputError", "ModelMissingError", "OutputError", "UsageError"),
+    "model.file": ("Model", "load_model", "read_model"),
+    "training.fit": ("train",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

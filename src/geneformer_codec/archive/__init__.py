@@ -1,0 +1,1 @@
+"""The ``.gfz`` container: write, read, index, checksums. It knows nothing of how a block was predicted."""

@@ -1,0 +1,201 @@
+"""The file around the blocks: a ZIP of stored entries, the same bytes for the same entries on every machine.
+
+The writer uses one shape of ZIP only, and the reader accepts that shape only: entries follow each other without gaps
+from the first byte, nothing is compressed or encrypted, names are unique, and the comment of the ZIP holds the SHA-256
+of the last entry, the manifest. ``docs/FORMAT.md`` lists every field.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from ..errors import FormatError, GfzError, InputError, OutputError
+
+MIMETYPE_NAME = "mimetype"
+MIMETYPE = b"application/vnd.geneformer-rules.gfz+zip"
+MANIFEST_NAME = "manifest.json"
+COMMENT_PREFIX = b"gfz manifest sha256 "
+
+MAX_ENTRIES = 1 << 20
+MAX_ENTRY_BYTES = (1 << 31) - (1 << 27)  # below this no entry needs the ZIP64 form of a local header
+
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s4B4H3I5H2I")
+_ZIP64_END = struct.Struct("<4sQ2H2I4Q")
+_ZIP64_LOCATOR = struct.Struct("<4sIQI")
+_END = struct.Struct("<4s4H2IH")
+_VERSION, _ZIP64_VERSION = 20, 45
+_ZIP64_ABOVE, _MOST_16, _MOST_32 = (1 << 31) - 1, 0xFFFF, 0xFFFFFFFF
+_DATE = (1980, 1, 1, 0, 0, 0)
+_TIME_AND_DATE = 0, 0x21
+_ATTRIBUTES = (stat.S_IFREG | 0o644) << 16
+_UNIX = 3
+_NAME = re.compile(r"[a-z]+(/[0-9a-f]+)?(\.[a-z]+)?")
+
+# What zipfile raises on bytes that are not a sound ZIP.
+_DAMAGE = (
+    zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error, ValueError, OverflowError, EOFError, zlib.error
+)  # fmt: skip
+
+_AGAIN = "copy or download it again, or restore it from a backup"
+
+
+class ContainerWriter(contextlib.AbstractContextManager["ContainerWriter"]):
+    """Writes entries one after another; ``finish`` adds the manifest and the directory.
+
+    Use it in a ``with``: when that ends without ``finish`` the file is left as it is, not an archive.
+    """
+
+    def __init__(self, out: BinaryIO):
+        self._zip = zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True)
+        self.add(MIMETYPE_NAME, MIMETYPE)
+
+    def add(self, name: str, data: bytes) -> None:
+        """Add one entry."""
+        if len(data) > MAX_ENTRY_BYTES:
+            raise OutputError(f"{name} would have {len(data):,} bytes, an entry has at most {MAX_ENTRY_BYTES:,}")
+        entry = zipfile.ZipInfo(name, _DATE)
+        entry.create_system, entry.external_attr = _UNIX, _ATTRIBUTES
+        self._zip.writestr(entry, data)
+
+    def finish(self, manifest: bytes) -> None:
+        """Add the manifest, and complete the file."""
+        self.add(MANIFEST_NAME, manifest)
+        self._zip.comment = COMMENT_PREFIX + hashlib.sha256(manifest).hexdigest().encode()
+        self._zip.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.fp = None  # or else zipfile would write a directory when it is garbage-collected
+
+
+class ContainerReader:
+    """Reads the entries of an archive, having checked that the file has the one shape that the writer gives it.
+
+    Everything wrong with the file is a ``FormatError`` that names it as ``label``.
+    """
+
+    def __init__(self, file: BinaryIO, label: str):
+        self._file, self.label = file, label
+        try:
+            self.file_bytes = file.seek(0, os.SEEK_END)
+            self._check_kind()
+            self._zip = zipfile.ZipFile(file)
+            self._entries = {entry.filename: entry for entry in self._zip.infolist()}
+            self._check_shape()
+        except GfzError:
+            raise
+        except Exception as error:
+            raise self._failure(error) from error
+
+    def names(self) -> list[str]:
+        """The names of the entries between ``mimetype`` and the manifest, in the order of the file."""
+        return list(self._entries)[1:-1]
+
+    def size(self, name: str) -> int:
+        """The number of bytes of an entry."""
+        return self._entry(name).file_size
+
+    def read(self, name: str) -> bytes:
+        """The bytes of an entry, checked against its CRC-32."""
+        entry = self._entry(name)
+        try:
+            return self._zip.read(entry)
+        except Exception as error:
+            raise self._failure(error) from error
+
+    def manifest(self, max_bytes: int) -> bytes:
+        """The bytes of the manifest, checked against the SHA-256 in the comment."""
+        if self.size(MANIFEST_NAME) > max_bytes:
+            raise FormatError(f"{self.label}: a manifest of {self.size(MANIFEST_NAME):,} bytes; no archive needs that")
+        data = self.read(MANIFEST_NAME)
+        if self._zip.comment != COMMENT_PREFIX + hashlib.sha256(data).hexdigest().encode():
+            raise FormatError(f"{self.label}: the manifest does not match its SHA-256; it is damaged, {_AGAIN}")
+        return data
+
+    def _entry(self, name: str) -> zipfile.ZipInfo:
+        if name not in self._entries:
+            raise FormatError(f"{self.label}: the archive has no entry {name!r}; it is damaged, {_AGAIN}")
+        return self._entries[name]
+
+    def _failure(self, error: Exception) -> GfzError:
+        if isinstance(error, OSError) and error.errno is not None:
+            return InputError(f"cannot read {self.label}: {error.strerror}")
+        if not isinstance(error, _DAMAGE):
+            raise error
+        return FormatError(f"{self.label}: the archive is truncated or damaged ({error}); {_AGAIN}")
+
+    def _check_kind(self) -> None:
+        """Tell an archive from other files by its first bytes, so that the message can say which of the two it is."""
+        first = _LOCAL.size + len(MIMETYPE_NAME) + len(MIMETYPE)
+        self._file.seek(0)
+        head = self._file.read(first)
+        if head[_LOCAL.size :] == MIMETYPE_NAME.encode() + MIMETYPE:
+            return
+        if not head:
+            raise FormatError(f"{self.label}: the file is empty, not a .gfz archive")
+        if head[:4] == b"PK\x03\x04" and len(head) == first and MIMETYPE[:24] in head:
+            raise FormatError(f"{self.label}: the start of the archive is damaged; {_AGAIN}")
+        kind = "a ZIP file, but not" if head[:2] == b"PK" else "not"
+        raise FormatError(f"{self.label}: this is {kind} a .gfz archive; give a file made by 'gfz compress'")
+
+    def _check_shape(self) -> None:
+        entries = self._zip.infolist()
+        if len(entries) > MAX_ENTRIES or len(self._entries) != len(entries):
+            self._misshapen("it has too many entries, or two of one name")
+        if len(entries) < 2 or entries[0].filename != MIMETYPE_NAME or entries[-1].filename != MANIFEST_NAME:
+            self._misshapen(f"{MIMETYPE_NAME} is not the first entry, or {MANIFEST_NAME} not the last")
+        place = 0
+        for entry in entries:
+            sizes = entry.file_size == entry.compress_size <= MAX_ENTRY_BYTES
+            if not sizes or entry.header_offset != place or not _NAME.fullmatch(entry.filename):
+                self._misshapen(f"entry {entry.filename!r} is not as gfz writes it")
+            self._file.seek(place)
+            header = _local_header(entry)
+            if self._file.read(len(header)) != header:
+                self._misshapen(f"the two headers of entry {entry.filename!r} differ")
+            place += len(header) + entry.file_size
+        directory = _directory(entries, place, self._zip.comment)
+        self._file.seek(place)
+        if self._zip.start_dir != place or self._file.read(len(directory) + 1) != directory:
+            self._misshapen("its directory is not as gfz writes it")
+
+    def _misshapen(self, what: str) -> None:
+        raise FormatError(f"{self.label}: the archive is damaged or was rewritten by another tool ({what}); {_AGAIN}")
+
+
+def _local_header(entry: zipfile.ZipInfo) -> bytes:
+    """The header before the bytes of an entry."""
+    name = entry.filename.encode()
+    numbers = (_VERSION, 0, 0, *_TIME_AND_DATE, entry.CRC, entry.file_size, entry.file_size, len(name), 0)
+    return _LOCAL.pack(b"PK\x03\x04", *numbers) + name
+
+
+def _directory(entries: Sequence[zipfile.ZipInfo], start: int, comment: bytes) -> bytes:
+    """All that follows the last entry, at ``start``: a header for each entry, and the end records."""
+    records = []
+    for entry in entries:
+        far = entry.header_offset > _ZIP64_ABOVE
+        extra = struct.pack("<2HQ", 1, 8, entry.header_offset) if far else b""
+        version = _ZIP64_VERSION if far else _VERSION
+        name = entry.filename.encode()
+        numbers = (
+            version, _UNIX, version, 0, 0, 0, *_TIME_AND_DATE, entry.CRC, entry.file_size, entry.file_size,
+            len(name), len(extra), 0, 0, 0, _ATTRIBUTES, _MOST_32 if far else entry.header_offset,
+        )  # fmt: skip
+        records.append(_CENTRAL.pack(b"PK\x01\x02", *numbers) + name + extra)
+    headers, count = b"".join(records), len(entries)
+    end = b""
+    if count > _MOST_16 or start > _ZIP64_ABOVE or len(headers) > _ZIP64_ABOVE:
+        versions = _ZIP64_VERSION, _ZIP64_VERSION
+        end = _ZIP64_END.pack(b"PK\x06\x06", 44, *versions, 0, 0, count, count, len(headers), start)
+        end += _ZIP64_LOCATOR.pack(b"PK\x06\x07", 0, start + len(headers), 1)
+    few = min(count, _MOST_16)
+    end += _END.pack(b"PK\x05\x06", 0, 0, few, few, min(len(headers), _MOST_32), min(start, _MOST_32), len(comment))
+    return headers + end + comment

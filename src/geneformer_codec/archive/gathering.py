@@ -1,0 +1,97 @@
+"""Split a sample into files for jobs to compress apart, and join their part archives without compressing again."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import FormatError, ModelMissingError
+from ..files import output_error
+from ..sequence.parts import Splitter
+from .manifest import Block, ModelReference, Sample, Settings
+from .models import CodingModel
+from .plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
+from .read import Archive
+from .write import ArchiveWriter
+
+
+def split_sample(stream: BinaryIO, directory: Path, name: str, part_bases: int) -> Plan:
+    """Write the parts of a sample and their plan into ``directory``; memory is that of one part."""
+    splitter, parts = Splitter(stream, part_bases), []
+    for part in splitter:
+        planned = PlannedPart(
+            number=part.number,
+            file=f"{part.number:08d}.part",
+            text_bytes=len(part.text),
+            sha256=sha256_hex(part.text),
+            digests_sha256=sha256_hex(part.digests),
+            starts_record=part.starts_record,
+            ends_record=part.ends_record,
+        )
+        _write(directory / planned.file, part.text)
+        _write(directory / planned.digests_file, part.digests)
+        parts.append(planned)
+    plan = Plan(Sample(name, splitter.bytes, splitter.sha256, len(parts)), part_bases, tuple(parts))
+    _write(directory / PLAN_NAME, plan.dump())
+    return plan
+
+
+def join_parts(plan: Plan, archives: Sequence[Path], out: BinaryIO, model: CodingModel | None = None) -> None:
+    """Copy the blocks of part archives into the archive of the sample; ``model`` is embedded when given.
+
+    Every part of the plan must be there once, made with the same settings and model, and match the plan.
+    """
+    places: dict[int, Path] = {}
+    common: tuple[Settings, ModelReference] | None = None
+    for path in archives:
+        with Archive(path) as archive:
+            found = archive.manifest.settings, replace(archive.manifest.model, embedded=False)
+            if common is not None and found != common:
+                raise FormatError(
+                    f"{path}: was compressed with other settings or another model than {archives[0]} "
+                    f"({found} against {common}); compress all parts alike"
+                )
+            common = found
+            for block in archive.blocks:
+                if block.part in places:
+                    raise FormatError(f"part {block.part} is in both {places[block.part]} and {path}; give it once")
+                _check_block(plan, archive, block)
+                places[block.part] = path
+    missing = [part.number for part in plan.parts if part.number not in places]
+    if missing or common is None:
+        listed = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
+        raise FormatError(
+            f"{len(missing)} parts are missing ({listed}); compress them, and gather all {len(plan.parts)}"
+        )
+    settings, reference = common
+    if model is not None and model.id != reference.id:
+        raise ModelMissingError(
+            f"the parts need model {reference.id} ({reference.name}), not {model.id} ({model.name}); give that one"
+        )
+    with ArchiveWriter(out, settings, replace(reference, embedded=model is not None)) as writer:
+        for number in range(len(plan.parts)):
+            with Archive(places[number]) as archive:
+                block = next(block for block in archive.blocks if block.part == number)
+                _check_block(plan, archive, block)
+                writer.add(block, archive.block_data(block))
+        writer.finish(plan.sample, model.data if model else b"")
+
+
+def _check_block(plan: Plan, archive: Archive, block: Block) -> None:
+    if archive.manifest.sample != plan.sample or archive.manifest.settings.part_bases != plan.part_bases:
+        raise FormatError(f"{archive.label}: is of another sample or split than this plan of {plan.sample.name!r}")
+    planned = plan.parts[block.part]
+    found = block.text_bytes, block.sha256, block.starts_record, block.ends_record
+    if found != (planned.text_bytes, planned.sha256, planned.starts_record, planned.ends_record):
+        raise FormatError(f"{archive.label}: part {block.part} is not that of the plan; compress it again")
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise output_error(path, error) from error

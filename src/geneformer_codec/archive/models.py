@@ -1,0 +1,120 @@
+"""Find the model that an archive needs: inside it, in the file that was given, or on the search path."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..coding.coder import BaseCoder
+from ..coding.uniform import UniformCoder
+from ..errors import FormatError, GfzError, ModelMissingError
+from .manifest import UNIFORM, ModelReference
+from .read import Archive
+
+SEARCH_PATH = "GFZ_MODEL_PATH"
+"""The environment variable with directories, separated by colons, in which ``*.gfmodel`` files are looked for."""
+
+
+class CodingModel(Protocol):
+    """What is asked of a model here."""
+
+    @property
+    def id(self) -> str:
+        """The digest of its content, 64 hexadecimal digits."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What it was called in training, the species mostly."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of its file, as an archive embeds it."""
+        ...
+
+    def coder(
+        self, device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", lane_batch: int = 0
+    ) -> BaseCoder:
+        """The model made ready to code."""
+        ...
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the work is done. No byte of an archive depends on it; 0 and ``auto`` leave the choice to the tool."""
+
+    threads: int = 0
+    device: str = "auto"
+    arithmetic: str = "auto"
+    lane_batch: int = 0
+
+
+def open_model(model: str | Path | CodingModel | None) -> CodingModel | None:
+    """Read the model file unless it has been read already."""
+    if not isinstance(model, str | Path):
+        return model
+    from ..model.file import read_model
+
+    if not Path(model).is_file():
+        raise ModelMissingError(f"{model}: there is no such model file; check the path given to --model")
+    return read_model(Path(model))
+
+
+def reference(model: CodingModel | None, embedded: bool) -> ModelReference:
+    """How an archive made with ``model`` names it."""
+    if model is None:
+        return ModelReference()
+    return ModelReference(model.id, model.name, len(model.data), embedded)
+
+
+def make_coder(model: CodingModel | None, execution: Execution) -> BaseCoder:
+    """The coder of a model, or two bits a base."""
+    if model is None:
+        return UniformCoder()
+    return model.coder(
+        execution.device, execution.threads, arithmetic=execution.arithmetic, lane_batch=execution.lane_batch
+    )
+
+
+def find_model(archive: Archive, given: str | Path | CodingModel | None = None) -> CodingModel | None:
+    """The model that the archive needs, None when it needs none. ``given`` counts when none is embedded."""
+    wanted = archive.manifest.model
+    if wanted.id == UNIFORM:
+        return None
+    data = archive.model_data()
+    if data is not None:
+        from ..model.file import load_model
+
+        model: CodingModel = load_model(data, f"{archive.label}: its embedded model")
+        if model.id != wanted.id:
+            raise FormatError(f"{archive.label}: its model is {model.id}, not {wanted.id}; the archive is damaged")
+        return model
+    found = open_model(given)
+    if found is None:
+        return _search(archive.label, wanted)
+    if found.id != wanted.id:
+        raise ModelMissingError(
+            f"{archive.label}: needs model {wanted.id} ({wanted.name}), but --model gave {found.id} ({found.name}); "
+            "give the model that the archive was compressed with"
+        )
+    return found
+
+
+def _search(label: str, wanted: ModelReference) -> CodingModel:
+    from ..model.file import read_model
+
+    directories = [Path(name) for name in os.environ.get(SEARCH_PATH, "").split(":") if name]
+    files = [file for directory in directories for file in sorted(directory.glob("*.gfmodel"))]
+    for file in sorted(files, key=lambda file: (file.stem != wanted.id, file.stem != wanted.name)):
+        try:
+            model: CodingModel = read_model(file)
+        except (GfzError, OSError):
+            continue  # another model's damage does not matter here
+        if model.id == wanted.id:
+            return model
+    raise ModelMissingError(
+        f"{label}: needs model {wanted.id} ({wanted.name}), which is not in the archive"
+        f"{' nor in ' + ', '.join(map(str, directories)) if directories else ''}; "
+        f"give its file with --model, or its directory in {SEARCH_PATH}"
+    )

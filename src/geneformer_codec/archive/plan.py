@@ -1,0 +1,122 @@
+"""The plan of a split sample: which parts there are, so that jobs can compress them apart and be joined again."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import FormatError, InputError
+from ..sequence.parts import Part
+from .fields import HEX64, Fields, unique_fields
+from .manifest import MAX_PART_BYTES, MAX_PARTS, MAX_SAMPLE_BYTES, Sample
+
+PLAN_NAME = "plan.json"
+PLAN_FORMAT = "gfz-plan-1"
+MAX_PLAN_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """One part: its number, the file that holds its text, and what that text must be."""
+
+    number: int
+    file: str
+    text_bytes: int
+    sha256: str
+    digests_sha256: str
+    starts_record: bool
+    ends_record: bool
+
+    @property
+    def digests_file(self) -> str:
+        """The file, beside that of the text, with the digests of the records that end in the part."""
+        return Path(self.file).with_suffix(".digests").name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sample and its parts."""
+
+    sample: Sample
+    part_bases: int
+    parts: tuple[PlannedPart, ...]
+
+    def dump(self) -> bytes:
+        """The JSON of the plan."""
+        fields: dict[str, Any] = {
+            "format": PLAN_FORMAT,
+            "sample": self.sample.name,
+            "bytes": self.sample.bytes,
+            "sha256": self.sample.sha256,
+            "part_bases": self.part_bases,
+            "parts": [vars(part) for part in self.parts],
+        }
+        return json.dumps(fields, indent=1).encode() + b"\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check a plan."""
+        try:
+            if path.stat().st_size > MAX_PLAN_BYTES:
+                raise ValueError("it is too large")
+            fields = Fields(json.loads(path.read_bytes(), object_pairs_hook=unique_fields), "the plan")
+            return cls._from(fields)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}; it is written by 'gfz split'") from error
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{path}: not a sound plan ({error}); make it again with 'gfz split'") from error
+
+    @classmethod
+    def _from(cls, fields: Fields) -> Self:
+        fields.text("format", PLAN_FORMAT)
+        items = fields.items("parts", MAX_PARTS)
+        if not items:
+            raise ValueError("it has no parts")
+        parts = tuple(_part(Fields(item, f"part {number}"), number) for number, item in enumerate(items))
+        size = fields.number("bytes", 0, MAX_SAMPLE_BYTES)
+        if sum(part.text_bytes for part in parts) != size:
+            raise ValueError("the sizes of the parts do not sum to the size of the sample")
+        sample = Sample(fields.text("sample"), size, fields.text("sha256", HEX64), len(parts))
+        plan = cls(sample, fields.number("part_bases", 1, MAX_PART_BYTES), parts)
+        fields.done()
+        return plan
+
+
+def read_part(plan: Plan, path: Path) -> Part:
+    """The part whose text lies at ``path``, checked against the plan."""
+    planned = next((part for part in plan.parts if part.file == path.name), None)
+    if planned is None:
+        raise FormatError(f"{path}: the {PLAN_NAME} beside it knows no part of this name; give one of its parts")
+    contents = []
+    for file, digest in (
+        (path, planned.sha256),
+        (path.with_name(planned.digests_file), planned.digests_sha256),
+    ):
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {file}: {error.strerror}; run 'gfz split' again") from error
+        if sha256_hex(data) != digest:
+            raise FormatError(f"{file}: does not match its SHA-256 in {PLAN_NAME}; run 'gfz split' again")
+        contents.append(data)
+    return Part(planned.number, contents[0], contents[1], planned.starts_record, planned.ends_record)
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _part(fields: Fields, number: int) -> PlannedPart:
+    part = PlannedPart(
+        number=fields.number("number", number, number),
+        file=fields.text("file", r"[^/\0]{1,255}"),
+        text_bytes=fields.number("text_bytes", 0, MAX_PART_BYTES),
+        sha256=fields.text("sha256", HEX64),
+        digests_sha256=fields.text("digests_sha256", HEX64),
+        starts_record=fields.flag("starts_record"),
+        ends_record=fields.flag("ends_record"),
+    )
+    fields.done()
+    return part

@@ -1,0 +1,149 @@
+"""Read an archive: check its shape and manifest at once, every block when it is decoded."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..coding.coder import BaseCoder, Progress
+from ..errors import FormatError, InputError
+from ..sequence.fasta import Sides
+from .block import DecodedBlock, decode_block, read_sides
+from .container import ContainerReader
+from .index import RecordEntry, walk_records
+from .manifest import FORMAT, FORMAT_VERSION, INDEX_STREAMS, MAX_MANIFEST_BYTES, SIDE_STREAMS, STREAMS, Block, Manifest
+
+
+class Archive(contextlib.AbstractContextManager["Archive"]):
+    """An open archive. Whatever is wrong with it is a ``FormatError`` that names the file.
+
+    >>> with Archive("genome.gfz") as archive:  # doctest: +SKIP
+    ...     print(archive.manifest.sample.name, archive.info()["bpb_total"])
+    """
+
+    def __init__(self, source: str | Path | BinaryIO, label: str | None = None):
+        self._owned: BinaryIO | None = None
+        if isinstance(source, str | Path):
+            self.label = label or str(source)
+            file = self._owned = _open(Path(source))
+        else:
+            self.label = label or str(getattr(source, "name", "archive"))
+            file = source
+        try:
+            self._container = ContainerReader(file, self.label)
+            self.manifest = Manifest.parse(self._container.manifest(MAX_MANIFEST_BYTES), self.label)
+            self._check_entries()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file if it was opened here."""
+        if self._owned:
+            self._owned.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks in the order of the sample's text."""
+        return self.manifest.blocks
+
+    def block_data(self, block: Block) -> bytes:
+        """The bytes of a block's entry, checked against their CRC-32."""
+        return self._container.read(block.entry)
+
+    def model_data(self) -> bytes | None:
+        """The model file that travels in the archive, if one does."""
+        return self._container.read(self.manifest.model.entry) if self.manifest.model.embedded else None
+
+    def decode(self, block: Block, coder: BaseCoder, progress: Progress | None = None) -> DecodedBlock:
+        """One part, decoded and checked against its SHA-256."""
+        if coder.model_id != self.manifest.model.id:
+            raise ValueError(f"the archive needs model {self.manifest.model.id}, the coder is of {coder.model_id}")
+        return decode_block(block, self.block_data(block), coder, self.label, progress)
+
+    def decode_all(self, coder: BaseCoder, progress: Progress | None = None) -> Iterator[DecodedBlock]:
+        """Every part in order; that the iteration ends without an error means that the sample's SHA-256 held too."""
+        self.check_complete()
+        digest = hashlib.sha256()
+        for block in self.blocks:
+            decoded = self.decode(block, coder, progress)
+            digest.update(decoded.text)
+            yield decoded
+        if digest.hexdigest() != self.manifest.sample.sha256:
+            raise FormatError(f"{self.label}: the parts are sound but not their order; the archive is damaged")
+
+    def sides(self, block: Block) -> Sides:
+        """Names, layout, case and exceptions of one part."""
+        return read_sides(block, self.block_data(block), self.label)
+
+    def records(self, coder: BaseCoder | None = None) -> Iterator[RecordEntry]:
+        """The index: every record with its place, length and digests, those that are not stored by decoding."""
+        return walk_records(self, coder)
+
+    def check_complete(self) -> None:
+        """Refuse an archive of some parts of a sample."""
+        if not self.manifest.complete:
+            held, parts = len(self.blocks), self.manifest.sample.parts
+            raise FormatError(
+                f"{self.label}: holds {held} of the {parts} parts of {self.manifest.sample.name!r}; "
+                "join it with the archives of the other parts by 'gfz gather'"
+            )
+
+    def info(self) -> dict[str, Any]:
+        """Sizes, settings and digests, ready for JSON. The sizes sum to ``total_bytes`` exactly."""
+        manifest, total = self.manifest, self._container.file_bytes
+        streams = {name: sum(block.streams[name] for block in self.blocks) for name in STREAMS}
+        side, index = (sum(streams[name] for name in names) for names in (SIDE_STREAMS, INDEX_STREAMS))
+        model_bytes = manifest.model.bytes if manifest.model.embedded else 0
+        bases = sum(block.bases for block in self.blocks)
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "tool_version": manifest.tool_version,
+            "sample": manifest.sample.name,
+            "records": sum(block.records for block in self.blocks),
+            "residues": sum(block.residues for block in self.blocks),
+            "bases": bases,
+            "input_bytes": sum(block.text_bytes for block in self.blocks),
+            "sha256": manifest.sample.sha256,
+            "payload_bytes": streams["payload"],
+            "side_bytes": side,
+            "index_bytes": index,
+            "model_bytes": model_bytes,
+            "container_bytes": total - streams["payload"] - side - index - model_bytes,
+            "total_bytes": total,
+            "bpb_payload": streams["payload"] * 8 / bases if bases else None,
+            "bpb_total": total * 8 / bases if bases else None,
+            "model_id": manifest.model.id,
+            "model_name": manifest.model.name,
+            "model_embedded": manifest.model.embedded,
+            "model_file_bytes": manifest.model.bytes,
+            **vars(manifest.settings),
+            "parts": manifest.sample.parts,
+            "blocks": len(self.blocks),
+            "complete": manifest.complete,
+            "lanes": sum(count for block in self.blocks for _, count in block.lanes),
+            "streams": streams,
+        }
+
+    def _check_entries(self) -> None:
+        """The entries must be those of the manifest, in its order and of its sizes, before anything is read by them."""
+        expected = [(block.entry, block.stored_bytes) for block in self.blocks]
+        if self.manifest.model.embedded:
+            expected.append((self.manifest.model.entry, self.manifest.model.bytes))
+        found = [(name, self._container.size(name)) for name in self._container.names()]
+        if found != expected:
+            raise FormatError(f"{self.label}: its entries are not those of its manifest; the archive is damaged")
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; check the path") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error

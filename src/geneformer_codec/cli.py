@@ -1,0 +1,77 @@
+"""The command ``gfz``: its options and help, and how errors become messages and exit statuses.
+
+Nothing heavy is imported here, so that ``gfz --help`` answers at once: ``options.py`` says what can be asked for, and
+``commands.py`` does it.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+from .errors import GfzError
+from .options import build_parser
+
+DONE, DATA_AT_FAULT, INTERRUPTED, TERMINATED = 0, 1, 130, 143
+
+
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM); raised so that temporaries are removed on the way out."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; gives its exit status."""
+    try:
+        with _signals():
+            options = build_parser().parse_args(arguments)
+            from . import commands
+
+            commands.run(options)
+            sys.stdout.flush()
+    except SystemExit as exit_:  # argparse: 0 after --help, 2 after a wrong call
+        return int(exit_.code or 0)
+    except GfzError as error:
+        print(f"gfz: error: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain when it flushes standard output at exit.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DATA_AT_FAULT
+    except MemoryError:
+        print("gfz: error: out of memory; use smaller parts (--part-bases) or more memory", file=sys.stderr)
+        return DATA_AT_FAULT
+    except KeyboardInterrupt:
+        print("gfz: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except Terminated:
+        print("gfz: terminated; nothing was written", file=sys.stderr)
+        return TERMINATED
+    return DONE
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the work by an exception, so that temporaries are removed on the way out."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for name in caught:
+            signal.signal(name, signal.SIG_IGN)  # one is enough; another must not disturb the clearing up
+        raise Terminated
+
+    caught = [signal.SIGTERM, signal.SIGHUP]
+    try:
+        before = {name: signal.getsignal(name) for name in caught}
+        caught = [name for name in caught if before[name] is signal.SIG_DFL]  # nohup ignores SIGHUP: leave it so
+        for name in caught:
+            signal.signal(name, stop)
+    except ValueError:  # not the main thread: whoever runs us there deals with signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for name in caught:
+            signal.signal(name, before[name])

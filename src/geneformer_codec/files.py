@@ -1,0 +1,234 @@
+"""Outputs that appear whole or not at all: written beside their place, synced, then renamed into it.
+
+A job that dies leaves the old file as it was. After a signal that can be caught even the temporary is gone; after
+``SIGKILL`` or a power cut a hidden ``.NAME.XXXXXXXX.tmp`` may remain, which nothing reads and anyone may delete.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, BinaryIO, cast
+
+from .errors import OutputError, UsageError
+
+STREAM = "-"
+"""The path that means standard input or standard output."""
+
+COPY_BYTES = 1 << 20
+"""How much is copied at a time."""
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space or write to another disk",
+    errno.EDQUOT: "your disk quota is used up; free some space or write to another disk",
+    errno.EFBIG: "the file would be larger than this system or its limits (ulimit -f) allow; raise them",
+    errno.EACCES: "no permission to write there; choose another directory or ask for write access",
+    errno.EPERM: "no permission to write there; choose another directory or ask for write access",
+    errno.EROFS: "the file system is read-only; choose another directory",
+    errno.ENOENT: "its directory does not exist; create it first",
+    errno.ENOTDIR: "part of the path is a file, not a directory; check the path",
+    errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
+    errno.EIO: "the disk reported an input/output error; the output is not to be trusted, check the disk",
+}
+
+
+def output_error(path: str | Path, error: OSError) -> OutputError:
+    """What to tell the user about an ``OSError`` met while writing ``path``."""
+    advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return OutputError(f"cannot write {path}: {advice}")
+
+
+class _OutputRaw(io.FileIO):
+    """An output file whose failures are ``OutputError`` and name the file the user asked for, not the temporary."""
+
+    def __init__(self, descriptor: int, label: str):
+        super().__init__(descriptor, "w+b")
+        self._label = label
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise output_error(self._label, error) from error
+
+
+class _Guard(contextlib.AbstractContextManager["_Guard"]):
+    """Turns an ``OSError`` of the calls inside into an ``OutputError`` that names the output."""
+
+    def __init__(self, path: str | Path):
+        self._path = path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise output_error(self._path, error) from error
+
+
+def _writer(descriptor: int, label: str) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedWriter(_OutputRaw(descriptor, label)))
+
+
+def _readable_writer(descriptor: int, label: str) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedRandom(_OutputRaw(descriptor, label)))
+
+
+@contextlib.contextmanager
+def atomic_output(
+    path: str | Path, force: bool = False, *, seekable: bool = False, binary: bool = False
+) -> Iterator[BinaryIO]:
+    """Open ``path`` for writing so that it appears, complete and synced, when the block ends without an error.
+
+    ``-`` is standard output, and a path that is a pipe or device is written through. With ``seekable`` these receive
+    the whole output at the end, from a temporary. With ``binary`` a terminal is refused. The file given to the block
+    can be read back as well, if it can be sought in.
+
+    >>> with atomic_output("greeting.txt") as out:  # doctest: +SKIP
+    ...     out.write(b"hello\\n")
+    """
+    if str(path) == STREAM:
+        if binary and sys.stdout.isatty():
+            raise UsageError("not writing an archive to a terminal; give -o FILE or pipe the output somewhere")
+        sys.stdout.flush()
+        with _written_through(os.dup(sys.stdout.fileno()), "standard output", seekable) as out:
+            yield out
+        return
+    target = Path(path)
+    with _Guard(path):
+        kind = _kind(target)
+        if kind == "special":
+            descriptor = os.open(target, os.O_WRONLY)
+    if kind == "special":
+        with _written_through(descriptor, str(path), seekable) as out:
+            yield out
+        return
+    if kind == "directory":
+        raise OutputError(f"cannot write {path}: it is a directory; give the name of a file in it")
+    if kind == "file":
+        check_absent(target, force)
+        target = Path(os.path.realpath(target))
+    temporary = target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}.{secrets.token_hex(4)}.tmp")
+    with _Guard(path):
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+    try:
+        out = _readable_writer(descriptor, str(path))
+        try:
+            yield out
+            with _Guard(path):
+                out.flush()
+                os.fsync(out.fileno())
+        finally:
+            _close_quietly(out)
+        check_absent(target, force)
+        with _Guard(path):
+            temporary.replace(target)
+            _sync_directory(target.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path, force: bool = False) -> Iterator[Path]:
+    """Give a fresh ``PATH.tmp`` to fill; it becomes ``path`` when the block ends without an error.
+
+    What an earlier, killed run left at ``PATH.tmp`` is removed. An existing ``path`` is refused unless it is empty or
+    ``force`` is set, and stays in place until the new one is complete.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        raise OutputError(f"cannot write directory {path}: there is a file of that name; choose another name")
+    if path.is_dir() and any(path.iterdir()) and not force:
+        raise OutputError(f"cannot write directory {path}: it is not empty; remove it, or add -f to replace it")
+    temporary, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old")
+    with _Guard(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+    try:
+        yield temporary
+        with _Guard(path):
+            _sync_directory(temporary)
+            if path.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+                path.rename(old)
+            temporary.rename(path)
+            _sync_directory(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if old.is_dir() and not path.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def check_absent(path: str | Path, force: bool) -> None:
+    """Refuse a ``path`` that exists unless ``force`` is set."""
+    if not force and os.path.lexists(path):
+        raise OutputError(f"cannot write {path}: it exists already; choose another name, or add -f to replace it")
+
+
+def same_file(first: str | Path, second: str | Path) -> bool:
+    """Whether two paths lead to one existing file."""
+    if STREAM in (str(first), str(second)):
+        return False
+    try:
+        return Path(first).samefile(second)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _written_through(descriptor: int, label: str, seekable: bool) -> Iterator[BinaryIO]:
+    """The open ``descriptor`` itself, or for ``seekable`` a temporary that is copied to it at the end."""
+    out = _writer(descriptor, label)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_close_quietly, out)
+        if seekable:
+            with _Guard(tempfile.gettempdir()):
+                temporary = stack.enter_context(tempfile.TemporaryFile())
+                name = f"the temporary of {label} in {tempfile.gettempdir()}"
+                spool = _readable_writer(os.dup(temporary.fileno()), name)
+            stack.callback(_close_quietly, spool)
+            yield spool
+            spool.seek(0)
+            shutil.copyfileobj(spool, out, COPY_BYTES)
+        else:
+            yield out
+        out.flush()
+
+
+def _close_quietly(out: IO[bytes]) -> None:
+    with contextlib.suppress(OSError, OutputError):
+        out.close()
+
+
+def _kind(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink() or path.parent.is_dir():
+            return "absent"
+        raise
+    if stat.S_ISDIR(mode):
+        return "directory"
+    return "file" if stat.S_ISREG(mode) else "special"
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a rename in ``path`` last through a power cut, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

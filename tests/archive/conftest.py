@@ -1,0 +1,117 @@
+"""A small model for tests: it compresses lanes with zlib, so that lanes differ in size and nothing is trained."""
+
+import hashlib
+import itertools
+import random
+import sys
+import types
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from geneformer_codec.coding.coder import BaseCoder, Progress
+from geneformer_codec.errors import FormatError
+
+
+class ZlibCoder:
+    """Codes each lane with zlib; ``fault`` makes it decode wrongly."""
+
+    def __init__(self, model_id: str, fault: bool = False):
+        self.model_id, self._fault = model_id, fault
+
+    def encode(
+        self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
+    ) -> list[bytes]:
+        edges = np.concatenate([[0], np.cumsum(lane_lengths)])
+        assert edges[-1] == len(bases)
+        if progress:
+            progress(len(bases))
+        return [zlib.compress(bases[a:b].tobytes()) for a, b in itertools.pairwise(edges)]
+
+    def decode(
+        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+    ) -> NDArray[np.uint8]:
+        try:
+            out = b"".join(zlib.decompress(lane) for lane in lanes)
+        except zlib.error as error:
+            raise FormatError(f"a lane is damaged: {error}") from error
+        if len(out) != sum(lane_lengths):
+            raise FormatError("a lane has another length")
+        bases = np.frombuffer(out, np.uint8).copy()
+        if self._fault and len(bases):
+            bases[len(bases) // 2] ^= 1
+        return bases
+
+
+class ZlibModel:
+    """Stands for a trained model."""
+
+    def __init__(self, name: str = "zlib", fault: bool = False):
+        self.name, self.data = name, b"a model file, " + name.encode()
+        self.id = hashlib.sha256(self.data).hexdigest()
+        self._fault = fault
+
+    def coder(
+        self, device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", lane_batch: int = 0
+    ) -> BaseCoder:
+        return ZlibCoder(self.id, self._fault)
+
+
+def load_model(data: bytes, place: str = "the model") -> ZlibModel:
+    if not data.startswith(b"a model file, "):
+        raise FormatError(f"{place} is not a model, or of another version")
+    return ZlibModel(data.removeprefix(b"a model file, ").decode())
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> ZlibModel:
+    """The model, and model files of its kind in place of the real ones."""
+    fake = types.ModuleType("geneformer_codec.model.file")
+    fake.load_model = load_model  # type: ignore[attr-defined]
+    fake.read_model = lambda path: load_model(Path(path).read_bytes())  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "geneformer_codec.model.file", fake)
+    return ZlibModel()
+
+
+@pytest.fixture
+def faulty_model(model: ZlibModel) -> ZlibModel:
+    """A model with the id of the other, whose decoder errs."""
+    return ZlibModel(fault=True)
+
+
+def make_fasta(records: int, length: int, seed: int = 1, width: int = 60) -> bytes:
+    """Random records with lower case, N and a few other letters."""
+    chance = random.Random(seed)
+    text = []
+    for number in range(records):
+        size = chance.randrange(length // 2, length + 1)
+        sequence = bytearray(chance.choices(b"ACGT", k=size))
+        for _ in range(size // 200):
+            at = chance.randrange(size)
+            sequence[at : at + 20] = sequence[at : at + 20].lower()
+            sequence[chance.randrange(size)] = chance.choice(b"NRYn")
+        lines = [bytes(sequence[a : a + width]) for a in range(0, size, width)]
+        text.append(b">seq%d simulated record\n" % number + b"\n".join(lines) + b"\n")
+    return b"".join(text)
+
+
+@pytest.fixture
+def fasta() -> bytes:
+    """Twelve records of a few hundred residues."""
+    return make_fasta(12, 900)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    """Write a file into the test's directory."""
+
+    def writer(name: str, data: bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return writer

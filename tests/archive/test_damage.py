@@ -1,0 +1,201 @@
+"""Whatever happens to an archive: a clear error and no output, or exactly the right bytes."""
+
+import json
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geneformer_codec import api
+from geneformer_codec.archive.container import ContainerReader, ContainerWriter
+from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
+from geneformer_codec.errors import FormatError, InputError
+
+from .conftest import ZlibModel
+
+Write = Callable[[str, bytes], Path]
+
+
+@pytest.fixture
+def archive(tmp_path: Path, write: Write, fasta: bytes, model: ZlibModel) -> Path:
+    """An archive of several parts with its model inside."""
+    path = tmp_path / "a.gfz"
+    api.compress(write("in.fa", fasta), path, model=model, embed=True, lane_length=128, part_bases=3000)
+    return path
+
+
+def outcome(path: Path, expected: bytes) -> str:
+    """``error`` or ``right``; anything else fails the test."""
+    out = path.with_name("out")
+    try:
+        api.decompress(path, out, force=True)
+    except FormatError as error:
+        assert path.name in str(error)  # noqa: PT017
+        assert not out.exists()
+        return "error"
+    assert out.read_bytes() == expected
+    out.unlink()
+    return "right"
+
+
+def test_flipped_bits(archive: Path, fasta: bytes) -> None:
+    data = archive.read_bytes()
+    chance = random.Random(7)
+    # Headers, directory and manifest are a small part of the file: look at all of their bytes, and at some others.
+    places = [*range(200), *range(len(data) - 700, len(data)), *(chance.randrange(len(data)) for _ in range(400))]
+    for place in places:
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << chance.randrange(8)
+        archive.write_bytes(damaged)
+        assert outcome(archive, fasta) == "error", f"byte {place} of {len(data)}"
+
+
+def test_truncated(archive: Path, fasta: bytes) -> None:
+    data = archive.read_bytes()
+    chance = random.Random(8)
+    for size in [*range(100), *range(len(data) - 200, len(data)), *(chance.randrange(len(data)) for _ in range(200))]:
+        archive.write_bytes(data[:size])
+        assert outcome(archive, fasta) == "error", f"{size} of {len(data)} bytes"
+
+
+def test_longer_or_shifted(archive: Path, fasta: bytes) -> None:
+    data = archive.read_bytes()
+    for damaged in (data + b"x", b"x" + data, data + data, data[:1000] + b"\0" * 512 + data[1000:], data[512:]):
+        archive.write_bytes(damaged)
+        assert outcome(archive, fasta) == "error"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b">seq\nACGT\n", "not a .gfz archive"),
+        (b"\x1f\x8b\x08" + b"\0" * 100, "not a .gfz archive"),
+        (b"PK\x05\x06" + b"\0" * 18, "a ZIP file, but not a .gfz archive"),
+    ],
+)
+def test_foreign_files(tmp_path: Path, write: Write, content: bytes, message: str) -> None:
+    path = write("a.gfz", content)
+    for call in (api.info, api.verify, lambda path: api.decompress(path, tmp_path / "out")):
+        with pytest.raises(FormatError, match=f"a.gfz: .*{message}"):
+            call(path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_zips_of_other_tools(archive: Path, fasta: bytes) -> None:
+    with zipfile.ZipFile(archive) as zipped:
+        entries = {name: zipped.read(name) for name in zipped.namelist()}
+        comment = zipped.comment
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(archive, "w", compression) as zipped:
+            for name, data in entries.items():
+                zipped.writestr(name, data, zipfile.ZIP_STORED if name == "mimetype" else None)
+            zipped.comment = comment
+        assert outcome(archive, fasta) == "error"
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None], raw: bytes | None = None) -> None:
+    """Change the manifest and give it a sound container again, as a malicious writer could."""
+    with path.open("rb") as file:
+        reader = ContainerReader(file, str(path))
+        entries = [(name, reader.read(name)) for name in reader.names()]
+        manifest = json.loads(reader.manifest(MAX_MANIFEST_BYTES))
+    change(manifest)
+    with path.open("wb") as file, ContainerWriter(file) as writer:
+        for name, data in entries:
+            writer.add(name, data)
+        writer.finish(json.dumps(manifest).encode() if raw is None else raw)
+
+
+CHANGES: dict[str, tuple[Any, ...]] = {
+    "later version": ("format_version", 2),
+    "version of a wrong type": ("format_version", True),
+    "another format": ("format", "zip"),
+    "unknown field": ("extra", 1),
+    "lane length zero": ("settings", "lane_length", 0),
+    "huge text": ("blocks", 0, "text_bytes", 1 << 40),
+    "negative": ("blocks", 0, "bases", -1),
+    "fraction": ("blocks", 0, "bases", 1.5),
+    "boolean number": ("blocks", 0, "records", True),
+    "too many bases": ("blocks", 0, "bases", 1 << 29),
+    "huge lanes": ("blocks", 0, "lanes", [[1 << 29, 1 << 29]]),
+    "no lanes": ("blocks", 0, "lanes", []),
+    "lanes of zero": ("blocks", 0, "lanes", [[0, 5]]),
+    "lanes not pairs": ("blocks", 0, "lanes", [5]),
+    "stream too long": ("blocks", 0, "streams", "names", 1 << 30),
+    "text too short": ("blocks", 0, "text_bytes", 100),
+    "records": ("blocks", 0, "records", 1),
+    "part number": ("blocks", 0, "part", 1),
+    "part order": ("blocks", 1, "part", 0),
+    "too few parts": ("sample", "parts", 1),
+    "sample size": ("sample", "bytes", 5),
+    "sample digest": ("sample", "sha256", "0" * 64),
+    "block digest": ("blocks", 1, "sha256", "0" * 64),
+    "digest of a wrong form": ("sample", "sha256", "../../etc/passwd"),
+    "model name as a path": ("model", "id", "../../etc/passwd"),
+    "another model": ("model", "id", "0" * 64),
+    "not embedded": ("model", "embedded", False),
+    "blocks no list": ("blocks", {"a": 1}),
+    "no blocks": ("blocks", []),
+    "deep": ("blocks", [[[[[[[]]]]]]]),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_manifests_that_lie(archive: Path, fasta: bytes, case: str) -> None:
+    *path, last, value = CHANGES[case]
+
+    def change(manifest: dict[str, Any]) -> None:
+        target: Any = manifest
+        for step in path:
+            target = target[step]
+        target[last] = value
+
+    rewrite(archive, change)
+    if case == "sample digest":  # known only after the last part: its parts are sound, but the file must not appear
+        with pytest.raises(FormatError):
+            api.decompress(archive, archive.with_name("out"))
+        assert not archive.with_name("out").exists()
+    assert outcome(archive, fasta) == "error"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b'{"format":"gfz","format":"gfz"}']
+)
+def test_manifests_that_are_none(archive: Path, fasta: bytes, raw: bytes) -> None:
+    rewrite(archive, lambda manifest: None, raw)
+    assert outcome(archive, fasta) == "error"
+
+
+def test_a_later_version_says_what_to_install(archive: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest |= {"format_version": 7, "tool_version": "3.2.1"}
+
+    rewrite(archive, change)
+    with pytest.raises(FormatError, match=r"format version 7 .*geneformer-rules '3\.2\.1'.*pip install -U"):
+        api.info(archive)
+
+
+def test_a_swapped_digest_is_named(archive: Path, tmp_path: Path, write: Write) -> None:
+    """An archive whose text is right and whose index is wrong passes decompress, and verify names the record."""
+    with archive.open("rb") as file:
+        reader = ContainerReader(file, str(archive))
+        manifest = reader.manifest(MAX_MANIFEST_BYTES)
+        entries = [(name, bytearray(reader.read(name))) for name in reader.names()]
+    entries[1][1][-1] ^= 1
+    with archive.open("wb") as file, ContainerWriter(file) as writer:
+        for name, data in entries:
+            writer.add(name, bytes(data))
+        writer.finish(manifest)
+    with pytest.raises(FormatError, match=r"a\.gfz: part 1: record 'seq\d+' does not match its MD5"):
+        api.verify(archive)
+
+
+def test_missing_archive(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.gfz: there is no such file"):
+        api.info(tmp_path / "none.gfz")
+    with pytest.raises(InputError, match="directory"):
+        api.info(tmp_path)

@@ -1,0 +1,92 @@
+"""The index: where a record is, and the digests that other tools know it by."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geneformer_codec import api
+from geneformer_codec.archive.index import RecordEntry
+from geneformer_codec.archive.read import Archive
+
+from .conftest import ZlibModel, make_fasta
+
+Write = Callable[[str, bytes], Path]
+
+
+def expected(text: bytes) -> list[tuple[str, int, int, str, str]]:
+    """Name, residues, bases, MD5 and refget digest of each record, by the plainest code."""
+    records = []
+    for record in (b"\n" + text).split(b"\n>")[1:]:
+        header, _, body = record.partition(b"\n")
+        residues = body.replace(b"\r", b"").replace(b"\n", b"")
+        sequence = bytes(octet for octet in residues.upper() if 33 <= octet <= 126)
+        refget = "SQ." + base64.urlsafe_b64encode(hashlib.sha512(sequence).digest()[:24]).decode()
+        bases = sum(residues.upper().count(base) for base in b"ACGTU")
+        name = header.split()[0].decode()
+        records.append((name, len(residues), bases, hashlib.md5(sequence).hexdigest(), refget))
+    return records
+
+
+def facts(entries: list[RecordEntry]) -> list[tuple[str, int, int, str | None, str | None]]:
+    return [(entry.name, entry.residues, entry.bases, entry.md5, entry.refget) for entry in entries]
+
+
+TEXTS = {
+    "many": make_fasta(12, 900),
+    "huge": make_fasta(3, 20_000, seed=5),
+    "short and long": make_fasta(40, 300, seed=6),
+    "short": make_fasta(100, 30, seed=7),
+    "CRLF": make_fasta(5, 900, seed=8).replace(b"\n", b"\r\n"),
+    "gaps": b">a b c\n" + b"AC-GT*nnNACGTACGTTTACG" * 50 + b"\n>b\n" + b"acgu" * 200 + b"\n>c\n\n",
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+@pytest.mark.parametrize("part_bases", [1024, 5000, 1 << 20])
+def test_records(tmp_path: Path, write: Write, case: str, part_bases: int, model: ZlibModel) -> None:
+    text = TEXTS[case]
+    out = tmp_path / "a.gfz"
+    api.compress(write("in.fa", text), out, model=model, part_bases=part_bases, lane_length=256, verify=True)
+    wanted = expected(text)
+    assert facts(api.read_index(out, model=model)) == wanted
+    without = facts(api.read_index(out))
+    stored = [record if record[1] >= 256 else (*record[:3], None, None) for record in wanted]
+    assert without == stored
+
+
+def test_place_of_a_record(tmp_path: Path, write: Write) -> None:
+    """The bases at block, lane and offset are those of the record."""
+    api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", part_bases=3000, lane_length=256)
+    sequences = [b"".join(record.split(b"\n")[1:]).upper() for record in (b"\n" + TEXTS["many"]).split(b"\n>")[1:]]
+    with Archive(tmp_path / "a.gfz") as archive:
+        coder = api.make_coder(None, api.Execution())
+        decoded = [archive.decode(block, coder) for block in archive.blocks]
+        for entry, sequence in zip(archive.records(), sequences, strict=True):
+            start = entry.lane * 256 + entry.offset
+            bases = decoded[entry.block].bases[start : start + entry.bases]
+            letters = np.frombuffer(b"ACGT", np.uint8)[bases].tobytes()
+            assert letters == bytes(octet for octet in sequence if octet in b"ACGT")
+
+
+def test_known_digests(tmp_path: Path, write: Write) -> None:
+    """The example of the refget specification."""
+    api.compress(write("in.fa", b">x\nACGT\n"), tmp_path / "a.gfz")
+    (entry,) = api.read_index(tmp_path / "a.gfz")
+    assert (entry.md5, entry.refget) == ("f1f8f4bf413b16ad135722aa4591043e", "SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2")
+
+
+def test_text_before_the_first_header_is_no_record(tmp_path: Path, write: Write) -> None:
+    text = b"; a comment\n" + b"ACGT" * 1000 + b"\n>a\n" + b"ACGT" * 100 + b"\n"
+    for part_bases in (1024, 1 << 20):
+        api.compress(write("in.fa", text), tmp_path / "a.gfz", part_bases=part_bases, force=True, verify=True)
+        assert [entry.name for entry in api.read_index(tmp_path / "a.gfz")] == ["a"]
+
+
+def test_names_that_are_not_text(tmp_path: Path, write: Write) -> None:
+    api.compress(write("in.fa", b">\xff\xfe name\nACGT\n> \nA\n>\nC\n"), tmp_path / "a.gfz")
+    names = [entry.name.encode(errors="surrogateescape") for entry in api.read_index(tmp_path / "a.gfz")]
+    assert names == [b"\xff\xfe", b"", b""]
