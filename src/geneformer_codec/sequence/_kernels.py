@@ -6,7 +6,7 @@ Arrays called ``text``, ``names`` or ``residues`` are 1-D uint8, positions and c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -21,8 +21,7 @@ LF, CR, HEADER = 10, 13, 62
 
 def kernel(function: Function) -> Function:
     """Compile without the interpreter lock, and keep the machine code on disk."""
-    compiled: Function = numba.njit(cache=True, nogil=True)(function)
-    return compiled
+    return cast(Function, numba.njit(cache=True, nogil=True)(function))
 
 
 def _state_tables() -> Bytes:
@@ -148,7 +147,9 @@ def scan_layout(text: Bytes, ends: Integers) -> tuple[Integers, ...]:
 
 
 @kernel
-def scan_residues(text: Bytes, ends: Integers, states: Bytes, total: int) -> tuple[Bytes, Integers, ...]:
+def scan_residues(
+    text: Bytes, ends: Integers, states: Bytes, total: int
+) -> tuple[Bytes, Integers, Integers, Integers, Integers, Integers]:
     """Bases 0..3 of a text with ``total`` residues, and what they leave out.
 
     Returns the bases; the residues where case changes (beginning upper) and where U and T change (beginning T);
@@ -235,3 +236,30 @@ def gather_spans(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
         out[filled + size] = LF
         filled += size + 1
     return out
+
+
+@kernel
+def scan_records(text: Bytes, ends: Integers) -> tuple[Integers, Integers, Integers]:
+    """Of every fragment of a text: where its sequence lines start and stop, and how many residues they hold."""
+    fragments = 0
+    start = 0
+    for line in range(len(ends)):
+        fragments += line == 0 or (ends[line] > start and text[start] == HEADER)
+        start = ends[line] + 1
+    starts, stops = np.zeros(fragments, np.int64), np.zeros(fragments, np.int64)
+    residues = np.zeros(fragments, np.int64)
+    fragment, start = -1, 0
+    for line in range(len(ends)):
+        stop = ends[line]
+        first, start = start, stop + 1
+        is_header = stop > first and text[first] == HEADER
+        if is_header or line == 0:
+            fragment += 1
+            starts[fragment] = min(start, len(text)) if is_header else first
+        stops[fragment] = min(start, len(text))
+        if is_header:
+            continue
+        if stop < len(text) and stop > first and text[stop - 1] == CR:
+            stop -= 1
+        residues[fragment] += stop - first
+    return starts, stops, residues

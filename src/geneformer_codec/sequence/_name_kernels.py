@@ -1,4 +1,4 @@
-"""Compiled loops that take numbers out of fields of names and put them back; templates are described in ``names.py``."""
+"""Compiled loops that take numbers out of fields of names and put them back; ``names.py`` describes templates."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def join_numbers(templates: Bytes, numbers: Integers, most: int) -> Bytes:
     sizes, number, size, place = np.zeros(len(numbers), np.int64), 0, 0, 0
     while place < len(templates):
         octet = templates[place]
-        if octet == _NATURAL or octet == _PADDED:
+        if octet in (_NATURAL, _PADDED):
             digits, left = 1, numbers[number] // 10
             while left > 0:
                 digits += 1
@@ -100,7 +100,7 @@ def join_numbers(templates: Bytes, numbers: Integers, most: int) -> Bytes:
     out, filled, number, place = np.empty(size, np.uint8), 0, 0, 0
     while place < len(templates):
         octet = templates[place]
-        if octet == _NATURAL or octet == _PADDED:
+        if octet in (_NATURAL, _PADDED):
             left = numbers[number]
             for step in range(sizes[number]):
                 out[filled + sizes[number] - 1 - step] = 48 + left % 10

@@ -9,7 +9,13 @@ from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, 
 
 @kernel
 def measure_layout(
-    residues: Integers, widths: Integers, blanks: Integers, listed: Integers, lengths: Integers, counts: Integers, most: int
+    residues: Integers,
+    widths: Integers,
+    blanks: Integers,
+    listed: Integers,
+    lengths: Integers,
+    counts: Integers,
+    most: int,
 ) -> tuple[int, int]:
     """Check a layout of at most ``most`` bytes; return (sequence lines, their residues), or (-1, 0) when impossible.
 
@@ -148,7 +154,14 @@ def _flip(out: Bytes, start: int, changes: Integers, low: int, high: int, mask: 
 
 @kernel
 def write_residues(
-    bases: Bytes, places: Integers, lengths: Integers, octets: Bytes, cases: Integers, uracils: Integers, start: int, out: Bytes
+    bases: Bytes,
+    places: Integers,
+    lengths: Integers,
+    octets: Bytes,
+    cases: Integers,
+    uracils: Integers,
+    start: int,
+    out: Bytes,
 ) -> int:
     """Fill ``out`` with the residues from ``start`` on; return how many of ``bases`` it took.
 

@@ -123,9 +123,7 @@ class Sides:
             return sides.literal[start:stop]
         out = np.empty(stop - start, np.uint8)
         codes = np.ascontiguousarray(bases, np.uint8)
-        taken = write_residues(
-            codes, sides.places, sides.lengths, sides.octets, self._cases, self._uracils, start, out
-        )
+        taken = write_residues(codes, sides.places, sides.lengths, sides.octets, self._cases, self._uracils, start, out)
         if taken != len(codes):
             raise FormatError("damaged part: its bases do not match its exceptions")
         return out.tobytes()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,9 @@ _PLAIN, _TABLE, _TABLE_PADDED = 0, 1, 2
 _SAME, _NEW, _COPY = 0, 1, 2
 _MOST_CLASSES = 256
 _MOST_FIELDS = 64
-_TRIAL_BYTES = 1 << 19
+_TRIAL_BYTES = 1 << 17
 _TRIAL_ROWS = 4096
-_SMALL_SERIES = 128
+_SMALL_SERIES = 512
 _EMPTY = np.zeros(0, np.int64)
 _TO_FEEDS = bytes.maketrans(SEPARATORS, b"\n" * len(SEPARATORS))
 _NOT_SEPARATORS = bytes(octet for octet in range(256) if octet not in SEPARATORS and octet != 10)
@@ -108,7 +108,10 @@ def _pack_table(names: bytes, pad_all: bool) -> bytes:
         rows = starts[members == number]
         tails: list[bytes] = []
         for place in range(len(pattern) + 1):
-            values = [fields[row] for row in (rows + place).tolist()]
+            if len(classes) == 1:
+                values = fields[place : len(fields) - 1 : len(pattern) + 1]
+            else:
+                values = [fields[row] for row in (rows + place).tolist()]
             _pack_column(values, tails, columns, pad_all)
             if place == 0:
                 tails = _tails(values)
@@ -128,17 +131,21 @@ def _pack_column(values: list[bytes], tails: list[bytes], columns: _Columns, pad
     """Append a column of fields to ``columns``; ``tails`` are those of the first column, or none."""
     from geneformer_codec.sequence._name_kernels import split_numbers
 
-    copies = [False] * len(values)
+    rest, copies = values, None
     trial = list(map(bytes.__eq__, values[:_TRIAL_ROWS], tails))
     if 2 * sum(trial) > len(trial):
         copies = list(map(bytes.__eq__, values, tails))
-    text = b"".join(value + b"\n" for value, copy in zip(values, copies, strict=True) if not copy)
+        rest = [value for value, copy in zip(values, copies, strict=True) if not copy]
+    text = b"\n".join([*rest, b""])
     shapes_, numbers, counts = split_numbers(np.frombuffer(text, np.uint8), pad_all)
     shapes = shapes_.tobytes().split(b"\n")[:-1]
-    changes = [before != after for before, after in pairwise(chain((None,), shapes))]
-    change = iter(changes)
-    columns.operations.append(bytes(_COPY if copy else next(change) for copy in copies))
-    columns.templates.extend(shape + b"\n" for shape, new in zip(shapes, changes, strict=True) if new)
+    changes = [True, *map(bytes.__ne__, shapes, shapes[1:])][: len(shapes)]
+    columns.templates.extend(shape + b"\n" for shape in compress(shapes, changes))
+    if copies is None:
+        columns.operations.append(bytes(changes))
+    else:
+        change = iter(changes)
+        columns.operations.append(bytes(_COPY if copy else next(change) for copy in copies))
     for index in _series(counts):
         _pack_series(numbers[index], columns)
 
@@ -227,7 +234,7 @@ class _Source:
         # A padded number is two bytes of a template and may be a single digit of the name.
         if sum(map(len, shapes)) > 2 * self._left:
             raise FormatError("damaged names: they are longer than the text")
-        text = np.frombuffer(b"".join(shape + b"\n" for shape in shapes), np.uint8)
+        text = np.frombuffer(b"\n".join([*shapes, b""]), np.uint8)
         counts = count_numbers(text, len(shapes))
         if len(counts) != len(shapes):
             raise FormatError("damaged names: a damaged template")

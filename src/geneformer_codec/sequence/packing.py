@@ -16,17 +16,21 @@ from numpy.typing import NDArray
 from geneformer_codec.errors import FormatError
 
 STORED: Final = 0
-BZ2: Final = 4
-ZSTD: Final = 5
+BZ2: Final = 3
+ZSTD: Final = 4
 # LZMA2 method number -> literal context bits, literal position bits, position bits. Side streams are text (context of
-# the previous letter helps), small numbers (it does not) or pairs of bytes (the parity of the position helps).
-LZMA_PROPERTIES: Final = {1: (3, 0, 0), 2: (0, 0, 0), 3: (0, 1, 1)}
+# the previous letter helps) or small numbers (it does not).
+LZMA_PROPERTIES: Final = {1: (3, 0, 0), 2: (0, 0, 0)}
+
+# Fewest bytes on which a method is tried.
+_LEAST_BYTES: Final = {1: 8, 2: 64, BZ2: 2048, ZSTD: 512}
 
 MAX_INTEGER: Final = (1 << 63) - 1
 _MAX_VARINT_BYTES: Final = 9
 _MAX_DICTIONARY: Final = 1 << 26
-_TRIAL_BYTES: Final = 1 << 18
+_TRIAL_BYTES: Final = 1 << 16
 _THOROUGH_BYTES: Final = 1 << 22
+_HASTY_BYTES: Final = 1 << 24
 
 
 # --- varints ----------------------------------------------------------------------------------------------------
@@ -135,12 +139,13 @@ def frame(blobs: Iterable[bytes]) -> bytes:
 def pack(data: bytes) -> bytes:
     """Compress ``data`` with the method that makes it smallest: method byte, varint raw length, payload.
 
-    Nothing packs to nothing. Above 256 KiB the method is chosen on samples, above 4 MiB the encoders also search less
-    deeply, so that time stays in proportion; how hard an encoder searched does not show in the format.
+    Nothing packs to nothing. Above 64 KiB the method is chosen on samples, above 4 and 16 MiB the encoders also
+    search less deeply, so that time stays in proportion; how hard an encoder searched does not show in the format.
     """
     if not data:
         return b""
-    methods = [*LZMA_PROPERTIES, BZ2, ZSTD]
+    # What cannot win on so few bytes is not tried: starting an encoder takes longer than using it there.
+    methods = [method for method, least in _LEAST_BYTES.items() if len(data) >= least]
     payloads = {STORED: data}
     if len(data) <= _TRIAL_BYTES:
         payloads |= {method: _compress(method, data) for method in methods}
@@ -176,18 +181,19 @@ def unpack(blob: bytes, max_bytes: int) -> bytes:
 
 
 def _compress(method: int, data: bytes) -> bytes:
-    thorough = len(data) <= _THOROUGH_BYTES
+    effort = (len(data) <= _HASTY_BYTES) + (len(data) <= _THOROUGH_BYTES)
     if method in LZMA_PROPERTIES:
         filters = _lzma_filters(method, len(data))
-        filters[0] |= {"mode": lzma.MODE_NORMAL, "mf": lzma.MF_BT4, "nice_len": 273 if thorough else 64}
-        filters[0] |= {"depth": 512 if thorough else 0}
+        filters[0]["mode"] = lzma.MODE_NORMAL if effort else lzma.MODE_FAST
+        filters[0]["mf"] = lzma.MF_BT4 if effort else lzma.MF_HC4
+        filters[0]["nice_len"] = (128, 64, 273)[effort]
+        filters[0]["depth"] = (24, 0, 512)[effort]
         return lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
     if method == BZ2:
         return bz2.compress(data, 9)
     import zstandard
 
-    level = 19 if thorough else 15
-    return zstandard.ZstdCompressor(level=level, write_content_size=False).compress(data)
+    return zstandard.ZstdCompressor(level=(9, 15, 19)[effort], write_content_size=False).compress(data)
 
 
 def _decompress(method: int, payload: bytes, length: int) -> bytes:

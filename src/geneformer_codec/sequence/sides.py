@@ -31,9 +31,9 @@ _RUNS, _LITERAL = 0, 1
 class Layout:
     """How residues and names are laid out as text; 1-D int64 arrays.
 
-    ``residues`` has one value per fragment: a record, the rest of one, or the text before the first header. The lines of
-    fragments are described in runs of ``runs`` fragments: lines of ``widths`` residues (0: one line) but for a shorter
-    last one, then ``blanks - 1`` empty lines; or, where ``blanks`` is 0, listed lines: ``listed`` pairs each, of
+    ``residues`` has one value per fragment: a record, the rest of one, or the text before the first header. The lines
+    of fragments are described in runs of ``runs`` fragments: lines of ``widths`` residues (0: one line) but for a
+    shorter last one, then ``blanks - 1`` empty lines; or, where ``blanks`` is 0, listed lines: ``listed`` pairs each, of
     ``lengths`` and ``counts``. ``toggles`` are distances in lines between changes of the line end, from LF on.
     ``unfinished``: the last line has no end.
     """
@@ -134,7 +134,7 @@ def unpack_case(data: bytes, residues: int) -> tuple[Integers, Integers]:
 
 @dataclass(frozen=True)
 class Exceptions:
-    """Residues that are no bases: ascending ``places`` and ``lengths`` (int64) of runs of one byte each, ``octets`` uint8.
+    """Residues that are no bases: ``places`` (ascending), ``lengths`` (int64), ``octets`` (uint8) of runs of a byte.
 
     ``literal`` instead holds all residues of a part with hardly any bases (a protein, or no sequence at all); then no
     residue is coded as a base and the case stream is empty.
