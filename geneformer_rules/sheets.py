@@ -92,9 +92,11 @@ def load(
     if not settings["check_inputs"]:
         exists = None
     problems: list[str] = []
-    species = _read_species(settings, exists, problems)
+    species = _read_species(settings, problems)
     readable = species if species or not problems else None
-    samples = _read_samples(settings, readable, exists, archived, problems)
+    samples = _read_samples(settings, readable, problems)
+    if exists is not None:
+        problems += _missing_files(settings, samples, species, exists, archived)
     if problems:
         raise SheetError(problems)
     return Sheets(settings, samples, species)
@@ -148,8 +150,6 @@ def _fill_defaults(settings: dict[str, Any], schema: Mapping[str, Any]) -> None:
 def _read_samples(
     settings: Mapping[str, Any],
     species: Mapping[str, Species] | None,
-    exists: FileCheck | None,
-    archived: FileCheck,
     problems: list[str],
 ) -> dict[str, Sample]:
     sheet = str(settings["samples"])
@@ -177,12 +177,10 @@ def _read_samples(
                 f"there, or write '{NO_MODEL}' to code the sample without a model"
                 + _did_you_mean(sample.species, species)
             )
-        if exists is not None and not exists(sample.path) and not archived(sample.name):
-            problems.append(f"{place}, column 'path': {_missing(sample.path)}")
     return samples
 
 
-def _read_species(settings: Mapping[str, Any], exists: FileCheck | None, problems: list[str]) -> dict[str, Species]:
+def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str, Species]:
     sheet = str(settings["species"])
     training = settings["training"]
     species: dict[str, Species] = {}
@@ -216,8 +214,8 @@ def _read_species(settings: Mapping[str, Any], exists: FileCheck | None, problem
                 )
         if "base" in cells and "preset" in cells:
             problems.append(
-                f"{place}, columns 'base' and 'preset': a model that starts from another has its preset; leave one of the "
-                "cells empty"
+                f"{place}, columns 'base' and 'preset': a model that starts from another has its preset; leave one of "
+                "the cells empty"
             )
         if "minutes" in cells and "epochs" in cells:
             problems.append(
@@ -236,15 +234,6 @@ def _read_species(settings: Mapping[str, Any], exists: FileCheck | None, problem
         )
     for entry in species.values():
         _check_base(entry, species, sheet, problems)
-        if exists is not None:
-            files = [("panel", path) for path in entry.panel]
-            files += [("model", entry.model)] if entry.model else []
-            files += [("base", entry.base)] if entry.base and entry.base not in species else []
-            problems += [
-                f"{sheet}, row {entry.row}, column '{column}': {_missing(path)}"
-                for column, path in files
-                if not exists(path)
-            ]
     return species
 
 
@@ -261,6 +250,34 @@ def _check_base(entry: Species, species: Mapping[str, Species], sheet: str, prob
             return
         seen.add(base)
         base = species[base].base
+
+
+def _missing_files(
+    settings: Mapping[str, Any],
+    samples: Mapping[str, Sample],
+    species: Mapping[str, Species],
+    exists: FileCheck,
+    archived: FileCheck,
+) -> Iterator[str]:
+    """What is archived needs its file no more, nor panel or model, of which a copy lies beside the archive."""
+    waiting = [sample for sample in samples.values() if not archived(sample.name)]
+    for sample in waiting:
+        if not exists(sample.path):
+            yield f"{settings['samples']}, row {sample.row}, column 'path': {_missing(sample.path)}"
+    done = {sample.species for sample in samples.values()} - {sample.species for sample in waiting}
+    needed = {name for name in species if name not in done}
+    for name in list(needed):
+        base = species[name].base
+        while base is not None and base in species and base not in needed:
+            needed.add(base)
+            base = species[base].base
+    for entry in species.values():
+        files = [("panel", path) for path in entry.panel]
+        files += [("model", entry.model)] if entry.model else []
+        files += [("base", entry.base)] if entry.base and entry.base not in species else []
+        for column, path in files:
+            if entry.name in needed and not exists(path):
+                yield f"{settings['species']}, row {entry.row}, column '{column}': {_missing(path)}"
 
 
 def _rows(sheet: str, kind: str, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:

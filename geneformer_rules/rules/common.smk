@@ -11,7 +11,10 @@ from geneformer_rules import planning, sheets
 
 # `snakemake` is often run by its path, from an environment that is not activated; the commands of the same environment
 # are then found here, after anything on the PATH.
-os.environ.update(PATH=os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)]))
+COMMANDS = str(Path(sys.executable).parent)
+SEARCHED = os.environ.get("PATH", os.defpath)
+if COMMANDS not in SEARCHED.split(os.pathsep):
+    os.environ.update(PATH=os.pathsep.join([SEARCHED, COMMANDS]))
 
 RESULTS = workflow.pathvars.apply("<results>")
 

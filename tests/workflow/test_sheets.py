@@ -68,19 +68,20 @@ def test_comments_blank_rows_and_a_byte_order_mark_are_harmless() -> None:
         ),
         (
             "one\ttwo.fa\tfish",
-            "samples.tsv, row 3, column 'sample': 'one' is already the name of row 2; give every sample a name of its own",
+            "samples.tsv, row 3, column 'sample': 'one' is already the name of row 2; give every sample a name "
+            "of its own",
         ),
         (
             "two\ttwo.fa\tfihs",
-            "samples.tsv, row 3, column 'species': 'fihs' is not in species.tsv; add a row for it there, or write 'none' "
-            "to code the sample without a model (did you mean 'fish'?)",
+            "samples.tsv, row 3, column 'species': 'fihs' is not in species.tsv; add a row for it there, or write "
+            "'none' to code the sample without a model (did you mean 'fish'?)",
         ),
         ("two\ttwo.fa\t", "samples.tsv, row 3, column 'species': the cell is empty; fill it"),
         ("two\ttwo.fa", "samples.tsv, row 3, column 'species': the cell is empty; fill it"),
         (
             "a/b\ttwo.fa\tfish",
-            "samples.tsv, row 3, column 'sample': 'a/b' cannot be used; use letters, digits, '.', '_' and '-' only, and "
-            "begin with a letter or digit",
+            "samples.tsv, row 3, column 'sample': 'a/b' cannot be used; use letters, digits, '.', '_' and '-' only, "
+            "and begin with a letter or digit",
         ),
         (
             "two\ttwo.fa\tfish\tmore",
@@ -188,8 +189,11 @@ def test_all_problems_are_told_at_once() -> None:
         load(SAMPLES + rows)
 
 
-def test_a_sample_that_has_its_archive_may_have_lost_its_file() -> None:
-    assert "archived" in load(SAMPLES + "archived\tgone.fa\tfish\n").samples
+def test_a_sample_that_has_its_archive_may_have_lost_its_file_and_its_panel() -> None:
+    species = SPECIES + "lost\tgone.fa\n"
+    assert "archived" in load(SAMPLES + "archived\tgone.fa\tlost\n", species).samples
+    (problem,) = problems(SAMPLES + "archived\tgone.fa\tlost\ntwo\ttwo.fa\tlost\n", species)
+    assert problem.startswith("species.tsv, row 3, column 'panel': there is no file 'gone.fa'")
 
 
 def test_sources_that_are_to_be_deleted_are_not_shared() -> None:

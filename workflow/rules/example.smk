@@ -1,9 +1,10 @@
 # The sequences that the shipped configuration archives are simulated: related genomes from a seeded simulator, the same
-# on every machine. They are made only if the sample sheet asks for them.
+# on every machine. They are made only if a sheet asks for them. Panel and samples share no genome.
 rule simulate_example:
     output:
         panel="<resources>/example/panel.fa",
-        samples=expand("<resources>/example/{sample}.fa", sample=["first", "second"]),
+        first="<resources>/example/first.fa",
+        second="<resources>/example/second.fa",
     log:
         "<logs>/simulate_example.log",
     benchmark:
@@ -11,4 +12,7 @@ rule simulate_example:
     conda:
         "../../envs/gfz.yaml"
     shell:
-        "gfz simulate"
+        "gfz simulate --genomes 60 --length 16000 --divergence 0.03 --seed 1 -o - 2> {log:q}"
+        " | awk -v panel={output.panel:q} -v first={output.first:q} -v second={output.second:q}"
+        ' \'{{record += substr($0, 1, 1) == ">"}}'
+        " {{print > (record <= 48 ? panel : record <= 54 ? first : second)}}' 2>> {log:q}"
