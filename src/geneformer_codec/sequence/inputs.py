@@ -24,7 +24,7 @@ def open_input(path: str | Path) -> BinaryIO:
     """
     name = "standard input" if str(path) == "-" else str(path)
     try:
-        source = _open_source(path)
+        source = opened = _open_source(path)
         head = _read_head(source)
         if source.seekable():
             source.seek(-len(head), os.SEEK_CUR)
@@ -32,7 +32,9 @@ def open_input(path: str | Path) -> BinaryIO:
             source = io.BufferedReader(_Joined(head, source), _BUFFER_BYTES)
     except OSError as error:
         raise _unreadable(name, error) from error
-    return cast(BinaryIO, io.BufferedReader(_Checked(source, detect_compression(head), name), _BUFFER_BYTES))
+    # Standard input is not ours to close.
+    owned = None if opened is getattr(sys.stdin, "buffer", None) else opened
+    return cast(BinaryIO, io.BufferedReader(_Checked(source, detect_compression(head), name, owned), _BUFFER_BYTES))
 
 
 def detect_compression(head: bytes) -> str | None:
@@ -94,16 +96,13 @@ class _Joined(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
-    def close(self) -> None:
-        self._rest.close()
-        super().close()
-
 
 class _Checked(io.RawIOBase):
     """Decompresses a source and turns every error into an InputError."""
 
-    def __init__(self, source: BinaryIO, compression: str | None, name: str) -> None:
+    def __init__(self, source: BinaryIO, compression: str | None, name: str, owned: BinaryIO | None) -> None:
         super().__init__()
+        self._owned = owned
         self._source = source
         self._compression = compression
         self._name = name
@@ -141,5 +140,5 @@ class _Checked(io.RawIOBase):
             super().close()
             if self._text is not self._source:
                 self._text.close()
-            if self._source is not getattr(sys.stdin, "buffer", None):
-                self._source.close()
+            if self._owned is not None:
+                self._owned.close()

@@ -68,6 +68,8 @@ def unpack_names(data: bytes, count: int, max_bytes: int) -> bytes:
         names = _unpack_table(ByteReader(data[1:], "names"), count, max_bytes + 1)
     else:
         raise FormatError(f"damaged names: unknown kind {data[0]}")
+    if len(names) > max_bytes + 1:
+        raise FormatError("damaged names: they are longer than the text")
     if names.count(b"\n") != count or (names and not names.endswith(b"\n")):
         raise FormatError("damaged names: there are not as many as the layout has headers")
     return names

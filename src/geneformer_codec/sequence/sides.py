@@ -33,8 +33,8 @@ class Layout:
 
     ``residues`` has one value per fragment: a record, the rest of one, or the text before the first header. The lines
     of fragments are described in runs of ``runs`` fragments: lines of ``widths`` residues (0: one line) but for a
-    shorter last one, then ``blanks - 1`` empty lines; or, where ``blanks`` is 0, listed lines: ``listed`` pairs each, of
-    ``lengths`` and ``counts``. ``toggles`` are distances in lines between changes of the line end, from LF on.
+    shorter last one, then ``blanks - 1`` empty lines; or, where ``blanks`` is 0, listed lines: ``listed`` pairs each,
+    of ``lengths`` and ``counts``. ``toggles`` are distances in lines between changes of the line end, from LF on.
     ``unfinished``: the last line has no end.
     """
 

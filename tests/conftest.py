@@ -1,0 +1,31 @@
+"""Fixtures that tests of all rooms share."""
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("GENEFORMER_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
+REAL_FASTA = sorted(path.name.removesuffix(".fa.gz") for path in DATA.glob("*.fa.gz"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with an argument ``real_fasta`` runs once for the name of every real FASTA file."""
+    if "real_fasta" in metafunc.fixturenames:
+        none = [pytest.param("", marks=pytest.mark.skip(reason="no real data; set GENEFORMER_DATA to their folder"))]
+        metafunc.parametrize("real_fasta", REAL_FASTA or none)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], bytes]:
+    """Gives the text of a file of real sequence, by name without .gz; skips the test where there is none."""
+
+    def read(name: str) -> bytes:
+        for path in (DATA / f"{name}.gz", DATA / f"{name}.fa.gz"):
+            if path.exists():
+                return gzip.decompress(path.read_bytes())
+        pytest.skip("no real data; set GENEFORMER_DATA to their folder")
+
+    return read

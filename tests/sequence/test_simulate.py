@@ -1,0 +1,61 @@
+"""Simulated genomes are related, odd enough to test with, the same everywhere, and say what they are."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+
+from geneformer_codec.sequence.fasta import parse, render
+from geneformer_codec.sequence.simulate import simulate, write_fasta
+
+
+def test_a_seed_gives_the_same_bytes_everywhere(tmp_path: Path) -> None:
+    write_fasta(tmp_path / "a.fa", 5, 3000, 0.02, seed=3)
+    stream = io.BytesIO()
+    write_fasta(stream, 5, 3000, 0.02, seed=3)
+    assert stream.getvalue() == (tmp_path / "a.fa").read_bytes()
+    assert (
+        hashlib.sha256(stream.getvalue()).hexdigest()
+        == "beebfb68116a3a0d86f78389ab0930596fba6f626f58c695f5b0bf9eb8e5fa84"
+    )
+    other = io.BytesIO()
+    write_fasta(other, 5, 3000, 0.02, seed=4)
+    assert other.getvalue() != stream.getvalue()
+
+
+def test_names_say_that_it_is_simulated() -> None:
+    names = [name for name, _ in simulate(12, 500, seed=1)]
+    assert names[7].startswith("sim1_007 simulated genome")
+    assert len({name.split()[0] for name in names}) == 12
+
+
+def test_genomes_are_related_and_of_the_length_asked_for() -> None:
+    genomes = [sequence for _, sequence in simulate(6, 20_000, 0.01, 2, masked=False, unknown=False)]
+    assert all(abs(len(genome) - 20_000) < 600 for genome in genomes)
+    words = [{genome[place : place + 16] for place in range(len(genome) - 15)} for genome in genomes]
+    for other in words[1:]:
+        assert len(words[0] & other) > 0.5 * len(words[0])
+    assert set(b"".join(genomes)) == set(b"ACGT")
+    assert 0.3 < sum(base in b"GC" for base in genomes[0]) / len(genomes[0]) < 0.6
+
+
+def test_odd_letters_come_and_go() -> None:
+    letters = set(b"".join(sequence for _, sequence in simulate(20, 5000, seed=5)))
+    assert letters >= set(b"ACGTacgtN")
+
+
+@pytest.mark.parametrize("length", [0, 1, 30, 999, 2500])
+def test_small_ones_round_trip(length: int) -> None:
+    stream = io.BytesIO()
+    write_fasta(stream, 3, length, 0.5, width=7)
+    assert stream.getvalue().count(b">") == 3
+    assert render(parse(stream.getvalue()), len(stream.getvalue())) == stream.getvalue()
+
+
+def test_impossible_settings() -> None:
+    for settings in ({"genomes": -1}, {"genomes": 1, "length": -1}, {"genomes": 1, "divergence": 0.9}):
+        with pytest.raises(ValueError, match="must"):
+            list(simulate(**settings))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="width"):
+        write_fasta(io.BytesIO(), 1, width=0)

@@ -1,0 +1,34 @@
+"""Texts that try everything FASTA can be, for hypothesis."""
+
+from hypothesis import strategies as st
+
+_ends = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r", b"", b"\n\n", b"\r\n\r\n"])
+_names = st.one_of(
+    st.from_regex(rb"\A[a-zA-Z]{0,3}[0-9]{0,22}( [a-z]{0,3}[-|_/][0-9]{0,3})?\Z"),
+    st.binary(max_size=12),
+    st.sampled_from([b"", b">", b"NC_000913.3 x-1 x-1", b"a-b7 M1 b7", b"a\r", b"\x01\x02", b"\xff\xfe"]),
+)
+_sequences = st.one_of(
+    st.text("ACGT", max_size=90).map(str.encode),
+    st.text("ACGTacgtNnUu-*>", max_size=60).map(str.encode),
+    st.text("ACGUacgu", max_size=60).map(str.encode),
+    st.binary(max_size=20),
+    st.builds(
+        lambda letter, count: letter * count,
+        st.sampled_from([b"N", b"n", b"A", b"-", b"U", b"\0"]),
+        st.integers(0, 300),
+    ),
+)
+
+
+@st.composite
+def _records(draw: st.DrawFn) -> bytes:
+    header = b">" + draw(_names) + draw(_ends) if draw(st.integers(0, 9)) else b""
+    sequence, end = draw(_sequences) * draw(st.integers(1, 9)), draw(_ends)
+    width = draw(st.sampled_from([1, 7, 60, 1000]))
+    lines = [sequence[start : start + width] for start in range(0, len(sequence), width)]
+    return header + end.join(lines) + draw(_ends)
+
+
+fasta_like = st.lists(_records(), max_size=8).map(b"".join)
+texts = st.one_of(fasta_like, st.binary(max_size=300), st.text(">\n\rACgtN", max_size=80).map(str.encode))
