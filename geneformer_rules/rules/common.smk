@@ -144,6 +144,12 @@ def embed_option(wildcards, input):
     return f"--embed-model {shlex.quote(input.model)}" if input.model else ""
 
 
+def leftovers(wildcards, output):
+    """What an attempt that was killed outright may have left beside its output, as a pattern for the shell."""
+    path = Path(output[0])
+    return f"{shlex.quote(str(path.parent))}/.{shlex.quote(path.name)}.*.tmp"
+
+
 def last_block(wildcards, input):
     return len(input.blocks) - 1
 

@@ -23,6 +23,8 @@ rule compress:
     params:
         model=model_option,
         level=SETTINGS["level"],
+        leftovers=leftovers,
     shell:
-        "gfz compress --part {input.parts:q}/{wildcards.part}.part -o {output.block:q} {params.model}"
+        "rm -f {params.leftovers};"
+        " gfz compress --part {input.parts:q}/{wildcards.part}.part -o {output.block:q} {params.model}"
         " --level {params.level} --threads {threads} --device {resources.device} > {log:q} 2>&1"

@@ -18,7 +18,9 @@ rule decompress:
         device=SETTINGS["device"],
     params:
         models=f"{RESULTS}/archives/models",
+        leftovers=leftovers,
     shell:
-        'GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
+        "rm -f {params.leftovers};"
+        ' GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
         " gfz decompress {input.archive:q} -o {output.sample:q} --threads {threads} --device {resources.device}"
         " > {log:q} 2>&1"

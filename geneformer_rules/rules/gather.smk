@@ -22,7 +22,9 @@ rule gather:
         embed=embed_option,
         blocks=f"{RESULTS}/blocks",
         last=last_block,
+        leftovers=leftovers,
     shell:
-        "( IFS=$'\\n';"
+        "rm -f {params.leftovers};"
+        " ( IFS=$'\\n';"
         " gfz gather {input.parts:q}/plan.json $(seq -f {params.blocks:q}/{wildcards.sample}/%08.0f.gfz 0 {params.last})"
         " -o {output.archive:q} {params.embed} ) > {log:q} 2>&1"

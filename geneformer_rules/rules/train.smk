@@ -23,8 +23,10 @@ rule train:
     params:
         base=base_option,
         options=training_options,
+        leftovers=leftovers,
     shell:
-        "( gfz train {input.panel:q} -o {output.model:q} --name {wildcards.species} {params.options} {params.base}"
+        "rm -f {params.leftovers};"
+        " ( gfz train {input.panel:q} -o {output.model:q} --name {wildcards.species} {params.options} {params.base}"
         " --threads {threads} --device {resources.device} --checkpoint {output.progress:q}.checkpoint"
         " --log {output.progress:q}.unfinished -f"
         " && mv {output.progress:q}.unfinished {output.progress:q} && rm -f {output.progress:q}.checkpoint"

@@ -27,8 +27,10 @@ rule verify:
         device=SETTINGS["device"],
     params:
         model=model_option,
+        leftovers=leftovers,
     shell:
-        "( gfz verify {input.archive:q} {params.model} --threads {threads} --device {resources.device}"
+        "rm -f {params.leftovers};"
+        " ( gfz verify {input.archive:q} {params.model} --threads {threads} --device {resources.device}"
         " && geneformer-rules publish {input.archive:q} --source {input.sample:q} {params.model}"
         " -o {output.archive:q} --report {output.report:q} ) > {log:q} 2>&1"
 

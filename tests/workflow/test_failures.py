@@ -70,10 +70,10 @@ def source_of(project: Project) -> bytes:
 
 
 def leftovers(project: Project) -> list[Path]:
-    """Temporaries that nobody will ever read."""
-    names = ("*.tmp", ".*.tmp", "*.old", "*.unfinished", "*.checkpoint")
-    found = {path for name in names for path in project.result().rglob(name)}
-    return sorted([*found, *(path for path in map(project.result, ("parts", "blocks", "unverified")) if path.exists())])
+    """What nobody will ever read, in the places where jobs work."""
+    places = ("parts", "blocks", "unverified")
+    kept = [path for place in places for path in project.result(place).rglob("*")]
+    return kept + [path for name in ("*.tmp", "*.unfinished", "*.checkpoint") for path in project.result().rglob(name)]
 
 
 class TestKilled:
