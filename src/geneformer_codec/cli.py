@@ -36,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"gfz: error: {error}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain when it flushes standard output at exit.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
+        return DATA_AT_FAULT
+    except OSError as error:  # of standard output mostly; the rest has messages of its own
+        _drop_stdout()
+        print(f"gfz: error: {error.strerror or error}", file=sys.stderr)
         return DATA_AT_FAULT
     except MemoryError:
         print("gfz: error: out of memory; use smaller parts (--part-bases) or more memory", file=sys.stderr)
@@ -50,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("gfz: terminated; nothing was written", file=sys.stderr)
         return TERMINATED
     return DONE
+
+
+def _drop_stdout() -> None:
+    """Send what is left in the buffer nowhere, for Python would try to write it again at exit, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

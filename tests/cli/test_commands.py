@@ -1,0 +1,198 @@
+"""The command's contract: what it writes where, and its exit status."""
+
+import json
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import geneformer_codec
+from geneformer_codec.cli import main
+
+from .conftest import GFZ, environment
+
+Gfz = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_help_answers_at_once() -> None:
+    seconds = []
+    for _ in range(5):
+        started = time.monotonic()
+        done = subprocess.run([*GFZ, "--help"], capture_output=True, env=environment(), check=True)
+        seconds.append(time.monotonic() - started)
+    assert min(seconds) < 0.3
+    for command in ("train", "compress", "decompress", "verify", "info", "split", "gather", "simulate"):
+        assert f"    {command}".encode() in done.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, geneformer_codec, geneformer_codec.cli as cli; cli.main(['compress', '--help']);"
+        "print([name for name in ('numpy', 'numba', 'torch', 'tqdm', 'zstandard') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment(), check=True)
+    assert done.stdout.endswith(b"\n[]\n")
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "compress", "decompress", "verify", "info", "split", "gather", "simulate"]
+)
+def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert "options:" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"gfz {geneformer_codec.__version__} (geneformer-rules)\n"
+
+
+def test_public_names_are_there() -> None:
+    for name in set(geneformer_codec.__all__) - {"train", "Model", "load_model", "read_model"}:
+        assert getattr(geneformer_codec, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = geneformer_codec.nothing
+
+
+def test_there_and_back(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compress", "in.fa", "-o", "a.gfz", "--verify", "--threads", "1", "--level", "fast"]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("in.fa: ")
+    assert "2.0" in said.err
+    assert "payload" in said.err
+    assert "total" in said.err
+    assert main(["verify", "a.gfz"]) == 0
+    assert main(["decompress", "a.gfz", "-o", "out.fa"]) == 0
+    assert Path("out.fa").read_bytes() == source.read_bytes()
+    assert main(["-q"]) == 2
+
+
+def test_quiet(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compress", "in.fa", "-o", "a.gfz", "-q"]) == 0
+    assert main(["verify", "a.gfz", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_pipes(gfz: Gfz, source: Path) -> None:
+    text = source.read_bytes()
+    archived = gfz("compress", "-", "-o", "-", "--name", "in.fa", stdin=text)
+    assert archived.returncode == 0
+    main(["compress", "in.fa", "-o", "a.gfz", "-q"])
+    assert Path("a.gfz").read_bytes() == archived.stdout
+    assert gfz("decompress", "-", "-o", "-", stdin=archived.stdout).stdout == text
+    assert json.loads(gfz("info", "-", "--json", stdin=archived.stdout).stdout)["input_bytes"] == len(text)
+    assert gfz("verify", "-", stdin=archived.stdout).returncode == 0
+    assert gfz("decompress", "-", "-o", "-", stdin=archived.stdout[:-1]).stdout == b""
+
+
+def test_info(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["compress", "in.fa", "-o", "a.gfz", "-q"])
+    assert main(["info", "a.gfz", "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    contract = {
+        "format", "records", "bases", "input_bytes", "payload_bytes", "side_bytes", "index_bytes", "model_bytes",
+        "total_bytes", "bpb_payload", "bpb_total", "model_id", "level", "sha256",
+    }  # fmt: skip
+    assert contract <= info.keys()
+    assert (info["format"], info["records"], info["level"], info["model_id"]) == ("gfz", 3, "balanced", "uniform")
+    assert info["total_bytes"] == Path("a.gfz").stat().st_size
+    assert main(["info", "a.gfz"]) == 0
+    table = capsys.readouterr().out
+    assert f"{info['total_bytes']:,} bytes" in table
+    assert info["sha256"] in table
+    assert main(["info", "a.gfz", "--records"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == ["sim3_000", "sim3_001", "sim3_002"]
+    assert all(len(row) == 8 and row[7].startswith("SQ.") for row in rows)
+
+
+def test_split_and_gather(source: Path) -> None:
+    assert main(["split", "in.fa", "-o", "parts", "--part-bases", "1500", "--name", "s"]) == 0
+    archives = []
+    for part in sorted(Path("parts").glob("*.part")):
+        archives.append(f"{part.stem}.gfz")
+        assert main(["compress", "--part", str(part), "-o", archives[-1], "--level", "max"]) == 0
+    assert main(["gather", "parts/plan.json", *archives, "-o", "a.gfz"]) == 0
+    assert main(["compress", "in.fa", "-o", "b.gfz", "--part-bases", "1500", "--level", "max", "--name", "s"]) == 0
+    assert Path("a.gfz").read_bytes() == Path("b.gfz").read_bytes()
+
+
+def test_simulate(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "-o", "a.fa", "--genomes", "4", "--length", "500", "--seed", "9"]) == 0
+    assert main(["simulate", "-o", "b.fa", "--genomes", "4", "--length", "500", "--seed", "9"]) == 0
+    assert Path("a.fa").read_bytes() == Path("b.fa").read_bytes()
+    assert Path("a.fa").read_bytes().count(b">") == 4
+    assert main(["simulate", "-o", "c.fa", "--divergence", "2"]) == 2
+
+
+def test_train_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, Any]] = []
+
+    def train(*arguments: Any, **settings: Any) -> Any:
+        calls.append((arguments, settings))
+        return types.SimpleNamespace(name="fish", data=b"123", id="0" * 64)
+
+    fit = types.ModuleType("geneformer_codec.training.fit")
+    fit.train = train  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "geneformer_codec.training.fit", fit)
+    options = [
+        "--preset",
+        "stream-tiny",
+        "--minutes",
+        "0.5",
+        "--seed",
+        "7",
+        "--base",
+        "b",
+        "--log",
+        "l",
+        "--checkpoint",
+        "c",
+    ]
+    assert main(["train", "a.fa", "b.fa", "-o", "fish.gfmodel", "--name", "fish", *options, "--hybrid", "h.fa"]) == 0
+    ((arguments, settings),) = calls
+    assert arguments == ([Path("a.fa"), Path("b.fa")], Path("fish.gfmodel"), "fish")
+    assert (settings["preset"], settings["minutes"], settings["epochs"], settings["seed"]) == (
+        "stream-tiny",
+        0.5,
+        None,
+        7,
+    )
+    assert (settings["base"], settings["log"], settings["checkpoint"]) == (Path("b"), Path("l"), Path("c"))
+    assert settings["hybrid"] == [Path("h.fa")]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        [],
+        ["compact"],
+        ["compress"],
+        ["compress", "in.fa"],
+        ["compress", "-o", "a.gfz"],
+        ["compress", "in.fa", "--part", "x", "-o", "a.gfz"],
+        ["compress", "in.fa", "-o", "in.fa", "-f"],
+        ["compress", "in.fa", "-o", "a.gfz", "--level", "best"],
+        ["compress", "in.fa", "-o", "a.gfz", "--lane-length", "0"],
+        ["compress", "in.fa", "-o", "a.gfz", "--part-bases", "5"],
+        ["compress", "in.fa", "-o", "a.gfz", "--threads", "-1"],
+        ["compress", "in.fa", "-o", "a.gfz", "--embed"],
+        ["compress", "in.fa", "-o", "a.gfz", "--device", "tpu"],
+        ["info"],
+    ],
+)
+def test_calls_that_are_at_fault(source: Path, call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(call) == 2
+    assert "error" in capsys.readouterr().err
+    assert not Path("a.gfz").exists()

@@ -1,0 +1,260 @@
+"""What goes wrong for people: a message they can act on, and no damaged output."""
+
+import gzip
+import os
+import pty
+import resource
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import GFZ, environment
+
+Gfz = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.fixture
+def archive(gfz: Gfz, source: Path) -> Path:
+    assert gfz("compress", "in.fa", "-o", "a.gfz", "-q").returncode == 0
+    return source.with_name("a.gfz")
+
+
+def test_missing_source(gfz: Gfz, tmp_path: Path) -> None:
+    for command in (["compress", "none.fa", "-o", "a.gfz"], ["decompress", "none.fa", "-o", "out"]):
+        done = gfz(*command)
+        assert done.returncode == 1
+        assert b"gfz: error: none.fa: " in done.stderr
+        assert b"no such file" in done.stderr
+    assert names(tmp_path) == []
+
+
+def test_truncated_and_corrupt_gzip(gfz: Gfz, source: Path) -> None:
+    packed = bytearray(gzip.compress(source.read_bytes()))
+    broken = source.with_name("broken.fa.gz")
+    for data, what in ((packed[:-20], b"truncated"), (packed[:500] + b"xxxxxxxx" + packed[508:], b"corrupt")):
+        broken.write_bytes(data)
+        done = gfz("compress", "broken.fa.gz", "-o", "a.gfz")
+        assert done.returncode == 1
+        assert b"broken.fa.gz: the gzip compression is " + what in done.stderr
+        assert names(source.parent) == ["broken.fa.gz", "in.fa"]
+
+
+def test_output_exists(gfz: Gfz, archive: Path) -> None:
+    before = archive.read_bytes()
+    done = gfz("compress", "in.fa", "-o", "a.gfz", "--level", "max")
+    assert done.returncode == 1
+    assert b"a.gfz: it exists already" in done.stderr
+    assert archive.read_bytes() == before
+    assert gfz("compress", "in.fa", "-o", "a.gfz", "--level", "max", "-f").returncode == 0
+    assert archive.read_bytes() != before
+
+
+def test_damaged_archive(gfz: Gfz, archive: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 4
+    archive.write_bytes(data)
+    for command in (["decompress", "a.gfz", "-o", "out"], ["verify", "a.gfz"]):
+        done = gfz(*command)
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"gfz: error: a.gfz: ")
+        assert b"damaged" in done.stderr
+    assert gfz("decompress", "a.gfz", "-o", "-").stdout == b""
+    assert names(archive.parent) == ["a.gfz", "in.fa"]
+
+
+def test_missing_and_foreign_model(gfz: Gfz, source: Path) -> None:
+    done = gfz("compress", "in.fa", "-o", "a.gfz", "--model", "none.gfmodel")
+    assert done.returncode == 1
+    assert b"none.gfmodel" in done.stderr
+    source.with_name("x.gfmodel").write_bytes(b"not a model at all, whoever says so")
+    done = gfz("compress", "in.fa", "-o", "a.gfz", "--model", "x.gfmodel")
+    assert done.returncode == 1
+    assert b"gfz: error: x.gfmodel" in done.stderr
+    assert names(source.parent) == ["in.fa", "x.gfmodel"]
+
+
+def test_missing_directory(gfz: Gfz, source: Path) -> None:
+    done = gfz("compress", "in.fa", "-o", "no/a.gfz")
+    assert done.returncode == 1
+    assert b"no/a.gfz: its directory does not exist" in done.stderr
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB at ``disk``."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_full_disk(gfz: Gfz, tmp_path: Path, tiny_disk: Path) -> None:
+    (tmp_path / "large.fa").write_bytes(b">a\n" + b"ACGTTGCA" * 100_000)
+    (tiny_disk / "out").write_bytes(b"old")
+    gfz("compress", "large.fa", "-o", "large.gfz")
+    for command in (["compress", "large.fa"], ["decompress", "large.gfz"]):
+        done = gfz(*command, "-o", "disk/out", "-f")
+        assert done.returncode == 1
+        assert b"gfz: error: cannot write disk/out: the disk is full" in done.stderr
+        assert names(tiny_disk) == ["out"]
+        assert (tiny_disk / "out").read_bytes() == b"old"
+    done = gfz("split", "large.fa", "-o", "disk/parts")
+    assert (done.returncode, b"the disk is full" in done.stderr) == (1, True)
+    assert names(tiny_disk) == ["out"]
+
+
+def test_read_only_disk(gfz: Gfz, source: Path, tiny_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
+    done = gfz("compress", "in.fa", "-o", "disk/a.gfz")
+    assert (done.returncode, b"read-only" in done.stderr) == (1, True)
+
+
+def test_limit_of_file_size(source: Path) -> None:
+    """The limit of ``ulimit -f`` stands in for a full disk where nothing can be mounted."""
+    source.write_bytes(b">a\n" + b"ACGTTGCA" * 100_000)
+    done = subprocess.run(
+        [*GFZ, "compress", "in.fa", "-o", "a.gfz"],
+        capture_output=True,
+        cwd=source.parent,
+        env=environment(),
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+    assert done.returncode == 1
+    assert b"cannot write a.gfz: the file would be larger" in done.stderr
+    assert names(source.parent) == ["in.fa"]
+
+
+def test_no_permission(gfz: Gfz, source: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    source.parent.chmod(0o500)
+    try:
+        done = gfz("compress", "in.fa", "-o", "a.gfz")
+    finally:
+        source.parent.chmod(0o700)
+    assert (done.returncode, b"no permission" in done.stderr) == (1, True)
+
+
+def test_full_standard_output(archive: Path) -> None:
+    for command in (["decompress", "a.gfz", "-o", "-"], ["info", "a.gfz"], ["compress", "in.fa", "-o", "-"]):
+        with open("/dev/full", "wb") as full:  # noqa: PTH123
+            done = subprocess.run(
+                [*GFZ, *command],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                cwd=archive.parent,
+                env=environment(),
+                check=False,
+            )
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"gfz: error: ")
+        assert b"Traceback" not in done.stderr
+
+
+def test_reader_that_goes_away(archive: Path) -> None:
+    archive.with_name("in.fa").write_bytes(b">a\n" + b"ACGTTGCA" * 1_000_000)
+    run = {"cwd": archive.parent, "env": environment()}
+    subprocess.run([*GFZ, "compress", "in.fa", "-o", "a.gfz", "-f", "-q"], check=True, **run)  # type: ignore[call-overload]
+    with subprocess.Popen(
+        [*GFZ, "decompress", "a.gfz", "-o", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **run,  # type: ignore[call-overload]
+    ) as process:
+        assert process.stdout.read(3) == b">a\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_archive_to_a_terminal(source: Path) -> None:
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [*GFZ, "compress", "in.fa", "-o", "-"],
+        stdin=follower,
+        stdout=follower,
+        stderr=subprocess.PIPE,
+        cwd=source.parent,
+        env=environment(),
+        check=False,
+    )
+    os.close(leader)
+    os.close(follower)
+    assert done.returncode == 2
+    assert b"not writing an archive to a terminal" in done.stderr
+
+
+def test_progress_on_a_terminal_only(source: Path) -> None:
+    for quiet in ([], ["-q"]):
+        leader, follower = pty.openpty()
+        termios.tcsetwinsize(follower, (24, 80))
+        subprocess.run(
+            [*GFZ, "compress", "in.fa", "-o", "a.gfz", "-f", *quiet],
+            stderr=follower,
+            cwd=source.parent,
+            env=environment(),
+            check=True,
+        )
+        os.close(follower)
+        try:
+            shown = os.read(leader, 10_000)
+        except OSError:  # nothing was written
+            shown = b""
+        os.close(leader)
+        assert (b"compress:" in shown) == (not quiet)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("command", ["compress", "split"])
+def test_killed_in_the_middle(tmp_path: Path, number: signal.Signals, command: str) -> None:
+    """The old output stays; after a signal that can be caught, nothing else does; a rerun succeeds."""
+    old = tmp_path / "out"
+    if command == "split":
+        old.mkdir()
+        (old / "old").touch()
+    else:
+        old.write_bytes(b"old")
+    with subprocess.Popen(
+        [*GFZ, command, "-", "-o", "out", "-f", "--part-bases", "4096"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment(),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b">a\n" + b"ACGTTGCAAC\n" * 500_000)
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while len(names(tmp_path)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        assert len(names(tmp_path)) == 2, "the temporary is there"
+        process.send_signal(number)
+        message = process.stderr.read()
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+        assert len(names(tmp_path)) == 2
+    else:
+        assert process.returncode == (130 if number == signal.SIGINT else 143)
+        assert b"nothing was written" in message
+        assert names(tmp_path) == ["out"]
+    assert (old / "old").exists() if command == "split" else old.read_bytes() == b"old"
+    again = subprocess.run(
+        [*GFZ, command, "-", "-o", "out", "-f"], input=b">a\nAC\n", cwd=tmp_path, env=environment(), check=False
+    )
+    assert again.returncode == 0
+    assert not (tmp_path / "out.tmp").exists()
