@@ -20,8 +20,12 @@ LF, CR, HEADER = 10, 13, 62
 
 
 def kernel(function: Function) -> Function:
-    """Compile without the interpreter lock, and keep the machine code on disk."""
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    """Compile without the interpreter lock, and keep the machine code on disk where there is a place for it."""
+    try:
+        return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:
+        # Neither the package's folder nor the user's cache can be written: compile in every process.
+        return cast(Function, numba.njit(nogil=True)(function))
 
 
 def _state_tables() -> Bytes:
@@ -63,7 +67,9 @@ def scan_layout(text: Bytes, ends: Integers) -> tuple[Integers, ...]:
     starts, stops, n_names = np.empty(64, np.int64), np.empty(64, np.int64), 0
     first_pair, total, crlf, last_toggle, start = 0, 0, False, 0, 0
     open_fragment = False
-    for line in range(len(ends) + 1):
+    line = -1
+    while line < len(ends):
+        line += 1
         finished = line == len(ends)
         is_header = not finished and ends[line] > start and text[start] == HEADER
         if open_fragment and (finished or is_header):
@@ -131,6 +137,14 @@ def scan_layout(text: Bytes, ends: Integers) -> tuple[Integers, ...]:
                 lengths = _push(lengths, n_pairs, stop - start)
                 counts = _push(counts, n_pairs, 1)
                 n_pairs += 1
+            # Lines like this one, quickly: a loop that may replace an array counts references all the time.
+            span, size = ends[line] + 1 - start, stop - start
+            while line + 1 < len(ends) and ends[line + 1] < len(text) and ends[line + 1] - ends[line] == span:
+                if text[ends[line] + 1] == HEADER or (text[ends[line + 1] - 1] == CR) != crlf:
+                    break
+                line += 1
+                total += size
+                counts[n_pairs - 1] += 1
         start = ends[line] + 1
     return (
         residues[:n_fragments],

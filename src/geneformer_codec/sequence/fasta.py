@@ -112,6 +112,9 @@ class Sides:
 
         ``bases`` are those of this range alone: ``bases_before(start)`` to ``bases_before(stop)`` of the part.
         """
+        return self._write_residues(bases, start, stop).tobytes()
+
+    def _write_residues(self, bases: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.uint8]:
         from geneformer_codec.sequence._rendering import write_residues
 
         if not 0 <= start <= stop <= self.residues:
@@ -120,19 +123,20 @@ class Sides:
         if sides.literal is not None:
             if len(bases):
                 raise FormatError("damaged part: bases where the residues are kept as they are")
-            return sides.literal[start:stop]
+            return np.frombuffer(sides.literal, np.uint8)[start:stop]
         out = np.empty(stop - start, np.uint8)
         codes = np.ascontiguousarray(bases, np.uint8)
         taken = write_residues(codes, sides.places, sides.lengths, sides.octets, self._cases, self._uracils, start, out)
         if taken != len(codes):
             raise FormatError("damaged part: its bases do not match its exceptions")
-        return out.tobytes()
+        return out
 
     def render(self, bases: NDArray[np.uint8]) -> bytes:
         """The text of the part, given all its bases."""
         from geneformer_codec.sequence._rendering import write_text
 
-        residues = np.frombuffer(self.render_residues(bases, 0, self.residues), np.uint8)
+        residues = self._write_residues(bases, 0, self.residues)
+        residues.flags.writeable = False  # one compiled form for literal and other residues
         shape = self.layout
         out = np.empty(self.text_bytes + self._last_end, np.uint8)
         names = np.frombuffer(self._names, np.uint8)
