@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
@@ -64,22 +65,21 @@ def _drop_stdout() -> None:
 def _signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the work by an exception, so that temporaries are removed on the way out."""
 
+    if threading.current_thread() is not threading.main_thread():
+        yield  # whoever runs us in a thread deals with signals
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    caught = [number for number, action in before.items() if action is signal.SIG_DFL]  # nohup ignores SIGHUP
+
     def stop(number: int, frame: FrameType | None) -> None:
         for name in caught:
             signal.signal(name, signal.SIG_IGN)  # one is enough; another must not disturb the clearing up
         raise Terminated
 
-    caught = [signal.SIGTERM, signal.SIGHUP]
-    try:
-        before = {name: signal.getsignal(name) for name in caught}
-        caught = [name for name in caught if before[name] is signal.SIG_DFL]  # nohup ignores SIGHUP: leave it so
-        for name in caught:
-            signal.signal(name, stop)
-    except ValueError:  # not the main thread: whoever runs us there deals with signals
-        yield
-        return
+    for number in caught:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        for name in caught:
-            signal.signal(name, before[name])
+        for number in caught:
+            signal.signal(number, before[number])

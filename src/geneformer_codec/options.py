@@ -59,9 +59,9 @@ The same seed and settings give the same genomes everywhere. Their names say tha
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    parser = _parser(prog="gfz", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser = _Parser(prog="gfz", description=_DESCRIPTION, epilog=_EXAMPLES)
     parser.add_argument("--version", action="version", version=f"gfz {__version__} (geneformer-rules)")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _train(_add(commands, "train", "learn a model from the FASTA files of a species", _TRAIN))
     _compress(_add(commands, "compress", "archive a FASTA file", _COMPRESS))
     _decompress(_add(commands, "decompress", "give back the exact text of an archive"))
@@ -73,8 +73,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(**settings: Any) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+class _Parser(argparse.ArgumentParser):
+    """Keeps the lines of examples, and takes options by their full names only, so that new ones cannot change a call."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
 
 
 def _add(commands: Any, name: str, what: str, epilog: str = "") -> argparse.ArgumentParser:

@@ -170,6 +170,27 @@ def test_manifests_that_are_none(archive: Path, fasta: bytes, raw: bytes) -> Non
     assert outcome(archive, fasta) == "error"
 
 
+def test_flipped_bits_under_a_sound_container(archive: Path, fasta: bytes) -> None:
+    """What CRC-32 would have caught reaches the decoders here: they must refuse it, or it must not matter."""
+    with archive.open("rb") as file:
+        reader = ContainerReader(file, str(archive))
+        manifest = reader.manifest(MAX_MANIFEST_BYTES)
+        entries = [(name, reader.read(name)) for name in reader.names()]
+    chance = random.Random(9)
+    wrong = 0
+    for _ in range(300):
+        victim = chance.randrange(len(entries) - 1)
+        with archive.open("wb") as file, ContainerWriter(file) as writer:
+            for number, (name, data) in enumerate(entries):
+                flipped = bytearray(data)
+                if number == victim:
+                    flipped[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+                writer.add(name, bytes(flipped))
+            writer.finish(manifest)
+        wrong += outcome(archive, fasta) == "error"
+    assert wrong > 100
+
+
 def test_a_later_version_says_what_to_install(archive: Path) -> None:
     def change(manifest: dict[str, Any]) -> None:
         manifest |= {"format_version": 7, "tool_version": "3.2.1"}

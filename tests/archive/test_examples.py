@@ -1,0 +1,13 @@
+"""The examples in the documentation of functions are right."""
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["api", "archive.block", "archive.digests"])
+def test_examples(name: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(f"geneformer_codec.{name}"))
+    assert tried > 0
+    assert failed == 0
