@@ -174,7 +174,7 @@ class Exceptions:
             raise FormatError(f"damaged exceptions: unknown kind {kind}")
         gaps = unpack_integers(reader.framed(), residues)
         lengths = unpack_integers(reader.framed(), residues)
-        octets = np.frombuffer(unpack(reader.framed(), residues), np.uint8)
+        octets = np.frombuffer(unpack(reader.framed(), residues), np.uint8).copy()  # one compiled form of its users
         reader.finish()
         if not len(gaps) == len(lengths) == len(octets):
             raise FormatError("damaged exceptions: columns of different length")
