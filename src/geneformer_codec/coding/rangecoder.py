@@ -181,6 +181,11 @@ class LaneDecoder:
         self._width = np.full(len(streams), _ALL)
         start_decoding(self._data, self._ends, self._at, self._code)
 
+    @property
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
+        """The state that `decode_step` takes, for compiled loops."""
+        return self._data, self._ends, self._at, self._code, self._width
+
     def decode(self, frequencies: NDArray[np.uint16], symbols: NDArray[np.uint8]) -> None:
         """The next symbol of every lane into ``symbols`` [lanes], given ``frequencies`` [lanes, 4]."""
         decode_step(frequencies, self._data, self._ends, self._at, self._code, self._width, symbols)

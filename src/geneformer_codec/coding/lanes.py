@@ -1,0 +1,164 @@
+"""Coding lanes with a model: batches of lanes in lockstep, threads over batches.
+
+A lane depends on the model and its own past only, so how lanes are batched, on how many threads, and in which arithmetic
+the products run, decides the time and never the bytes.
+
+In the paper's form a lane stores its first 64 bases with 2 bits each and the network takes over from there (fixed-length
+grouping, the paper's section on it); a stream lane starts from a learned state and stores nothing.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..model.backends import make_backend
+from ..model.exact import ExactNetwork
+from ..model.file import check_device
+from ..model.fused import FusedDecoder
+from .coder import Progress
+from .rangecoder import LaneDecoder, LaneEncoder
+from .uniform import UniformCoder
+
+if TYPE_CHECKING:
+    from ..model.file import Model
+
+CPU_BATCH = 64
+"""Lanes that one thread decodes in lockstep at most: more would not fit its cache."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class NetworkCoder:
+    """Codes bases with a model's network.
+
+    ``device`` is ``auto``, ``cpu`` or ``cuda``; ``threads`` 0 takes all cores; ``arithmetic`` is ``auto`` or one of
+    `backends.ARITHMETICS`; ``lane_batch`` is the number of lanes in lockstep, 0 for what is fastest.
+    """
+
+    def __init__(
+        self, model: "Model", device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", lane_batch: int = 0
+    ) -> None:
+        self.model_id = model.id
+        self._device = check_device(device)
+        self._threads = threads or len(os.sched_getaffinity(0)) if self._device == "cpu" else 1
+        self._batch = lane_batch
+        self._net = ExactNetwork(model.config, model.tensors, make_backend(self._device, arithmetic))
+        self._raw = 0 if model.config.causal else model.config.window
+        fused = self._device == "cpu" and arithmetic == "auto" and model.config.causal
+        self._fused = FusedDecoder(model.config, model.tensors) if fused else None
+
+    def encode(
+        self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
+    ) -> list[bytes]:
+        """One byte string a lane; see `BaseCoder.encode`."""
+        ends = np.cumsum(lane_lengths, dtype=np.int64)
+        lanes = [bases[end - length : end] for end, length in zip(ends, lane_lengths, strict=True)]
+        coded: list[bytes] = [b""] * len(lanes)
+
+        def work(batch: list[int]) -> None:
+            for number, data in zip(batch, self._encode_batch([lanes[i] for i in batch], progress), strict=True):
+                coded[number] = data
+
+        # a lane at a time fills a CPU's products; a GPU wants them all
+        self._run(work, self._batches(lane_lengths, self._batch or (1 if self._device == "cpu" else 1 << 12)))
+        return coded
+
+    def decode(
+        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+    ) -> NDArray[np.uint8]:
+        """The lanes' bases, concatenated; see `BaseCoder.decode`."""
+        ends = np.cumsum(lane_lengths, dtype=np.int64)
+        out = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+
+        def work(batch: list[int]) -> None:
+            lengths = [lane_lengths[i] for i in batch]
+            for number, symbols in zip(batch, self._decode_batch([lanes[i] for i in batch], lengths, progress), strict=True):
+                out[ends[number] - lane_lengths[number] : ends[number]] = symbols
+
+        share = -(-len(lanes) // self._threads) if self._device == "cpu" else 1 << 14
+        self._run(work, self._batches(lane_lengths, self._batch or max(1, min(share, CPU_BATCH) if self._device == "cpu" else share)))
+        return out
+
+    def _batches(self, lengths: Sequence[int], size: int) -> list[list[int]]:
+        """Lanes of like length together, longest first: a batch takes as long as its longest lane."""
+        order = sorted(range(len(lengths)), key=lambda lane: -lengths[lane])
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def _run(self, work: Callable[[list[int]], None], batches: list[list[int]]) -> None:
+        if len(batches) <= 1 or self._threads == 1:
+            before = torch.get_num_threads()
+            torch.set_num_threads(self._threads)
+            try:
+                for batch in batches:
+                    work(batch)
+            finally:
+                torch.set_num_threads(before)
+            return
+        # threads share batches, so torch's own would only get in their way
+        with ThreadPoolExecutor(self._threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+            futures = [pool.submit(work, batch) for batch in batches]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _encode_batch(self, lanes: list[NDArray[np.uint8]], progress: Progress | None) -> list[bytes]:
+        lengths = np.array([len(lane) for lane in lanes], np.int64)
+        symbols = np.zeros((len(lanes), int(lengths.max())), np.uint8)
+        for row, lane in zip(symbols, lanes, strict=True):
+            row[: len(lane)] = lane
+        encoder = LaneEncoder(np.maximum(lengths - self._raw, 0))
+        at = 0
+        for frequencies in self._net.encode(symbols):
+            size = min(frequencies.shape[1], symbols.shape[1] - at)
+            skip = min(max(self._raw - at, 0), size)
+            left = np.clip(lengths - at - skip, 0, size - skip)
+            encoder.encode(symbols[:, at + skip : at + size], frequencies[:, skip:size], left)
+            if progress:
+                progress(int(np.clip(lengths - at, 0, size).sum()))
+            at += size
+        streams = encoder.finish()
+        if self._raw:
+            heads = [lane[: self._raw] for lane in lanes]
+            raw = UniformCoder().encode(np.concatenate(heads), [len(head) for head in heads])
+            streams = [head + stream for head, stream in zip(raw, streams, strict=True)]
+        return streams
+
+    def _decode_batch(
+        self, streams: list[bytes], lengths: list[int], progress: Progress | None
+    ) -> list[NDArray[np.uint8]]:
+        longest = max(lengths)
+        if self._fused:
+            rows = self._fused.decode(streams, longest)
+            if progress:
+                progress(sum(lengths))
+            return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+        symbols = np.zeros((len(streams), longest), np.uint8)
+        raw = [min(length, self._raw) for length in lengths]
+        if self._raw:
+            sizes = [-(-count // 4) for count in raw]
+            if any(len(stream) < size for stream, size in zip(streams, sizes, strict=True)):
+                raise FormatError("a lane is too short to hold its first bases")
+            for row, stream, count, size in zip(symbols, streams, raw, sizes, strict=True):
+                row[:count] = UniformCoder().decode([stream[:size]], [count])
+            streams = [stream[size:] for stream, size in zip(streams, sizes, strict=True)]
+        state, decoder = self._net.decoder(len(streams)), LaneDecoder(streams)
+        column = np.zeros(len(streams), np.uint8)
+        for position in range(longest):
+            frequencies = state.predict()
+            if position >= self._raw:
+                decoder.decode(frequencies, column)
+                symbols[:, position] = column
+            state.push(symbols[:, position])
+            if progress and position % 256 == 255:
+                progress(256 * len(streams))
+        return [row[:length] for row, length in zip(symbols, lengths, strict=True)]
