@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,9 +153,11 @@ def _progress(options: argparse.Namespace, what: str, total: int | None) -> Iter
     from tqdm import tqdm
 
     with tqdm(total=total, desc=what, unit="base", unit_scale=True, leave=False, file=sys.stderr) as bar:
+        lock = threading.Lock()  # coders call from several threads
 
         def advance(bases: int) -> None:
-            bar.update(bases)
+            with lock:
+                bar.update(bases)
 
         yield advance
 

@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Keeps the lines of examples, and takes options by their full names only, so that new ones cannot change a call."""
+    """Keeps the lines of examples, and takes options by full name only, so that new ones change no call."""
 
     def __init__(self, **settings: Any):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
