@@ -41,7 +41,7 @@ def _train(options: argparse.Namespace) -> None:
         log=options.log,
         checkpoint=options.checkpoint,
         force=options.force,
-        quiet=options.quiet,
+        progress=not options.quiet and sys.stderr.isatty(),
     )
     _say(options, f"model {model.name}: {len(model.data):,} bytes, id {model.id}")
 

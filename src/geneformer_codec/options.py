@@ -93,7 +93,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add("panels", nargs="+", type=Path, metavar="PANEL", help="FASTA files of the species to learn from, gzip'd or not")
     add("-o", "--out", type=Path, required=True, metavar="MODEL", help="the model file to write (SPECIES.gfmodel)")
     add("--name", required=True, help="what to call the model: the species")
-    add("--preset", default="stream-small", help="size and form of the network (default: %(default)s)")
+    add("--preset", help="size and form of the network (default: stream-small, or that of --base)")
     add(
         "--recipe", choices=("default", "paper"), default="default",
         help="how to train: a faster recipe, or the one of the GeneFormer paper (default: %(default)s)",
@@ -105,7 +105,12 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=float, metavar="M", help="stop after so many minutes")
     add("--seed", type=int, default=0, metavar="S", help="for the split of the panel and all chance (default: 0)")
     add("--log", type=Path, metavar="FILE", help="write a line of JSON for each step that is reported")
-    add("--checkpoint", type=Path, metavar="FILE", help="save the state there now and then; go on from it if it exists")
+    add(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="to save the state in, and go on from (default: MODEL.checkpoint)",
+    )
     _force(parser)
     _machine(parser)
 
