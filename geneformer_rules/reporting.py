@@ -62,9 +62,9 @@ def training_progress(log: Path) -> list[dict[str, Any]]:
 def plot_training(log: Path, title: str, curve: Path) -> None:
     """Draw bits per base on the validation records against minutes of training, as SVG."""
     points = [
-        (float(entry["seconds"]) / 60, float(entry["validation_bpb"]))
+        (float(entry["seconds"]) / 60, float(entry["bpb_validation"]))
         for entry in training_progress(log)
-        if "validation_bpb" in entry and "seconds" in entry
+        if entry.get("event") == "validation"
     ]
     with atomic_output(curve, force=True) as out:
         out.write(draw_curve(points, title, "minutes of training", "bits per base").encode())

@@ -13,11 +13,11 @@ checkpoint split:
     retries: SETTINGS["retries"]
     conda:
         "../envs/gfz.yaml"
+    # Not a parameter: Snakemake would make every archive anew whenever it is changed.
     resources:
+        part_bases=SETTINGS["part_bases"],
         mem_mb=split_memory_mb,
         runtime=split_minutes,
-    params:
-        part_bases=SETTINGS["part_bases"],
     shell:
-        "( gfz split {input.sample:q} -o {output.parts:q} --name {wildcards.sample} --part-bases {params.part_bases}"
+        "( gfz split {input.sample:q} -o {output.parts:q} --name {wildcards.sample} --part-bases {resources.part_bases}"
         " && cp {output.parts:q}/plan.json {output.plan:q} ) > {log:q} 2>&1"

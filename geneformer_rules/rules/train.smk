@@ -1,5 +1,6 @@
 # A training that was killed goes on from its checkpoint, which is no output, or Snakemake would remove it. The same holds
-# for the record of its progress until the training is complete.
+# for the record of its progress until the training is complete. A checkpoint carries the digest of what it was made
+# from: with another panel, base or settings, training starts afresh.
 rule train:
     input:
         panel=panel,
@@ -26,8 +27,9 @@ rule train:
         leftovers=leftovers,
     shell:
         "rm -f {params.leftovers};"
-        " ( gfz train {input.panel:q} -o {output.model:q} --name {wildcards.species} {params.options} {params.base}"
-        " --threads {threads} --device {resources.device} --checkpoint {output.progress:q}.checkpoint"
+        " ( run=$(cat {input.panel:q} {input.base:q} <(printf %s {params.options:q}) | sha256sum | cut -c 1-16)"
+        " && gfz train {input.panel:q} -o {output.model:q} --name {wildcards.species} {params.options} {params.base}"
+        " --threads {threads} --device {resources.device} --checkpoint {output.progress:q}.$run.checkpoint"
         " --log {output.progress:q}.unfinished -f"
-        " && mv {output.progress:q}.unfinished {output.progress:q} && rm -f {output.progress:q}.checkpoint"
+        " && mv {output.progress:q}.unfinished {output.progress:q} && rm -f {output.progress:q}.*.checkpoint"
         " ) > {log:q} 2>&1"
