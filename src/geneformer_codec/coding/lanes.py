@@ -8,6 +8,7 @@ grouping, the paper's section on it); a stream lane starts from a learned state 
 """
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -30,9 +31,15 @@ if TYPE_CHECKING:
 
 CPU_BATCH = 64
 """Lanes that one thread decodes in lockstep at most: more would not fit its cache."""
+GPU_BATCH = 1 << 12
+"""Lanes in lockstep on a GPU at most: enough to fill it, and to fit into its memory."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+
+class _StoppedError(Exception):
+    """Another batch failed, or a signal came: the rest need not go on."""
 
 
 class NetworkCoder:
@@ -62,12 +69,13 @@ class NetworkCoder:
         lanes = [bases[end - length : end] for end, length in zip(ends, lane_lengths, strict=True)]
         coded: list[bytes] = [b""] * len(lanes)
 
-        def work(batch: list[int]) -> None:
-            for number, data in zip(batch, self._encode_batch([lanes[i] for i in batch], progress), strict=True):
+        def work(batch: list[int], report: Progress) -> None:
+            for number, data in zip(batch, self._encode_batch([lanes[i] for i in batch], report), strict=True):
                 coded[number] = data
 
         # a lane at a time fills a CPU's products; a GPU wants them all
-        self._run(work, self._batches(lane_lengths, self._batch or (1 if self._device == "cpu" else 1 << 12)))
+        size = self._batch or (1 if self._device == "cpu" else GPU_BATCH)
+        self._run(work, self._batches(lane_lengths, size), progress)
         return coded
 
     def decode(
@@ -77,13 +85,16 @@ class NetworkCoder:
         ends = np.cumsum(lane_lengths, dtype=np.int64)
         out = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
 
-        def work(batch: list[int]) -> None:
+        def work(batch: list[int], report: Progress) -> None:
             lengths = [lane_lengths[i] for i in batch]
-            for number, symbols in zip(batch, self._decode_batch([lanes[i] for i in batch], lengths, progress), strict=True):
+            decoded = self._decode_batch([lanes[i] for i in batch], lengths, report)
+            for number, symbols in zip(batch, decoded, strict=True):
                 out[ends[number] - lane_lengths[number] : ends[number]] = symbols
 
-        share = -(-len(lanes) // self._threads) if self._device == "cpu" else 1 << 14
-        self._run(work, self._batches(lane_lengths, self._batch or max(1, min(share, CPU_BATCH) if self._device == "cpu" else share)))
+        # in lockstep, and every thread its share
+        share = max(1, min(-(-len(lanes) // self._threads), CPU_BATCH))
+        size = self._batch or (share if self._device == "cpu" else GPU_BATCH)
+        self._run(work, self._batches(lane_lengths, size), progress)
         return out
 
     def _batches(self, lengths: Sequence[int], size: int) -> list[list[int]]:
@@ -91,27 +102,38 @@ class NetworkCoder:
         order = sorted(range(len(lengths)), key=lambda lane: -lengths[lane])
         return [order[start : start + size] for start in range(0, len(order), size)]
 
-    def _run(self, work: Callable[[list[int]], None], batches: list[list[int]]) -> None:
+    def _run(
+        self, work: Callable[[list[int], Progress], None], batches: list[list[int]], progress: Progress | None
+    ) -> None:
+        stopping = threading.Event()
+
+        def report(bases: int) -> None:  # called every few thousand bases: also the place to stop
+            if stopping.is_set():
+                raise _StoppedError
+            if progress:
+                progress(bases)
+
+        before = torch.get_num_threads()
         if len(batches) <= 1 or self._threads == 1:
-            before = torch.get_num_threads()
             torch.set_num_threads(self._threads)
             try:
                 for batch in batches:
-                    work(batch)
+                    work(batch, report)
             finally:
                 torch.set_num_threads(before)
             return
         # threads share batches, so torch's own would only get in their way
         with ThreadPoolExecutor(self._threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-            futures = [pool.submit(work, batch) for batch in batches]
+            futures = [pool.submit(work, batch, report) for batch in batches]
             try:
                 for future in futures:
                     future.result()
             except BaseException:
+                stopping.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _encode_batch(self, lanes: list[NDArray[np.uint8]], progress: Progress | None) -> list[bytes]:
+    def _encode_batch(self, lanes: list[NDArray[np.uint8]], report: Progress) -> list[bytes]:
         lengths = np.array([len(lane) for lane in lanes], np.int64)
         symbols = np.zeros((len(lanes), int(lengths.max())), np.uint8)
         for row, lane in zip(symbols, lanes, strict=True):
@@ -123,8 +145,7 @@ class NetworkCoder:
             skip = min(max(self._raw - at, 0), size)
             left = np.clip(lengths - at - skip, 0, size - skip)
             encoder.encode(symbols[:, at + skip : at + size], frequencies[:, skip:size], left)
-            if progress:
-                progress(int(np.clip(lengths - at, 0, size).sum()))
+            report(int(np.clip(lengths - at, 0, size).sum()))
             at += size
         streams = encoder.finish()
         if self._raw:
@@ -134,13 +155,17 @@ class NetworkCoder:
         return streams
 
     def _decode_batch(
-        self, streams: list[bytes], lengths: list[int], progress: Progress | None
+        self, streams: list[bytes], lengths: list[int], report: Progress
     ) -> list[NDArray[np.uint8]]:
-        longest = max(lengths)
+        longest, done = max(lengths), 0
+
+        def reached(position: int) -> None:
+            nonlocal done
+            before, done = done, sum(min(length, position) for length in lengths)
+            report(done - before)
+
         if self._fused:
-            rows = self._fused.decode(streams, longest)
-            if progress:
-                progress(sum(lengths))
+            rows = self._fused.decode(streams, longest, reached)
             return [row[:length] for row, length in zip(rows, lengths, strict=True)]
         symbols = np.zeros((len(streams), longest), np.uint8)
         raw = [min(length, self._raw) for length in lengths]
@@ -159,6 +184,5 @@ class NetworkCoder:
                 decoder.decode(frequencies, column)
                 symbols[:, position] = column
             state.push(symbols[:, position])
-            if progress and position % 256 == 255:
-                progress(256 * len(streams))
+            reached(position + 1)
         return [row[:length] for row, length in zip(symbols, lengths, strict=True)]

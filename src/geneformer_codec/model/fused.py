@@ -10,13 +10,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..coding.coder import Progress
 from ..coding.rangecoder import LaneDecoder, decode_step
 from .config import START, NetworkConfig
+from .exact import tensor_shapes
 from .kernels import add_and_normalise, features, frequencies, lookup, requantise
 from .tables import attention_table, logit_table
 
 ROWS = 4
 """Lanes are computed in fours: a weight that is loaded serves all of them."""
+STEPS = 512
+"""Bases of a lane that are decoded before Python is asked whether to go on."""
 
 
 @njit(cache=True, nogil=True)
@@ -77,33 +81,31 @@ def attend(content, position, keys, values, relative, heads, count, score_shift,
 
 
 @njit(cache=True, nogil=True)
-def decode_lanes(n, shifts, heads, segment, attention, logits, stream, symbols):  # type: ignore[no-untyped-def]
-    """Decode ``symbols`` [lanes, positions] (written) from the range decoder's arrays ``stream``.
+def decode_lanes(n, shifts, heads, segment, attention, logits, stream, state, symbols, begin, end):  # type: ignore[no-untyped-def]
+    """Decode ``symbols[:, begin:end]`` [lanes, positions] (written) from the range decoder's arrays ``stream``.
 
-    ``n`` holds the tensors of `exact.tensor_shapes` in its order, matrices as int16.
+    ``n`` holds the tensors of `exact.tensor_shapes` in its order, matrices as int16; ``state`` the last codes [rows,
+    kernel], keys and values [rows, memory + segment, width] from one call to the next.
     """
     (conv, conv_bias, gain, offset, query, query_shift, content_bias, position_bias, key, key_shift, key_bias) = n[0]
     (value, value_shift, value_bias, relative, output, output_shift, output_bias) = n[1]
     (attention_gain, attention_offset, expand, expand_shift, expand_bias, gelu) = n[2]
     (contract, contract_shift, contract_bias, inner_gain, inner_offset, head, head_shift, head_bias) = n[3]
     data, ends, at, code, wide = stream
-    lanes, length = symbols.shape
+    codes, keys, values = state
+    lanes, rows = symbols.shape[0], codes.shape[0]
     kernel, width, inner = conv.shape[0], conv.shape[2], expand.shape[0]
     memory = relative.shape[0] - segment
-    rows = (lanes + ROWS - 1) // ROWS * ROWS
-    codes = np.full((rows, kernel), np.uint8(START))
     fine3, coarse3 = np.empty((rows, 1, width), np.int32), np.empty((rows, 1, width), np.int16)
     fine, coarse = fine3.reshape(rows, width), coarse3.reshape(rows, width)
     fine2, coarse2 = np.empty((rows, width), np.int32), np.empty((rows, width), np.int16)
     sums, wide_sums = np.empty((rows, width), np.int32), np.empty((rows, inner), np.int32)
     content, position = np.empty((rows, width), np.int16), np.empty((rows, width), np.int16)
     hidden, last = np.empty((rows, inner), np.int16), np.empty((rows, 4), np.int32)
-    keys = np.zeros((rows, memory + segment, width), np.int16)
-    values = np.zeros((rows, memory + segment, width), np.int16)
     sizes = np.empty((rows, 4), np.uint16)
     column = np.empty(lanes, np.uint8)
-    place = 0
-    for step in range(-1, length):
+    place = begin % segment
+    for step in range(begin if begin else -1, end):
         features(codes, conv, conv_bias, gain, offset, kernel, 1, 1, fine3, coarse3)
         product(coarse, key, sums)
         requantise(sums, key_bias, key_shift, content)
@@ -151,21 +153,29 @@ class FusedDecoder:
     """`decode_lanes` for one model; threads may share it."""
 
     def __init__(self, config: NetworkConfig, tensors: dict[str, NDArray[Any]]) -> None:
+        names = [name for name in tensor_shapes(config) if name != "attention_shifts"]
         kept = [
-            np.ascontiguousarray(tensor.astype(np.int16) if tensor.dtype == np.int8 else tensor)
-            for name, tensor in tensors.items()
-            if name != "attention_shifts"
+            np.ascontiguousarray(tensors[name], np.int16 if tensors[name].dtype == np.int8 else None) for name in names
         ]
         self._tensors = tuple(kept[:11]), tuple(kept[11:18]), tuple(kept[18:24]), tuple(kept[24:])
         self._shifts = tensors["attention_shifts"]
         self._config = config
         self._tables = attention_table(), logit_table()
 
-    def decode(self, streams: list[bytes], length: int) -> NDArray[np.uint8]:
-        """The first ``length`` bases of every stream, [lanes, length]."""
-        symbols = np.empty((len(streams), length), np.uint8)
+    def decode(self, streams: list[bytes], length: int, progress: Progress) -> NDArray[np.uint8]:
+        """The first ``length`` bases of every stream, [lanes, length].
+
+        ``progress`` is told how many bases of each lane are done, and may raise to stop it.
+        """
+        config, lanes = self._config, len(streams)
+        rows = -(-lanes // ROWS) * ROWS
+        span = (rows, config.memory + config.segment, config.width)
+        state = np.full((rows, config.kernel), START, np.uint8), np.zeros(span, np.int16), np.zeros(span, np.int16)
+        symbols = np.empty((lanes, length), np.uint8)
         decoder = LaneDecoder(streams)
-        decode_lanes(
-            self._tensors, self._shifts, self._config.heads, self._config.segment, *self._tables, decoder.arrays, symbols
-        )
+        fixed = self._tensors, self._shifts, config.heads, config.segment, *self._tables, decoder.arrays, state, symbols
+        for begin in range(0, length, STEPS):
+            end = min(length, begin + STEPS)
+            decode_lanes(*fixed, begin, end)
+            progress(end)
         return symbols

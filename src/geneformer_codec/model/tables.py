@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 import numpy as np
 from numpy.typing import NDArray
 
-ATTENTION_STEPS = 16
+ATTENTION_STEPS = 64
 """Entries of `attention_table` to a factor of two."""
 ATTENTION_ENTRIES = 8 * ATTENTION_STEPS
 LOGIT_STEPS = 128
@@ -23,7 +23,7 @@ def _falling(scale: int, steps: int, entries: int) -> NDArray[np.int32]:
 
 
 def attention_table() -> NDArray[np.int32]:
-    """``round(255 * 2**(-i / 16))`` for i in 0..127: a softmax numerator; further entries are zero."""
+    """``round(255 * 2**(-i / 64))`` for i in 0..511: a softmax numerator; further entries are zero."""
     return _falling(255, ATTENTION_STEPS, ATTENTION_ENTRIES)
 
 
