@@ -15,8 +15,12 @@ SMALL = {
     "stream without segment cut": NetworkConfig(width=16, heads=2, inner=24, segment=8, segment_cut=False),
     "stream, wide": NetworkConfig(width=96, heads=3, inner=1100, segment=32),
     "paper": NetworkConfig(form="paper", width=16, heads=2, inner=24, segment=13),
-    "paper without latent array": NetworkConfig(form="paper", width=16, heads=2, inner=24, segment=13, latent_array=False),
-    "paper without segment cut": NetworkConfig(form="paper", width=16, heads=2, inner=24, segment=13, segment_cut=False),
+    "paper without latent array": NetworkConfig(
+        form="paper", width=16, heads=2, inner=24, segment=13, latent_array=False
+    ),
+    "paper without segment cut": NetworkConfig(
+        form="paper", width=16, heads=2, inner=24, segment=13, segment_cut=False
+    ),
 }
 
 

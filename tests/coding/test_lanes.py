@@ -2,16 +2,17 @@ import threading
 
 import numpy as np
 import pytest
+from networks import SMALL, random_model
 
 from geneformer_codec.errors import FormatError, UsageError
-
-from networks import SMALL, random_model
 
 FORMS = ["stream", "stream without segment cut", "paper", "paper without latent array"]
 
 
 def sequence(form: str, seed: int = 1) -> tuple[np.ndarray, list[int]]:
-    lengths = [300, 1, 65, 0, 300, 128, 64, 300, 300, 77] if SMALL[form].causal else [90, 1, 70, 0, 64, 65, 90, 3, 90, 80]
+    lengths = (
+        [300, 1, 65, 0, 300, 128, 64, 300, 300, 77] if SMALL[form].causal else [90, 1, 70, 0, 64, 65, 90, 3, 90, 80]
+    )
     return np.random.default_rng(seed).integers(0, 4, sum(lengths)).astype(np.uint8), lengths
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import SMALL, random_tensors
 
 from geneformer_codec.coding.rangecoder import LaneEncoder
 from geneformer_codec.errors import FormatError, UsageError
@@ -11,8 +12,6 @@ from geneformer_codec.model.backends import ARITHMETICS, make_backend
 from geneformer_codec.model.exact import ExactNetwork, tensor_shapes
 from geneformer_codec.model.fused import FusedDecoder
 from geneformer_codec.model.tables import attention_table, logit_table
-
-from networks import SMALL, random_tensors
 
 DEVICES = ["cpu", "torch"] + (["cuda"] if torch.cuda.is_available() else [])
 

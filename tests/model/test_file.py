@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import SMALL, random_model, random_tensors
 
 from geneformer_codec.errors import FormatError, InputError
 from geneformer_codec.model.file import Model, load_model, read_model
-from networks import SMALL, random_model, random_tensors
 
 DATA = random_model("stream").to_bytes()
 
@@ -69,7 +69,7 @@ def test_other_files_and_other_versions(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match="not a model file"):
             load_model(foreign, "foreign")
     later = DATA.replace(b"gfmodel/1", b"gfmodel/9")
-    with pytest.raises(FormatError, match="gfmodel/9.*use the version"):
+    with pytest.raises(FormatError, match=r"gfmodel/9.*use the version"):
         load_model(later)
     with pytest.raises(InputError, match="No such file"):
         read_model(tmp_path / "none.gfmodel")

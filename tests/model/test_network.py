@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from networks import SMALL
 
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.model.backends import make_backend
@@ -10,7 +11,6 @@ from geneformer_codec.model.config import PRESETS, START, NetworkConfig, preset
 from geneformer_codec.model.exact import ExactNetwork
 from geneformer_codec.model.network import Activation, GeneFormer, RelativeAttention
 from geneformer_codec.model.quantise import integer_tensors, set_steps
-from networks import SMALL
 
 
 def test_the_paper_preset_has_the_shapes_of_table_2() -> None:

@@ -101,7 +101,9 @@ def test_a_killed_run_goes_on(panel: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_fine_tuning_starts_where_the_base_is(panel: Path, tmp_path: Path) -> None:
     base = train([panel], tmp_path / "base.gfmodel", "base", preset="tiny", epochs=8, threads=1)
     log = tmp_path / "tuned.jsonl"
-    tuned = train([panel], tmp_path / "tuned.gfmodel", "tuned", base=tmp_path / "base.gfmodel", epochs=2, threads=1, log=log)
+    tuned = train(
+        [panel], tmp_path / "tuned.gfmodel", "tuned", base=tmp_path / "base.gfmodel", epochs=2, threads=1, log=log
+    )
     assert tuned.id != base.id
     assert tuned.metadata["base"] == base.id
     first = next(line for line in entries(log) if line["event"] == "validation")
@@ -127,7 +129,7 @@ def test_several_species_share_every_batch(panel: Path, tmp_path: Path, monkeypa
 
 def test_what_cannot_be_trained_on(tmp_path: Path) -> None:
     out = tmp_path / "m.gfmodel"
-    with pytest.raises(InputError, match="no such file|No such file|does not exist"):
+    with pytest.raises(InputError, match=r"no such file|No such file|does not exist"):
         train([tmp_path / "none.fa"], out, "x", epochs=1)
     empty = tmp_path / "empty.fa"
     empty.write_text(">a\nNNNN\n")

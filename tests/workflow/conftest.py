@@ -130,7 +130,8 @@ def model(tmp_path_factory: pytest.TempPathFactory, panel: bytes) -> Path:
     """A small model, trained for a few seconds; how well it predicts does not matter here."""
     directory = tmp_path_factory.mktemp("model")
     (directory / "panel.fa").write_bytes(panel)
-    command = [sys.executable, "-m", "geneformer_codec.cli", "train", "panel.fa", "-o", "small.gfmodel"]
+    gfz = "import sys; from geneformer_codec.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", gfz, "train", "panel.fa", "-o", "small.gfmodel"]
     command += ["--name", "small", "--preset", "stream-tiny", "--minutes", "0.05", "--threads", "1", "--device", "cpu"]
     subprocess.run(command, cwd=directory, env=environment(), check=True, capture_output=True, timeout=300)
     return directory / "small.gfmodel"

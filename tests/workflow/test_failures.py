@@ -58,11 +58,11 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def many_parts(with_model: Project) -> Project:
+def many_parts(project: Project) -> Project:
     """A sample whose archive takes several jobs."""
-    with_model.settings |= {"part_bases": 1024, "retries": 0}
-    with_model.add_sample("many", related(count=4, length=1000, seed=20), "small")
-    return with_model
+    project.settings |= {"part_bases": 1024, "retries": 0}
+    project.add_sample("many", related(count=4, length=1000, seed=20), "none")
+    return project
 
 
 def source_of(project: Project) -> bytes:

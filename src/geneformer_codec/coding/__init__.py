@@ -1,0 +1,1 @@
+"""Bases to bytes: the range coder, lanes, and what codes them."""

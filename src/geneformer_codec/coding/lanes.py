@@ -1,10 +1,10 @@
 """Coding lanes with a model: batches of lanes in lockstep, threads over batches.
 
-A lane depends on the model and its own past only, so how lanes are batched, on how many threads, and in which arithmetic
-the products run, decides the time and never the bytes.
+A lane depends on the model and its own past only, so how lanes are batched, on how many threads, and in which
+arithmetic the products run, decides the time and never the bytes.
 
-In the paper's form a lane stores its first 64 bases with 2 bits each and the network takes over from there (fixed-length
-grouping, the paper's section on it); a stream lane starts from a learned state and stores nothing.
+In the paper's form a lane stores its first 64 bases with 2 bits each and the network takes over from there (the paper's
+fixed-length grouping); a stream lane starts from a learned state and stores nothing.
 """
 
 import os
@@ -154,9 +154,7 @@ class NetworkCoder:
             streams = [head + stream for head, stream in zip(raw, streams, strict=True)]
         return streams
 
-    def _decode_batch(
-        self, streams: list[bytes], lengths: list[int], report: Progress
-    ) -> list[NDArray[np.uint8]]:
+    def _decode_batch(self, streams: list[bytes], lengths: list[int], report: Progress) -> list[NDArray[np.uint8]]:
         longest, done = max(lengths), 0
 
         def reached(position: int) -> None:

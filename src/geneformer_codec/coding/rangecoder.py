@@ -1,7 +1,7 @@
 """A range coder over 16-bit frequencies: one byte stream a lane, many lanes in lockstep.
 
-The interval is ``[low, low + range)`` with 64-bit ``low`` and ``range`` (after Martin 1979, with carries propagated into
-the bytes already written). A symbol with frequencies ``[start, start + size)`` of 2**16 narrows it by
+The interval is ``[low, low + range)`` with 64-bit ``low`` and ``range`` (after Martin 1979, with carries propagated
+into the bytes already written). A symbol with frequencies ``[start, start + size)`` of 2**16 narrows it by
 
     step = range >> 16;  low += step * start;  range = step * size
 
@@ -158,9 +158,7 @@ class LaneEncoder:
         self._out = np.zeros((lanes, capacity), np.uint8)
         self._written = np.zeros(lanes, np.int64)
 
-    def encode(
-        self, symbols: NDArray[np.uint8], frequencies: NDArray[np.uint16], lengths: NDArray[np.int64]
-    ) -> None:
+    def encode(self, symbols: NDArray[np.uint8], frequencies: NDArray[np.uint16], lengths: NDArray[np.int64]) -> None:
         """Code the next ``lengths[lane]`` symbols of each lane; shapes as in `encode_lanes`."""
         encode_lanes(symbols, frequencies, lengths, self._low, self._width, self._out, self._written)
 
@@ -182,7 +180,9 @@ class LaneDecoder:
         start_decoding(self._data, self._ends, self._at, self._code)
 
     @property
-    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
+    def arrays(
+        self,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
         """The state that `decode_step` takes, for compiled loops."""
         return self._data, self._ends, self._at, self._code, self._width
 

@@ -33,7 +33,9 @@ class UniformCoder:
         out = []
         for number, (lane, length) in enumerate(zip(lanes, lane_lengths, strict=True)):
             if len(lane) != -(-length // 4):
-                raise FormatError(f"lane {number} has {len(lane)} bytes, {length} bases at 2 bits need {-(-length // 4)}")
+                raise FormatError(
+                    f"lane {number} has {len(lane)} bytes, {length} bases at 2 bits need {-(-length // 4)}"
+                )
             codes = np.frombuffer(lane, np.uint8)[:, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
             out.append(codes.reshape(-1)[:length])
             if progress:

@@ -73,8 +73,7 @@ class Backend(Protocol):
 
 
 def attention_products(
-    content: torch.Tensor,
-    position: torch.Tensor,
+    queries: tuple[torch.Tensor, torch.Tensor],
     keys: torch.Tensor,
     values: torch.Tensor,
     relative: torch.Tensor,
@@ -83,21 +82,23 @@ def attention_products(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The matrix products of attention before its softmax, for whole segments or for one query.
 
-    content, position [lanes, queries, width]; keys, values [lanes, memory + positions, width]; relative [distances,
-    width]. Returns scores [lanes * segments, heads, size, span], the products with every distance [heads, lanes *
-    queries, distances], and the values seen [lanes * segments, heads, span, head_width]; ``span`` is memory + segment.
+    queries (for content and position) [lanes, queries, width]; keys, values [lanes, memory + positions, width];
+    relative [distances, width]. Returns scores [lanes * segments, heads, size, span], the products with every distance
+    [heads, lanes * queries, distances], and the values seen [lanes * segments, heads, span, head_width]; ``span`` is
+    memory + segment.
     """
-    lanes, queries, width = content.shape
+    content, position = queries
+    lanes, count, width = content.shape
     heads, segment, span = config.heads, config.segment, config.memory + config.segment
-    size = segment if first == 0 and queries % segment == 0 else 1
-    segments = queries // size
+    size = segment if first == 0 and count % segment == 0 else 1
+    segments = count // size
 
     def windows(cached: torch.Tensor) -> torch.Tensor:  # [lanes * segments, heads, head_width, span]
         used = cached[:, : config.memory + segments * segment].unfold(1, span, segment)
         return used.reshape(lanes * segments, heads, width // heads, span)
 
     query = content.reshape(lanes * segments, size, heads, width // heads).transpose(1, 2)
-    there = position.reshape(lanes * queries, heads, width // heads).transpose(0, 1)
+    there = position.reshape(lanes * count, heads, width // heads).transpose(0, 1)
     table = relative.reshape(-1, heads, width // heads).permute(1, 2, 0)
     return torch.matmul(query, windows(keys)), torch.matmul(there, table), windows(values).transpose(-1, -2)
 
@@ -169,11 +170,20 @@ class NumbaBackend:
         first: int,
         shifts: tuple[int, int],
     ) -> Array:
-        content, position, *cached = (torch.from_numpy(array) for array in (*queries, keys, values, relative))
-        scores, there, seen = attention_products(content, position, *cached, config, first)
+        content, position = (torch.from_numpy(query) for query in queries)
+        cached = [torch.from_numpy(array) for array in (keys, values, relative)]
+        scores, there, seen = attention_products((content, position), cached[0], cached[1], cached[2], config, first)
         weights, norms = torch.empty(scores.shape, dtype=scores.dtype), np.empty(scores.shape[:-1], np.int32)
         kernels.attention_weights(
-            scores.numpy(), there.numpy(), config.memory, first, config.causal, shifts[0], self._attention, weights.numpy(), norms
+            scores.numpy(),
+            there.numpy(),
+            config.memory,
+            first,
+            config.causal,
+            shifts[0],
+            self._attention,
+            weights.numpy(),
+            norms,
         )
         sums = torch.matmul(weights, seen)
         out = np.empty(queries[0].shape, self._dtype)
@@ -233,7 +243,7 @@ class TorchBackend:
         rows = (rows + net["conv_bias"]).clamp(min=0)
         if not config.causal:
             outputs = rows.shape[1] // config.pool
-            rows = rows[:, : outputs * config.pool].unflatten(1, (outputs, config.pool)).amax(2)
+            rows = rows[:, : outputs * config.pool].reshape(len(rows), outputs, config.pool, -1).amax(2)
         fine = ((rows * net["gain"] + net["offset"]) >> 15).clamp(-2032, 2032)
         return fine, (fine + 8) >> 4
 
@@ -270,13 +280,14 @@ class TorchBackend:
         shifts: tuple[int, int],
     ) -> Array:
         dtype = torch.float32 if self._arithmetic == "int8" else getattr(torch, self._arithmetic)
-        tensors = (tensor.to(dtype) for tensor in (*queries, keys, values, relative))
-        scores, there, seen = attention_products(*tensors, config, first)
-        _, heads, size, span = scores.shape
+        asked = queries[0].to(dtype), queries[1].to(dtype)
+        cached = [tensor.to(dtype) for tensor in (keys, values, relative)]
+        scores, there, seen = attention_products(asked, cached[0], cached[1], cached[2], config, first)
+        size, span = scores.shape[2:]
         rows = torch.arange(first, first + size, device=self._device)[:, None]
         distance = config.memory + rows - torch.arange(span, device=self._device)
         column = (distance + (0 if config.causal else config.segment - 1)).clamp(min=0)
-        there = there.unflatten(1, (-1, size)).transpose(0, 1)
+        there = there.reshape(len(there), -1, size, there.shape[2]).transpose(0, 1)
         scores = scores.long() + there.gather(-1, column.expand(*there.shape[:2], -1, -1)).long()
         if config.causal:
             scores = scores.masked_fill(distance < 0, -(1 << 40))

@@ -15,10 +15,11 @@ SYMBOLS = 5
 class NetworkConfig:
     """Everything that fixes the network's shape.
 
-    ``form`` is ``paper`` (a fresh window of ``window`` bases for every base, Table 2 of the paper) or ``stream`` (every
-    position's features computed once). ``segment`` is the paper's N: the positions of a fragment after pooling (13 for a
-    window of 64, kernel 24, pool 3), or the segment length of the stream in bases. ``latent_array`` lets attention see
-    the fragment or segment before, ``segment_cut`` cuts that memory to one of them instead of four (Table 4).
+    ``form`` is ``paper`` (a fresh window of ``window`` bases for every base, Table 2 of the paper) or ``stream``
+    (every position's features computed once). ``segment`` is the paper's N: the positions of a fragment after pooling
+    (13 for a window of 64, kernel 24, pool 3), or the segment length of the stream in bases. ``latent_array`` lets
+    attention see the fragment or segment before, ``segment_cut`` cuts that memory to one of them instead of four
+    (Table 4).
     """
 
     form: Literal["paper", "stream"] = "stream"

@@ -107,8 +107,8 @@ def load_model(data: bytes, place: str = "the model") -> Model:
         raise FormatError(f"{place} is not a model file of geneformer-rules (or is damaged at its start)") from error
     if found != FORMAT:
         raise FormatError(
-            f"{place} has the format {found[:40]!r}, this version reads {FORMAT!r}: use the version of geneformer-rules "
-            "that wrote it, or train the model again"
+            f"{place} has the format {found[:40]!r}, this version reads {FORMAT!r}: "
+            "use the version of geneformer-rules that wrote it, or train the model again"
         )
     try:
         config = NetworkConfig.from_dict(network)
@@ -137,7 +137,9 @@ def read_model(path: Path) -> Model:
             raise FormatError(f"{path} is too large for a model file")
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read the model {path}: {error.strerror}; check the path given with --model") from error
+        raise InputError(
+            f"cannot read the model {path}: {error.strerror}; check the path given with --model"
+        ) from error
     return load_model(data, str(path))
 
 

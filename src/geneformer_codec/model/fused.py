@@ -25,7 +25,7 @@ STEPS = 512
 
 @njit(cache=True, nogil=True)
 def product(rows, weights, sums):  # type: ignore[no-untyped-def]
-    """sums [n, outputs] int32 = rows [n, inputs] @ weights [outputs, inputs].T, both int16; n in fours, outputs even."""
+    """sums [n, outputs] = rows [n, inputs] @ weights [outputs, inputs].T, both int16; n in fours, outputs in twos."""
     for o in range(0, weights.shape[0], 2):
         for r in range(0, rows.shape[0], 4):
             a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = np.int32(0)
@@ -124,7 +124,17 @@ def decode_lanes(n, shifts, heads, segment, attention, logits, stream, state, sy
         requantise(sums, content_bias, query_shift, content)
         requantise(sums, position_bias, query_shift, position)
         attend(
-            content, position, keys, values, relative, heads, memory + place + 1, shifts[0], shifts[1], attention, coarse2
+            content,
+            position,
+            keys,
+            values,
+            relative,
+            heads,
+            memory + place + 1,
+            shifts[0],
+            shifts[1],
+            attention,
+            coarse2,
         )
         product(coarse2, output, sums)
         add_and_normalise(fine, sums, output_bias, output_shift, attention_gain, attention_offset, fine2, coarse2)

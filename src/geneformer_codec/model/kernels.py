@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
+
 @njit(cache=True, nogil=True)
 def features(codes, conv, conv_bias, gain, offset, kernel, pool, stride, fine, coarse):  # type: ignore[no-untyped-def]
     """Convolution of one-hot symbols, ReLU, max pooling, scaling.
@@ -73,7 +74,7 @@ def square_root(value):  # type: ignore[no-untyped-def]
 def add_and_normalise(residual, sums, bias, shift, gain, offset, fine, coarse):  # type: ignore[no-untyped-def]
     """Layer normalisation of ``residual + ((sums + bias) >> shift)``.
 
-    residual, sums [rows, width]; bias, shift, gain, offset [width] int32; fine int32 and coarse (1/16 of it) are written.
+    residual, sums [rows, width]; bias, shift, gain, offset [width] int32; fine and coarse (1/16 of it) are written.
     """
     rows, width = residual.shape
     centred = np.empty(width, np.int32)

@@ -89,6 +89,7 @@ class Linear(nn.Module):
         return round_through((self.weight * scale).clamp(-127, 127)) / scale
 
     def forward(self, values: Tensor) -> Tensor:
+        """``W x + b`` over the last axis."""
         return F.linear(values, self.rounded_weight() if self.mode == "round" else self.weight, self.bias)
 
 
@@ -120,7 +121,8 @@ class RelativeAttention(nn.Module):
 
     def positions(self) -> Tensor:
         """``W g`` for every distance, [distances, width]."""
-        return self.key_step(self.sinusoids @ self.relative.T)
+        table: Tensor = self.key_step(self.sinusoids @ self.relative.T)
+        return table
 
     def forward(self, values: Tensor) -> Tensor:
         """values [lanes, memory + positions, width] in, [lanes, positions, width] out; positions in whole segments."""
@@ -145,13 +147,14 @@ class RelativeAttention(nn.Module):
         columns = span + size - 1
         there = F.pad(there, (0, columns - there.shape[-1]))  # a causal table ends at distance 0
         sheared = there.flatten(2)[..., size - 1 : size - 1 + size * (columns - 1)]
-        scores = scores + sheared.unflatten(2, (size, columns - 1))[..., :span]
+        scores = scores + sheared.view(*scores.shape[:2], size, columns - 1)[..., :span]
         if config.causal:
             scores = scores + self.hidden
         weights = torch.softmax(scores / math.sqrt(config.head_width), -1)
         mean = weights @ windows(self.value_step(self.value(values))).transpose(-1, -2)
         mean = mean.transpose(1, 2).reshape(lanes, -1, width)
-        return self.output(self.mean_step(mean))
+        out: Tensor = self.output(self.mean_step(mean))
+        return out
 
 
 class Encoder(nn.Module):
@@ -171,7 +174,7 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """The coarse output [lanes, positions, width]; ``coarse`` has the memory's positions before those of ``fine``."""
+        """The coarse output [lanes, positions, width]; ``coarse`` has the memory before the positions of ``fine``."""
         attended = self.attention_norm(fine + self.dropout(self.attention(coarse)))
         fine, coarse = self.between(attended, FINE), self.between(attended)
         hidden = self.dropout(self.hidden(F.gelu(self.hidden_in(self.expand(coarse)))))
@@ -202,7 +205,8 @@ class GeneFormer(nn.Module):
         rows = F.relu(F.conv1d(onehot, self.taps.permute(2, 1, 0), self.taps_bias))
         if not self.config.causal:
             rows = F.max_pool1d(rows, self.config.pool)
-        return self.dropout(self.norm(rows)).transpose(1, 2)
+        out: Tensor = self.dropout(self.norm(rows))
+        return out.transpose(1, 2)
 
     def _fine_coarse(self, features: Tensor) -> tuple[Tensor, Tensor]:
         return self.source(features, FINE), self.source(features)
@@ -218,7 +222,7 @@ class GeneFormer(nn.Module):
         return logits
 
     def window(self, codes: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [batch, 4] and the next latent array in the paper's form; codes [batch, 64], latent [batch, memory, width]."""
+        """Logits [batch, 4] and next latent array (paper's form); codes [batch, 64], latent [batch, memory, width]."""
         fine, coarse = self._fine_coarse(self.features(codes))
         out = self.encoder(fine, torch.cat([latent, coarse], 1))
         latent = torch.cat([latent, out], 1)[:, out.shape[1] :] if self.config.memory else latent
@@ -229,7 +233,7 @@ class GeneFormer(nn.Module):
         return torch.zeros(batch, self.config.memory, self.config.width, device=self.taps.device)
 
     def set_mode(self, mode: Mode) -> None:
-        """Pass values on (``float``), watch their range (``watch``), or round them as the exact network does (``round``)."""
+        """Pass values on (``float``), watch their range (``watch``), or round as the integers will be (``round``)."""
         for module in self.modules():
             if isinstance(module, Activation | Linear):
                 module.mode = mode

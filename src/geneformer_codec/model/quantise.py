@@ -1,7 +1,7 @@
 """From a trained float network to the integers of the exact one: steps from watched ranges, then tensors.
 
-A step is the real size of one integer. All matrices go from steps to steps by a power of two a row, so the integers need
-nothing but shifts between them; what real number a step stands for is forgotten once the tensors are made.
+A step is the real size of one integer. All matrices go from steps to steps by a power of two a row, so the integers
+need nothing but shifts between them; what real number a step stands for is forgotten once the tensors are made.
 """
 
 import math
@@ -32,7 +32,9 @@ def set_steps(net: GeneFormer) -> None:
     # a product of a query's and a key's step is a power of two of an octave (a factor of two after the softmax)
     octave = math.sqrt(net.config.head_width) / math.log2(math.e)
     key = float(attention.key_step.step)
-    fraction = max(int(math.log2(ATTENTION_STEPS)), math.floor(math.log2(octave / (key * float(attention.query_step.step)))))
+    fraction = max(
+        int(math.log2(ATTENTION_STEPS)), math.floor(math.log2(octave / (key * float(attention.query_step.step))))
+    )
     attention.query_step.step.fill_(octave / key * 2.0**-fraction)
     # attention's means are small where it averages: give them up to four more bits than the values have
     value = float(attention.value_step.step)
@@ -79,8 +81,10 @@ def integer_tensors(net: GeneFormer) -> dict[str, NDArray[Any]]:
     # the convolution fills 16 bits channel by channel; batch normalisation brings it to steps
     reach = net.taps.abs().amax(1).sum(0) + net.taps_bias.abs()
     unit = reach.clamp(min=1e-9) / 32000
-    slope = net.norm.weight / torch.sqrt(net.norm.running_var + net.norm.eps)  # type: ignore[operator]
-    level = net.norm.bias - slope * net.norm.running_mean  # type: ignore[operator]
+    mean, variance = net.norm.running_mean, net.norm.running_var
+    assert mean is not None and variance is not None  # noqa: PT018 - batch normalisation keeps them by default
+    slope = net.norm.weight / torch.sqrt(variance + net.norm.eps)
+    level = net.norm.bias - slope * mean
     fine = net.source.step / FINE
     out["conv"] = _integers(net.taps / unit, "int16", 32767)
     out["conv_bias"] = _integers(net.taps_bias / unit, "int16", 32767)

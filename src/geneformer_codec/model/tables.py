@@ -19,7 +19,9 @@ def _falling(scale: int, steps: int, entries: int) -> NDArray[np.int32]:
     with localcontext() as context:
         context.prec = 50
         two = Decimal(2)
-        return np.array([int((scale * two ** (Decimal(-i) / steps)).to_integral_value()) for i in range(entries)], np.int32)
+        return np.array(
+            [int((scale * two ** (Decimal(-i) / steps)).to_integral_value()) for i in range(entries)], np.int32
+        )
 
 
 def attention_table() -> NDArray[np.int32]:

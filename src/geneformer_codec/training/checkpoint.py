@@ -41,7 +41,9 @@ def save_checkpoint(
         tensors |= {f"optimiser.{number}.{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors["torch_random"] = torch.get_rng_state()
     header = {"format": FORMAT, "settings": settings, "state": state, "random": random.bit_generator.state}
-    data = save({name: value.detach().cpu().clone() for name, value in tensors.items()}, {"gfcheckpoint": json.dumps(header)})
+    data = save(
+        {name: value.detach().cpu().clone() for name, value in tensors.items()}, {"gfcheckpoint": json.dumps(header)}
+    )
     # a checkpoint that is half written must not take the place of one that is whole
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as stream:
@@ -54,7 +56,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, settings: dict[str, Any], net: torch.nn.Module, optimiser: torch.optim.Optimizer
 ) -> Saved:
-    """Put network and optimiser back where they were. Raises ``FormatError`` or ``UsageError`` if it is not of this run."""
+    """Put network and optimiser back where they were; ``FormatError`` or ``UsageError`` if it is not of this run."""
     data = path.read_bytes()
     try:
         size = int.from_bytes(data[:8], "little")
@@ -63,7 +65,9 @@ def load_checkpoint(
             raise KeyError("format")
         tensors = load(data)
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise FormatError(f"{path} is not a checkpoint of this version, or is damaged; delete it to start afresh") from error
+        raise FormatError(
+            f"{path} is not a checkpoint of this version, or is damaged; delete it to start afresh"
+        ) from error
     if header["settings"] != settings:
         raise UsageError(
             f"{path} was left by a run with other settings ({header['settings']}); repeat those to go on, or delete it"

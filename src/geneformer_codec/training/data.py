@@ -82,7 +82,8 @@ class Crops:
     def draw(self, count: int, random: np.random.Generator) -> Bases:
         """``count`` crops [count, history + length]; symbols `START` in them are not to be predicted."""
         begin = random.integers(0, len(self._text) - self._size + 1, count)
-        return self._text[begin[:, None] + np.arange(self._size)]
+        crops: Bases = self._text[begin[:, None] + np.arange(self._size)]
+        return crops
 
 
 def choose_lanes(records: list[Bases], most: int) -> list[Bases]:

@@ -199,7 +199,11 @@ class _Run:
         saved = state["seconds"]
         losses, counted, since = 0.0, 0, state["seconds"]
         bar = tqdm(
-            total=100.0, desc=self.settings["name"], unit="%", disable=not self._progress, initial=100 * self._share(budget),
+            total=100.0,
+            desc=self.settings["name"],
+            unit="%",
+            disable=not self._progress,
+            initial=100 * self._share(budget),
             bar_format="{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining} {postfix}",
         )
         batches = self._batches(crops)
@@ -215,11 +219,16 @@ class _Run:
             bar.update(100 * self._share(budget) - bar.n)
             if counted and state["steps"] % 10 == 0:
                 rate = state["bases"] / state["seconds"]
-                bar.set_postfix_str(f"{state['phase']} loss {losses / counted:.4f} bpb {losses / counted / math.log(2):.4f} {rate:,.0f} bases/s")
+                loss = losses / counted
+                bar.set_postfix_str(
+                    f"{state['phase']} loss {loss:.4f} bpb {loss / math.log(2):.4f} {rate:,.0f} bases/s"
+                )
             due = min(epoch / budget.bases if budget.bases < math.inf else 1.0, 1 / VALIDATIONS)
             if self._share(budget) >= min(state["validated"] + due, 1.0):
                 state["validated"] = self._share(budget)
-                self._validate(lanes, log, losses / max(1, counted), counted / max(1e-9, state["seconds"] - since), epoch)
+                self._validate(
+                    lanes, log, losses / max(1, counted), counted / max(1e-9, state["seconds"] - since), epoch
+                )
                 losses, counted, since = 0.0, 0, state["seconds"]
             if state["seconds"] - saved > CHECKPOINT_SECONDS:
                 saved = state["seconds"]
@@ -262,7 +271,7 @@ class _Run:
             self._latent = latent.detach()
         if count:
             self.optimiser.zero_grad()
-            (cost / count).backward()
+            (cost / count).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
             self.optimiser.step()
         return float(cost.detach()), count
@@ -320,7 +329,10 @@ class _Run:
         result: dict[str, Any] = {}
         for share in ("validation", "test"):
             chosen = [lane for panel in panels for lane in choose_lanes(getattr(panel, share), most)]
-            result[share] = {"float_bpb": round(float_bpb(self.net, chosen, cpu), 5), "exact_bpb": round(exact_bpb(exact, chosen), 5)}
+            result[share] = {
+                "float_bpb": round(float_bpb(self.net, chosen, cpu), 5),
+                "exact_bpb": round(exact_bpb(exact, chosen), 5),
+            }
         state = self.state
         result |= {
             "float_phase_bpb": state["float_bpb"],
@@ -333,7 +345,10 @@ class _Run:
             **self.settings,
             "recipe_settings": asdict(self.recipe),
             "training_bases": bases,
-            "records": {share: sum(len(getattr(panel, share)) for panel in panels) for share in ("training", "validation", "test")},
+            "records": {
+                share: sum(len(getattr(panel, share)) for panel in panels)
+                for share in ("training", "validation", "test")
+            },
             "result": result,
             "tool": f"geneformer-rules {__version__}",
         }

@@ -35,7 +35,7 @@ def _loss(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, in
 
 @torch.no_grad()
 def float_bpb(net: GeneFormer, lanes: list[Bases], device: torch.device) -> float:
-    """Bits per base of the float network (in its present mode). The paper's form does not predict a lane's first bases."""
+    """Bits per base of the float network, in its present mode; the paper's form does not predict a lane's first 64."""
     training = net.training
     net.eval()
     total, count = (_stream_cost if net.config.causal else _window_cost)(net, lanes, device)
