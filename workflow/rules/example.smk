@@ -12,7 +12,7 @@ rule simulate_example:
     conda:
         "../../envs/gfz.yaml"
     shell:
-        "gfz simulate --genomes 60 --length 16000 --divergence 0.03 --seed 1 -o - 2> {log:q}"
+        "gfz simulate --genomes 60 --length 8000 --divergence 0.01 --seed 1 -o - 2> {log:q}"
         " | awk -v panel={output.panel:q} -v first={output.first:q} -v second={output.second:q}"
         ' \'{{record += substr($0, 1, 1) == ">"}}'
         " {{print > (record <= 48 ? panel : record <= 54 ? first : second)}}' 2>> {log:q}"
