@@ -44,8 +44,8 @@ def job(process: subprocess.Popen[bytes], command: str) -> psutil.Process | None
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                words = child.cmdline()
-                if "python" in Path(words[0]).name and command in words and any(word.endswith("gfz") for word in words):
+                words = child.cmdline()  # empty for a process that has just ended
+                if words[1:2] and Path(words[1]).name == "gfz" and command in words:
                     return child
     return None
 
