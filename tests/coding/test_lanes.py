@@ -5,6 +5,8 @@ import pytest
 from networks import SMALL, random_model
 
 from geneformer_codec.errors import FormatError, UsageError
+from geneformer_codec.model.backends import make_backend
+from geneformer_codec.model.exact import ExactNetwork
 
 FORMS = ["stream", "stream without segment cut", "paper", "paper without latent array"]
 
@@ -13,7 +15,12 @@ def sequence(form: str, seed: int = 1) -> tuple[np.ndarray, list[int]]:
     lengths = (
         [300, 1, 65, 0, 300, 128, 64, 300, 300, 77] if SMALL[form].causal else [90, 1, 70, 0, 64, 65, 90, 3, 90, 80]
     )
-    return np.random.default_rng(seed).integers(0, 4, sum(lengths)).astype(np.uint8), lengths
+    bases = np.random.default_rng(seed).integers(0, 4, sum(lengths)).astype(np.uint8)
+    likely = predictable(form, 300)  # in every other lane
+    for lane, end in enumerate(np.cumsum(lengths)):
+        if lane % 2 == 0:
+            bases[end - lengths[lane] : end] = likely[: lengths[lane]]
+    return bases, lengths
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -21,6 +28,7 @@ def test_the_bytes_depend_on_nothing_but_model_and_bases(form: str) -> None:
     model = random_model(form)
     bases, lengths = sequence(form)
     wanted = model.coder("cpu", 1).encode(bases, lengths)
+    assert 2 <= sum(len(lane) < -(-length // 4) for lane, length in zip(wanted, lengths, strict=True)) <= 5
     shares = [(1, 1), (2, 7), (2, 0), (1, len(lengths))]
     executions = [("cpu", "auto", *share) for share in shares]
     executions += [("cpu", arithmetic, 2, 7) for arithmetic in ("float32", "float64", "int32")]
@@ -62,8 +70,30 @@ def test_paper_lanes_begin_with_64_bases_of_2_bits() -> None:
     coder = random_model("paper").coder("cpu")
     bases = np.random.default_rng(1).integers(0, 4, 64).astype(np.uint8)
     assert [len(lane) for lane in coder.encode(bases, [64])] == [16]
+    longer = np.tile(bases, 5)
     with pytest.raises(FormatError, match="first bases"):
-        coder.decode([b"abc"], [64])
+        coder.decode([b"abc"], [len(longer)])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_lane_takes_more_than_2_bits_a_base(form: str) -> None:
+    coder = random_model(form).coder("cpu", 1)
+    bases, lengths = sequence(form)
+    coded = coder.encode(bases, lengths)
+    assert all(len(lane) <= -(-length // 4) for lane, length in zip(coded, lengths, strict=True))
+    with pytest.raises(FormatError, match="more than its 5 bases"):
+        coder.decode([b"abc"], [5])
+
+
+def predictable(form: str, length: int) -> np.ndarray:
+    """Bases that the model itself finds likely, so that its lanes are smaller than plain ones."""
+    model = random_model(form)
+    net = ExactNetwork(model.config, model.tensors, make_backend("cpu", "auto"))
+    decoder, bases = net.decoder(1), np.zeros(length, np.uint8)
+    for position in range(length):
+        bases[position] = decoder.predict()[0].argmax()
+        decoder.push(bases[position : position + 1])
+    return bases
 
 
 def test_nothing_to_code() -> None:

@@ -4,7 +4,8 @@ A lane depends on the model and its own past only, so how lanes are batched, on 
 arithmetic the products run, decides the time and never the bytes.
 
 In the paper's form a lane stores its first 64 bases with 2 bits each and the network takes over from there (the paper's
-fixed-length grouping); a stream lane starts from a learned state and stores nothing.
+fixed-length grouping); a stream lane starts from a learned state and stores nothing. A lane that the network would not
+make smaller is stored plain, 2 bits a base: its length tells.
 """
 
 import os
@@ -36,6 +37,11 @@ GPU_BATCH = 1 << 12
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+
+def plain_bytes(bases: int) -> int:
+    """Bytes of a lane of ``bases`` bases at 2 bits each."""
+    return -(-bases // 4)
 
 
 class _StoppedError(Exception):
@@ -71,7 +77,9 @@ class NetworkCoder:
 
         def work(batch: list[int], report: Progress) -> None:
             for number, data in zip(batch, self._encode_batch([lanes[i] for i in batch], report), strict=True):
-                coded[number] = data
+                lane = lanes[number]
+                small = len(data) < plain_bytes(len(lane))
+                coded[number] = data if small else UniformCoder().encode(lane, [len(lane)])[0]
 
         # a lane at a time fills a CPU's products; a GPU wants them all
         size = self._batch or (1 if self._device == "cpu" else GPU_BATCH)
@@ -84,6 +92,14 @@ class NetworkCoder:
         """The lanes' bases, concatenated; see `BaseCoder.decode`."""
         ends = np.cumsum(lane_lengths, dtype=np.int64)
         out = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+        coded: list[int] = []
+        for number, (lane, length, end) in enumerate(zip(lanes, lane_lengths, ends, strict=True)):
+            if len(lane) > plain_bytes(length):
+                raise FormatError(f"lane {number} has {len(lane)} bytes, more than its {length} bases can take")
+            if len(lane) == plain_bytes(length):
+                out[end - length : end] = UniformCoder().decode([lane], [length], progress)
+            else:
+                coded.append(number)
 
         def work(batch: list[int], report: Progress) -> None:
             lengths = [lane_lengths[i] for i in batch]
@@ -92,14 +108,14 @@ class NetworkCoder:
                 out[ends[number] - lane_lengths[number] : ends[number]] = symbols
 
         # in lockstep, and every thread its share
-        share = max(1, min(-(-len(lanes) // self._threads), CPU_BATCH))
+        share = max(1, min(-(-len(coded) // self._threads), CPU_BATCH))
         size = self._batch or (share if self._device == "cpu" else GPU_BATCH)
-        self._run(work, self._batches(lane_lengths, size), progress)
+        self._run(work, self._batches(lane_lengths, size, coded), progress)
         return out
 
-    def _batches(self, lengths: Sequence[int], size: int) -> list[list[int]]:
+    def _batches(self, lengths: Sequence[int], size: int, lanes: Sequence[int] | None = None) -> list[list[int]]:
         """Lanes of like length together, longest first: a batch takes as long as its longest lane."""
-        order = sorted(range(len(lengths)), key=lambda lane: -lengths[lane])
+        order = sorted(range(len(lengths)) if lanes is None else lanes, key=lambda lane: -lengths[lane])
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def _run(
