@@ -12,11 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from geneformer_codec.sequence.inputs import open_input
-
 from geneformer_codec import api
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_output
+from geneformer_codec.sequence.inputs import open_input
 
 _CHUNK = 1 << 20
 

@@ -28,7 +28,7 @@ def test_the_bytes_depend_on_nothing_but_model_and_bases(form: str) -> None:
     model = random_model(form)
     bases, lengths = sequence(form)
     wanted = model.coder("cpu", 1).encode(bases, lengths)
-    assert 2 <= sum(len(lane) < -(-length // 4) for lane, length in zip(wanted, lengths, strict=True)) <= 5
+    assert 2 <= sum(len(lane) < -(-length // 4) for lane, length in zip(wanted, lengths, strict=True)) < len(lengths)
     shares = [(1, 1), (2, 7), (2, 0), (1, len(lengths))]
     executions = [("cpu", "auto", *share) for share in shares]
     executions += [("cpu", arithmetic, 2, 7) for arithmetic in ("float32", "float64", "int32")]
