@@ -81,9 +81,9 @@ class NetworkCoder:
                 small = len(data) < plain_bytes(len(lane))
                 coded[number] = data if small else UniformCoder().encode(lane, [len(lane)])[0]
 
-        # a lane at a time fills a CPU's products; a GPU wants them all
-        size = self._batch or (1 if self._device == "cpu" else GPU_BATCH)
-        self._run(work, self._batches(lane_lengths, size), progress)
+        # one lane of a stream fills a CPU's products; windows come one a lane, and a GPU wants all it can get
+        size = 1 if self._raw == 0 and self._device == "cpu" else self._share(len(lanes))
+        self._run(work, self._batches(lane_lengths, self._batch or size), progress)
         return coded
 
     def decode(
@@ -107,11 +107,12 @@ class NetworkCoder:
             for number, symbols in zip(batch, decoded, strict=True):
                 out[ends[number] - lane_lengths[number] : ends[number]] = symbols
 
-        # in lockstep, and every thread its share
-        share = max(1, min(-(-len(coded) // self._threads), CPU_BATCH))
-        size = self._batch or (share if self._device == "cpu" else GPU_BATCH)
-        self._run(work, self._batches(lane_lengths, size, coded), progress)
+        self._run(work, self._batches(lane_lengths, self._batch or self._share(len(coded)), coded), progress)
         return out
+
+    def _share(self, lanes: int) -> int:
+        """Lanes in lockstep: on a CPU every thread's share, within its cache."""
+        return max(1, min(-(-lanes // self._threads), CPU_BATCH)) if self._device == "cpu" else GPU_BATCH
 
     def _batches(self, lengths: Sequence[int], size: int, lanes: Sequence[int] | None = None) -> list[list[int]]:
         """Lanes of like length together, longest first: a batch takes as long as its longest lane."""
