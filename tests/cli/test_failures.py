@@ -218,6 +218,12 @@ def test_progress_on_a_terminal_only(source: Path) -> None:
         assert (b"compress:" in shown) == (not quiet)
 
 
+def heed_signals() -> None:
+    """A test run in the background, or under nohup, hands on that some are ignored."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.parametrize("command", ["compress", "split"])
 def test_killed_in_the_middle(tmp_path: Path, number: signal.Signals, command: str) -> None:
@@ -234,6 +240,7 @@ def test_killed_in_the_middle(tmp_path: Path, number: signal.Signals, command: s
         stderr=subprocess.PIPE,
         cwd=tmp_path,
         env=environment(),
+        preexec_fn=heed_signals,
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
