@@ -39,7 +39,8 @@ def random_tensors(config: NetworkConfig, seed: int = 0, extreme: bool = False) 
         elif name.endswith("gain"):
             values = sign * 32767 if extreme else random.integers(5000, 12000, shape)
         elif name.endswith("offset"):
-            values = sign * ((1 << 30) - 1) if extreme else random.integers(-(10**6), 10**6, shape)
+            most = (1 << (30 if name == "offset" else 28)) - 1
+            values = sign * most if extreme else random.integers(-(10**6), 10**6, shape)
         elif name.endswith("bias"):
             large = 1500 if name == "conv_bias" else (1 << 30) - 1
             values = sign * large if extreme else random.integers(-1000, 1000, shape)

@@ -110,6 +110,12 @@ def test_impossible_shapes() -> None:
         NetworkConfig(width=90, heads=4)
     with pytest.raises(FormatError, match="512"):
         NetworkConfig(segment=200, segment_cut=False)
+    with pytest.raises(FormatError, match="must be even"):
+        NetworkConfig(inner=385)
+    with pytest.raises(FormatError, match="32 bits"):
+        NetworkConfig(width=2304, heads=24)
+    with pytest.raises(FormatError, match="32 bits"):
+        NetworkConfig(form="paper", width=2048, heads=16, segment=40, window=144)
     with pytest.raises(FormatError, match="window"):
         NetworkConfig(form="paper", segment=12)
     with pytest.raises(FormatError, match="another version"):

@@ -39,6 +39,10 @@ class NetworkConfig:
             raise FormatError(f"a network of this shape cannot be: {self}")
         if self.width % (2 * self.heads):
             raise FormatError(f"the width ({self.width}) must be an even multiple of the heads ({self.heads})")
+        if self.inner % 2 or self.width > 2048 or self.head_inputs > 1 << 16:
+            raise FormatError(
+                f"an inner width ({self.inner}) must be even, and no layer larger than 32 bits can sum: {self}"
+            )
         if self.memory + self.segment > 512 or self.head_width > 256:
             raise FormatError("attention over more than 512 positions or 256 features a head would not stay exact")
         if self.form == "paper" and self.segment != (self.window - self.kernel + 1) // self.pool:

@@ -76,6 +76,8 @@ def check_tensors(config: NetworkConfig, tensors: dict[str, NDArray[Any]]) -> No
             raise FormatError(f"the model's tensor {name} holds a shift out of 0..24")
         if name.endswith(("bias", "offset")) and (np.abs(tensor.astype(np.int64)) >= 1 << 30).any():
             raise FormatError(f"the model's tensor {name} is out of bounds")
+        if name in ("attention_offset", "inner_offset") and (np.abs(tensor.astype(np.int64)) >= 1 << 28).any():
+            raise FormatError(f"the model's tensor {name} is out of bounds")
         if name.endswith("gain") and (np.abs(tensor.astype(np.int64)) > 32767).any():
             raise FormatError(f"the model's tensor {name} is out of bounds")
         if tensor.dtype == np.int8 and (tensor == -128).any():

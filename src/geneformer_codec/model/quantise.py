@@ -108,7 +108,7 @@ def integer_tensors(net: GeneFormer) -> dict[str, NDArray[Any]]:
     ):
         fine = step / FINE
         out[f"{name}_gain"] = _integers(norm.weight / fine * (1 << 4), "int32", 32767)
-        out[f"{name}_offset"] = _integers(norm.bias / fine * (1 << 14) + (1 << 13), "int32", (1 << 30) - 1)
+        out[f"{name}_offset"] = _integers(norm.bias / fine * (1 << 14) + (1 << 13), "int32", (1 << 28) - 1)
     octave = math.sqrt(config.head_width) / math.log2(math.e)
     fraction = round(math.log2(octave / float(attention.query_step.step * attention.key_step.step)))
     finer = round(math.log2(float(attention.value_step.step / attention.mean_step.step)))
