@@ -1,0 +1,161 @@
+"""Unpack a panel once per machine: the jobs after the first read it from a cache.
+
+A cache file is ``panels/DIGEST.gfpanel``: the 8 bytes ``gfpanel1``, then records and bases, then the length of each
+record, all little-endian 64-bit integers, then the packed bases. From byte 24 on it is what the digest is taken of, so
+a damaged file is found, and made again. Of jobs that start at once one decodes, and the others wait for it.
+"""
+
+import contextlib
+import errno
+import fcntl
+import functools
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FormatError, OutputError
+from ..files import atomic_output
+from .panel import (
+    Decode,
+    EmbeddedPanel,
+    Panel,
+    PanelSource,
+    check_lengths,
+    load,
+    pack_bases,
+    panel_digest,
+    starts_of,
+    unpack_bases,
+)
+
+CACHE = "GFZ_CACHE"
+"""The environment variable with the cache directory."""
+
+_MAGIC = b"gfpanel1"
+_HEADER_BYTES = 24
+_PATIENCE = 600.0
+_PATIENT_BASES = 50_000
+"""How long another job's decoding is waited for: seconds, and a second more for so many bases. A job that was stopped
+(by preemption, say) keeps its lock, and must not stop all others with it."""
+_POLL = 0.1
+
+
+def cache_directory() -> Path:
+    """``GFZ_CACHE``, else ``geneformer-rules`` in ``XDG_CACHE_HOME`` or ``~/.cache``; ``OSError`` without a home."""
+    if own := os.environ.get(CACHE):
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(shared):  # noqa: PTH117 - the standard asks to ignore relative ones, and "" is none at all
+        return Path(shared) / "geneformer-rules"
+    try:
+        return Path.home() / ".cache" / "geneformer-rules"
+    except RuntimeError as error:
+        raise FileNotFoundError(errno.ENOENT, "there is no home directory") from error
+
+
+def unpacked(source: PanelSource, decode: Decode, cache: Path | None = None) -> Panel:
+    """The panel of ``source``, from the cache (``cache``, else `cache_directory`) or as `load` gives it, then cached.
+
+    Where the cache cannot be used, a ``RuntimeWarning`` says so once and the panel is decoded without it. Raises what
+    `load` raises.
+    """
+    try:
+        path = (cache_directory() if cache is None else cache) / "panels" / f"{source.digest}.gfpanel"
+        panel = _read(path, source)
+        if panel is not None:
+            return panel
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _acquire(path.with_suffix(".lock"), _PATIENCE + source.bases / _PATIENT_BASES)
+    except OSError as error:
+        _warn(f"{error.filename or 'cache'}: {error.strerror or error}")
+        return load(source, decode)
+    with _held(lock):
+        panel = _read(path, source)  # whoever had the lock before may have written it
+        if panel is None:
+            panel = load(source, decode)
+            _write(path, panel)
+        return panel
+
+
+def _acquire(path: Path, patience: float) -> int:
+    """Lock a file, which stays when all is done: the descriptor. ``OSError`` when it cannot be had, or not in time."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(errno.ETIMEDOUT, "another job holds the lock for too long", str(path)) from None
+            time.sleep(_POLL)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+@contextlib.contextmanager
+def _held(lock: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing alone would not do while a forked child has it open too
+        os.close(lock)
+
+
+def _read(path: Path, source: PanelSource) -> Panel | None:
+    """The panel in a cache file, None when there is none or it is not the very panel of ``source``."""
+    size = _HEADER_BYTES + 8 * source.records + (source.bases + 3) // 4
+    try:
+        if path.stat().st_size != size:
+            return None
+        data = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    if len(data) != size or data[:_HEADER_BYTES].tobytes() != _header(source.records, source.bases):
+        return None
+    lengths = data[_HEADER_BYTES : _HEADER_BYTES + 8 * source.records].view("<i8").astype(np.int64)
+    packed = data[_HEADER_BYTES + 8 * source.records :]
+    if panel_digest(lengths, packed) != source.digest:
+        return None
+    try:
+        check_lengths(lengths, source.bases)
+        if isinstance(source, EmbeddedPanel) and not np.array_equal(lengths, source.lengths):
+            return None  # the model is damaged: to load it says so
+        return Panel(unpack_bases(packed, source.bases), starts_of(lengths))
+    except FormatError:
+        return None
+
+
+def _write(path: Path, panel: Panel) -> None:
+    """Cache the panel, or warn. The lock is held, so that what an earlier, killed job left may go."""
+    try:
+        for left in path.parent.glob(f".{path.name}.*.tmp"):
+            left.unlink(missing_ok=True)
+        with atomic_output(path, force=True) as out:
+            out.write(_header(len(panel.lengths), len(panel.bases)))
+            out.write(panel.lengths.astype("<i8").tobytes())
+            out.write(pack_bases(panel.bases).data)
+    except (OSError, OutputError) as error:
+        _warn(str(error))
+
+
+def _header(records: int, bases: int) -> bytes:
+    return _MAGIC + records.to_bytes(8, "little") + bases.to_bytes(8, "little")
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    """Once for a reason in a process."""
+    warnings.warn(
+        f"the unpacked panel is not cached ({reason}), so every job decodes it again; "
+        f"set {CACHE} to a directory that can be written",
+        RuntimeWarning,
+        stacklevel=3,
+    )
