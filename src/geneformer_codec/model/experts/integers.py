@@ -1,0 +1,148 @@
+"""Integer logarithms and exponentials, and the few instructions that Python has no name for.
+
+Everything here is exact: the tables are made of Python's big integers, so that no machine's floating point can differ.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core.typing import signature
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+LOG_BITS = 10
+"""`log2_q10` has 10 bits after the binary point."""
+_STEPS = 1 << LOG_BITS
+
+
+def _root_powers() -> list[int]:
+    """``2**(i/1024)`` in 2**62ths, for i of 0..1024, by repeated integer square roots: no floating point."""
+    from math import isqrt
+
+    one = 1 << 62
+    roots = []
+    value = one << 1
+    for _ in range(LOG_BITS):  # 2**(1/2), 2**(1/4), ... 2**(1/1024)
+        value = isqrt(value << 62)
+        roots.append(value)
+    powers = []
+    for index in range(_STEPS):
+        power = one
+        for bit in range(LOG_BITS):
+            if index >> (LOG_BITS - 1 - bit) & 1:
+                power = power * roots[bit] >> 62
+        powers.append(power)
+    return [*powers, one << 1]
+
+
+def _log_table() -> NDArray[np.int32]:
+    """log2(1 + i/1024), rounded to Q10, by where each mantissa lies among the powers."""
+    from bisect import bisect_left
+
+    powers = _root_powers()
+    out = []
+    for index in range(_STEPS):
+        mantissa = (_STEPS + index) << (62 - LOG_BITS)
+        at = bisect_left(powers, mantissa)
+        if at and mantissa - powers[at - 1] < powers[at] - mantissa:
+            at -= 1
+        out.append(at)
+    return np.array(out, np.int32)
+
+
+def _exp_table() -> NDArray[np.int64]:
+    """2**(-i/1024) in Q30."""
+    powers = _root_powers()
+    return np.array([powers[_STEPS - index] >> 33 for index in range(_STEPS)], np.int64)
+
+
+LOG = _log_table()
+EXP = _exp_table()
+
+
+def _unary(name: str, bits: int) -> Any:
+    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
+        kind = ir.IntType(bits)
+        if name == "ctpop":
+            function = builder.module.declare_intrinsic("llvm.ctpop", [kind])
+            return builder.call(function, [args[0]])
+        function = builder.module.declare_intrinsic("llvm.ctlz", [kind], ir.FunctionType(kind, [kind, ir.IntType(1)]))
+        return builder.call(function, [args[0], ir.Constant(ir.IntType(1), 0)])
+
+    return code
+
+
+@intrinsic
+def leading_zeros(_typing: Any, value: Any) -> Any:
+    """Zero bits above the highest one bit of an int64 (as uint64); 64 for 0."""
+    return signature(types.int64, types.int64), _unary("ctlz", 64)
+
+
+@intrinsic
+def ones(_typing: Any, value: Any) -> Any:
+    """The number of one bits of a uint32."""
+    return signature(types.uint32, types.uint32), _unary("ctpop", 32)
+
+
+@intrinsic
+def prefetch(_typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of ``array[index]`` ahead of its use; has no other effect."""
+
+    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
+        kind = signature_.args[0]
+        struct = context.make_array(kind)(context, builder, args[0])
+        pointer = builder.bitcast(builder.gep(struct.data, [args[1]]), ir.IntType(8).as_pointer())
+        word = ir.IntType(32)
+        shape = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [ir.IntType(8).as_pointer()], shape)
+        builder.call(function, [pointer, ir.Constant(word, 0), ir.Constant(word, 3), ir.Constant(word, 1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), code
+
+
+@njit(forceinline=True)
+def log2_q10(value: int) -> int:
+    """log2 of a positive int64 in 1/1024; the mantissa is cut to 10 bits."""
+    shift = 63 - leading_zeros(np.int64(value))
+    mantissa = (value << (62 - shift)) >> (62 - LOG_BITS)
+    return (shift << LOG_BITS) + np.int64(LOG[mantissa & (_STEPS - 1)])
+
+
+@njit(forceinline=True)
+def exp2_q30(fall: int) -> int:
+    """2**-(fall/1024) in Q30, of a ``fall`` of 0 or more."""
+    whole = fall >> LOG_BITS
+    return EXP[fall & (_STEPS - 1)] >> min(whole, 31)
+
+
+@njit(forceinline=True)
+def hashed(value: np.uint64) -> np.uint64:
+    """Spread 64 bits (multiply, xor-shift, multiply); the high bits are the good ones."""
+    value = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
+    value ^= value >> np.uint64(29)
+    return value * np.uint64(0xD6E8FEB86659FD93)
+
+
+@njit(forceinline=True)
+def every_other(value: np.uint64) -> np.uint32:
+    """The 32 even bits of 64, close together."""
+    value &= np.uint64(0x5555555555555555)
+    value = (value | (value >> np.uint64(1))) & np.uint64(0x3333333333333333)
+    value = (value | (value >> np.uint64(2))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    value = (value | (value >> np.uint64(4))) & np.uint64(0x00FF00FF00FF00FF)
+    value = (value | (value >> np.uint64(8))) & np.uint64(0x0000FFFF0000FFFF)
+    return np.uint32((value | (value >> np.uint64(16))) & np.uint64(0xFFFFFFFF))
+
+
+@njit(forceinline=True)
+def reversed_bits(value: np.uint32) -> np.uint32:
+    """32 bits from the other end."""
+    word = np.uint64(value)
+    word = ((word >> np.uint64(1)) & np.uint64(0x55555555)) | ((word & np.uint64(0x55555555)) << np.uint64(1))
+    word = ((word >> np.uint64(2)) & np.uint64(0x33333333)) | ((word & np.uint64(0x33333333)) << np.uint64(2))
+    word = ((word >> np.uint64(4)) & np.uint64(0x0F0F0F0F)) | ((word & np.uint64(0x0F0F0F0F)) << np.uint64(4))
+    word = ((word >> np.uint64(8)) & np.uint64(0x00FF00FF)) | ((word & np.uint64(0x00FF00FF)) << np.uint64(8))
+    return np.uint32(((word >> np.uint64(16)) | (word << np.uint64(16))) & np.uint64(0xFFFFFFFF))

@@ -1,0 +1,173 @@
+"""One lane, base by base: predict, code, learn. Encoding and decoding are the same loop."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from . import copies as copying
+from . import counts, mixer
+from .state import (
+    AT,
+    CODE,
+    COPIES,
+    DONE,
+    FAILS,
+    GUESS,
+    HEADS,
+    HR,
+    LOW,
+    WIDTH,
+    H,
+    Copies,
+    Frozen,
+    Local,
+    Mixing,
+    Settings,
+    Work,
+    FINAL,
+)
+
+DIVISORS = np.array([(1 << 16) * 10 // (10 * seen + 16) for seen in range(1024)], np.int64)
+_BITS = np.uint64(mixer.TOTAL_BITS)
+_FLOOR = np.uint64(1 << 48)
+_BYTE = np.uint64(8)
+_TOP = np.uint64(56)
+
+
+class Lane(NamedTuple):
+    """All that one lane needs."""
+
+    cfg: Settings
+    frozen: Frozen
+    local: Local
+    copies: Copies
+    mix: Mixing
+    work: Work
+
+
+@njit(forceinline=True)
+def _carry(out: NDArray[np.uint8], end: int) -> None:
+    at = end - 1
+    while out[at] == 255:
+        out[at] = 0
+        at -= 1
+    out[at] += 1
+
+
+@njit(cache=True, nogil=True)
+def begin(cfg: Settings, frozen: Frozen, local: Local, copies: Copies) -> None:
+    """The first copies: the panel's records from their first base, spread over the panel."""
+    records = frozen.starts.shape[0]
+    count = min(records, cfg.copies)
+    for k in range(count):
+        copying.add(cfg, local, copies, frozen.starts[k * records // count], 1, np.uint32(0))
+
+
+@njit(cache=True, nogil=True)
+def run(
+    cfg: Settings, frozen: Frozen, local: Local, copies: Copies, mix: Mixing, work: Work, symbols: NDArray[np.uint8],
+    stop: int, stream: NDArray[np.uint8], stream_end: int, decoding: bool,
+) -> int:  # fmt: skip
+    """Code on up to base ``stop`` of ``symbols``: from them into ``stream``, or the other way when ``decoding``.
+
+    Gives the summed cost in bits, Q10: what the coded bases are worth by the probabilities given to them.
+    """
+    own = copying.own_start(frozen)
+    panel_bits, own_bits = 0, 0
+    while (1 << panel_bits) + 1 < frozen.seeds.shape[0]:
+        panel_bits += 1
+    while (1 << own_bits) < local.heads.shape[0]:
+        own_bits += 1
+    past, turned, fails = local.registers[H], local.registers[HR], local.registers[FAILS]
+    low, width, code = local.registers[LOW], local.registers[WIDTH], local.registers[CODE]
+    at = local.numbers[AT]
+    cost = 0
+    orders = frozen.count_orders.shape[0]
+    while local.numbers[DONE] < stop:
+        done = local.numbers[DONE]
+        previous = np.int64(past & np.uint64(3))
+        if orders:
+            counts.prefetch_counts(cfg, frozen, past)
+        copying.predict(cfg, frozen, local, copies, mix, work, own, previous)
+        place = counts.predict_low(local, work, past, HEADS)
+        counts.predict_counts(cfg, frozen, work, past, place)
+        copying.judge(work, local.numbers[COPIES])
+        mixer.choose(work, past, fails, orders)
+        mixer.mix_all(mix, work)
+        mixer.correct(mix, work, past)
+
+        step = width >> _BITS
+        if decoding:
+            base = 0
+            size = step * np.uint64(work.coded[0])
+            while base < 3 and code >= size:
+                code -= size
+                base += 1
+                size = step * np.uint64(work.coded[base])
+            if code >= size:
+                code = size - np.uint64(1)  # not what any encoder wrote; a checksum will tell
+            width = size
+            while width < _FLOOR:
+                byte = np.uint64(stream[at]) if at < stream_end else np.uint64(0)
+                code = (code << _BYTE) | byte
+                at += 1
+                width <<= _BYTE
+            symbols[done] = base
+        else:
+            base = np.int64(symbols[done])
+            start = np.uint64(0)
+            for other in range(base):
+                start += np.uint64(work.coded[other])
+            moved = low + step * start
+            if moved < low:
+                _carry(stream, at)
+            low = moved
+            width = step * np.uint64(work.coded[base])
+            while width < _FLOOR:
+                stream[at] = np.uint8(low >> _TOP)
+                at += 1
+                low <<= _BYTE
+                width <<= _BYTE
+
+        mixer.learn(cfg, mix, work, base)
+        if cfg.attention_rate and local.numbers[COPIES]:
+            copying.learn_attention(cfg, local, copies, mix, work, base, previous)
+        copying.learn(cfg, frozen, local, copies, mix, own, previous, base, DIVISORS)
+        turned = (turned >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62))
+        counts.learn(cfg, frozen, local, DIVISORS, past, turned, done, base)
+        fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
+        past = (past << np.uint64(2)) | np.uint64(base)
+        copying.remember(cfg, local, past, base, own_bits)
+        live = local.numbers[COPIES]
+        done += 1
+        if done % cfg.every == 0 or live == 0 or (live < 4 and (done & 1) == 0):
+            copying.search(cfg, frozen, local, copies, own, past, turned, panel_bits, own_bits)
+    local.registers[H], local.registers[HR], local.registers[FAILS] = past, turned, fails
+    local.registers[LOW], local.registers[WIDTH], local.registers[CODE] = low, width, code
+    local.numbers[AT] = at
+    return cost
+
+
+@njit(cache=True, nogil=True)
+def finish(local: Local, stream: NDArray[np.uint8]) -> int:
+    """End the stream with the fewest bytes that stay inside the interval when zeros follow; gives its length."""
+    low, width, end = local.registers[LOW], local.registers[WIDTH], local.numbers[AT]
+    zero = np.uint64(0)
+    keep, mask = 0, ~zero
+    ahead = (zero - low) & mask
+    while ahead >= width:
+        keep += 1
+        mask >>= _BYTE
+        ahead = (zero - low) & mask
+    value = low + ahead
+    if value < low:
+        _carry(stream, end)
+    for _ in range(keep):
+        stream[end] = np.uint8(value >> _TOP)
+        value <<= _BYTE
+        end += 1
+    while end > 0 and stream[end - 1] == 0:
+        end -= 1
+    return end

@@ -1,0 +1,121 @@
+"""How the experts predict, as the archive states it, and what the levels mean."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+from ...errors import FormatError
+from .state import MAX_COUNT_ORDERS, MAX_LOW_ORDERS, Settings
+
+MAX_COPIES = 256
+_BOUNDS = {
+    "copies": (1, MAX_COPIES),
+    "seed": (8, 31),
+    "own_seed": (8, 31),
+    "every": (1, 1024),
+    "tries": (1, 1024),
+    "accept": (0, 24),
+    "drop": (0, 24),
+    "rate": (0, 127),
+    "final_rate": (0, 1024),
+    "attention_rate": (0, 255),
+    "trust_limit": (1, 1022),
+    "table_bits": (8, 28),
+}
+
+
+@dataclass(frozen=True)
+class ExpertSettings:
+    """How to predict. All of it is in the archive, so that a level may come to mean something better later.
+
+    ``copies`` at once at most; a new one shares ``seed`` bases with the lane in the panel, ``own_seed`` in the lane's
+    past, is looked for ``every`` so many bases among ``tries`` places, starts with at most ``accept`` and ends with more
+    than ``drop`` misses in 24. ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with
+    counts, direct up to ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in
+    hundredths. Rates say how fast a lane adapts.
+    """
+
+    copies: int = 16
+    seed: int = 12
+    own_seed: int = 12
+    every: int = 8
+    tries: int = 32
+    accept: int = 12
+    drop: int = 16
+    both_strands: bool = False
+    rate: int = 25
+    final_rate: int = 16
+    attention_rate: int = 0
+    trust_limit: int = 500
+    table_bits: int = 24
+    low_orders: tuple[int, ...] = (2, 3)
+    count_orders: tuple[int, ...] = (12,)
+    count_priors: tuple[int, ...] = (10,)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """From JSON. Raises ``FormatError`` for anything that `as_dict` cannot have given."""
+        names = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            raise FormatError("the settings of its experts are not those of this version; use the version that wrote it")
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        for name, (low, high) in _BOUNDS.items():
+            _check(name, given[name], low, high)
+        if not isinstance(given["both_strands"], bool):
+            raise FormatError("the experts' both_strands is neither true nor false")
+        for name, most, low, high in (
+            ("low_orders", MAX_LOW_ORDERS, 1, 10),
+            ("count_orders", MAX_COUNT_ORDERS, 1, 31),
+            ("count_priors", MAX_COUNT_ORDERS, 1, 1000),
+        ):
+            if not isinstance(given[name], tuple) or len(given[name]) > most:
+                raise FormatError(f"the experts' {name} is not a list of at most {most} numbers")
+            for value in given[name]:
+                _check(name, value, low, high)
+        if len(given["count_orders"]) != len(given["count_priors"]):
+            raise FormatError("the experts' count_orders and count_priors differ in number")
+        return cls(**given)
+
+    def kernel(self, own_counts: bool) -> Settings:
+        """For compiled code; ``own_counts`` when there is no panel that taught the counts."""
+        return Settings(
+            self.copies, self.seed, self.own_seed, self.every, self.tries, self.accept, self.drop,
+            int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
+            int(own_counts),
+        )  # fmt: skip
+
+
+def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
+    """What a level makes of a model's settings: more copies, looked for more often; the contexts stay as trained."""
+    if level == "fast":
+        return replace(trained, copies=4, every=32, tries=8, attention_rate=0)
+    if level == "max":
+        return replace(trained, copies=32, every=4, tries=32, attention_rate=4)
+    return replace(trained, copies=16, every=16, tries=16, attention_rate=0)
+
+
+def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
+    """The settings for parts that no model is given for, by level."""
+    if level == "fast":
+        return ExpertSettings(
+            copies=4, own_seed=16, every=16, tries=4, both_strands=both_strands, low_orders=(2,), count_orders=(12,),
+            count_priors=(30,),
+        )  # fmt: skip
+    if level == "max":
+        return ExpertSettings(
+            copies=32, own_seed=12, every=4, attention_rate=4, both_strands=both_strands,
+            low_orders=(1, 2, 3, 4, 6, 8), count_orders=(9, 10, 11, 12, 13, 14, 16, 18, 20, 22),
+            count_priors=(100, 100, 100, 100, 100, 100, 20, 20, 5, 5),
+        )  # fmt: skip
+    return ExpertSettings(
+        copies=16, own_seed=12, every=8, both_strands=both_strands, low_orders=(2, 3), count_orders=(11, 12, 16),
+        count_priors=(30, 30, 10),
+    )  # fmt: skip
+
+
+def _check(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise FormatError(f"the experts' {name} is {str(value)[:40]!r}, not a number from {low} to {high}")
