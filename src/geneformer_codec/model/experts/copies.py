@@ -7,32 +7,23 @@ head sums the weighted predictions to one distribution.
 """
 
 import numpy as np
-from numba import njit
+from .compiled import apart, inline
 
-from .counts import put
-from .integers import every_other, hashed, leading_zeros, log2_q10, ones, reversed_bits
+from .counts import count_place, put
+from .integers import every_other, leading_zeros, log2_q10, ones, prefetch, reversed_bits, u
 from .state import (
-    BLOCK_BITS,
-    CONFIDENCE,
-    COPIES,
-    CROWD,
-    FEATURES,
-    HEADS,
-    SET_ROWS,
-    SETS,
-    TOP,
-    TURN,
-    Copies,
-    Frozen,
-    Local,
-    Mixing,
-    Settings,
+    BASE, BLOCK_BITS, CONFIDENCE, COPIES, CROWD, DEAD, DONE, FEATURE, FEATURES, FINAL, FLIP, GAIN, GROUP, HEADS, LOG_HIT,
+    LOG_MISS, MARKS, MISS, MISSES, PLACE, ROOM, RUN, SETS, STEP, TOP, TRUST, TRUST_BITS, TURN, WEIGHT, Frozen, Local, Mixing, Settings,
     Work,
-)
+)  # fmt: skip
 
 MARK_FLOOR = -30 << 12
 FEATURE_LIMIT = 8191
 ATTENTION_LIMIT = 4 << 20
+LEAST_VOTE = 1600
+LEAST_MISS = 256
+MOST_MISS = 15 << 18
+TEACHERS = 3
 RECENT = np.uint32(0xFFFFFF)
 _HIT = -205  # what a base of the proposed passage counts before the copy has any gain of its own: -0.05 in Q12
 _MISS = -18432  # -4.5
@@ -57,139 +48,172 @@ def _first_marks() -> np.ndarray:
 FIRST_MARKS = _first_marks()
 
 
-@njit(forceinline=True)
+@inline
 def own_start(frozen: Frozen) -> int:
     """Where places in the lane's own past begin: at a block of their own behind the panel."""
     return (frozen.bases.shape[0] + (1 << BLOCK_BITS) - 1) >> BLOCK_BITS << BLOCK_BITS
 
 
-@njit(forceinline=True)
+@inline
 def window(words: np.ndarray, end: int) -> np.uint64:
     """The 32 bases before ``end`` (32 or more), the newest in the lowest bits."""
     start = end - 32
     word, shift = start >> 5, np.uint64(2 * (start & 31))
-    high = words[word] << shift
-    return high | ((words[word + 1] >> np.uint64(1)) >> (np.uint64(63) - shift))
+    high = words[u(word)] << shift
+    return high | ((words[u(word + 1)] >> np.uint64(1)) >> (np.uint64(63) - shift))
 
 
-@njit(forceinline=True)
+@inline
+def refresh(mix: Mixing, work: Work, row: int) -> None:
+    """The logarithms that go with a row of trust."""
+    value = np.int64(mix.trust[u(row)] >> np.uint32(10))
+    work.trust_logs[u(2 * row)] = log2_q10((1 << 22) - value) - (22 << 10)
+    work.trust_logs[u(2 * row + 1)] = log2_q10(value) - (22 << 10)
+
+
+@inline
+def refresh_all(mix: Mixing, work: Work) -> None:
+    """The logarithms of all rows of trust."""
+    for row in range(mix.trust.shape[0]):
+        refresh(mix, work, row)
+
+
+@inline
+def trust_row(misses: int, run: int) -> int:
+    """Where trust is learned: by the last 16 bases, then by how far back a miss lies."""
+    row = misses & ((1 << TRUST_BITS) - 1)
+    if row == 0:
+        older = misses >> TRUST_BITS
+        if older:
+            row = (1 << TRUST_BITS) + 32 + ((63 - leading_zeros(older & -older)) >> 2)
+        else:
+            row = (1 << TRUST_BITS) + max(60 - leading_zeros(run | 1), 0)
+    return row
+
+
+@inline
 def predict(
-    cfg: Settings, frozen: Frozen, local: Local, copies: Copies, mix: Mixing, work: Work, own: int, previous: int
+    frozen: Frozen, local: Local, bank: np.ndarray, mix: Mixing, work: Work, own: int, previous: int
 ) -> None:
     """What each copy predicts and how far it is trusted; the heads' votes, as inputs 0..HEADS-1."""
     live = np.int64(local.numbers[COPIES])
-    room = copies.place.shape[0]
-    for c in range(live):
-        place = copies.place[c]
-        base = np.int64(frozen.bases[place] if place < own else local.bases[place - own])
-        if copies.step[c] < 0:
-            base = 3 - base
-        misses = np.int64(copies.misses[c])
-        row = misses & 0xFFFF
-        if row == 0:
-            if misses:
-                row = 65536 + 32 + ((63 - leading_zeros((misses >> 16) & -(misses >> 16))) >> 2)
-            else:
-                row = 65536 + max(60 - leading_zeros(np.int64(copies.run[c]) | 1), 0)
-        value = np.int64(mix.trust[row] >> np.uint32(10))
-        copies.base[c] = base
-        copies.trust[c] = row
-        copies.miss[c] = value >> 6
-        log_miss = log2_q10(value) - (22 << 10)
-        log_hit = log2_q10((1 << 22) - value) - (22 << 10)
-        copies.log_miss[c] = log_miss << 2
-        copies.log_hit[c] = log_hit << 2
-        copies.features[4 * room + c] = min(max(np.int64(local.scores[place >> BLOCK_BITS]) >> 3, -2047), 2047)
-        copies.features[5 * room + c] = (log_hit - log_miss) >> 2
-    for k in range(4 * room):
-        copies.features[k] = min(max(copies.marks[k] >> np.int32(4), np.int32(-FEATURE_LIMIT)), np.int32(FEATURE_LIMIT))
     if live == 0:
         for head in range(HEADS):
             put(work, head, 0, 0, 0, 0)
             for base in range(4):
-                work.votes[4 * head + base] = 1 << 22
+                work.votes[u(4 * head + base)] = 1 << 22
         return
+    for c in range(live):
+        place = np.int64(bank[u(PLACE + c)])
+        base = np.int64(frozen.bases[u(place)]) if place < own else np.int64(local.bases[u(place - own)])
+        bank[u(BASE + c)] = base ^ np.int64(bank[u(FLIP + c)])
+        row = trust_row(np.int64(bank[u(MISSES + c)]) & 0xFFFFFFFF, np.int64(bank[u(RUN + c)]))
+        bank[u(TRUST + c)] = row
+        bank[u(MISS + c)] = np.int64(mix.trust[u(row)] >> np.uint32(16))
+        bank[u(LOG_HIT + c)] = work.trust_logs[u(2 * row)]
+        bank[u(LOG_MISS + c)] = work.trust_logs[u(2 * row + 1)]
+        bank[u(FEATURE + 4 * ROOM + c)] = local.scores[u(place >> BLOCK_BITS)]
+    groups = (live + GROUP - 1) // GROUP
+    for group in range(groups):
+        first = group * GROUP
+        for j in range(GROUP):
+            k = first + j
+            bank[u(DEAD + k)] = np.int32(0) if k < live else np.int32(-(1 << 29))
+            bank[u(FEATURE + k)] = clip(np.int32(bank[u(MARKS + k)] >> np.int32(4)), FEATURE_LIMIT)
+            bank[u(FEATURE + ROOM + k)] = clip(np.int32(bank[u(MARKS + ROOM + k)] >> np.int32(4)), FEATURE_LIMIT)
+            bank[u(FEATURE + 2 * ROOM + k)] = clip(np.int32(bank[u(MARKS + 2 * ROOM + k)] >> np.int32(4)), FEATURE_LIMIT)
+            bank[u(FEATURE + 3 * ROOM + k)] = clip(np.int32(bank[u(MARKS + 3 * ROOM + k)] >> np.int32(4)), FEATURE_LIMIT)
+            bank[u(FEATURE + 4 * ROOM + k)] = clip(np.int32(bank[u(FEATURE + 4 * ROOM + k)] >> np.int32(3)), 2047)
+            bank[u(FEATURE + 5 * ROOM + k)] = np.int32(np.int32(bank[u(LOG_HIT + k)] - bank[u(LOG_MISS + k)]) >> np.int32(2))
+    for at in range(8 * HEADS):
+        work.sums[u(at)] = 0
     for head in range(HEADS):
-        attend(copies, mix.attention, head, live, room)
-        vote(copies, mix.swaps, work, head, live, room, previous)
+        attend(bank, mix.attention, head, groups)
+    for k in range(live):
+        base, miss = np.int64(bank[u(BASE + k)]), np.int64(bank[u(MISS + k)])
+        for head in range(HEADS):
+            weight = np.int64(bank[u(WEIGHT + head * ROOM + k)])
+            work.sums[u(8 * head + base)] += weight
+            work.sums[u(8 * head + 4 + base)] += (weight * miss) >> 12
+    for head in range(HEADS):
+        vote(mix.swaps, work, head, previous)
 
 
-@njit(forceinline=True)
-def attend(copies: Copies, attention: np.ndarray, head: int, live: int, room: int) -> None:
+@inline
+def clip(value: np.int32, limit: int) -> np.int32:
+    """Within +-limit."""
+    return min(max(value, np.int32(-limit)), np.int32(limit))
+
+
+@inline
+def attend(bank: np.ndarray, attention: np.ndarray, head: int, groups: int) -> None:
     """The head's weight of each copy: two to the power of its score, in Q20 of the best."""
-    a = attention[head * FEATURES] >> 8
-    b = attention[head * FEATURES + 1] >> 8
-    c = attention[head * FEATURES + 2] >> 8
-    d = attention[head * FEATURES + 3] >> 8
-    e = attention[head * FEATURES + 4] >> 8
-    f = attention[head * FEATURES + 5] >> 8
-    x, out = copies.features, copies.weights
-    first = head * room
+    a = np.int32(attention[u(head * FEATURES)] >> 8)
+    b = np.int32(attention[u(head * FEATURES + 1)] >> 8)
+    c = np.int32(attention[u(head * FEATURES + 2)] >> 8)
+    d = np.int32(attention[u(head * FEATURES + 3)] >> 8)
+    e = np.int32(attention[u(head * FEATURES + 4)] >> 8)
+    f = np.int32(attention[u(head * FEATURES + 5)] >> 8)
+    out = WEIGHT + head * ROOM
     best = np.int32(-(1 << 30))
-    for k in range(live):
-        score = np.int32(
-            a * x[k] + b * x[room + k] + c * x[2 * room + k] + d * x[3 * room + k] + e * x[4 * room + k]
-            + f * x[5 * room + k]
-        )  # fmt: skip
-        short = np.int32(score >> np.int32(12))
-        out[first + k] = short
-        best = max(best, short)
-    for k in range(live):
-        fall = np.int32(best - out[first + k])
-        part = np.int32(fall & np.int32(255))
-        whole = min(np.int32(fall >> np.int32(8)), np.int32(30))
-        # 2**-part by a parabola through 1 and 1/2
-        slope = np.int32(np.int32(44040) - np.int32(np.int32(44) * part))
-        full = np.int32(np.int32(1 << 20) - np.int32(np.int32(part * slope) >> np.int32(4)))
-        out[first + k] = np.int32(full >> whole)
+    for group in range(groups):
+        first = group * GROUP
+        for j in range(GROUP):
+            k = first + j
+            score = np.int32(a * bank[u(FEATURE + k)])
+            score = np.int32(score + np.int32(b * bank[u(FEATURE + ROOM + k)]))
+            score = np.int32(score + np.int32(c * bank[u(FEATURE + 2 * ROOM + k)]))
+            score = np.int32(score + np.int32(d * bank[u(FEATURE + 3 * ROOM + k)]))
+            score = np.int32(score + np.int32(e * bank[u(FEATURE + 4 * ROOM + k)]))
+            score = np.int32(score + np.int32(f * bank[u(FEATURE + 5 * ROOM + k)]))
+            short = np.int32(np.int32(score >> np.int32(12)) + bank[u(DEAD + k)])
+            bank[u(out + k)] = short
+            best = max(best, short)
+    for group in range(groups):
+        first = group * GROUP
+        for j in range(GROUP):
+            fall = np.int32(best - bank[u(out + first + j)])
+            part = np.int32(fall & np.int32(255))
+            whole = min(np.int32(fall >> np.int32(8)), np.int32(30))
+            # 2**-part by a parabola through 1 and 1/2
+            slope = np.int32(np.int32(44040) - np.int32(np.int32(44) * part))
+            full = np.int32(np.int32(1 << 20) - np.int32(np.int32(part * slope) >> np.int32(4)))
+            bank[u(out + first + j)] = np.int32(np.uint32(full) >> np.uint32(whole))
 
 
-@njit(forceinline=True)
-def vote(copies: Copies, swaps: np.ndarray, work: Work, head: int, live: int, room: int, previous: int) -> None:
+@inline
+def vote(swaps: np.ndarray, work: Work, head: int, previous: int) -> None:
     """The head's distribution, Q24 times the sum of weights, and its input."""
-    first = head * room
-    out, base, miss = copies.weights, copies.base, copies.miss
-    a0 = a1 = a2 = a3 = np.int32(0)
-    m0 = m1 = m2 = m3 = np.int32(0)
-    for k in range(live):
-        weight = out[first + k]
-        lost = np.int32(np.int32(np.int32(weight >> np.int32(6)) * miss[k]) >> np.int32(6))
-        a0 = np.int32(a0 + (weight if base[k] == 0 else np.int32(0)))
-        a1 = np.int32(a1 + (weight if base[k] == 1 else np.int32(0)))
-        a2 = np.int32(a2 + (weight if base[k] == 2 else np.int32(0)))
-        a3 = np.int32(a3 + (weight if base[k] == 3 else np.int32(0)))
-        m0 = np.int32(m0 + (lost if base[k] == 0 else np.int32(0)))
-        m1 = np.int32(m1 + (lost if base[k] == 1 else np.int32(0)))
-        m2 = np.int32(m2 + (lost if base[k] == 2 else np.int32(0)))
-        m3 = np.int32(m3 + (lost if base[k] == 3 else np.int32(0)))
+    at = 8 * head
+    m0, m1, m2, m3 = work.sums[u(at + 4)], work.sums[u(at + 5)], work.sums[u(at + 6)], work.sums[u(at + 7)]
     t = 4 * previous
-    v0 = (np.int64(a0) << 4) - m0 + 1600
-    v1 = (np.int64(a1) << 4) - m1 + 1600
-    v2 = (np.int64(a2) << 4) - m2 + 1600
-    v3 = (np.int64(a3) << 4) - m3 + 1600
-    v0 += (m1 * np.int64(swaps[16 + t]) + m2 * np.int64(swaps[32 + t]) + m3 * np.int64(swaps[48 + t])) >> 16
-    v1 += (m0 * np.int64(swaps[1 + t]) + m2 * np.int64(swaps[33 + t]) + m3 * np.int64(swaps[49 + t])) >> 16
-    v2 += (m0 * np.int64(swaps[2 + t]) + m1 * np.int64(swaps[18 + t]) + m3 * np.int64(swaps[50 + t])) >> 16
-    v3 += (m0 * np.int64(swaps[3 + t]) + m1 * np.int64(swaps[19 + t]) + m2 * np.int64(swaps[35 + t])) >> 16
-    work.votes[4 * head] = v0
-    work.votes[4 * head + 1] = v1
-    work.votes[4 * head + 2] = v2
-    work.votes[4 * head + 3] = v3
+    v0 = (work.sums[u(at)] << 4) - m0 + LEAST_VOTE
+    v1 = (work.sums[u(at + 1)] << 4) - m1 + LEAST_VOTE
+    v2 = (work.sums[u(at + 2)] << 4) - m2 + LEAST_VOTE
+    v3 = (work.sums[u(at + 3)] << 4) - m3 + LEAST_VOTE
+    v0 += (m1 * np.int64(swaps[u(16 + t)]) + m2 * np.int64(swaps[u(32 + t)]) + m3 * np.int64(swaps[u(48 + t)])) >> 16
+    v1 += (m0 * np.int64(swaps[u(1 + t)]) + m2 * np.int64(swaps[u(33 + t)]) + m3 * np.int64(swaps[u(49 + t)])) >> 16
+    v2 += (m0 * np.int64(swaps[u(2 + t)]) + m1 * np.int64(swaps[u(18 + t)]) + m3 * np.int64(swaps[u(50 + t)])) >> 16
+    v3 += (m0 * np.int64(swaps[u(3 + t)]) + m1 * np.int64(swaps[u(19 + t)]) + m2 * np.int64(swaps[u(35 + t)])) >> 16
+    work.votes[u(4 * head)] = v0
+    work.votes[u(4 * head + 1)] = v1
+    work.votes[u(4 * head + 2)] = v2
+    work.votes[u(4 * head + 3)] = v3
     put(work, head, log2_q10(v0) >> 3, log2_q10(v1) >> 3, log2_q10(v2) >> 3, log2_q10(v3) >> 3)
 
 
-@njit(forceinline=True)
+@inline
 def judge(work: Work, live: int) -> None:
     """For the mixer: the second head's top base, how sure it is, and how many copies there are."""
     total = work.votes[4] + work.votes[5] + work.votes[6] + work.votes[7]
     top, most = 0, work.votes[4]
     for base in range(1, 4):
-        if work.votes[4 + base] > most:
-            top, most = base, work.votes[4 + base]
-    share = (most << 10) // total
-    sure = 0
+        if work.votes[u(4 + base)] > most:
+            top, most = base, work.votes[u(4 + base)]
+    sure, share = 0, most << 10
     if live:
-        sure = 1 + (share >= 512) + (share >= 717) + (share >= 870) + (share >= 952) + (share >= 993) + (share >= 1014)
+        sure = 1 + (share >= 512 * total) + (share >= 717 * total) + (share >= 870 * total)
+        sure += (share >= 952 * total) + (share >= 993 * total) + (share >= 1014 * total)
     else:
         top = 0
     work.recall[CONFIDENCE] = sure
@@ -197,170 +221,234 @@ def judge(work: Work, live: int) -> None:
     work.recall[CROWD] = (live >= 2) + (live >= 4) + (live >= 8) + (live >= 14) + (live >= 24)
 
 
-@njit(forceinline=True)
+@apart
 def learn_attention(
-    cfg: Settings, local: Local, copies: Copies, mix: Mixing, work: Work, base: int, previous: int
+    cfg: Settings, local: Local, bank: np.ndarray, mix: Mixing, work: Work, base: int, previous: int
 ) -> None:
     """One step down the gradient of the coded bits by the attention, through the mixer's first layer."""
     live = np.int64(local.numbers[COPIES])
-    room = copies.place.shape[0]
-    inputs = work.inputs.shape[0] >> 2
-    final = work.recall[3]
+    final = work.recall[FINAL]
+    pull, escape, slopes = work.pull, work.escape, work.slopes
     for head in range(HEADS):
         reach = np.int64(0)  # weight of this head in the logits, Q16
         for which in range(SETS):
-            reach += (np.int64(mix.final[final + which]) * np.int64(mix.weights[work.rows[which] + head])) >> 20
+            reach += (np.int64(mix.final[u(final + which)]) * np.int64(mix.weights[u(work.rows[u(which)] + head)])) >> 20
         total = np.int64(0)
         for k in range(live):
-            total += copies.weights[head * room + k]
-        pull = np.zeros(4, np.int64)
-        sum_votes = work.votes[4 * head] + work.votes[4 * head + 1] + work.votes[4 * head + 2] + work.votes[4 * head + 3]
+            total += bank[u(WEIGHT + head * ROOM + k)]
+        sum_votes = work.votes[u(4 * head)] + work.votes[u(4 * head + 1)] + work.votes[u(4 * head + 2)] + work.votes[u(4 * head + 3)]
         for other in range(4):
-            error = (65536 if other == base else 0) - (work.coded[other] >> 6)
-            share = max((work.votes[4 * head + other] << 16) // sum_votes, 16)
-            pull[other] = min(max((error << 16) // share, -(1 << 26)), 1 << 26)  # Q16
-        escape = np.zeros(4, np.int64)
+            error = (65536 if other == base else 0) - (work.coded[u(other)] >> 6)
+            share = max((work.votes[u(4 * head + other)] << 16) // sum_votes, 16)
+            pull[u(other)] = min(max((error << 16) // share, -(1 << 26)), 1 << 26)  # Q16
+        escape[:] = 0
         for said in range(4):
             for other in range(4):
                 if other != said:
-                    escape[said] += (pull[other] * np.int64(mix.swaps[16 * said + 4 * previous + other])) >> 16
-        slopes = np.zeros(FEATURES, np.int64)
+                    escape[u(said)] += (pull[u(other)] * np.int64(mix.swaps[u(16 * said + 4 * previous + other)])) >> 16
+        slopes[:] = 0
         scale = (np.int64(1) << 42) // total
         for k in range(live):
-            said = np.int64(copies.base[k])
-            worth = pull[said] + (((escape[said] - pull[said]) * np.int64(copies.miss[k])) >> 16)
-            part = (worth * ((np.int64(copies.weights[head * room + k]) * scale) >> 26) + (1 << 15)) >> 16
+            said = np.int64(bank[u(BASE + k)])
+            worth = pull[u(said)] + (((escape[u(said)] - pull[u(said)]) * np.int64(bank[u(MISS + k)])) >> 16)
+            part = (worth * ((np.int64(bank[u(WEIGHT + head * ROOM + k)]) * scale) >> 26) + (1 << 15)) >> 16
             for f in range(FEATURES):
-                slopes[f] += part * np.int64(copies.features[f * room + k])
+                slopes[u(f)] += part * np.int64(bank[u(FEATURE + f * ROOM + k)])
         for f in range(FEATURES):
-            slope = (((slopes[f] + (1 << 7)) >> 8) * reach + (1 << 19)) >> 20  # Q12
+            slope = (((slopes[u(f)] + (1 << 7)) >> 8) * reach + (1 << 19)) >> 20  # Q12
             slope = min(max(slope, -(4 << 12)), 4 << 12)
-            moved = np.int64(mix.attention[head * FEATURES + f]) + ((slope * cfg.attention_rate + 8) >> 4)
-            mix.attention[head * FEATURES + f] = min(max(moved, -ATTENTION_LIMIT), ATTENTION_LIMIT)
+            moved = np.int64(mix.attention[u(head * FEATURES + f)]) + ((slope * cfg.attention_rate + 8) >> 4)
+            mix.attention[u(head * FEATURES + f)] = min(max(moved, -ATTENTION_LIMIT), ATTENTION_LIMIT)
 
 
-@njit(forceinline=True)
+@inline
 def learn(
-    cfg: Settings, frozen: Frozen, local: Local, copies: Copies, mix: Mixing, own: int, previous: int, base: int,
+    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, mix: Mixing, work: Work, own: int, previous: int, base: int,
     divisors: np.ndarray,
 ) -> None:  # fmt: skip
     """Score every copy by the base that came, move it on, and drop those that fail too often."""
     live = np.int64(local.numbers[COPIES])
-    room = copies.place.shape[0]
-    done = local.numbers[0]
+    done = local.numbers[DONE]
+    missed = np.int64(0)
+    for k in range(live):
+        missed += np.int64(bank[u(BASE + k)]) != base
+    teach_trust(cfg, bank, mix, work, live, done, base, divisors)
+    groups = (live + GROUP - 1) // GROUP
+    if missed:
+        learn_missed(local, bank, mix, live, previous, base)
+    else:
+        for group in range(groups):
+            first = group * GROUP
+            for j in range(GROUP):
+                bank[u(GAIN + first + j)] = np.int32(bank[u(LOG_HIT + first + j)] << np.int32(2))
+    ends = np.int32(0)
+    panel = np.int32(frozen.bases.shape[0])
+    before = np.int32(own - 1)
+    for group in range(groups):
+        first = group * GROUP
+        for j in range(GROUP):
+            k = first + j
+            gain = bank[u(GAIN + k)]
+            bank[u(MARKS + k)] = np.int32(bank[u(MARKS + k)] + np.int32(gain - (bank[u(MARKS + k)] >> np.int32(2))))
+            at = MARKS + ROOM + k
+            bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(4))))
+            at = MARKS + 2 * ROOM + k
+            bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(6))))
+            at = MARKS + 3 * ROOM + k
+            bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(8))))
+        for j in range(GROUP):
+            k = first + j
+            miss = np.int32(0) if bank[u(BASE + k)] == base else np.int32(1)
+            bank[u(MISSES + k)] = np.int32(np.int32(bank[u(MISSES + k)] << np.int32(1)) | miss)
+            bank[u(RUN + k)] = np.int32(0) if miss else np.int32(bank[u(RUN + k)] + np.int32(1))
+            place = np.int32(bank[u(PLACE + k)] + bank[u(STEP + k)])
+            bank[u(PLACE + k)] = place
+            # the panel's end, the panel's start, the start of the lane's past
+            ends |= np.int32(1) if (place == panel) | (place == before) | (place < 0) else np.int32(0)
+    if missed or ends:
+        local.numbers[COPIES] = drop(bank, live, np.int64(panel), own, own + done + 1, cfg.drop)
+    if (done & 7) == 7:
+        level(bank, np.int64(local.numbers[COPIES]))
+
+
+@inline
+def teach_trust(
+    cfg: Settings, bank: np.ndarray, mix: Mixing, work: Work, live: int, done: int, base: int, divisors: np.ndarray
+) -> None:
+    """What a copy with such misses does next. All copies that missed teach it, and of the others every fourth."""
+    for k in range(live):
+        hit = np.int64(bank[u(BASE + k)]) == base
+        if hit and ((k + done) & TEACHERS) != 0:
+            continue
+        row = np.int64(bank[u(TRUST + k)])
+        entry = np.int64(mix.trust[u(row)])
+        seen, miss = entry & 1023, entry >> 10
+        if hit:
+            for _ in range(TEACHERS + 1):
+                miss -= (miss * divisors[u(seen)]) >> 16
+                seen += seen < cfg.trust_limit
+        else:
+            miss += (((1 << 22) - miss) * divisors[u(seen)]) >> 16
+            seen += seen < cfg.trust_limit
+        mix.trust[u(row)] = np.uint32((min(max(miss, LEAST_MISS), MOST_MISS) << 10) | seen)
+        refresh(mix, work, row)
+
+
+@inline
+def learn_missed(local: Local, bank: np.ndarray, mix: Mixing, live: int, previous: int, base: int) -> None:
+    """Gains where some copies missed, the scores of blocks against each other, and what comes in place of what."""
     total = np.int64(0)
     for k in range(live):
-        if copies.base[k] == base:
-            copies.gain[k] = copies.log_hit[k]
+        said = np.int64(bank[u(BASE + k)])
+        if said == base:
+            gain = np.int64(bank[u(LOG_HIT + k)]) << 2
         else:
-            swap = np.int64(mix.swaps[16 * np.int64(copies.base[k]) + 4 * previous + base])
-            copies.gain[k] = np.int64(copies.log_miss[k]) + ((log2_q10(swap + 1) - (16 << 10)) << 2)
-        total += copies.gain[k]
-    mean = total // max(live, 1)
-    marks, gain = copies.marks, copies.gain
+            swap = np.int64(mix.swaps[u(16 * said + 4 * previous + base)])
+            gain = (np.int64(bank[u(LOG_MISS + k)]) + log2_q10(swap + 1) - (16 << 10)) << 2
+        bank[u(GAIN + k)] = gain
+        total += gain
+    mean = total // live
     for k in range(live):
-        marks[k] += gain[k] - (marks[k] >> np.int32(2))
-    for k in range(live):
-        marks[room + k] += gain[k] - (marks[room + k] >> np.int32(4))
-    for k in range(live):
-        marks[2 * room + k] += gain[k] - (marks[2 * room + k] >> np.int32(6))
-    for k in range(live):
-        marks[3 * room + k] += gain[k] - (marks[3 * room + k] >> np.int32(8))
-    kept = 0
-    end = own + done + 1
-    panel = frozen.bases.shape[0]
-    for k in range(live):
-        hit = copies.base[k] == base
-        row = np.int64(copies.trust[k])
-        entry = np.int64(mix.trust[row])
-        seen, miss = entry & 1023, entry >> 10
-        miss += (((0 if hit else 1 << 22) - miss) * divisors[seen]) >> 16
-        seen += seen < cfg.trust_limit
-        mix.trust[row] = np.uint32((min(max(miss, 256), 15 << 18) << 10) | seen)
-        place = copies.place[k]
-        block = place >> BLOCK_BITS
-        lead = min(max(np.int64(gain[k]) - mean, -16384), 8192) >> 4
-        score = np.int64(local.scores[block])
-        local.scores[block] = score - (score >> 9) + lead
-        misses = (copies.misses[k] << np.uint32(1)) | np.uint32(0 if hit else 1)
-        step = copies.step[k]
-        place += step
-        keep = np.int64(ones(np.uint32(misses & RECENT))) <= cfg.drop
-        if not hit:
-            swap = 16 * np.int64(copies.base[k]) + 4 * previous
+        block = np.int64(bank[u(PLACE + k)]) >> BLOCK_BITS
+        score = np.int64(local.scores[u(block)])
+        local.scores[u(block)] = score - (score >> 9) + (min(max(np.int64(bank[u(GAIN + k)]) - mean, -16384), 8192) >> 4)
+        said = np.int64(bank[u(BASE + k)])
+        if said != base:
+            swap = 16 * said + 4 * previous
             for other in range(4):
-                if other != np.int64(copies.base[k]):
-                    value = np.int64(mix.swaps[swap + other])
-                    mix.swaps[swap + other] = value + (((65536 if other == base else 0) - value) >> 9)
-        keep = keep and 0 <= place and (place < panel or (own <= place and place < end))
-        if keep:
-            copies.place[kept] = place
-            copies.step[kept] = step
-            copies.misses[kept] = misses
-            copies.run[kept] = copies.run[k] + 1 if hit else 0
+                if other != said:
+                    value = np.int64(mix.swaps[u(swap + other)])
+                    mix.swaps[u(swap + other)] = value + (((65536 if other == base else 0) - value) >> 9)
+
+
+@apart
+def drop(bank: np.ndarray, live: int, panel: int, own: int, end: int, most: int) -> int:
+    """Keep the copies that do not fail too often and that point at a base; gives how many these are."""
+    kept = 0
+    for k in range(live):
+        place = np.int64(bank[u(PLACE + k)])
+        within = 0 <= place and (place < panel or (own <= place and place < end))
+        if within and np.int64(ones(np.uint32(bank[u(MISSES + k)]) & RECENT)) <= most:
             if kept != k:
+                for row in (PLACE, STEP, FLIP, MISSES, RUN):
+                    bank[u(row + kept)] = bank[u(row + k)]
                 for horizon in range(4):
-                    marks[horizon * room + kept] = marks[horizon * room + k]
+                    bank[u(MARKS + horizon * ROOM + kept)] = bank[u(MARKS + horizon * ROOM + k)]
             kept += 1
-    local.numbers[COPIES] = kept
-    if (done & 7) == 7:
-        level(copies, kept, room)
+    return kept
 
 
-@njit(forceinline=True)
-def level(copies: Copies, live: int, room: int) -> None:
+@inline
+def level(bank: np.ndarray, live: int) -> None:
     """Keep the marks small: only their differences count."""
     for horizon in range(4):
-        first = horizon * room
+        first = MARKS + horizon * ROOM
         best = np.int32(-(1 << 30))
         for k in range(live):
-            best = max(best, copies.marks[first + k])
+            best = max(best, bank[u(first + k)])
         for k in range(live):
-            copies.marks[first + k] = max(copies.marks[first + k] - best, np.int32(MARK_FLOOR))
+            bank[u(first + k)] = max(np.int32(bank[u(first + k)] - best), np.int32(MARK_FLOOR))
 
 
-@njit(forceinline=True)
-def add(cfg: Settings, local: Local, copies: Copies, place: int, step: int, misses: np.uint32) -> None:
-    """A new copy, in the place of the worst when there is no room and it promises more."""
+@inline
+def add(
+    cfg: Settings, local: Local, bank: np.ndarray, place: int, step: int, misses: np.uint32, worst: int, at: int
+) -> bool:
+    """A new copy at once while there is room, else in the place ``at`` of the worst if it promises more than that.
+
+    False when nothing changed.
+    """
     live = local.numbers[COPIES]
-    room = copies.place.shape[0]
-    at = live
-    first = np.zeros(4, np.int64)
-    for horizon in range(4):
-        for byte in range(4):
-            value = np.int64((misses >> np.uint32(8 * byte)) & np.uint32(255))
-            first[horizon] += FIRST_MARKS[(4 * horizon + byte) * 256 + value]
-        first[horizon] -= NEW_PENALTY
+    first = first_mark(1, misses) - NEW_PENALTY
+    if live == cfg.copies and first + block_worth(local, place) <= worst:
+        return False
+    for k in range(live):
+        if np.int64(bank[u(PLACE + k)]) == place and bank[u(STEP + k)] == step:
+            return False
+    if live < cfg.copies:
+        at = live
+        local.numbers[COPIES] = live + 1
+    bank[u(PLACE + at)] = place
+    bank[u(STEP + at)] = step
+    bank[u(FLIP + at)] = 0 if step > 0 else 3
+    bank[u(MISSES + at)] = np.int32(misses)
+    bank[u(RUN + at)] = 0
+    bank[u(MARKS + at)] = first_mark(0, misses) - NEW_PENALTY
+    bank[u(MARKS + ROOM + at)] = first
+    bank[u(MARKS + 2 * ROOM + at)] = first_mark(2, misses) - NEW_PENALTY
+    bank[u(MARKS + 3 * ROOM + at)] = first_mark(3, misses) - NEW_PENALTY
+    return True
+
+
+@inline
+def first_mark(horizon: int, misses: np.uint32) -> int:
+    """What a passage with these misses would have brought a copy."""
+    value, row = np.int64(misses), horizon << 10
+    total = np.int64(FIRST_MARKS[u(row + (value & 255))]) + np.int64(FIRST_MARKS[u(row + 256 + (value >> 8 & 255))])
+    total += np.int64(FIRST_MARKS[u(row + 512 + (value >> 16 & 255))])
+    return total + np.int64(FIRST_MARKS[u(row + 768 + (value >> 24))])
+
+
+@inline
+def block_worth(local: Local, place: int) -> int:
+    """The score of a place's block, Q8, as a tenth in Q12."""
+    return (np.int64(local.scores[u(place >> BLOCK_BITS)]) * 13) >> 3
+
+
+@inline
+def find_worst(cfg: Settings, local: Local, bank: np.ndarray) -> tuple[int, int]:
+    """What the least promising copy is worth, and where it is; all are kept while there is room."""
+    live = local.numbers[COPIES]
+    worst, at = np.int64(1) << 40, 0
     if live == cfg.copies:
-        # the score of a block in Q8 counts a tenth, as an eighth of its place in the features does
-        worst = first[1] + ((np.int64(local.scores[place >> BLOCK_BITS]) * 13) >> 3)
-        at = -1
         for k in range(live):
-            value = np.int64(copies.marks[room + k]) + ((np.int64(local.scores[copies.place[k] >> BLOCK_BITS]) * 13) >> 3)
+            value = np.int64(bank[u(MARKS + ROOM + k)]) + block_worth(local, np.int64(bank[u(PLACE + k)]))
             if value < worst:
                 worst, at = value, k
-        if at < 0:
-            return
-    else:
-        local.numbers[COPIES] = live + 1
-    copies.place[at] = place
-    copies.step[at] = step
-    copies.misses[at] = misses
-    copies.run[at] = 0
-    for horizon in range(4):
-        copies.marks[horizon * room + at] = first[horizon]
+    return worst, at
 
 
-@njit(forceinline=True)
-def known(copies: Copies, live: int, place: int, step: int) -> bool:
-    """Whether a copy is there already."""
-    found = 0
-    for k in range(live):
-        found |= (copies.place[k] == place) & (copies.step[k] == step)
-    return found != 0
-
-
-@njit(forceinline=True)
+@inline
 def forward_misses(words: np.ndarray, end: int, past: np.uint64, done: int) -> np.uint32:
     """Where the last 32 bases and those before ``end`` differ; what either lacks is no difference."""
     both = min(end, done)
@@ -369,7 +457,7 @@ def forward_misses(words: np.ndarray, end: int, past: np.uint64, done: int) -> n
     else:
         held = np.uint64(0)
         for k in range(end):
-            held = (held << np.uint64(2)) | ((words[k >> 5] >> np.uint64(62 - 2 * (k & 31))) & np.uint64(3))
+            held = (held << np.uint64(2)) | ((words[u(k >> 5)] >> np.uint64(62 - 2 * (k & 31))) & np.uint64(3))
         differ = held ^ past
     misses = every_other(differ | (differ >> np.uint64(1)))
     if both < 32:
@@ -377,7 +465,7 @@ def forward_misses(words: np.ndarray, end: int, past: np.uint64, done: int) -> n
     return misses
 
 
-@njit(forceinline=True)
+@inline
 def turned_misses(words: np.ndarray, first: int, end: int, turned: np.uint64) -> np.uint32:
     """Where the last 32 bases differ from the reverse complement of those from ``first`` on, of ``end`` that there are."""
     differ = window(words, first + 32) ^ turned
@@ -385,56 +473,55 @@ def turned_misses(words: np.ndarray, first: int, end: int, turned: np.uint64) ->
     return misses if first + 32 <= end else np.uint32(0xFFFFFFFF)
 
 
-@njit(forceinline=True)
+@inline
 def seed_row(seed: np.uint64, length: int, bits: int) -> int:
     """Where a seed of ``length`` bases stands in an index of 2**bits rows."""
-    if 2 * length <= bits:
-        return np.int64(seed)
-    return np.int64(hashed(seed) >> np.uint64(64 - bits))
+    return count_place(length, seed, bits)
 
 
-@njit(forceinline=True)
+@apart
 def search(
-    cfg: Settings, frozen: Frozen, local: Local, copies: Copies, own: int, past: np.uint64, turned: np.uint64,
+    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, own: int, past: np.uint64, turned: np.uint64,
     panel_bits: int, own_bits: int,
 ) -> None:  # fmt: skip
     """Propose copies whose last bases are the lane's: from the panel, and from the lane's past."""
     done = local.numbers[0]
     if done >= cfg.seed and frozen.places.shape[0]:
-        search_panel(cfg, frozen, local, copies, last(past, cfg.seed), past, turned, done, panel_bits, 1)
+        search_panel(cfg, frozen, local, bank, last(past, cfg.seed), past, turned, done, panel_bits, 1)
         if cfg.both_strands:
             seed = turned >> np.uint64(64 - 2 * cfg.seed)
-            search_panel(cfg, frozen, local, copies, seed, past, turned, done, panel_bits, -1)
+            search_panel(cfg, frozen, local, bank, seed, past, turned, done, panel_bits, -1)
     if done >= cfg.own_seed:
-        search_own(cfg, local, copies, own, last(past, cfg.own_seed), past, turned, done, own_bits, 1)
+        search_own(cfg, local, bank, own, last(past, cfg.own_seed), past, turned, done, own_bits, 1)
         if cfg.both_strands:
             seed = turned >> np.uint64(64 - 2 * cfg.own_seed)
-            search_own(cfg, local, copies, own, seed, past, turned, done, own_bits, -1)
+            search_own(cfg, local, bank, own, seed, past, turned, done, own_bits, -1)
 
 
-@njit(forceinline=True)
+@inline
 def last(past: np.uint64, length: int) -> np.uint64:
     """The newest ``length`` bases, at most 32."""
     return past if length >= 32 else past & ((np.uint64(1) << np.uint64(2 * length)) - np.uint64(1))
 
 
-@njit(forceinline=True)
+@apart
 def search_panel(
-    cfg: Settings, frozen: Frozen, local: Local, copies: Copies, seed: np.uint64, past: np.uint64, turned: np.uint64,
+    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, seed: np.uint64, past: np.uint64, turned: np.uint64,
     done: int, bits: int, step: int,
 ) -> None:  # fmt: skip
     """Look at some of the panel's places after ``seed``, going round a long list from search to search."""
     row = seed_row(seed, cfg.seed, bits)
-    begin = np.int64(frozen.seeds[row])
-    count = np.int64(frozen.seeds[row + 1]) - begin
+    begin = np.int64(frozen.seeds[u(row)])
+    count = np.int64(frozen.seeds[u(row + 1)]) - begin
     at = 0
     tries = min(count, cfg.tries)
     if count > cfg.tries:
         local.numbers[TURN] += cfg.tries
         at = local.numbers[TURN] % count
     end = frozen.bases.shape[0]
+    worst, weakest = find_worst(cfg, local, bank)
     for _ in range(tries):
-        place = np.int64(frozen.places[begin + at])
+        place = np.int64(frozen.places[u(begin + at)])
         at += 1
         if at == count:
             at = 0
@@ -446,18 +533,19 @@ def search_panel(
             there = place >= 0
             misses = turned_misses(frozen.words, place + 1, end, turned)
         if there and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-            if not known(copies, local.numbers[COPIES], place, step):
-                add(cfg, local, copies, place, step, misses)
+            if add(cfg, local, bank, place, step, misses, worst, weakest):
+                worst, weakest = find_worst(cfg, local, bank)
 
 
-@njit(forceinline=True)
+@apart
 def search_own(
-    cfg: Settings, local: Local, copies: Copies, own: int, seed: np.uint64, past: np.uint64, turned: np.uint64,
+    cfg: Settings, local: Local, bank: np.ndarray, own: int, seed: np.uint64, past: np.uint64, turned: np.uint64,
     done: int, bits: int, step: int,
 ) -> None:  # fmt: skip
     """The same in the lane's past, newest first."""
-    place = np.int64(local.heads[seed_row(seed, cfg.own_seed, bits)])
+    place = np.int64(local.heads[u(seed_row(seed, cfg.own_seed, bits))])
     close = np.uint32((1 << min(cfg.own_seed, 11)) - 1)
+    worst, weakest = find_worst(cfg, local, bank)
     for _ in range(cfg.tries):
         if place == 0:
             break
@@ -470,23 +558,28 @@ def search_own(
             there = target >= 0
             misses = turned_misses(local.words, target + 1, done, turned) if there else np.uint32(0xFFFFFFFF)
         if there and (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-            if not known(copies, local.numbers[COPIES], own + target, step):
-                add(cfg, local, copies, own + target, step, misses)
-        place = np.int64(local.previous[place])
+            if add(cfg, local, bank, own + target, step, misses, worst, weakest):
+                worst, weakest = find_worst(cfg, local, bank)
+        place = np.int64(local.previous[u(place)])
 
 
-@njit(forceinline=True)
+@inline
+def prefetch_own(cfg: Settings, local: Local, past: np.uint64, bits: int) -> None:
+    """Ask for the row of the next base's seed: its four rows, one for each value of this base, share a cache line."""
+    prefetch(local.heads, count_place(cfg.own_seed, last(past << np.uint64(2), cfg.own_seed), bits))
+
+
+@inline
 def remember(cfg: Settings, local: Local, past: np.uint64, base: int, bits: int) -> None:
     """Enter the newest base, the last of ``past``, into the lane's own past and index; counts it as done."""
     done = local.numbers[0]
-    local.bases[done] = base
-    local.words[done >> 5] |= np.uint64(base) << np.uint64(62 - 2 * (done & 31))
+    local.bases[u(done)] = base
+    local.words[u(done >> 5)] |= np.uint64(base) << np.uint64(62 - 2 * (done & 31))
     done += 1
     local.numbers[0] = done
     if done >= cfg.own_seed:
         row = seed_row(last(past, cfg.own_seed), cfg.own_seed, bits)
-        local.previous[done] = local.heads[row]
-        local.heads[row] = done
+        local.previous[u(done)] = local.heads[u(row)]
+        local.heads[u(row)] = done
 
 
-__all__ = ["SET_ROWS", "judge", "learn", "learn_attention", "predict", "remember", "search"]

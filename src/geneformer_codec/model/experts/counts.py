@@ -1,27 +1,27 @@
 """Context counts as inputs of the mixer: adaptive probabilities of short contexts, four 4-bit counts of long ones."""
 
 import numpy as np
-from numba import njit
+from .compiled import apart, inline, kernel
 
-from .integers import hashed, log2_q10, prefetch
+from .integers import hashed, log2_q10, prefetch, u
 from .state import LOW_ROW, Frozen, Local, Settings, Work
 
 INPUT_LIMIT = 2047
 """Inputs are log2 in Q7 and stay within +-16 bits."""
 
 
-@njit(forceinline=True)
+@inline
 def put(work: Work, at: int, a: int, b: int, c: int, d: int) -> None:
     """Input ``at``: four log2 in Q7, centred."""
     inputs = work.inputs.shape[0] >> 2
     mean = (a + b + c + d) >> 2
-    work.inputs[at] = min(max(a - mean, -INPUT_LIMIT), INPUT_LIMIT)
-    work.inputs[inputs + at] = min(max(b - mean, -INPUT_LIMIT), INPUT_LIMIT)
-    work.inputs[2 * inputs + at] = min(max(c - mean, -INPUT_LIMIT), INPUT_LIMIT)
-    work.inputs[3 * inputs + at] = min(max(d - mean, -INPUT_LIMIT), INPUT_LIMIT)
+    work.inputs[u(at)] = min(max(a - mean, -INPUT_LIMIT), INPUT_LIMIT)
+    work.inputs[u(inputs + at)] = min(max(b - mean, -INPUT_LIMIT), INPUT_LIMIT)
+    work.inputs[u(2 * inputs + at)] = min(max(c - mean, -INPUT_LIMIT), INPUT_LIMIT)
+    work.inputs[u(3 * inputs + at)] = min(max(d - mean, -INPUT_LIMIT), INPUT_LIMIT)
 
 
-@njit(forceinline=True)
+@inline
 def count_place(order: int, context: np.uint64, bits: int) -> int:
     """Where the counts of a context of ``order`` bases stand: direct, or hashed with the newest base kept."""
     if 2 * order <= bits:
@@ -30,84 +30,84 @@ def count_place(order: int, context: np.uint64, bits: int) -> int:
     return (np.int64(mixed >> np.uint64(64 - bits + 2)) << 2) | np.int64(context & np.uint64(3))
 
 
-@njit(forceinline=True)
+@inline
 def last_bases(past: np.uint64, order: int) -> np.uint64:
     """The newest ``order`` bases, fewer than 32."""
     return past & ((np.uint64(1) << np.uint64(2 * order)) - np.uint64(1))
 
 
-@njit(forceinline=True)
+@inline
 def add_count(counts: np.ndarray, at: int, base: int) -> None:
     """One more of ``base``; all four are halved before one would pass 15."""
-    value = np.int64(counts[at])
+    value = np.int64(counts[u(at)])
     if (value >> (4 * base)) & 15 == 15:
         value = (value >> 1) & 0x7777
-    counts[at] = np.uint16(value + (1 << (4 * base)))
+    counts[u(at)] = np.uint16(value + (1 << (4 * base)))
 
 
-@njit(forceinline=True)
+@inline
 def predict_low(local: Local, work: Work, past: np.uint64, at: int) -> int:
     """Inputs of the short contexts; gives the place after the last."""
     for k in range(local.low_orders.shape[0]):
-        row = local.low_at[k] + np.int64(last_bases(past, local.low_orders[k])) * LOW_ROW
+        row = local.low_at[u(k)] + np.int64(last_bases(past, local.low_orders[u(k)])) * LOW_ROW
         put(
             work,
             at,
-            log2_q10(np.int64(local.low[row]) + 1) >> 3,
-            log2_q10(np.int64(local.low[row + 1]) + 1) >> 3,
-            log2_q10(np.int64(local.low[row + 2]) + 1) >> 3,
-            log2_q10(np.int64(local.low[row + 3]) + 1) >> 3,
+            log2_q10(np.int64(local.low[u(row)]) + 1) >> 3,
+            log2_q10(np.int64(local.low[u(row + 1)]) + 1) >> 3,
+            log2_q10(np.int64(local.low[u(row + 2)]) + 1) >> 3,
+            log2_q10(np.int64(local.low[u(row + 3)]) + 1) >> 3,
         )
         at += 1
     return at
 
 
-@njit(forceinline=True)
+@inline
 def predict_counts(cfg: Settings, frozen: Frozen, work: Work, past: np.uint64, at: int) -> int:
     """Inputs of the long contexts and, for the mixer, how sure each is; gives the place after the last."""
     for k in range(frozen.count_orders.shape[0]):
-        order = frozen.count_orders[k]
-        value = np.int64(frozen.counts[frozen.count_at[k] + count_place(order, last_bases(past, order), cfg.table_bits)])
+        order = frozen.count_orders[u(k)]
+        value = np.int64(frozen.counts[u(frozen.count_at[u(k)] + count_place(order, last_bases(past, order), cfg.table_bits))])
         a, b, c, d = value & 15, (value >> 4) & 15, (value >> 8) & 15, value >> 12
         total = a + b + c + d
         top = max(max(a, b), max(c, d))
         if total:
             logs = 16 * k
             table = frozen.count_logs
-            put(work, at, table[logs + a], table[logs + b], table[logs + c], table[logs + d])
+            put(work, at, table[u(logs + a)], table[u(logs + b)], table[u(logs + c)], table[u(logs + d)])
             sure = 3 if top == total else (2 if 10 * top > 9 * total else (1 if 10 * top > 6 * total else 0))
-            work.steady[k] = (1 if total < 2 else (2 if total < 4 else 3)) * 4 + sure
+            work.steady[u(k)] = (1 if total < 2 else (2 if total < 4 else 3)) * 4 + sure
         else:
             put(work, at, 0, 0, 0, 0)
-            work.steady[k] = 3
+            work.steady[u(k)] = 3
         at += 1
     return at
 
 
-@njit(forceinline=True)
+@inline
 def prefetch_counts(cfg: Settings, frozen: Frozen, past: np.uint64) -> None:
     """Ask for the counts of the next base: its four contexts, one for each value of this base, share a cache line."""
     for k in range(frozen.count_orders.shape[0]):
-        order = frozen.count_orders[k]
+        order = frozen.count_orders[u(k)]
         context = last_bases(past << np.uint64(2), order)
-        prefetch(frozen.counts, frozen.count_at[k] + count_place(order, context, cfg.table_bits))
+        prefetch(frozen.counts, frozen.count_at[u(k)] + count_place(order, context, cfg.table_bits))
 
 
-@njit(forceinline=True)
+@inline
 def learn_low(local: Local, divisors: np.ndarray, context: np.uint64, k: int, base: int) -> None:
     """Move the probabilities of a short context towards ``base``, by 1/(observations + 1.6), at least 1/256."""
-    row = local.low_at[k] + np.int64(context) * LOW_ROW
-    seen = np.int64(local.low[row + 4])
-    rate = divisors[seen]
+    row = local.low_at[u(k)] + np.int64(context) * LOW_ROW
+    seen = np.int64(local.low[u(row + 4)])
+    rate = divisors[u(seen)]
     for other in range(4):
-        value = np.int64(local.low[row + other])
+        value = np.int64(local.low[u(row + other)])
         target = 65535 if other == base else 0
-        local.low[row + other] = np.uint16(value + (((target - value) * rate) >> 16))
+        local.low[u(row + other)] = np.uint16(value + (((target - value) * rate) >> 16))
     if seen < 255:
-        local.low[row + 4] = np.uint16(seen + 1)
+        local.low[u(row + 4)] = np.uint16(seen + 1)
 
 
-@njit(forceinline=True)
+@inline
 def learn(
     cfg: Settings, frozen: Frozen, local: Local, divisors: np.ndarray, past: np.uint64, turned: np.uint64, done: int,
     base: int,
@@ -119,15 +119,15 @@ def learn(
     """
     with_base = (past << np.uint64(2)) | np.uint64(base)
     for k in range(local.low_orders.shape[0]):
-        order = local.low_orders[k]
+        order = local.low_orders[u(k)]
         learn_low(local, divisors, last_bases(past, order), k, base)
         if cfg.both_strands and done >= order:
             other = 3 - np.int64((with_base >> np.uint64(2 * order)) & np.uint64(3))
             learn_low(local, divisors, turned >> np.uint64(64 - 2 * order), k, other)
     if cfg.learn_counts:
         for k in range(frozen.count_orders.shape[0]):
-            order = frozen.count_orders[k]
-            at = frozen.count_at[k]
+            order = frozen.count_orders[u(k)]
+            at = frozen.count_at[u(k)]
             add_count(frozen.counts, at + count_place(order, last_bases(past, order), cfg.table_bits), base)
             if cfg.both_strands and done >= order:
                 other = 3 - np.int64((with_base >> np.uint64(2 * order)) & np.uint64(3))

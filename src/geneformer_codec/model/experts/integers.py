@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core.typing import signature
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from .compiled import inline
 
 LOG_BITS = 10
 """`log2_q10` has 10 bits after the binary point."""
@@ -52,10 +54,10 @@ def _log_table() -> NDArray[np.int32]:
     return np.array(out, np.int32)
 
 
-def _exp_table() -> NDArray[np.int64]:
+def _exp_table() -> NDArray[np.int32]:
     """2**(-i/1024) in Q30."""
     powers = _root_powers()
-    return np.array([powers[_STEPS - index] >> 33 for index in range(_STEPS)], np.int64)
+    return np.array([powers[_STEPS - index] >> 33 for index in range(_STEPS)], np.int32)
 
 
 LOG = _log_table()
@@ -103,22 +105,28 @@ def prefetch(_typing: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.int64), code
 
 
-@njit(forceinline=True)
+@inline
+def u(index: int) -> np.uint64:
+    """An index that is known not to be negative: compiled code then need not look, and loops become vectors."""
+    return np.uint64(index)
+
+
+@inline
 def log2_q10(value: int) -> int:
     """log2 of a positive int64 in 1/1024; the mantissa is cut to 10 bits."""
     shift = 63 - leading_zeros(np.int64(value))
     mantissa = (value << (62 - shift)) >> (62 - LOG_BITS)
-    return (shift << LOG_BITS) + np.int64(LOG[mantissa & (_STEPS - 1)])
+    return (shift << LOG_BITS) + np.int64(LOG[u(mantissa & (_STEPS - 1))])
 
 
-@njit(forceinline=True)
+@inline
 def exp2_q30(fall: int) -> int:
     """2**-(fall/1024) in Q30, of a ``fall`` of 0 or more."""
     whole = fall >> LOG_BITS
-    return EXP[fall & (_STEPS - 1)] >> min(whole, 31)
+    return np.int64(EXP[u(fall & (_STEPS - 1))]) >> min(whole, 31)
 
 
-@njit(forceinline=True)
+@inline
 def hashed(value: np.uint64) -> np.uint64:
     """Spread 64 bits (multiply, xor-shift, multiply); the high bits are the good ones."""
     value = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
@@ -126,7 +134,7 @@ def hashed(value: np.uint64) -> np.uint64:
     return value * np.uint64(0xD6E8FEB86659FD93)
 
 
-@njit(forceinline=True)
+@inline
 def every_other(value: np.uint64) -> np.uint32:
     """The 32 even bits of 64, close together."""
     value &= np.uint64(0x5555555555555555)
@@ -137,7 +145,7 @@ def every_other(value: np.uint64) -> np.uint32:
     return np.uint32((value | (value >> np.uint64(16))) & np.uint64(0xFFFFFFFF))
 
 
-@njit(forceinline=True)
+@inline
 def reversed_bits(value: np.uint32) -> np.uint32:
     """32 bits from the other end."""
     word = np.uint64(value)

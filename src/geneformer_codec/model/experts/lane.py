@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from .compiled import apart, inline, kernel
 from numpy.typing import NDArray
 
 from . import copies as copying
 from . import counts, mixer
+from .integers import u
 from .state import (
     AT,
     CODE,
@@ -20,13 +21,11 @@ from .state import (
     LOW,
     WIDTH,
     H,
-    Copies,
     Frozen,
     Local,
     Mixing,
     Settings,
     Work,
-    FINAL,
 )
 
 DIVISORS = np.array([(1 << 16) * 10 // (10 * seen + 16) for seen in range(1024)], np.int64)
@@ -42,12 +41,12 @@ class Lane(NamedTuple):
     cfg: Settings
     frozen: Frozen
     local: Local
-    copies: Copies
+    bank: NDArray[np.int32]
     mix: Mixing
     work: Work
 
 
-@njit(forceinline=True)
+@inline
 def _carry(out: NDArray[np.uint8], end: int) -> None:
     at = end - 1
     while out[at] == 255:
@@ -56,18 +55,21 @@ def _carry(out: NDArray[np.uint8], end: int) -> None:
     out[at] += 1
 
 
-@njit(cache=True, nogil=True)
-def begin(cfg: Settings, frozen: Frozen, local: Local, copies: Copies) -> None:
+@kernel
+def begin(
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work
+) -> None:
     """The first copies: the panel's records from their first base, spread over the panel."""
+    copying.refresh_all(mix, work)
     records = frozen.starts.shape[0]
     count = min(records, cfg.copies)
     for k in range(count):
-        copying.add(cfg, local, copies, frozen.starts[k * records // count], 1, np.uint32(0))
+        copying.add(cfg, local, bank, frozen.starts[k * records // count], 1, np.uint32(0), 0, 0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def run(
-    cfg: Settings, frozen: Frozen, local: Local, copies: Copies, mix: Mixing, work: Work, symbols: NDArray[np.uint8],
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, symbols: NDArray[np.uint8],
     stop: int, stream: NDArray[np.uint8], stream_end: int, decoding: bool,
 ) -> int:  # fmt: skip
     """Code on up to base ``stop`` of ``symbols``: from them into ``stream``, or the other way when ``decoding``.
@@ -90,7 +92,8 @@ def run(
         previous = np.int64(past & np.uint64(3))
         if orders:
             counts.prefetch_counts(cfg, frozen, past)
-        copying.predict(cfg, frozen, local, copies, mix, work, own, previous)
+        copying.prefetch_own(cfg, local, past, own_bits)
+        copying.predict(frozen, local, bank, mix, work, own, previous)
         place = counts.predict_low(local, work, past, HEADS)
         counts.predict_counts(cfg, frozen, work, past, place)
         copying.judge(work, local.numbers[COPIES])
@@ -105,36 +108,36 @@ def run(
             while base < 3 and code >= size:
                 code -= size
                 base += 1
-                size = step * np.uint64(work.coded[base])
+                size = step * np.uint64(work.coded[u(base)])
             if code >= size:
                 code = size - np.uint64(1)  # not what any encoder wrote; a checksum will tell
             width = size
             while width < _FLOOR:
-                byte = np.uint64(stream[at]) if at < stream_end else np.uint64(0)
+                byte = np.uint64(stream[u(at)]) if at < stream_end else np.uint64(0)
                 code = (code << _BYTE) | byte
                 at += 1
                 width <<= _BYTE
-            symbols[done] = base
+            symbols[u(done)] = base
         else:
-            base = np.int64(symbols[done])
+            base = np.int64(symbols[u(done)])
             start = np.uint64(0)
             for other in range(base):
-                start += np.uint64(work.coded[other])
+                start += np.uint64(work.coded[u(other)])
             moved = low + step * start
             if moved < low:
                 _carry(stream, at)
             low = moved
-            width = step * np.uint64(work.coded[base])
+            width = step * np.uint64(work.coded[u(base)])
             while width < _FLOOR:
-                stream[at] = np.uint8(low >> _TOP)
+                stream[u(at)] = np.uint8(low >> _TOP)
                 at += 1
                 low <<= _BYTE
                 width <<= _BYTE
 
         mixer.learn(cfg, mix, work, base)
         if cfg.attention_rate and local.numbers[COPIES]:
-            copying.learn_attention(cfg, local, copies, mix, work, base, previous)
-        copying.learn(cfg, frozen, local, copies, mix, own, previous, base, DIVISORS)
+            copying.learn_attention(cfg, local, bank, mix, work, base, previous)
+        copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS)
         turned = (turned >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62))
         counts.learn(cfg, frozen, local, DIVISORS, past, turned, done, base)
         fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
@@ -143,14 +146,14 @@ def run(
         live = local.numbers[COPIES]
         done += 1
         if done % cfg.every == 0 or live == 0 or (live < 4 and (done & 1) == 0):
-            copying.search(cfg, frozen, local, copies, own, past, turned, panel_bits, own_bits)
+            copying.search(cfg, frozen, local, bank, own, past, turned, panel_bits, own_bits)
     local.registers[H], local.registers[HR], local.registers[FAILS] = past, turned, fails
     local.registers[LOW], local.registers[WIDTH], local.registers[CODE] = low, width, code
     local.numbers[AT] = at
     return cost
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def finish(local: Local, stream: NDArray[np.uint8]) -> int:
     """End the stream with the fewest bytes that stay inside the interval when zeros follow; gives its length."""
     low, width, end = local.registers[LOW], local.registers[WIDTH], local.numbers[AT]
@@ -165,9 +168,9 @@ def finish(local: Local, stream: NDArray[np.uint8]) -> int:
     if value < low:
         _carry(stream, end)
     for _ in range(keep):
-        stream[end] = np.uint8(value >> _TOP)
+        stream[u(end)] = np.uint8(value >> _TOP)
         value <<= _BYTE
         end += 1
-    while end > 0 and stream[end - 1] == 0:
+    while end > 0 and stream[u(end - 1)] == 0:
         end -= 1
     return end

@@ -6,18 +6,16 @@ then correct the probability of the most likely base by how often such a claim h
 """
 
 import numpy as np
-from numba import njit
+from .compiled import apart, inline, kernel
 
-from .integers import exp2_q30, log2_q10
+from .integers import exp2_q30, log2_q10, u
 from .state import (
     BINS,
     CONFIDENCE,
     CROWD,
     FINAL,
-    FINAL_ROWS,
     GUESS,
     MAP_ONE,
-    MAP_ROWS,
     MAP_TWO,
     SET_ROWS,
     SETS,
@@ -36,10 +34,9 @@ WEIGHT_LIMIT = (2 << 20) - 1
 FINAL_LIMIT = 4 << 16
 _BEFORE = tuple(sum(SET_ROWS[:which]) for which in range(SETS))
 _B1, _B2, _B3, _B4, _B5 = _BEFORE[1:]
-_PLACE = 128  # of the second map's contexts
 
 
-@njit(forceinline=True)
+@inline
 def choose(work: Work, past: np.uint64, fails: np.uint64, orders: int) -> None:
     """The row of each set, of the final layer and of the maps."""
     sure, top, crowd = work.recall[CONFIDENCE], work.recall[TOP], work.recall[CROWD]
@@ -49,42 +46,42 @@ def choose(work: Work, past: np.uint64, fails: np.uint64, orders: int) -> None:
     if orders == 1:
         steady = work.steady[0]
     elif orders > 1:
-        steady = work.steady[orders - 2] * 16 + work.steady[orders - 1]
+        steady = work.steady[u(orders - 2)] * 16 + work.steady[u(orders - 1)]
     work.rows[0] = (sure * 16 + (h & 15)) * inputs
     work.rows[1] = (_B1 + np.int64(fails & np.uint64(255))) * inputs
     work.rows[2] = (_B2 + h * 4 + (sure >> 1)) * inputs
     work.rows[3] = (_B3 + (sure * 4 + top) * 8 + crowd) * inputs
     work.rows[4] = (_B4 + steady) * inputs
     work.rows[5] = _B5 * inputs
-    work.recall[FINAL] = ((sure * 8 + crowd) * 4 + np.int64(fails & np.uint64(3))) % FINAL_ROWS * SETS
+    work.recall[FINAL] = ((sure * 8 + crowd) * 4 + np.int64(fails & np.uint64(3))) * SETS
 
 
-@njit(forceinline=True)
+@inline
 def mix_all(mix: Mixing, work: Work) -> None:
     """The logits and shares of every set, then of the final layer."""
     inputs = work.inputs.shape[0] >> 2
     x, weights = work.inputs, mix.weights
     f0 = f1 = f2 = f3 = np.int64(0)
     for which in range(SETS):
-        row = work.rows[which]
+        row = work.rows[u(which)]
         s0 = s1 = s2 = s3 = np.int32(0)
         for j in range(inputs):
-            w = np.int32(weights[row + j] >> np.int32(6))
-            s0 += np.int32(w * x[j])
-            s1 += np.int32(w * x[inputs + j])
-            s2 += np.int32(w * x[2 * inputs + j])
-            s3 += np.int32(w * x[3 * inputs + j])
+            w = np.int32(weights[u(row + j)] >> np.int32(6))
+            s0 += np.int32(w * x[u(j)])
+            s1 += np.int32(w * x[u(inputs + j)])
+            s2 += np.int32(w * x[u(2 * inputs + j)])
+            s3 += np.int32(w * x[u(3 * inputs + j)])
         z0, z1, z2, z3 = np.int64(s0) >> 11, np.int64(s1) >> 11, np.int64(s2) >> 11, np.int64(s3) >> 11
         at = 4 * which
-        work.logits[at], work.logits[at + 1], work.logits[at + 2], work.logits[at + 3] = z0, z1, z2, z3
+        work.logits[u(at)], work.logits[u(at + 1)], work.logits[u(at + 2)], work.logits[u(at + 3)] = z0, z1, z2, z3
         best = max(max(z0, z1), max(z2, z3))
         p0, p1, p2, p3 = exp2_q30(best - z0), exp2_q30(best - z1), exp2_q30(best - z2), exp2_q30(best - z3)
-        scale = (np.int64(1) << 46) // (p0 + p1 + p2 + p3)  # Q46 of a Q30 .. 2**14 .. 2**16
-        work.shares[at] = (p0 * scale) >> 30
-        work.shares[at + 1] = (p1 * scale) >> 30
-        work.shares[at + 2] = (p2 * scale) >> 30
-        work.shares[at + 3] = (p3 * scale) >> 30
-        part = np.int64(mix.final[work.recall[FINAL] + which])
+        scale = np.int64(np.uint64(1 << 46) // np.uint64(p0 + p1 + p2 + p3))  # Q30 of these to Q16
+        work.shares[u(at)] = (p0 * scale) >> 30
+        work.shares[u(at + 1)] = (p1 * scale) >> 30
+        work.shares[u(at + 2)] = (p2 * scale) >> 30
+        work.shares[u(at + 3)] = (p3 * scale) >> 30
+        part = np.int64(mix.final[u(work.recall[FINAL] + which)])
         f0 += part * z0
         f1 += part * z1
         f2 += part * z2
@@ -93,47 +90,48 @@ def mix_all(mix: Mixing, work: Work) -> None:
     best = max(max(f0, f1), max(f2, f3))
     p0, p1, p2, p3 = exp2_q30(best - f0), exp2_q30(best - f1), exp2_q30(best - f2), exp2_q30(best - f3)
     total = p0 + p1 + p2 + p3
-    scale = (np.int64(1) << 52) // total
+    scale = np.int64(np.uint64(1 << 52) // np.uint64(total))
     work.mixed[0] = (p0 * scale) >> 30
     work.mixed[1] = (p1 * scale) >> 30
     work.mixed[2] = (p2 * scale) >> 30
     work.mixed[3] = (p3 * scale) >> 30
 
 
-@njit(forceinline=True)
+@inline
 def correct(mix: Mixing, work: Work, past: np.uint64) -> None:
     """What is coded: the most likely base's share moved half way to what the maps say of it, and a floor for all."""
     guess, share = 0, work.mixed[0]
     for base in range(1, 4):
-        if work.mixed[base] > share:
-            guess, share = base, work.mixed[base]
+        if work.mixed[u(base)] > share:
+            guess, share = base, work.mixed[u(base)]
     rest = max(TOTAL - share, 16)
     odds = log2_q10(share) - log2_q10(rest) + 16 * 768  # log2, Q10; a bin is 3/4 bit
     odds = min(max(odds, 0), 32 * 768 - 1)
-    cell, slant = odds // 768, odds % 768
+    cell = np.int64(np.uint64(odds) // np.uint64(768))
+    slant = odds - cell * 768
     h = np.int64(past & np.uint64(0xFF))
-    one = (h * 4 + guess) % MAP_ROWS[0] * BINS + cell
+    one = (h * 4 + guess) * BINS + cell
     kind = (work.recall[CONFIDENCE] * 4 + work.recall[TOP]) * 8 + work.recall[CROWD]
-    two = ((kind & 255) * 16 + (h & 3) * 4 + guess) % MAP_ROWS[1] * BINS + cell
-    first = np.int64(mix.map_one[one]) * (768 - slant) + np.int64(mix.map_one[one + 1]) * slant
-    second = np.int64(mix.map_two[two]) * (768 - slant) + np.int64(mix.map_two[two + 1]) * slant
-    moved = (2 * share + ((first + second) << 6) // 768) >> 2
+    two = ((kind & 255) * 4 + guess) * BINS + cell
+    first = np.int64(mix.map_one[u(one)]) * (768 - slant) + np.int64(mix.map_one[u(one + 1)]) * slant
+    second = np.int64(mix.map_two[u(two)]) * (768 - slant) + np.int64(mix.map_two[u(two + 1)]) * slant
+    moved = (2 * share + np.int64(np.uint64((first + second) << 6) // np.uint64(768))) >> 2
     moved = min(moved, TOTAL - 3 * FLOOR)
     left = TOTAL - moved
-    scale = ((left - 3 * FLOOR) << 20) // rest
+    scale = np.int64(np.uint64((left - 3 * FLOOR) << 20) // np.uint64(rest))
     total = np.int64(0)
     for base in range(4):
         if base != guess:
-            work.coded[base] = ((work.mixed[base] * scale) >> 20) + FLOOR
-            total += work.coded[base]
-    work.coded[guess] = TOTAL - total
+            work.coded[u(base)] = ((work.mixed[u(base)] * scale) >> 20) + FLOOR
+            total += work.coded[u(base)]
+    work.coded[u(guess)] = TOTAL - total
     work.recall[GUESS] = guess
     work.recall[MAP_ONE] = one
     work.recall[MAP_TWO] = two
     work.recall[SLANT] = slant
 
 
-@njit(forceinline=True)
+@inline
 def learn(cfg: Settings, mix: Mixing, work: Work, base: int) -> None:
     """Move weights, final weights and maps towards the base that came."""
     inputs = work.inputs.shape[0] >> 2
@@ -141,29 +139,30 @@ def learn(cfg: Settings, mix: Mixing, work: Work, base: int) -> None:
     rate = np.int32(cfg.rate)
     for which in range(SETS):
         at = 4 * which
-        e0 = np.int32((65536 if base == 0 else 0) - work.shares[at])
-        e1 = np.int32((65536 if base == 1 else 0) - work.shares[at + 1])
-        e2 = np.int32((65536 if base == 2 else 0) - work.shares[at + 2])
-        e3 = np.int32((65536 if base == 3 else 0) - work.shares[at + 3])
-        row = work.rows[which]
+        e0 = np.int32((65536 if base == 0 else 0) - work.shares[u(at)])
+        e1 = np.int32((65536 if base == 1 else 0) - work.shares[u(at + 1)])
+        e2 = np.int32((65536 if base == 2 else 0) - work.shares[u(at + 2)])
+        e3 = np.int32((65536 if base == 3 else 0) - work.shares[u(at + 3)])
+        row = work.rows[u(which)]
         for j in range(inputs):
-            push = np.int32(e0 * x[j]) + np.int32(e1 * x[inputs + j])
-            push += np.int32(e2 * x[2 * inputs + j]) + np.int32(e3 * x[3 * inputs + j])
+            push = np.int32(e0 * x[u(j)]) + np.int32(e1 * x[u(inputs + j)])
+            push += np.int32(e2 * x[u(2 * inputs + j)]) + np.int32(e3 * x[u(3 * inputs + j)])
             step = np.int32(np.int32(np.int32(np.int32(push) >> np.int32(6)) * rate + np.int32(512)) >> np.int32(10))
-            moved = np.int32(weights[row + j] + step)
-            weights[row + j] = min(max(moved, np.int32(-WEIGHT_LIMIT)), np.int32(WEIGHT_LIMIT))
+            moved = np.int32(weights[u(row + j)] + step)
+            weights[u(row + j)] = min(max(moved, np.int32(-WEIGHT_LIMIT)), np.int32(WEIGHT_LIMIT))
     row = work.recall[FINAL]
     for which in range(SETS):
         push = np.int64(0)
         for other in range(4):
-            error = (65536 if other == base else 0) - (work.mixed[other] >> 6)
-            push += error * work.logits[4 * which + other]  # Q26
-        moved = np.int64(mix.final[row + which]) + ((push * cfg.final_rate + (1 << 23)) >> 24)
-        mix.final[row + which] = min(max(moved, -FINAL_LIMIT), FINAL_LIMIT)
-    held = 65536 if work.recall[GUESS] == base else 0
+            error = (65536 if other == base else 0) - (work.mixed[u(other)] >> 6)
+            push += error * work.logits[u(4 * which + other)]  # Q26
+        moved = np.int64(mix.final[u(row + which)]) + ((push * cfg.final_rate + (1 << 23)) >> 24)
+        mix.final[u(row + which)] = min(max(moved, -FINAL_LIMIT), FINAL_LIMIT)
+    held = 65535 if work.recall[GUESS] == base else 0
     slant = work.recall[SLANT]
     for side in range(2):
         near = slant if side else 768 - slant
         one, two = work.recall[MAP_ONE] + side, work.recall[MAP_TWO] + side
-        mix.map_one[one] += ((held - np.int64(mix.map_one[one])) * near * 85) >> 22  # a fiftieth for a full cell
-        mix.map_two[two] += ((held - np.int64(mix.map_two[two])) * near * 85) >> 22
+        was, is_ = np.int64(mix.map_one[u(one)]), np.int64(mix.map_two[u(two)])
+        mix.map_one[u(one)] = was + (((held - was) * near * 109) >> 22)  # a fiftieth for a full cell
+        mix.map_two[u(two)] = is_ + (((held - is_) * near * 109) >> 22)

@@ -15,7 +15,6 @@ from .state import (
     CODE,
     LOW_ROW,
     WIDTH,
-    Copies,
     Frozen,
     Local,
     Mixing,
@@ -26,6 +25,7 @@ from .state import (
     untrained,
 )
 
+AHEAD = 16
 CHUNK = 1 << 15
 """Bases between two reports of progress, which are also the moments when work can be stopped."""
 MAX_PLACES = (1 << 31) - (1 << 20)
@@ -81,9 +81,9 @@ class Predictor:
         seeds, places = np.zeros((1 << bits) + 1, np.uint32), np.zeros(len(panel), np.uint32)
         counts = np.zeros(int(self._count_at[-1]) + 16, np.uint16)
         tables.pack_words(panel, words)
-        tables.seed_index(panel, settings.seed, bits, seeds, places)
+        tables.seed_index(panel, settings.seed, bits, seeds, places, np.zeros(AHEAD, np.int64))
         for order, at in zip(settings.count_orders, self._count_at, strict=False):
-            tables.count_all(panel, order, int(at), settings.table_bits, settings.both_strands, counts)
+            tables.count_all(panel, order, int(at), settings.table_bits, settings.both_strands, counts, np.zeros(AHEAD, np.int64), np.zeros(AHEAD, np.int64))
         return Frozen(panel, words, seeds, places, self._starts, counts, self._orders, self._count_at[:-1], self._logs)
 
     def _own_tables(self) -> Frozen:
@@ -95,7 +95,7 @@ class Predictor:
             self._orders, self._count_at[:-1], self._logs,
         )  # fmt: skip
 
-    def _lane(self, length: int, mix: Mixing, low: NDArray[np.uint16]) -> tuple[Frozen, Local, Copies, Work]:
+    def _lane(self, length: int, mix: Mixing, low: NDArray[np.uint16]) -> tuple[Frozen, Local, NDArray[np.int32], Work]:
         if len(self._panel) + length > MAX_PLACES:
             raise FormatError(f"a lane of {length:,} bases is more than this version can index; use smaller parts")
         frozen = self._frozen or self._own_tables()
@@ -108,9 +108,10 @@ class Predictor:
             np.zeros(length + 1, np.int32), np.zeros(blocks, np.int32), low, self._low_orders, self._low_at[:-1],
             registers, np.zeros(4, np.int64),
         )  # fmt: skip
-        copies = make_copies(self.settings.copies)
-        lane.begin(self._cfg, frozen, local, copies)
-        return frozen, local, copies, make_work(inputs_of(len(self._low_orders), len(self._orders)))
+        bank = make_copies()
+        work = make_work(inputs_of(len(self._low_orders), len(self._orders)))
+        lane.begin(self._cfg, frozen, local, bank, mix, work)
+        return frozen, local, bank, work
 
     def encode(self, bases: NDArray[np.uint8], report: Callable[[int], None] | None = None) -> bytes:
         """One lane's stream. ``bases`` uint8 [n], values 0..3; ``report`` is told of bases done now and then."""
@@ -125,11 +126,11 @@ class Predictor:
         report: Callable[[int], None] | None = None,
     ) -> bytes:
         """Encode a lane that starts from ``mix`` and ``low`` and leaves there what it learned: this is training."""
-        frozen, local, copies, work = self._lane(len(bases), mix, low)
+        frozen, local, bank, work = self._lane(len(bases), mix, low)
         stream = np.zeros(3 * len(bases) + _END_BYTES, np.uint8)
         for stop in range(CHUNK, len(bases) + CHUNK, CHUNK):
             size = min(stop, len(bases)) - (stop - CHUNK)
-            lane.run(self._cfg, frozen, local, copies, mix, work, bases, stop - CHUNK + size, stream, 0, False)
+            lane.run(self._cfg, frozen, local, bank, mix, work, bases, stop - CHUNK + size, stream, 0, False)
             if report:
                 report(size)
         end = lane.finish(local, stream)
@@ -138,13 +139,13 @@ class Predictor:
     def decode(self, data: bytes, length: int, report: Callable[[int], None] | None = None) -> NDArray[np.uint8]:
         """The ``length`` bases of a lane. Any bytes decode to something; a checksum must say whether it is right."""
         mix, low = Mixing(*(part.copy() for part in self.start)), self.low.copy()
-        frozen, local, copies, work = self._lane(length, mix, low)
+        frozen, local, bank, work = self._lane(length, mix, low)
         local.registers[CODE] = int.from_bytes(data[:8].ljust(8, b"\0"), "big")
         local.numbers[AT] = 8
         stream, out = np.frombuffer(bytearray(data + b"\0"), np.uint8), np.zeros(length, np.uint8)
         for stop in range(CHUNK, length + CHUNK, CHUNK):
             size = min(stop, length) - (stop - CHUNK)
-            lane.run(self._cfg, frozen, local, copies, mix, work, out, stop - CHUNK + size, stream, len(data), True)
+            lane.run(self._cfg, frozen, local, bank, mix, work, out, stop - CHUNK + size, stream, len(data), True)
             if report:
                 report(size)
         return out

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from ...errors import FormatError
-from .state import MAX_COUNT_ORDERS, MAX_LOW_ORDERS, Settings
+from .state import MAX_COUNT_ORDERS, MAX_LOW_ORDERS, ROOM, Settings
 
-MAX_COPIES = 256
+MAX_COPIES = ROOM
 _BOUNDS = {
     "copies": (1, MAX_COPIES),
     "seed": (8, 31),

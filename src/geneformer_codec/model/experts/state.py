@@ -17,9 +17,10 @@ SET_ROWS = (128, 256, 1024, 256, 256, 1)
 """Rows of each weight set, one chosen a base; see `mixer.choose`."""
 FINAL_ROWS = 256
 BINS = 33
-MAP_ROWS = (1024, 4096)
+MAP_ROWS = (1024, 1024)
+TRUST_BITS = 12
 TRUST_RUNS = 64
-TRUST_ROWS = 65536 + TRUST_RUNS
+TRUST_ROWS = (1 << TRUST_BITS) + TRUST_RUNS
 MAX_COUNT_ORDERS = 12
 MAX_LOW_ORDERS = 8
 LOW_ROW = 8
@@ -79,22 +80,28 @@ class Local(NamedTuple):
     numbers: NDArray[np.int64]
 
 
-class Copies(NamedTuple):
-    """The live copies, the first ``numbers[COPIES]`` of each array; ``[rows, copies]`` arrays are flat."""
-
-    place: NDArray[np.int64]  # of the base predicted, in panel and then past
-    step: NDArray[np.int64]  # 1 forward, -1 reverse complement
-    misses: NDArray[np.uint32]  # the last 32 bases, newest lowest: 1 where it failed
-    run: NDArray[np.int32]  # hits since its last miss
-    base: NDArray[np.int32]  # predicted
-    trust: NDArray[np.int32]  # row of `Mixing.trust`
-    miss: NDArray[np.int32]  # P(miss), Q16
-    log_hit: NDArray[np.int32]  # log2, Q12
-    log_miss: NDArray[np.int32]
-    gain: NDArray[np.int32]  # log2 of what it gave the actual base, Q12
-    marks: NDArray[np.int32]  # [4, copies] decayed sums of gain, Q12
-    features: NDArray[np.int32]  # [FEATURES, copies], Q8
-    weights: NDArray[np.int32]  # [HEADS, copies], Q20 of the best
+# Rows of the bank of copies, `ROOM` numbers each: one array with fixed distances, so that compilers see that rows do not
+# overlap, worked on `GROUP` copies at a time, so that they see vectors.
+ROOM = 64
+GROUP = 16
+(
+    PLACE,  # of the base predicted, in panel and then past
+    STEP,  # 1 forward, -1 reverse complement
+    FLIP,  # 0 forward, 3 reverse complement: complements a base
+    MISSES,  # the last 32 bases, newest lowest: 1 where it failed
+    RUN,  # hits since its last miss
+    BASE,  # predicted
+    TRUST,  # row of `Mixing.trust`
+    MISS,  # P(miss), Q16
+    LOG_HIT,  # log2, Q10
+    LOG_MISS,
+    GAIN,  # log2 of what it gave the actual base, Q12
+    DEAD,  # 0, or a score that leaves a row without a copy no weight
+) = (row * ROOM for row in range(12))
+MARKS = 12 * ROOM  # 4 rows: decayed sums of GAIN, Q12
+FEATURE = 16 * ROOM  # `FEATURES` rows, Q8
+WEIGHT = 22 * ROOM  # one row: of the head at work, Q20 of the best; `HEADS` rows
+BANK = 25 * ROOM
 
 
 class Mixing(NamedTuple):
@@ -102,8 +109,8 @@ class Mixing(NamedTuple):
 
     weights: NDArray[np.int32]  # [rows of all sets, inputs], Q20
     final: NDArray[np.int32]  # [FINAL_ROWS, SETS], Q16
-    map_one: NDArray[np.int32]  # [rows, BINS], Q16
-    map_two: NDArray[np.int32]
+    map_one: NDArray[np.uint16]  # [rows, BINS], Q16
+    map_two: NDArray[np.uint16]
     trust: NDArray[np.uint32]  # P(miss) by a copy's recent misses: Q22, observations in the low 10 bits
     swaps: NDArray[np.int32]  # [predicted, previous, actual] when a copy misses, Q16
     attention: NDArray[np.int32]  # [HEADS, FEATURES], Q20
@@ -112,14 +119,19 @@ class Mixing(NamedTuple):
 class Work(NamedTuple):
     """Scratch of one base."""
 
+    trust_logs: NDArray[np.int32]  # [TRUST_ROWS, 2] log2 of P(hit) and P(miss), Q10: follows `Mixing.trust`
     inputs: NDArray[np.int32]  # [4, inputs], centred log2, Q7
     votes: NDArray[np.int64]  # [HEADS, 4], Q24
+    sums: NDArray[np.int64]  # [HEADS, 8] weights by base, and what of them is lost to misses
     logits: NDArray[np.int64]  # [SETS, 4], Q10
     shares: NDArray[np.int64]  # [SETS, 4], Q16
     mixed: NDArray[np.int64]  # [4] after the final layer, Q22
     coded: NDArray[np.int64]  # [4] after the maps; sums to 2**22
     rows: NDArray[np.int64]  # [SETS] first weight of the chosen row
     steady: NDArray[np.int64]  # confidence of each count order
+    pull: NDArray[np.int64]  # [4], of the attention's gradient, as are the next two
+    escape: NDArray[np.int64]  # [4]
+    slopes: NDArray[np.int64]  # [FEATURES]
     recall: NDArray[np.int64]  # [RECALL] what the update must know of the prediction
 
 
@@ -150,19 +162,20 @@ def untrained(settings: Settings, low_orders: int, count_orders: int) -> Mixing:
     for index in range(BINS):  # P of a log-odds of (index - 16) * 3/4 bits
         odds = (int(EXP[(abs(index - 16) * 768) & 1023]) >> ((abs(index - 16) * 768) >> 10)) + 1
         small = (odds << 16) // ((1 << 30) + odds)
-        bins.append(65536 - small if index >= 16 else small)
-    maps = [np.tile(np.array(bins, np.int32), (rows, 1)) for rows in MAP_ROWS]
+        bins.append(65535 - small if index >= 16 else small)
+    maps = [np.tile(np.array(bins, np.uint16), (rows, 1)) for rows in MAP_ROWS]
     trust = np.zeros(TRUST_ROWS, np.uint32)
-    histories = np.arange(65536)
-    total, missed, weight = 0, np.zeros(65536, np.int64), 1 << 16
-    for bit in range(16):
+    recent = 1 << TRUST_BITS
+    histories = np.arange(recent)
+    total, missed, weight = 0, np.zeros(recent, np.int64), 1 << 16
+    for bit in range(TRUST_BITS):
         total += weight
         missed += weight * (histories >> bit & 1)
         weight = weight * 9 // 10
     rate = (missed * 97 // 100 << 22) // total + (1 << 22) // 50
-    trust[:65536] = np.minimum(rate, 3 << 20) << 10
-    trust[65536:] = np.maximum((1 << 22) // (8 * np.arange(TRUST_RUNS) + 30), 64) << 10
-    trust[65536 + 32 :] = ((1 << 22) // 60) << 10
+    trust[:recent] = np.minimum(rate, 3 << 20) << 10
+    trust[recent:] = np.maximum((1 << 22) // (8 * np.arange(TRUST_RUNS) + 30), 64) << 10
+    trust[recent + 32 :] = ((1 << 22) // 60) << 10
     swaps = np.full((4, 4, 4), 65536 // 3, np.int32)
     attention = np.zeros((HEADS, FEATURES), np.int32)
     for head in range(HEADS):
@@ -177,17 +190,13 @@ def make_work(inputs: int) -> Work:
     """Scratch for lanes that are coded one after the other."""
     wide: Any = np.int64
     return Work(
-        np.zeros(4 * inputs, np.int32), np.zeros(HEADS * 4, wide), np.zeros(SETS * 4, wide), np.zeros(SETS * 4, wide),
+        np.zeros(2 * TRUST_ROWS, np.int32), np.zeros(4 * inputs, np.int32), np.zeros(HEADS * 4, wide), np.zeros(HEADS * 8, wide),
+        np.zeros(SETS * 4, wide), np.zeros(SETS * 4, wide),
         np.zeros(4, wide), np.zeros(4, wide), np.zeros(SETS, wide), np.zeros(MAX_COUNT_ORDERS, wide),
-        np.zeros(RECALL, wide),
+        np.zeros(4, wide), np.zeros(4, wide), np.zeros(FEATURES, wide), np.zeros(RECALL, wide),
     )  # fmt: skip
 
 
-def make_copies(count: int) -> Copies:
-    """No copies yet, room for ``count``."""
-    narrow: Any = np.int32
-    return Copies(
-        np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, np.uint32),
-        *(np.zeros(count, narrow) for _ in range(7)),
-        np.zeros(4 * count, narrow), np.zeros(FEATURES * count, narrow), np.zeros(HEADS * count, narrow),
-    )  # fmt: skip
+def make_copies() -> NDArray[np.int32]:
+    """A bank without copies."""
+    return np.zeros(BANK, np.int32)

@@ -1,7 +1,7 @@
 """The panel's tables, built by passes over it: packed words, an index of seeds, counts."""
 
 import numpy as np
-from numba import njit
+from .compiled import apart, inline, kernel
 from numpy.typing import NDArray
 
 from .copies import seed_row
@@ -9,20 +9,20 @@ from .counts import add_count, count_place, last_bases
 from .integers import prefetch
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pack_words(bases: NDArray[np.uint8], words: NDArray[np.uint64]) -> None:
     """32 bases a word, the first in the highest bits."""
     for k in range(bases.shape[0]):
         words[k >> 5] |= np.uint64(bases[k]) << np.uint64(62 - 2 * (k & 31))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def seed_index(
-    bases: NDArray[np.uint8], length: int, bits: int, seeds: NDArray[np.uint32], places: NDArray[np.uint32]
+    bases: NDArray[np.uint8], length: int, bits: int, seeds: NDArray[np.uint32], places: NDArray[np.uint32],
+    rows: NDArray[np.int64],
 ) -> None:
     """Fill ``seeds`` [2**bits + 1] and ``places``: those after each seed of ``length`` bases, ascending."""
-    ahead = 16
-    rows = np.zeros(ahead, np.int64)
+    ahead = rows.shape[0]
     for turn in range(2):
         past = np.uint64(0)
         mask = (np.uint64(1) << np.uint64(2 * length)) - np.uint64(1) if length < 32 else ~np.uint64(0)
@@ -50,14 +50,13 @@ def seed_index(
     seeds[0] = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def count_all(
-    bases: NDArray[np.uint8], order: int, at: int, bits: int, both_strands: bool, counts: NDArray[np.uint16]
+    bases: NDArray[np.uint8], order: int, at: int, bits: int, both_strands: bool, counts: NDArray[np.uint16],
+    rows: NDArray[np.int64], said: NDArray[np.int64],
 ) -> None:
     """Counts of the base after each context of ``order`` bases, and of both strands if asked."""
-    ahead = 16
-    rows = np.zeros(ahead, np.int64)
-    said = np.zeros(ahead, np.int64)
+    ahead = rows.shape[0]
     past, turned = np.uint64(0), np.uint64(0)
     for k in range(bases.shape[0] + ahead):
         slot = k % ahead
