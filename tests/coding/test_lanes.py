@@ -27,14 +27,14 @@ def sequence(form: str, seed: int = 1) -> tuple[np.ndarray, list[int]]:
 def test_the_bytes_depend_on_nothing_but_model_and_bases(form: str) -> None:
     model = random_model(form)
     bases, lengths = sequence(form)
-    wanted = model.coder("cpu", 1).encode(bases, lengths)
+    wanted = model.coder(None, "cpu", 1).encode(bases, lengths)
     assert 2 <= sum(len(lane) < -(-length // 4) for lane, length in zip(wanted, lengths, strict=True)) < len(lengths)
     shares = [(1, 1), (2, 7), (2, 0), (1, len(lengths))]
     executions = [("cpu", "auto", *share) for share in shares]
     executions += [("cpu", arithmetic, 2, 7) for arithmetic in ("float32", "float64", "int32")]
     executions += [("torch", "float32", 1, 0), ("torch", "int8", 1, 7)]
     for device, arithmetic, threads, batch in executions:
-        coder = model.coder(device, threads, arithmetic=arithmetic, lane_batch=batch)
+        coder = model.coder(None, device, threads, arithmetic=arithmetic, lane_batch=batch)
         assert coder.encode(bases, lengths) == wanted, (device, arithmetic, threads, batch)
         assert (coder.decode(wanted, lengths) == bases).all(), (device, arithmetic, threads, batch)
 
@@ -48,16 +48,16 @@ def test_a_gpu_writes_and_reads_the_same(form: str) -> None:
         pytest.skip("no CUDA device here")
     model = random_model(form)
     bases, lengths = sequence(form)
-    wanted = model.coder("cpu").encode(bases, lengths)
+    wanted = model.coder(None, "cpu").encode(bases, lengths)
     for arithmetic in ("auto", "float32", "float64", "int8"):
-        coder = model.coder("cuda", arithmetic=arithmetic)
+        coder = model.coder(None, "cuda", arithmetic=arithmetic)
         assert coder.encode(bases, lengths) == wanted
         assert (coder.decode(wanted, lengths) == bases).all()
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_lanes_decode_alone(form: str) -> None:
-    coder = random_model(form).coder("cpu")
+    coder = random_model(form).coder(None, "cpu")
     bases, lengths = sequence(form)
     coded = coder.encode(bases, lengths)
     ends = np.cumsum(lengths)
@@ -67,7 +67,7 @@ def test_lanes_decode_alone(form: str) -> None:
 
 
 def test_paper_lanes_begin_with_64_bases_of_2_bits() -> None:
-    coder = random_model("paper").coder("cpu")
+    coder = random_model("paper").coder(None, "cpu")
     bases = np.random.default_rng(1).integers(0, 4, 64).astype(np.uint8)
     assert [len(lane) for lane in coder.encode(bases, [64])] == [16]
     longer = np.tile(bases, 5)
@@ -77,7 +77,7 @@ def test_paper_lanes_begin_with_64_bases_of_2_bits() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_no_lane_takes_more_than_2_bits_a_base(form: str) -> None:
-    coder = random_model(form).coder("cpu", 1)
+    coder = random_model(form).coder(None, "cpu", 1)
     bases, lengths = sequence(form)
     coded = coder.encode(bases, lengths)
     assert all(len(lane) <= -(-length // 4) for lane, length in zip(coded, lengths, strict=True))
@@ -97,7 +97,7 @@ def predictable(form: str, length: int) -> np.ndarray:
 
 
 def test_nothing_to_code() -> None:
-    coder = random_model("stream").coder("cpu")
+    coder = random_model("stream").coder(None, "cpu")
     assert coder.encode(np.zeros(0, np.uint8), []) == []
     assert coder.encode(np.zeros(0, np.uint8), [0]) == [b""]
     assert coder.decode([], []).tolist() == []
@@ -106,7 +106,7 @@ def test_nothing_to_code() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_progress_counts_every_base(threads: int) -> None:
-    coder = random_model("stream").coder("cpu", threads)
+    coder = random_model("stream").coder(None, "cpu", threads)
     bases, lengths = sequence("stream")
     seen: list[int] = []
     coded = coder.encode(bases, lengths, seen.append)
@@ -118,7 +118,7 @@ def test_progress_counts_every_base(threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_interruption_stops_every_thread(threads: int) -> None:
-    coder = random_model("stream").coder("cpu", threads)
+    coder = random_model("stream").coder(None, "cpu", threads)
     bases = np.zeros(40_000, np.uint8)
 
     def interrupt(count: int) -> None:
@@ -133,4 +133,4 @@ def test_an_interruption_stops_every_thread(threads: int) -> None:
 
 def test_unknown_devices_are_the_callers_fault() -> None:
     with pytest.raises(UsageError, match="auto, cpu or cuda"):
-        random_model("stream").coder("tpu")
+        random_model("stream").coder(None, "tpu")

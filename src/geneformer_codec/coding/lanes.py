@@ -8,11 +8,8 @@ fixed-length grouping); a stream lane starts from a learned state and stores not
 make smaller is stored plain, 2 bits a base: its length tells.
 """
 
-import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,7 +22,8 @@ from ..model.file import check_device
 from ..model.fused import FusedDecoder
 from .coder import Progress
 from .rangecoder import LaneDecoder, LaneEncoder
-from .uniform import UniformCoder
+from .threads import cores, work_on_all
+from .uniform import UniformCoder, cut, decode_plain, smaller
 
 if TYPE_CHECKING:
     from ..model.file import Model
@@ -34,18 +32,6 @@ CPU_BATCH = 64
 """Lanes that one thread decodes in lockstep at most: more would not fit its cache."""
 GPU_BATCH = 1 << 12
 """Lanes in lockstep on a GPU at most: enough to fill it, and to fit into its memory."""
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-
-def plain_bytes(bases: int) -> int:
-    """Bytes of a lane of ``bases`` bases at 2 bits each."""
-    return -(-bases // 4)
-
-
-class _StoppedError(Exception):
-    """Another batch failed, or a signal came: the rest need not go on."""
 
 
 class NetworkCoder:
@@ -60,7 +46,7 @@ class NetworkCoder:
     ) -> None:
         self.model_id = model.id
         self._device = check_device(device)
-        self._threads = threads or len(os.sched_getaffinity(0)) if self._device == "cpu" else 1
+        self._threads = threads or cores() if self._device == "cpu" else 1
         self._batch = lane_batch
         self._net = ExactNetwork(model.config, model.tensors, make_backend(self._device, arithmetic))
         self._raw = 0 if model.config.causal else model.config.window
@@ -71,15 +57,12 @@ class NetworkCoder:
         self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
     ) -> list[bytes]:
         """One byte string a lane; see `BaseCoder.encode`."""
-        ends = np.cumsum(lane_lengths, dtype=np.int64)
-        lanes = [bases[end - length : end] for end, length in zip(ends, lane_lengths, strict=True)]
+        lanes = cut(bases, lane_lengths)
         coded: list[bytes] = [b""] * len(lanes)
 
         def work(batch: list[int], report: Progress) -> None:
             for number, data in zip(batch, self._encode_batch([lanes[i] for i in batch], report), strict=True):
-                lane = lanes[number]
-                small = len(data) < plain_bytes(len(lane))
-                coded[number] = data if small else UniformCoder().encode(lane, [len(lane)])[0]
+                coded[number] = smaller(data, lanes[number])
 
         # one lane of a stream fills a CPU's products; windows come one a lane, and a GPU wants all it can get
         size = 1 if self._raw == 0 and self._device == "cpu" else self._share(len(lanes))
@@ -90,25 +73,18 @@ class NetworkCoder:
         self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
     ) -> NDArray[np.uint8]:
         """The lanes' bases, concatenated; see `BaseCoder.decode`."""
-        ends = np.cumsum(lane_lengths, dtype=np.int64)
-        out = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-        coded: list[int] = []
-        for number, (lane, length, end) in enumerate(zip(lanes, lane_lengths, ends, strict=True)):
-            if len(lane) > plain_bytes(length):
-                raise FormatError(f"lane {number} has {len(lane)} bytes, more than its {length} bases can take")
-            if len(lane) == plain_bytes(length):
-                out[end - length : end] = UniformCoder().decode([lane], [length], progress)
-            else:
-                coded.append(number)
+        bases = np.empty(sum(lane_lengths), np.uint8)
+        out = cut(bases, lane_lengths)
+        coded = decode_plain(lanes, lane_lengths, out, progress)
 
         def work(batch: list[int], report: Progress) -> None:
             lengths = [lane_lengths[i] for i in batch]
             decoded = self._decode_batch([lanes[i] for i in batch], lengths, report)
             for number, symbols in zip(batch, decoded, strict=True):
-                out[ends[number] - lane_lengths[number] : ends[number]] = symbols
+                out[number][:] = symbols
 
         self._run(work, self._batches(lane_lengths, self._batch or self._share(len(coded)), coded), progress)
-        return out
+        return bases
 
     def _share(self, lanes: int) -> int:
         """Lanes in lockstep: on a CPU every thread's share, within its cache."""
@@ -122,33 +98,14 @@ class NetworkCoder:
     def _run(
         self, work: Callable[[list[int], Progress], None], batches: list[list[int]], progress: Progress | None
     ) -> None:
-        stopping = threading.Event()
-
-        def report(bases: int) -> None:  # called every few thousand bases: also the place to stop
-            if stopping.is_set():
-                raise _StoppedError
-            if progress:
-                progress(bases)
-
-        before = torch.get_num_threads()
-        if len(batches) <= 1 or self._threads == 1:
-            torch.set_num_threads(self._threads)
-            try:
-                for batch in batches:
-                    work(batch, report)
-            finally:
-                torch.set_num_threads(before)
-            return
         # threads share batches, so torch's own would only get in their way
-        with ThreadPoolExecutor(self._threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-            futures = [pool.submit(work, batch, report) for batch in batches]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                stopping.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        alone = len(batches) <= 1 or self._threads == 1
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads if alone else before)
+        try:
+            work_on_all(work, batches, self._threads, progress, lambda: torch.set_num_threads(1))
+        finally:
+            torch.set_num_threads(before)
 
     def _encode_batch(self, lanes: list[NDArray[np.uint8]], report: Progress) -> list[bytes]:
         lengths = np.array([len(lane) for lane in lanes], np.int64)

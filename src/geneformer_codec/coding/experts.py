@@ -1,0 +1,59 @@
+"""Coding lanes with experts: counts, copies and their mixer. Threads work on different lanes.
+
+A lane that the experts would not make smaller is stored plain, 2 bits a base: its length tells.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .coder import Progress
+from .threads import cores, work_on_all
+from .uniform import cut, decode_plain, smaller
+
+if TYPE_CHECKING:
+    from ..model.experts.predictor import Predictor
+
+
+class ExpertCoder:
+    """Codes bases with a `Predictor`, on ``threads`` threads; 0 takes all cores."""
+
+    def __init__(self, predictor: "Predictor", model_id: str, threads: int = 0) -> None:
+        self.model_id = model_id
+        self._predictor = predictor
+        self._threads = threads or cores()
+
+    def encode(
+        self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
+    ) -> list[bytes]:
+        """One byte string a lane; see `BaseCoder.encode`."""
+        lanes = cut(np.require(bases, requirements=["C", "W"]), lane_lengths)
+        coded = [b""] * len(lanes)
+
+        def work(number: int, report: Progress) -> None:
+            lane = lanes[number]
+            coded[number] = smaller(self._predictor.encode(lane, report), lane) if len(lane) else b""
+
+        work_on_all(work, _longest_first(lane_lengths, range(len(lanes))), self._threads, progress)
+        return coded
+
+    def decode(
+        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+    ) -> NDArray[np.uint8]:
+        """The lanes' bases, concatenated; see `BaseCoder.decode`."""
+        bases = np.empty(sum(lane_lengths), np.uint8)
+        out = cut(bases, lane_lengths)
+        coded = decode_plain(lanes, lane_lengths, out, progress)
+
+        def work(number: int, report: Progress) -> None:
+            out[number][:] = self._predictor.decode(lanes[number], lane_lengths[number], report)
+
+        work_on_all(work, _longest_first(lane_lengths, coded), self._threads, progress)
+        return bases
+
+
+def _longest_first(lengths: Sequence[int], lanes: Sequence[int]) -> list[int]:
+    """So that threads end at about the same time."""
+    return sorted(lanes, key=lambda lane: -lengths[lane])
