@@ -13,23 +13,35 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .archive.coders import STRANDS, Coders
 from .archive.gathering import join_parts, split_sample
 from .archive.index import RecordEntry, verify_archive
 from .archive.manifest import (
+    DEFAULT_LANE_LENGTH,
     DEFAULT_LEVEL,
     DEFAULT_PART_BASES,
     LEVELS,
     MAX_LANE_LENGTH,
     MAX_PART_BYTES,
+    WHOLE_PART,
+    WITHOUT_MODEL,
     Sample,
     Settings,
 )
-from .archive.models import CodingModel, Execution, find_model, make_coder, open_model, reference
+from .archive.models import (
+    CodingModel,
+    Execution,
+    expert_settings,
+    find_model,
+    make_coders,
+    open_model,
+    reference,
+)
 from .archive.plan import PLAN_NAME, Plan, read_part
 from .archive.read import Archive
 from .archive.write import write_archive
-from .coding.coder import BaseCoder, Progress
-from .errors import FormatError, OutputError, UsageError
+from .coding.coder import Progress
+from .errors import FormatError, GfzError, OutputError, UsageError
 from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, output_error, same_file
 from .sequence.inputs import open_input
 from .sequence.parts import Part
@@ -63,6 +75,7 @@ def compress(
     model: AnyModel | None = None,
     level: str = DEFAULT_LEVEL,
     lane_length: int | None = None,
+    strands: str = "auto",
     part_bases: int = DEFAULT_PART_BASES,
     name: str | None = None,
     embed: bool = False,
@@ -73,20 +86,21 @@ def compress(
 ) -> dict[str, Any]:
     """Archive a FASTA file, compressed or not; ``-`` is standard input or output. Gives what ``info`` gives.
 
-    Without a ``model`` bases take two bits each. ``embed`` puts the model into the archive, otherwise it is needed
-    again to decompress. ``level`` sets the length of a lane unless ``lane_length`` does. ``verify`` decodes the archive
-    before it appears at ``out``. The same source, model, settings and ``name`` give the same bytes, whatever the
-    ``execution``.
+    Without a ``model``, experts learn from each part itself; ``strands`` says whether from one strand or from both,
+    which is measured unless it is said. ``level`` is how hard they try. ``embed`` puts the model into the archive,
+    otherwise it is needed again to decompress. ``lane_length`` is the most bases that have to be decoded to read one:
+    65,536 with a model, without one those of a part. ``verify`` decodes the archive before it appears at ``out``. The
+    same source, model, settings and ``name`` give the same bytes, whatever the ``execution``.
     """
-    settings = make_settings(level, lane_length, part_bases)
-    _check_distinct(source, out)
     coding = open_model(model)
+    settings = make_settings(coding, level, lane_length, part_bases)
+    _check_distinct(source, out)
     with open_input(source) as stream:
         parts = split_stream(stream, settings.part_bases)
         sample = sample_name_of(source) if name is None else name
         return _write(
             parts, sample, out, settings, coding,
-            embed=embed, verify=verify, force=force, execution=execution, progress=progress,
+            strands=strands, embed=embed, verify=verify, force=force, execution=execution, progress=progress,
         )  # fmt: skip
 
 
@@ -97,6 +111,7 @@ def compress_part(
     model: AnyModel | None = None,
     level: str = DEFAULT_LEVEL,
     lane_length: int | None = None,
+    strands: str = "auto",
     embed: bool = False,
     verify: bool = False,
     force: bool = False,
@@ -107,10 +122,11 @@ def compress_part(
     _check_distinct(part, out)
     plan = Plan.read(Path(part).with_name(PLAN_NAME))
     text = read_part(plan, Path(part))
-    settings = make_settings(level, lane_length, plan.part_bases)
+    coding = open_model(model)
+    settings = make_settings(coding, level, lane_length, plan.part_bases)
     return _write(
-        iter([text]), plan.sample, out, settings, open_model(model),
-        embed=embed, verify=verify, force=force, execution=execution, progress=progress,
+        iter([text]), plan.sample, out, settings, coding,
+        strands=strands, embed=embed, verify=verify, force=force, execution=execution, progress=progress,
     )  # fmt: skip
 
 
@@ -127,9 +143,9 @@ def decompress(
     _check_distinct(source, out)
     with _open_archive(source) as archive:
         archive.check_complete()
-        coder = make_coder(find_model(archive, model), execution or Execution())
-        with atomic_output(out, force) as file:
-            for part in archive.decode_all(coder, progress):
+        coders = _coders_of(archive, model, execution)
+        with atomic_output(out, force) as file, contextlib.closing(archive.decode_all(coders, progress)) as parts:
+            for part in parts:
                 file.write(part.text)
 
 
@@ -146,8 +162,7 @@ def verify(
     a sample is checked as far as it goes.
     """
     with _open_archive(source) as archive:
-        coder = make_coder(find_model(archive, model), execution or Execution())
-        verify_archive(archive, coder, progress)
+        verify_archive(archive, _coders_of(archive, model, execution), progress)
         return archive.info()
 
 
@@ -168,9 +183,8 @@ def read_index(source: AnyPath, *, model: AnyModel | None = None) -> list[Record
     them.
     """
     with _open_archive(source) as archive:
-        needs_none = archive.manifest.model.id == "uniform" or archive.manifest.model.embedded
-        coder = make_coder(find_model(archive, model), Execution()) if model or needs_none else None
-        return list(archive.records(coder))
+        needs_none = archive.manifest.model.id in WITHOUT_MODEL or archive.manifest.model.embedded
+        return list(archive.records(_coders_of(archive, model) if model or needs_none else None))
 
 
 def split(
@@ -210,14 +224,16 @@ def gather(
         return Archive(file, str(out)).info()
 
 
-def make_settings(level: str, lane_length: int | None, part_bases: int) -> Settings:
+def make_settings(model: CodingModel | None, level: str, lane_length: int | None, part_bases: int) -> Settings:
     """The settings of an archive from what was asked for."""
     if level not in LEVELS:
         raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
-    length = LEVELS[level] if lane_length is None else lane_length
-    check_range("lane-length", length, MIN_LANE_LENGTH, MAX_LANE_LENGTH)
     check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BYTES // 2)
-    return Settings(level, length, part_bases)
+    if lane_length is None:
+        lane_length = WHOLE_PART if model is None else DEFAULT_LANE_LENGTH
+    else:
+        check_range("lane-length", lane_length, MIN_LANE_LENGTH, MAX_LANE_LENGTH)
+    return Settings(level, lane_length, part_bases, expert_settings(model, level, lane_length or part_bases))
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
@@ -243,6 +259,7 @@ def _write(
     settings: Settings,
     model: CodingModel | None,
     *,
+    strands: str,
     embed: bool,
     verify: bool,
     force: bool,
@@ -251,21 +268,34 @@ def _write(
 ) -> dict[str, Any]:
     if embed and model is None:
         raise UsageError("there is no model to embed; give one with --model, or leave out --embed")
+    if strands not in STRANDS:
+        raise UsageError(f"there is no choice of strands {strands!r}; choose one of {', '.join(STRANDS)}")
+    if strands != "auto" and model is not None:
+        raise UsageError("--strands is for archives without a model, which knows it by itself; leave one of them out")
     named, data = reference(model, embed), model.data if model and embed else b""
-    coder = make_coder(model, execution or Execution())
+    coders = make_coders(named.id, model, settings, execution or Execution(), strands)
     with atomic_output(out, force, seekable=True, binary=True) as file:
-        write_archive(file, parts, coder, settings, named, sample, data, progress)
+        write_archive(file, parts, coders, settings, named, sample, data, progress)
         file.flush()
         archive = Archive(file, str(out))
         if verify:
-            _prove(archive, coder, progress)
+            _prove(archive, coders, progress)
         return archive.info()
 
 
-def _prove(archive: Archive, coder: BaseCoder, progress: Progress | None) -> None:
+def _coders_of(archive: Archive, model: AnyModel | None, execution: Execution | None = None) -> Coders:
+    """What decodes an archive, all of it as the archive states."""
+    found, manifest = find_model(archive, model), archive.manifest
+    try:
+        return make_coders(manifest.model.id, found, manifest.settings, execution or Execution())
+    except GfzError as error:
+        raise type(error)(f"{archive.label}: {error}") from error
+
+
+def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
     """Decode what was just written; its checksums were taken from the source."""
     try:
-        verify_archive(archive, coder, progress)
+        verify_archive(archive, coders, progress)
     except FormatError as error:
         raise OutputError(
             f"verification failed, so the archive was not kept: {error}. This points to faulty memory or disk, or to a "

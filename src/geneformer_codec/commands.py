@@ -53,6 +53,7 @@ def _compress(options: argparse.Namespace) -> None:
         "model": options.model,
         "level": options.level,
         "lane_length": options.lane_length,
+        "strands": options.strands,
         "embed": options.embed,
         "verify": options.verify,
         "force": options.force,
@@ -198,9 +199,10 @@ def _summary(info: dict[str, Any], seconds: float | None = None) -> str:
 def _table(info: dict[str, Any]) -> str:
     """The same facts as ``--json``, for people."""
     streams = info["streams"]
-    model = "none, two bits a base"
+    model = "none, two bits a base" if info["experts"] is None else "none, predicted from the part itself"
     if info["model_file_bytes"]:
         model = f"{info['model_name']} ({'embedded' if info['model_embedded'] else 'not embedded'})"
+    lanes = f"{info['lanes']:,} of at most {info['lane_length']:,} bases" if info["lane_length"] else "one a part"
     held = "" if info["complete"] else f", only {info['blocks']} of them here"
     rows: list[tuple[str, str]] = [
         ("sample", info["sample"]),
@@ -210,7 +212,8 @@ def _table(info: dict[str, Any]) -> str:
         ("bases", f"{info['bases']:,}"),
         ("input bytes", f"{info['input_bytes']:,}"),
         ("parts", f"{info['parts']:,}{held}"),
-        ("lanes", f"{info['lanes']:,} of {info['lane_length']:,} bases (level {info['level']})"),
+        ("lanes", lanes),
+        ("level", info["level"]),
         ("model", model),
         ("model id", info["model_id"]),
         ("model file", f"{info['model_file_bytes']:,} bytes"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .archive.manifest import DEFAULT_LEVEL, DEFAULT_PART_BASES, LEVELS
+from .archive.manifest import DEFAULT_LANE_LENGTH, DEFAULT_LEVEL, DEFAULT_PART_BASES, LEVELS
 
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
 
@@ -31,13 +31,13 @@ examples:
 
 _COMPRESS = """\
 examples:
-  gfz compress genome.fa.gz -o genome.gfz                              (no model: two bits a base)
+  gfz compress genome.fa.gz -o genome.gfz                              (no model: it learns from the file itself)
   gfz compress genomes.fa -o genomes.gfz --model fish.gfmodel --verify
   cat *.fa | gfz compress - -o all.gfz --model fish.gfmodel --embed
   gfz compress --part parts/00000003.part -o 3.gfz --model fish.gfmodel   (one part of 'gfz split', for 'gfz gather')
 
-The same input, model, level, lane length, part size and name give the same bytes, whatever the threads, device,
-arithmetic and lane batch.
+The same input, model, level, strands, lane length, part size and name give the same bytes, whatever the threads,
+device, arithmetic and lane batch.
 """
 
 _GATHER = """\
@@ -120,13 +120,17 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     add("source", nargs="?", metavar="IN", help="FASTA file, or '-'; gzip, bzip2, xz and zstandard are recognised")
     add("--part", type=Path, metavar="PART", help="instead of IN: compress one part made by 'gfz split'")
     _output(parser, "OUT.gfz", "the archive to write")
-    add("--model", metavar="MODEL", help="the model to predict with; without one, bases take two bits each")
-    lanes = ", ".join(f"{level} {length:,}" for level, length in LEVELS.items())
-    add("--level", choices=tuple(LEVELS), default=DEFAULT_LEVEL,
-        help=f"bases in a lane: {lanes}; longer is smaller, shorter more parallel (default: %(default)s)")  # fmt: skip
-    add("--lane-length", type=int, metavar="N", help="bases in a lane, instead of those of the level")
+    add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
+    add("--level", choices=LEVELS, default=DEFAULT_LEVEL,
+        help="how hard to try: smaller archives take longer, to read as to write (default: %(default)s)")  # fmt: skip
+    add("--strands", choices=("auto", "one", "both"), default="auto",
+        help="without a model: learn from one strand or from both (default: what a measurement advises)")  # fmt: skip
+    add("--lane-length", type=int, metavar="N",
+        help="the most bases that must be decoded to read one "
+        f"(default: {DEFAULT_LANE_LENGTH:,} with a model, all of the part without)")  # fmt: skip
     add("--part-bases", type=int, metavar="N",
-        help=f"the most bases in a part; memory grows with it (default: {DEFAULT_PART_BASES:,})")  # fmt: skip
+        help=f"the most bases in a part; memory grows with it, and without a model with the threads, "
+        f"each of which works on a part (default: {DEFAULT_PART_BASES:,})")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     add("--embed", action="store_true", help="put the model into the archive, so that it decodes by itself")
     add("--verify", action="store_true", help="decode the archive and compare before it is put in place")

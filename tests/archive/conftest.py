@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.coder import BaseCoder, Progress
 from geneformer_codec.errors import FormatError
+from geneformer_codec.model.experts.settings import ExpertSettings, with_level
 
 
 class ZlibCoder:
@@ -55,9 +56,20 @@ class ZlibModel:
         self.id = hashlib.sha256(self.data).hexdigest()
         self._fault = fault
 
+    def expert_settings(self, level: str) -> ExpertSettings:
+        return with_level(ExpertSettings(table_bits=20), level)
+
     def coder(
-        self, device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", lane_batch: int = 0
+        self,
+        settings: ExpertSettings | None,
+        device: str = "auto",
+        threads: int = 0,
+        *,
+        arithmetic: str = "auto",
+        lane_batch: int = 0,
     ) -> BaseCoder:
+        if settings is None or settings.table_bits != 20:
+            raise FormatError("the model has experts, and needs settings for them")
         return ZlibCoder(self.id, self._fault)
 
 

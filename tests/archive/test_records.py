@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from geneformer_codec import api
+from geneformer_codec.archive.block import lane_table, split_streams
 from geneformer_codec.archive.index import RecordEntry
 from geneformer_codec.archive.read import Archive
 
@@ -63,10 +64,14 @@ def test_place_of_a_record(tmp_path: Path, write: Write) -> None:
     api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", part_bases=3000, lane_length=256)
     sequences = [b"".join(record.split(b"\n")[1:]).upper() for record in (b"\n" + TEXTS["many"]).split(b"\n>")[1:]]
     with Archive(tmp_path / "a.gfz") as archive:
-        coder = api.make_coder(None, api.Execution())
-        decoded = [archive.decode(block, coder) for block in archive.blocks]
+        coders = api.make_coders("experts", None, archive.manifest.settings, api.Execution())
+        decoded = list(archive.decode_blocks(coders))
+        tables = [
+            lane_table(block, archive.manifest.settings, split_streams(block, archive.block_data(block)))
+            for block in archive.blocks
+        ]
         for entry, sequence in zip(archive.records(), sequences, strict=True):
-            start = entry.lane * 256 + entry.offset
+            start = sum(tables[entry.block].lengths[: entry.lane]) + entry.offset
             bases = decoded[entry.block].bases[start : start + entry.bases]
             letters = np.frombuffer(b"ACGT", np.uint8)[bases].tobytes()
             assert letters == bytes(octet for octet in sequence if octet in b"ACGT")

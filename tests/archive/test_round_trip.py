@@ -12,7 +12,6 @@ import pytest
 
 from geneformer_codec import api
 from geneformer_codec.archive.models import Execution
-from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import OutputError, UsageError
 
 from .conftest import ZlibModel, make_fasta
@@ -154,7 +153,7 @@ def test_nothing_of_a_wrong_part_is_written(
 
 def test_settings_that_make_no_sense(tmp_path: Path, write: Write, fasta: bytes) -> None:
     source = write("in.fa", fasta)
-    for settings in ({"level": "best"}, {"lane_length": 0}, {"part_bases": 1}, {"embed": True}):
+    for settings in ({"level": "best"}, {"lane_length": 0}, {"part_bases": 1}, {"embed": True}, {"strands": "2"}):
         with pytest.raises(UsageError):
             api.compress(source, tmp_path / "a.gfz", **settings)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="both the source and the output"):
@@ -162,12 +161,13 @@ def test_settings_that_make_no_sense(tmp_path: Path, write: Write, fasta: bytes)
     assert source.read_bytes() == fasta
 
 
-def test_levels_set_the_lane_length(tmp_path: Path, write: Write) -> None:
+def test_levels_set_the_experts_and_not_the_lanes(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     source = write("in.fa", make_fasta(1, 80_000))
-    lanes = {}
+    copies = set()
     for level in ("fast", "balanced", "max"):
-        info = api.compress(source, tmp_path / level, level=level)
-        lanes[level] = info["lane_length"]
-    assert lanes == {"fast": 16384, "balanced": 65536, "max": 262144}
-    with Archive(tmp_path / "fast") as archive:
-        assert archive.blocks[0].lanes[0][0] == 16384
+        with_model = api.compress(source, tmp_path / f"{level} model", level=level, model=model)
+        without = api.compress(source, tmp_path / level, level=level)
+        assert (with_model["lane_length"], without["lane_length"], without["lanes"]) == (65536, 0, 1)
+        copies.add((with_model["experts"]["copies"], without["experts"]["copies"]))
+        assert with_model["level"] == level
+    assert len(copies) == 3

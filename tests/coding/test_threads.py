@@ -31,7 +31,8 @@ def test_few_items_are_held(threads: int) -> None:
 
     def items() -> Iterator[int]:
         nonlocal taken
-        for taken in range(1, 100):
+        while taken < 100:
+            taken += 1
             yield taken
 
     for done, _ in enumerate(in_order(slow_first, items(), threads)):

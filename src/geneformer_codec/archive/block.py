@@ -2,42 +2,31 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coding.coder import BaseCoder, Progress
+from ..coding.coder import Progress
 from ..errors import FormatError, GfzError
 from ..sequence.fasta import Sides, parse
 from ..sequence.parts import Part
-from .manifest import STREAMS, Block
+from .coders import Coders
+from .lanes import LaneTable, cut_lanes
+from .manifest import STREAMS, Block, Settings
 
 
-def lane_runs(bases: int, lane_length: int) -> tuple[tuple[int, int], ...]:
-    """How ``bases`` are cut into lanes: runs of (bases in a lane, number of such lanes); the last lane is what is left.
-
-    >>> lane_runs(1000, 300)
-    ((300, 3), (100, 1))
-    """
-    whole, rest = divmod(bases, lane_length)
-    return tuple(run for run in ((lane_length, whole), (rest, 1 if rest else 0)) if run[1])
-
-
-def encode_block(
-    part: Part, coder: BaseCoder, lane_length: int, progress: Progress | None = None
-) -> tuple[Block, bytes]:
+def encode_block(part: Part, coders: Coders, lane_length: int, progress: Progress | None = None) -> tuple[Block, bytes]:
     """Compress a part. Gives what the manifest says of the block, and the bytes of its entry."""
     streams = parse(part.text)
-    bases = len(streams.bases)
-    runs = lane_runs(bases, lane_length)
-    lengths = [length for length, count in runs for _ in range(count)]
-    lanes = coder.encode(streams.bases, lengths, progress) if lengths else []
+    lengths = cut_lanes(streams.record_bases, lane_length)
+    strands = coders.choose(streams.bases)
+    lanes = coders.coder(strands).encode(streams.bases, lengths, progress) if lengths else []
     if len(lanes) != len(lengths):
         raise RuntimeError(f"the coder gave {len(lanes)} lanes for {len(lengths)}")
     contents = {
-        "lanes": pack_sizes([len(lane) for lane in lanes]),
+        "lanes": LaneTable(lengths, [len(lane) for lane in lanes]).pack(),
         "payload": b"".join(lanes),
         "names": streams.names,
         "layout": streams.layout,
@@ -51,8 +40,9 @@ def encode_block(
         sha256=hashlib.sha256(part.text).hexdigest(),
         records=len(streams.record_residues) - streams.has_preamble,
         residues=int(streams.record_residues.sum()),
-        bases=bases,
-        lanes=runs,
+        bases=len(streams.bases),
+        lanes=len(lanes),
+        strands=strands,
         streams={name: len(contents[name]) for name in STREAMS},
         starts_record=part.starts_record,
         ends_record=part.ends_record,
@@ -86,14 +76,16 @@ def read_sides(block: Block, data: bytes, label: str) -> Sides:
 
 
 def decode_block(
-    block: Block, data: bytes, coder: BaseCoder, label: str, progress: Progress | None = None
+    block: Block, settings: Settings, data: bytes, coders: Coders, label: str, progress: Progress | None = None
 ) -> DecodedBlock:
     """Decode a part and check it against its SHA-256. ``label`` names the archive in messages."""
     sides = read_sides(block, data, label)
     with naming(block, label):
         contents = split_streams(block, data)
-        lanes = split_lanes(block, contents["lanes"], contents["payload"])
-        bases = coder.decode(lanes, block.lane_lengths(), progress) if lanes else np.zeros(0, np.uint8)
+        table = lane_table(block, settings, contents)
+        bases = np.zeros(0, np.uint8)
+        if block.lanes:
+            bases = coders.coder(block.strands).decode(table.split(contents["payload"]), table.lengths, progress)
         text = sides.render(bases)
         if len(text) != block.text_bytes or hashlib.sha256(text).hexdigest() != block.sha256:
             raise FormatError(
@@ -123,39 +115,6 @@ def split_streams(block: Block, data: bytes) -> dict[str, bytes]:
     return contents
 
 
-def split_lanes(block: Block, table: bytes, payload: bytes) -> list[bytes]:
-    """The bytes of each lane of a block, given its lane table."""
-    lanes, start = [], 0
-    for size in unpack_sizes(table, sum(count for _, count in block.lanes)):
-        lanes.append(payload[start : start + size])
-        start += size
-    if start != len(payload):
-        raise FormatError(f"its lanes sum to {start} bytes, its payload has {len(payload)}; the archive is damaged")
-    return lanes
-
-
-def pack_sizes(sizes: Sequence[int]) -> bytes:
-    """Sizes as varints: seven bits a byte, low bits first, the top bit set in all but a number's last byte."""
-    packed = bytearray()
-    for size in sizes:
-        while size > 0x7F:
-            packed.append(size & 0x7F | 0x80)
-            size >>= 7
-        packed.append(size)
-    return bytes(packed)
-
-
-def unpack_sizes(packed: bytes, count: int) -> list[int]:
-    """The inverse of ``pack_sizes`` for ``count`` sizes, each below 2**35."""
-    sizes, value, shift = [], 0, 0
-    for byte in packed:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            sizes.append(value)
-            value = shift = 0
-        elif shift > 28:
-            raise FormatError("a number in the lane table has no end; the archive is damaged")
-    if shift or len(sizes) != count:
-        raise FormatError(f"its lane table holds {len(sizes)} sizes for {count} lanes; the archive is damaged")
-    return sizes
+def lane_table(block: Block, settings: Settings, streams: dict[str, bytes]) -> LaneTable:
+    """The lanes of a block."""
+    return LaneTable.of(block, streams["lanes"], settings.lane_length or block.bases)

@@ -55,6 +55,11 @@ class Fields:
         """An object."""
         return Fields(self._take(name, lambda value: isinstance(value, dict)), name)
 
+    def object(self, name: str) -> dict[str, Any] | None:
+        """An object to be taken apart elsewhere, or null."""
+        fields: dict[str, Any] | None = self._take(name, lambda value: value is None or isinstance(value, dict))
+        return fields
+
     def done(self) -> None:
         """Refuse fields that were not taken."""
         if self._fields:

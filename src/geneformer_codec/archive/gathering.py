@@ -8,7 +8,7 @@ from typing import BinaryIO
 from ..errors import FormatError, ModelMissingError
 from ..files import output_error
 from ..sequence.parts import Splitter
-from .manifest import Block, ModelReference, Sample, Settings
+from .manifest import FORMAT_VERSION, Block, ModelReference, Sample, Settings
 from .models import CodingModel
 from .plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
 from .read import Archive
@@ -45,6 +45,8 @@ def join_parts(plan: Plan, archives: Sequence[Path], out: BinaryIO, model: Codin
     common: tuple[Settings, ModelReference] | None = None
     for path in archives:
         with Archive(path) as archive:
+            if archive.manifest.version != FORMAT_VERSION:
+                raise FormatError(f"{path}: was written by an earlier version of the tool; compress the part again")
             found = archive.manifest.settings, replace(archive.manifest.model, embedded=False)
             if common is not None and found != common:
                 raise FormatError(

@@ -7,14 +7,16 @@ them is as quick as reading a digest.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from ..coding.coder import BaseCoder, Progress
+from ..coding.coder import Progress
 from ..errors import FormatError
 from ..sequence.fasta import Sides
 from ..sequence.parts import DIGEST_BYTES, DIGEST_MIN_RESIDUES
-from .block import split_streams
+from .block import lane_table, naming, split_streams
+from .coders import Coders
 from .digests import RecordDigest
+from .lanes import LanePlaces
 from .manifest import Block
 
 if TYPE_CHECKING:
@@ -55,35 +57,46 @@ class _Open:
     digest: RecordDigest = field(default_factory=RecordDigest)
 
 
-def walk_records(archive: "Archive", coder: BaseCoder | None = None) -> Iterator[RecordEntry]:
-    """The records of a complete archive in order. With a ``coder``, blocks that hold short records are decoded."""
+def walk_records(archive: "Archive", coders: Coders | None = None) -> Iterator[RecordEntry]:
+    """The records of a complete archive in order. With ``coders``, blocks that hold short records are decoded."""
     archive.check_complete()
     walk = _Walk(archive.label)
     for block in archive.blocks:
         sides, residues = archive.sides(block), None
-        if coder is not None and len(sides.record_residues) and sides.record_residues.min() < DIGEST_MIN_RESIDUES:
-            residues = archive.decode(block, coder).residues()
-        yield from walk.block(block, sides, _stored_digests(archive, block), residues)
+        if coders is not None and len(sides.record_residues) and sides.record_residues.min() < DIGEST_MIN_RESIDUES:
+            residues = archive.decode(block, coders).residues()
+        yield from walk.block(block, sides, _Index.of(archive, block), residues)
 
 
-def verify_archive(archive: "Archive", coder: BaseCoder, progress: Progress | None = None) -> None:
+def verify_archive(archive: "Archive", coders: Coders, progress: Progress | None = None) -> None:
     """Decode everything and check every checksum; FormatError names the part or record that failed.
 
     In an archive of some parts of a sample, records cannot be checked, for some go on elsewhere; parts are.
     """
     if not archive.manifest.complete:
-        for block in archive.blocks:
-            archive.decode(block, coder, progress)
+        for _ in archive.decode_blocks(coders, progress):
+            pass
         return
     walk = _Walk(archive.label, check=True)
-    for block, decoded in zip(archive.blocks, archive.decode_all(coder, progress), strict=True):
-        for _ in walk.block(block, decoded.sides, _stored_digests(archive, block), decoded.residues()):
+    for block, decoded in zip(archive.blocks, archive.decode_all(coders, progress), strict=True):
+        for _ in walk.block(block, decoded.sides, _Index.of(archive, block), decoded.residues()):
             pass
 
 
-def _stored_digests(archive: "Archive", block: Block) -> list[bytes]:
-    stored = split_streams(block, archive.block_data(block))["index"]
-    return [stored[start : start + DIGEST_BYTES] for start in range(0, len(stored), DIGEST_BYTES)]
+@dataclass(frozen=True)
+class _Index:
+    """What a block says of places and digests of its records."""
+
+    places: LanePlaces
+    digests: list[bytes]
+
+    @classmethod
+    def of(cls, archive: "Archive", block: Block) -> Self:
+        with naming(block, archive.label):
+            streams = split_streams(block, archive.block_data(block))
+            places = LanePlaces(lane_table(block, archive.manifest.settings, streams).lengths)
+        stored = streams["index"]
+        return cls(places, [stored[at : at + DIGEST_BYTES] for at in range(0, len(stored), DIGEST_BYTES)])
 
 
 class _Walk:
@@ -93,16 +106,15 @@ class _Walk:
         self._label, self._check = label, check
         self._open: _Open | None = None
 
-    def block(self, block: Block, sides: Sides, stored: list[bytes], residues: bytes | None) -> Iterator[RecordEntry]:
+    def block(self, block: Block, sides: Sides, index: _Index, residues: bytes | None) -> Iterator[RecordEntry]:
         """The records that end in ``block``. ``residues`` are its text without names and line ends, if decoded."""
-        digests = iter(stored)
+        digests = iter(index.digests)
         headers, base, place = iter(sides.names()), 0, 0
-        lanes = _Lanes(block)
         sizes = zip(sides.record_residues.tolist(), sides.record_bases.tolist(), strict=True)
         for fragment, (size, bases) in enumerate(sizes):
             if fragment or not sides.has_preamble:
                 yield from self._close(block, digests, residues is not None)
-                self._open = _Open(next(headers), block.part, *lanes.place(base))
+                self._open = _Open(next(headers), block.part, *index.places.place(base))
             if self._open:
                 self._open.residues += size
                 self._open.bases += bases
@@ -136,19 +148,3 @@ class _Walk:
         yield RecordEntry(
             name, header, record.block, record.lane, record.offset, record.residues, record.bases, md5, refget
         )
-
-
-class _Lanes:
-    """Finds the lane of a base in a block, for bases that are asked for in ascending order."""
-
-    def __init__(self, block: Block):
-        self._runs = list(block.lanes)
-
-    def place(self, base: int) -> tuple[int, int]:
-        """Lane, and bases from its start; a base at the end of the block is at the end of its last lane."""
-        lane = start = 0
-        for length, count in self._runs:
-            if base < start + length * count:
-                return lane + (base - start) // length, (base - start) % length
-            lane, start = lane + count, start + length * count
-        return (lane - 1, self._runs[-1][0]) if self._runs else (0, 0)

@@ -6,13 +6,18 @@ size, index or loop by.
 
 import json
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import FormatError
 from .fields import HEX64, Fields, unique_fields
 
+if TYPE_CHECKING:
+    from ..model.experts.settings import ExpertSettings
+
 FORMAT = "gfz"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+OLD_VERSION = 1
+"""Is read as well: lanes as runs of one length, and no experts."""
 
 MAX_MANIFEST_BYTES = 1 << 26
 MAX_PARTS = 1 << 20
@@ -21,9 +26,13 @@ MAX_PART_BYTES = 1 << 30
 MAX_SAMPLE_BYTES = 1 << 50
 MAX_LANE_LENGTH = 1 << 30
 
-LEVELS = {"fast": 1 << 14, "balanced": 1 << 16, "max": 1 << 18}
-"""Bases in a lane for each level: longer lanes learn more before they end, shorter ones decode more in parallel."""
+LEVELS = ("fast", "balanced", "max")
+"""How hard the experts try."""
 DEFAULT_LEVEL = "balanced"
+DEFAULT_LANE_LENGTH = 1 << 16
+"""The most bases in a lane that is coded with a model. Without one, a part is one lane: it has to learn all itself."""
+WHOLE_PART = 0
+"""The lane length of an archive each of whose parts is one lane."""
 DEFAULT_PART_BASES = 1 << 24
 
 STREAMS = ("lanes", "payload", "names", "layout", "case", "exceptions", "index")
@@ -33,15 +42,26 @@ INDEX_STREAMS = ("lanes", "index")
 
 UNIFORM = "uniform"
 """The model id of an archive whose bases are stored at two bits each."""
+EXPERTS = "experts"
+"""The model id of an archive whose parts are coded by experts that start untrained."""
+WITHOUT_MODEL = (UNIFORM, EXPERTS)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides an archive's bytes beside the sample and the model."""
+    """What decides an archive's bytes beside the sample and the model.
+
+    ``experts`` is None where none are at work: for a model that is a network alone, and for two bits a base.
+    """
 
     level: str = DEFAULT_LEVEL
-    lane_length: int = LEVELS[DEFAULT_LEVEL]
+    lane_length: int = DEFAULT_LANE_LENGTH
     part_bases: int = DEFAULT_PART_BASES
+    experts: "ExpertSettings | None" = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "experts": self.experts.as_dict() if self.experts else None}
 
 
 @dataclass(frozen=True)
@@ -71,7 +91,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Block:
-    """One compressed part. ``lanes`` lists runs of (bases in a lane, number of such lanes)."""
+    """One compressed part, of ``lanes`` lanes.
+
+    ``strands`` is 1 or 2 where a part is coded without a model, by experts that look at one strand or at both; else 0.
+    ``runs``, in archives of the first version alone, are runs of (bases in a lane, number of such lanes).
+    """
 
     part: int
     text_bytes: int
@@ -79,10 +103,12 @@ class Block:
     records: int
     residues: int
     bases: int
-    lanes: tuple[tuple[int, int], ...]
+    lanes: int
+    strands: int
     streams: dict[str, int]
     starts_record: bool
     ends_record: bool
+    runs: tuple[tuple[int, int], ...] = ()
 
     @property
     def entry(self) -> str:
@@ -94,9 +120,9 @@ class Block:
         """The bytes of the entry."""
         return sum(self.streams.values())
 
-    def lane_lengths(self) -> list[int]:
-        """Bases in each lane."""
-        return [length for length, count in self.lanes for _ in range(count)]
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: value for name, value in vars(self).items() if name != "runs"}
 
 
 @dataclass(frozen=True)
@@ -108,6 +134,7 @@ class Manifest:
     model: ModelReference
     sample: Sample
     blocks: tuple[Block, ...]
+    version: int = FORMAT_VERSION
 
     @property
     def complete(self) -> bool:
@@ -120,10 +147,10 @@ class Manifest:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "tool_version": self.tool_version,
-            "settings": vars(self.settings),
+            "settings": self.settings.as_dict(),
             "model": vars(self.model),
             "sample": vars(self.sample),
-            "blocks": [vars(block) for block in self.blocks],
+            "blocks": [block.as_dict() for block in self.blocks],
         }
         return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
@@ -132,8 +159,10 @@ class Manifest:
         """Read and check the JSON of the archive called ``label`` in messages."""
         try:
             fields = json.loads(data.decode("ascii"), object_pairs_hook=unique_fields)
-            check_version(fields, label)
+            check_version(fields)
             manifest = cls._from(Fields(fields, "manifest"))
+        except FormatError as error:
+            raise FormatError(f"{label}: {error}") from error
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{label}: its manifest is not sound ({error}); the archive is damaged") from error
         return manifest
@@ -141,13 +170,21 @@ class Manifest:
     @classmethod
     def _from(cls, fields: Fields) -> Self:
         fields.text("format")
-        fields.number("format_version", 1, 1 << 16)
+        version = fields.number("format_version", OLD_VERSION, FORMAT_VERSION)
+        tool_version = fields.text("tool_version")
+        settings = _settings(fields.inner("settings"), version)
+        model = _model(fields.inner("model"), version)
+        if model.id in WITHOUT_MODEL and (settings.experts is not None) != (model.id == EXPERTS):
+            raise ValueError("its experts are not those of its model")
         manifest = cls(
-            tool_version=fields.text("tool_version"),
-            settings=_settings(fields.inner("settings")),
-            model=_model(fields.inner("model")),
-            sample=_sample(fields.inner("sample")),
-            blocks=tuple(_block(Fields(item, "a block")) for item in fields.items("blocks", MAX_PARTS)),
+            tool_version,
+            settings,
+            model,
+            _sample(fields.inner("sample")),
+            tuple(_block(Fields(item, "a block"), settings, model) for item in fields.items("blocks", MAX_PARTS))
+            if version == FORMAT_VERSION
+            else tuple(_old_block(Fields(item, "a block")) for item in fields.items("blocks", MAX_PARTS)),
+            version,
         )
         fields.done()
         numbers = [block.part for block in manifest.blocks]
@@ -158,32 +195,42 @@ class Manifest:
         return manifest
 
 
-def check_version(fields: Any, label: str) -> None:
+def check_version(fields: Any) -> None:
     """Refuse what is not ours, and say which tool reads an archive of a later format."""
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        raise FormatError(f"{label}: its manifest is not that of a .gfz archive; give a file made by 'gfz compress'")
+        raise FormatError("its manifest is not that of a .gfz archive; give a file made by 'gfz compress'")
     version = fields.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or version not in (OLD_VERSION, FORMAT_VERSION):
         raise FormatError(
-            f"{label}: the archive has format version {version!r} and was written by geneformer-rules "
-            f"{fields.get('tool_version')!r}; this tool reads format version {FORMAT_VERSION}. "
+            f"the archive has format version {version!r} and was written by geneformer-rules "
+            f"{fields.get('tool_version')!r}; this tool reads format versions {OLD_VERSION} to {FORMAT_VERSION}. "
             "Install that version of geneformer-rules or a later one (pip install -U geneformer-rules)"
         )
 
 
-def _settings(fields: Fields) -> Settings:
+def _settings(fields: Fields, version: int) -> Settings:
     settings = Settings(
         level=fields.text("level", "|".join(LEVELS)),
-        lane_length=fields.number("lane_length", 1, MAX_LANE_LENGTH),
+        lane_length=fields.number("lane_length", 1 if version == OLD_VERSION else WHOLE_PART, MAX_LANE_LENGTH),
         part_bases=fields.number("part_bases", 1, MAX_PART_BYTES),
+        experts=None if version == OLD_VERSION else _experts(fields.object("experts")),
     )
     fields.done()
     return settings
 
 
-def _model(fields: Fields) -> ModelReference:
+def _experts(fields: dict[str, Any] | None) -> "ExpertSettings | None":
+    if fields is None:
+        return None
+    from ..model.experts.settings import ExpertSettings
+
+    return ExpertSettings.from_dict(fields)
+
+
+def _model(fields: Fields, version: int) -> ModelReference:
+    known = UNIFORM if version == OLD_VERSION else f"{UNIFORM}|{EXPERTS}"
     model = ModelReference(
-        id=fields.text("id", f"{UNIFORM}|{HEX64}"),
+        id=fields.text("id", f"{known}|{HEX64}"),
         name=fields.text("name"),
         bytes=fields.number("bytes", 0, 1 << 40),
         embedded=fields.flag("embedded"),
@@ -203,25 +250,48 @@ def _sample(fields: Fields) -> Sample:
     return sample
 
 
-def _block(fields: Fields) -> Block:
+def _block(fields: Fields, settings: Settings, model: ModelReference) -> Block:
+    part, text_bytes, digest, records, residues, bases = _text(fields)
+    most = min(bases, 1) if settings.lane_length == WHOLE_PART else most_lanes(bases, settings.lane_length)
+    lanes = fields.number("lanes", min(bases, 1), most)
+    strands = fields.number("strands", *((1, 2) if model.id == EXPERTS else (0, 0)))
+    block = Block(part, text_bytes, digest, records, residues, bases, lanes, strands, *_ends(fields))
+    fields.done()
+    return block
+
+
+def most_lanes(bases: int, lane_length: int) -> int:
+    """How many lanes there can be: any two that follow one another hold more bases than one may."""
+    return 2 * ((bases - 1) // lane_length) + 1 if bases else 0
+
+
+def _old_block(fields: Fields) -> Block:
+    part, text_bytes, digest, records, residues, bases = _text(fields)
+    runs = tuple(_lane_run(item, bases) for item in fields.items("lanes", MAX_PARTS))
+    if sum(length * count for length, count in runs) != bases:
+        raise ValueError(f"part {part}: its lanes do not hold its bases")
+    lanes = sum(count for _, count in runs)
+    block = Block(part, text_bytes, digest, records, residues, bases, lanes, 0, *_ends(fields), runs)
+    fields.done()
+    return block
+
+
+def _text(fields: Fields) -> tuple[int, int, str, int, int, int]:
+    """What a block says of its text: number of the part, size, SHA-256, records, residues and bases."""
     part = fields.number("part", 0, MAX_PARTS - 1)
     text_bytes = fields.number("text_bytes", 0, MAX_PART_BYTES)
     digest = fields.text("sha256", HEX64)
     records = fields.number("records", 0, text_bytes)
     residues = fields.number("residues", 0, text_bytes)
-    bases = fields.number("bases", 0, residues)
-    lanes = tuple(_lane_run(item, bases) for item in fields.items("lanes", MAX_PARTS))
-    if sum(length * count for length, count in lanes) != bases:
-        raise ValueError(f"part {part}: its lanes do not hold its bases")
+    return part, text_bytes, digest, records, residues, fields.number("bases", 0, residues)
+
+
+def _ends(fields: Fields) -> tuple[dict[str, int], bool, bool]:
+    """The sizes of a block's streams, and whether it starts and ends with a record."""
     streams = fields.inner("streams")
     sizes = {name: streams.number(name, 0, 1 << 31) for name in STREAMS}
     streams.done()
-    block = Block(
-        part, text_bytes, digest, records, residues, bases, lanes, sizes,
-        fields.flag("starts_record"), fields.flag("ends_record"),
-    )  # fmt: skip
-    fields.done()
-    return block
+    return sizes, fields.flag("starts_record"), fields.flag("ends_record")
 
 
 def _lane_run(item: Any, bases: int) -> tuple[int, int]:

@@ -1,15 +1,20 @@
 """Find the model that an archive needs: inside it, in the file that was given, or on the search path."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..coding.coder import BaseCoder
+from ..coding.threads import cores
 from ..coding.uniform import UniformCoder
 from ..errors import FormatError, GfzError, ModelMissingError
-from .manifest import UNIFORM, ModelReference
+from .coders import BOTH_STRANDS, Coders
+from .manifest import EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
 from .read import Archive
+
+if TYPE_CHECKING:
+    from ..model.experts.settings import ExpertSettings
 
 SEARCH_PATH = "GFZ_MODEL_PATH"
 """The environment variable with directories, separated by colons, in which ``*.gfmodel`` files are looked for."""
@@ -33,10 +38,20 @@ class CodingModel(Protocol):
         """The bytes of its file, as an archive embeds it."""
         ...
 
+    def expert_settings(self, level: str) -> "ExpertSettings | None":
+        """How its experts are to predict at a level; None for a network alone."""
+        ...
+
     def coder(
-        self, device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", lane_batch: int = 0
+        self,
+        settings: "ExpertSettings | None",
+        device: str = "auto",
+        threads: int = 0,
+        *,
+        arithmetic: str = "auto",
+        lane_batch: int = 0,
     ) -> BaseCoder:
-        """The model made ready to code."""
+        """The model made ready to code; ``settings`` are those that the archive states."""
         ...
 
 
@@ -64,23 +79,55 @@ def open_model(model: str | Path | CodingModel | None) -> CodingModel | None:
 def reference(model: CodingModel | None, embedded: bool) -> ModelReference:
     """How an archive made with ``model`` names it."""
     if model is None:
-        return ModelReference()
+        return ModelReference(EXPERTS)
     return ModelReference(model.id, model.name, len(model.data), embedded)
 
 
-def make_coder(model: CodingModel | None, execution: Execution) -> BaseCoder:
-    """The coder of a model, or two bits a base."""
+def expert_settings(model: CodingModel | None, level: str, bases: int) -> "ExpertSettings | None":
+    """How the experts are to predict at a level: as the model says, or untrained, for lanes of at most ``bases``."""
+    if model is not None:
+        return model.expert_settings(level)
+    from ..model.experts.settings import without_panel
+
+    settings = without_panel(level)
+    # Tables four times as large as both strands of a lane: more only takes time to clear.
+    return replace(settings, table_bits=min(settings.table_bits, max(8, bases.bit_length() + 2)))
+
+
+def make_coders(
+    needed: str, model: CodingModel | None, settings: Settings, execution: Execution, strands: str = "auto"
+) -> Coders:
+    """What codes an archive of the model with the id ``needed`` and of these settings."""
+    if needed == UNIFORM:
+        return Coders(UNIFORM, lambda _: UniformCoder())
+    if needed == EXPERTS:
+        return _untrained(settings, execution.threads or cores(), strands)
     if model is None:
-        return UniformCoder()
-    return model.coder(
-        execution.device, execution.threads, arithmetic=execution.arithmetic, lane_batch=execution.lane_batch
-    )
+        raise ValueError(f"model {needed} is not at hand")
+    arithmetic, batch = execution.arithmetic, execution.lane_batch
+    coder = model.coder(settings.experts, execution.device, execution.threads, arithmetic=arithmetic, lane_batch=batch)
+    return Coders(needed, lambda _: coder)
+
+
+def _untrained(settings: Settings, threads: int, strands: str) -> Coders:
+    """Experts that start untrained: threads work on different parts if each is one lane, else on lanes."""
+    experts, whole = settings.experts, settings.lane_length == WHOLE_PART
+    assert experts is not None
+
+    def make(strands: int) -> BaseCoder:
+        from ..coding.experts import ExpertCoder
+        from ..model.experts.predictor import Predictor
+
+        predictor = Predictor(replace(experts, both_strands=strands == BOTH_STRANDS))
+        return ExpertCoder(predictor, EXPERTS, 1 if whole else threads)
+
+    return Coders(EXPERTS, make, threads if whole else 1, strands)
 
 
 def find_model(archive: Archive, given: str | Path | CodingModel | None = None) -> CodingModel | None:
     """The model that the archive needs, None when it needs none. ``given`` counts when none is embedded."""
     wanted = archive.manifest.model
-    if wanted.id == UNIFORM:
+    if wanted.id in WITHOUT_MODEL:
         return None
     data = archive.model_data()
     if data is not None:

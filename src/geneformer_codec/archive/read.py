@@ -2,17 +2,19 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..coding.coder import BaseCoder, Progress
+from ..coding.coder import Progress
+from ..coding.threads import in_order
 from ..errors import FormatError, InputError
 from ..sequence.fasta import Sides
 from .block import DecodedBlock, decode_block, read_sides
+from .coders import BOTH_STRANDS, Coders
 from .container import ContainerReader
 from .index import RecordEntry, walk_records
-from .manifest import FORMAT, FORMAT_VERSION, INDEX_STREAMS, MAX_MANIFEST_BYTES, SIDE_STREAMS, STREAMS, Block, Manifest
+from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, SIDE_STREAMS, STREAMS, Block, Manifest
 
 
 class Archive(contextlib.AbstractContextManager["Archive"]):
@@ -59,18 +61,27 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         """The model file that travels in the archive, if one does."""
         return self._container.read(self.manifest.model.entry) if self.manifest.model.embedded else None
 
-    def decode(self, block: Block, coder: BaseCoder, progress: Progress | None = None) -> DecodedBlock:
+    def decode(self, block: Block, coders: Coders, progress: Progress | None = None) -> DecodedBlock:
         """One part, decoded and checked against its SHA-256."""
-        if coder.model_id != self.manifest.model.id:
-            raise ValueError(f"the archive needs model {self.manifest.model.id}, the coder is of {coder.model_id}")
-        return decode_block(block, self.block_data(block), coder, self.label, progress)
+        self._check_coders(coders)
+        return decode_block(block, self.manifest.settings, self.block_data(block), coders, self.label, progress)
 
-    def decode_all(self, coder: BaseCoder, progress: Progress | None = None) -> Iterator[DecodedBlock]:
+    def decode_blocks(self, coders: Coders, progress: Progress | None = None) -> Generator[DecodedBlock, None, None]:
+        """Every part that is here, in order, as many at a time as ``coders`` say."""
+        self._check_coders(coders)
+
+        def work(item: tuple[Block, bytes], report: Progress) -> DecodedBlock:
+            return decode_block(item[0], self.manifest.settings, item[1], coders, self.label, report)
+
+        return in_order(
+            work, ((block, self.block_data(block)) for block in self.blocks), coders.parts_at_once, progress
+        )
+
+    def decode_all(self, coders: Coders, progress: Progress | None = None) -> Generator[DecodedBlock, None, None]:
         """Every part in order; that the iteration ends without an error means that the sample's SHA-256 held too."""
         self.check_complete()
         digest = hashlib.sha256()
-        for block in self.blocks:
-            decoded = self.decode(block, coder, progress)
+        for decoded in self.decode_blocks(coders, progress):
             digest.update(decoded.text)
             yield decoded
         if digest.hexdigest() != self.manifest.sample.sha256:
@@ -80,9 +91,9 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         """Names, layout, case and exceptions of one part."""
         return read_sides(block, self.block_data(block), self.label)
 
-    def records(self, coder: BaseCoder | None = None) -> Iterator[RecordEntry]:
+    def records(self, coders: Coders | None = None) -> Iterator[RecordEntry]:
         """The index: every record with its place, length and digests, those that are not stored by decoding."""
-        return walk_records(self, coder)
+        return walk_records(self, coders)
 
     def check_complete(self) -> None:
         """Refuse an archive of some parts of a sample."""
@@ -102,7 +113,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         bases = sum(block.bases for block in self.blocks)
         return {
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": manifest.version,
             "tool_version": manifest.tool_version,
             "sample": manifest.sample.name,
             "records": sum(block.records for block in self.blocks),
@@ -122,13 +133,18 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             "model_name": manifest.model.name,
             "model_embedded": manifest.model.embedded,
             "model_file_bytes": manifest.model.bytes,
-            **vars(manifest.settings),
+            **manifest.settings.as_dict(),
+            "both_strands_blocks": sum(block.strands == BOTH_STRANDS for block in self.blocks),
             "parts": manifest.sample.parts,
             "blocks": len(self.blocks),
             "complete": manifest.complete,
-            "lanes": sum(count for block in self.blocks for _, count in block.lanes),
+            "lanes": sum(block.lanes for block in self.blocks),
             "streams": streams,
         }
+
+    def _check_coders(self, coders: Coders) -> None:
+        if coders.model_id != self.manifest.model.id:
+            raise ValueError(f"the archive needs model {self.manifest.model.id}, the coders are of {coders.model_id}")
 
     def _check_entries(self) -> None:
         """The entries must be those of the manifest, in its order and of its sizes, before anything is read by them."""

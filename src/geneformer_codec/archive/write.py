@@ -2,13 +2,15 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from .. import __version__
-from ..coding.coder import BaseCoder, Progress
+from ..coding.coder import Progress
+from ..coding.threads import in_order
 from ..sequence.parts import Part
 from .block import encode_block
+from .coders import Coders
 from .container import ContainerWriter
 from .manifest import Block, Manifest, ModelReference, Sample, Settings
 
@@ -17,7 +19,7 @@ class ArchiveWriter(contextlib.AbstractContextManager["ArchiveWriter"]):
     """Writes one archive to ``out``; memory is that of one block.
 
     >>> with ArchiveWriter(out, Settings(), ModelReference()) as writer:  # doctest: +SKIP
-    ...     writer.add(*encode_block(part, coder, 65536))
+    ...     writer.add(*encode_block(part, coders, 65536))
     ...     writer.finish(Sample("genome.fa", len(part.text), sha256, parts=1))
     """
 
@@ -46,20 +48,33 @@ class ArchiveWriter(contextlib.AbstractContextManager["ArchiveWriter"]):
 def write_archive(
     out: BinaryIO,
     parts: Iterable[Part],
-    coder: BaseCoder,
+    coders: Coders,
     settings: Settings,
     model: ModelReference,
     sample: Sample | str,
     model_data: bytes = b"",
     progress: Progress | None = None,
 ) -> Manifest:
-    """Compress ``parts`` into an archive. When ``sample`` is a name, the parts are the whole of it."""
+    """Compress ``parts`` into an archive, as many at a time as ``coders`` say.
+
+    When ``sample`` is a name, the parts are the whole of it.
+    """
     digest, size, count = hashlib.sha256(), 0, 0
-    with ArchiveWriter(out, settings, model) as writer:
+
+    def taken() -> Iterator[Part]:
+        nonlocal size, count
         for part in parts:
             digest.update(part.text)
             size, count = size + len(part.text), count + 1
-            writer.add(*encode_block(part, coder, settings.lane_length, progress))
+            yield part
+
+    def work(part: Part, report: Progress) -> tuple[Block, bytes]:
+        return encode_block(part, coders, settings.lane_length, report)
+
+    results = in_order(work, taken(), coders.parts_at_once, progress)
+    with contextlib.closing(results), ArchiveWriter(out, settings, model) as writer:
+        for block, data in results:
+            writer.add(block, data)
         if isinstance(sample, str):
             sample = Sample(sample, size, digest.hexdigest(), count)
         return writer.finish(sample, model_data)

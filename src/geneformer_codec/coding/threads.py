@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ def in_order(
     progress: Progress | None = None,
     start: Callable[[], None] | None = None,
     ahead: int = 1,
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """The results of ``work`` on ``items``, in their order.
 
     Items are taken by the caller's thread, and at most ``threads + ahead`` of them are held at a time; ``start`` is
