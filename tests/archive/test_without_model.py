@@ -1,0 +1,141 @@
+"""Archives without a model: each part is predicted from itself, threads work on different parts."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from geneformer_codec import api
+from geneformer_codec.archive.container import ContainerReader, ContainerWriter
+from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
+from geneformer_codec.archive.models import Execution
+from geneformer_codec.archive.read import Archive
+from geneformer_codec.errors import FormatError, UsageError
+
+from .conftest import ZlibModel
+
+Write = Callable[[str, bytes], Path]
+TURNED = bytes.maketrans(b"ACGT", b"TGCA")
+
+
+def relatives(genomes: int, length: int, turn: bool, seed: int = 1) -> bytes:
+    """Genomes that differ in about 2 bases of 100, every other one of the other strand if asked for."""
+    chance = random.Random(seed)
+    ancestor = bytes(chance.choices(b"ACGT", k=length))
+    text = []
+    for number in range(genomes):
+        genome = bytearray(ancestor)
+        for _ in range(length // 50):
+            genome[chance.randrange(length)] = chance.choice(b"ACGT")
+        sequence = bytes(genome).translate(TURNED)[::-1] if turn and number % 2 else bytes(genome)
+        lines = [sequence[at : at + 60] for at in range(0, length, 60)]
+        text.append(b">genome %d\n" % number + b"\n".join(lines) + b"\n")
+    return b"".join(text)
+
+
+@pytest.fixture
+def source(write: Write) -> Path:
+    return write("in.fa", relatives(24, 1000, turn=False))
+
+
+@pytest.mark.parametrize("lane_length", [None, 700])
+def test_threads_change_nothing(tmp_path: Path, source: Path, lane_length: int | None) -> None:
+    archives = []
+    for threads in (1, 2, 5):
+        execution, out = Execution(threads=threads), tmp_path / str(threads)
+        info = api.compress(source, out, part_bases=4000, lane_length=lane_length, execution=execution, verify=True)
+        assert (info["model_id"], info["parts"] > 4, info["lanes"] == info["parts"]) == (
+            "experts", True, lane_length is None
+        )  # fmt: skip
+        archives.append(out.read_bytes())
+        api.decompress(tmp_path / "1", tmp_path / "back", execution=execution, force=True)
+        assert (tmp_path / "back").read_bytes() == source.read_bytes()
+    assert archives[0] == archives[1] == archives[2]
+
+
+@pytest.mark.parametrize("settings", [{}, {"level": "max", "strands": "both"}, {"level": "fast", "lane_length": 1000}])
+def test_parts_apart_and_joined(tmp_path: Path, source: Path, settings: dict[str, str]) -> None:
+    api.split(source, tmp_path / "parts", part_bases=4000)
+    archives = []
+    for part in sorted((tmp_path / "parts").glob("*.part")):
+        archives.append(tmp_path / f"{part.stem}.gfz")
+        api.compress_part(part, archives[-1], **settings)  # type: ignore[arg-type]
+    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "a.gfz")
+    api.compress(source, tmp_path / "b.gfz", part_bases=4000, **settings)  # type: ignore[arg-type]
+    assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes()
+    assert api.verify(tmp_path / "a.gfz")["complete"]
+
+
+def test_smaller_than_two_bits_a_base(tmp_path: Path, source: Path) -> None:
+    info = api.compress(source, tmp_path / "a.gfz")
+    assert info["bpb_payload"] < 0.7
+    assert info["experts"]["copies"] > 0
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_strands_are_measured(tmp_path: Path, write: Write, turn: bool) -> None:
+    source = write("in.fa", relatives(12, 2000, turn))
+    info = {strands: api.compress(source, tmp_path / strands, strands=strands) for strands in ("auto", "one", "both")}
+    assert info["auto"]["both_strands_blocks"] == turn
+    assert (tmp_path / "auto").read_bytes() == (tmp_path / ("both" if turn else "one")).read_bytes()
+    if turn:
+        assert info["both"]["payload_bytes"] < info["one"]["payload_bytes"]
+    for strands in info:
+        api.verify(tmp_path / strands)
+
+
+def test_strands_are_the_models_matter(tmp_path: Path, source: Path, model: ZlibModel) -> None:
+    with pytest.raises(UsageError, match="--strands is for archives without a model"):
+        api.compress(source, tmp_path / "a.gfz", model=model, strands="both")
+
+
+def test_flipped_bits_under_a_sound_container(tmp_path: Path, source: Path) -> None:
+    path = tmp_path / "a.gfz"
+    api.compress(source, path, part_bases=4000, lane_length=1000)
+    with path.open("rb") as file:
+        reader = ContainerReader(file, str(path))
+        manifest = reader.manifest(MAX_MANIFEST_BYTES)
+        entries = [(name, reader.read(name)) for name in reader.names()]
+    with Archive(path) as archive:
+        coded = archive.blocks[0].streams["lanes"] + archive.blocks[0].streams["payload"]
+    chance = random.Random(5)
+    for _ in range(60):
+        flipped = bytearray(entries[0][1])
+        flipped[chance.randrange(coded)] ^= 1 << chance.randrange(8)
+        with path.open("wb") as file, ContainerWriter(file) as writer:
+            for name, data in [(entries[0][0], bytes(flipped)), *entries[1:]]:
+                writer.add(name, data)
+            writer.finish(manifest)
+        try:
+            api.decompress(path, tmp_path / "out", force=True)
+            assert (tmp_path / "out").read_bytes() == source.read_bytes()
+        except FormatError as error:
+            assert "a.gfz: part 0" in str(error)  # noqa: PT017
+
+
+def test_the_first_failure_is_the_one_reported(tmp_path: Path, source: Path) -> None:
+    path = tmp_path / "a.gfz"
+    api.compress(source, path, part_bases=4000)
+    data = bytearray(path.read_bytes())
+    with path.open("rb") as file:
+        names = ContainerReader(file, "a.gfz").names()
+    for name in names[2:]:
+        data[data.index(name.encode()) + len(name) + 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="blocks/00000002"):
+        api.decompress(path, tmp_path / "out", execution=Execution(threads=3))
+
+
+def test_torch_is_not_loaded(tmp_path: Path, source: Path) -> None:
+    program = (
+        "import sys, geneformer_codec.cli as cli;"
+        "assert cli.main(['compress', 'in.fa', '-o', 'a.gfz', '--verify']) == 0;"
+        "assert cli.main(['decompress', 'a.gfz', '-o', 'out.fa']) == 0;"
+        "assert 'torch' not in sys.modules"
+    )
+    environment = {"PYTHONPATH": ":".join(path for path in sys.path if path), "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=environment)
+    assert (tmp_path / "out.fa").read_bytes() == source.read_bytes()
