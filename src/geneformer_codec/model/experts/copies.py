@@ -7,13 +7,44 @@ head sums the weighted predictions to one distribution.
 """
 
 import numpy as np
-from .compiled import apart, inline
 
+from .compiled import apart, inline
 from .counts import count_place, put
 from .integers import every_other, leading_zeros, log2_q10, ones, prefetch, reversed_bits, u
 from .state import (
-    BASE, BLOCK_BITS, CONFIDENCE, COPIES, CROWD, DEAD, DONE, FEATURE, FEATURES, FINAL, FLIP, GAIN, GROUP, HEADS, LOG_HIT,
-    LOG_MISS, MARKS, MISS, MISSES, PLACE, ROOM, RUN, SETS, STEP, TOP, TRUST, TRUST_BITS, TURN, WEIGHT, Frozen, Local, Mixing, Settings,
+    BASE,
+    BLOCK_BITS,
+    CONFIDENCE,
+    COPIES,
+    CROWD,
+    DEAD,
+    DONE,
+    FEATURE,
+    FEATURES,
+    FINAL,
+    FLIP,
+    GAIN,
+    GROUP,
+    HEADS,
+    LOG_HIT,
+    LOG_MISS,
+    MARKS,
+    MISS,
+    MISSES,
+    PLACE,
+    ROOM,
+    RUN,
+    SETS,
+    STEP,
+    TOP,
+    TRUST,
+    TRUST_BITS,
+    TURN,
+    WEIGHT,
+    Frozen,
+    Local,
+    Mixing,
+    Settings,
     Work,
 )  # fmt: skip
 
@@ -46,6 +77,19 @@ def _first_marks() -> np.ndarray:
 
 
 FIRST_MARKS = _first_marks()
+
+
+def _run_marks() -> np.ndarray:
+    """[4 horizons, 64]: what a miss 8, 24, 40, ... bases ago is worth, Q12."""
+    rows = [
+        [_MISS * ((1 << shift) - 1) ** (16 * k + 8) // (1 << shift) ** (16 * k + 8) for k in range(64)]
+        for shift in (2, 4, 6, 8)
+    ]
+    return np.array(rows, np.int64).reshape(-1).astype(np.int32)
+
+
+RUN_MARKS = _run_marks()
+MOST_WINDOWS = 31
 
 
 @inline
@@ -92,9 +136,7 @@ def trust_row(misses: int, run: int) -> int:
 
 
 @inline
-def predict(
-    frozen: Frozen, local: Local, bank: np.ndarray, mix: Mixing, work: Work, own: int, previous: int
-) -> None:
+def predict(frozen: Frozen, local: Local, bank: np.ndarray, mix: Mixing, work: Work, own: int, previous: int) -> None:
     """What each copy predicts and how far it is trusted; the heads' votes, as inputs 0..HEADS-1."""
     live = np.int64(local.numbers[COPIES])
     if live == 0:
@@ -121,10 +163,16 @@ def predict(
             bank[u(DEAD + k)] = np.int32(0) if k < live else np.int32(-(1 << 29))
             bank[u(FEATURE + k)] = clip(np.int32(bank[u(MARKS + k)] >> np.int32(4)), FEATURE_LIMIT)
             bank[u(FEATURE + ROOM + k)] = clip(np.int32(bank[u(MARKS + ROOM + k)] >> np.int32(4)), FEATURE_LIMIT)
-            bank[u(FEATURE + 2 * ROOM + k)] = clip(np.int32(bank[u(MARKS + 2 * ROOM + k)] >> np.int32(4)), FEATURE_LIMIT)
-            bank[u(FEATURE + 3 * ROOM + k)] = clip(np.int32(bank[u(MARKS + 3 * ROOM + k)] >> np.int32(4)), FEATURE_LIMIT)
+            bank[u(FEATURE + 2 * ROOM + k)] = clip(
+                np.int32(bank[u(MARKS + 2 * ROOM + k)] >> np.int32(4)), FEATURE_LIMIT
+            )
+            bank[u(FEATURE + 3 * ROOM + k)] = clip(
+                np.int32(bank[u(MARKS + 3 * ROOM + k)] >> np.int32(4)), FEATURE_LIMIT
+            )
             bank[u(FEATURE + 4 * ROOM + k)] = clip(np.int32(bank[u(FEATURE + 4 * ROOM + k)] >> np.int32(3)), 2047)
-            bank[u(FEATURE + 5 * ROOM + k)] = np.int32(np.int32(bank[u(LOG_HIT + k)] - bank[u(LOG_MISS + k)]) >> np.int32(2))
+            bank[u(FEATURE + 5 * ROOM + k)] = np.int32(
+                np.int32(bank[u(LOG_HIT + k)] - bank[u(LOG_MISS + k)]) >> np.int32(2)
+            )
     for at in range(8 * HEADS):
         work.sums[u(at)] = 0
     for head in range(HEADS):
@@ -232,11 +280,18 @@ def learn_attention(
     for head in range(HEADS):
         reach = np.int64(0)  # weight of this head in the logits, Q16
         for which in range(SETS):
-            reach += (np.int64(mix.final[u(final + which)]) * np.int64(mix.weights[u(work.rows[u(which)] + head)])) >> 20
+            reach += (
+                np.int64(mix.final[u(final + which)]) * np.int64(mix.weights[u(work.rows[u(which)] + head)])
+            ) >> 20
         total = np.int64(0)
         for k in range(live):
             total += bank[u(WEIGHT + head * ROOM + k)]
-        sum_votes = work.votes[u(4 * head)] + work.votes[u(4 * head + 1)] + work.votes[u(4 * head + 2)] + work.votes[u(4 * head + 3)]
+        sum_votes = (
+            work.votes[u(4 * head)]
+            + work.votes[u(4 * head + 1)]
+            + work.votes[u(4 * head + 2)]
+            + work.votes[u(4 * head + 3)]
+        )
         for other in range(4):
             error = (65536 if other == base else 0) - (work.coded[u(other)] >> 6)
             share = max((work.votes[u(4 * head + other)] << 16) // sum_votes, 16)
@@ -351,7 +406,9 @@ def learn_missed(local: Local, bank: np.ndarray, mix: Mixing, live: int, previou
     for k in range(live):
         block = np.int64(bank[u(PLACE + k)]) >> BLOCK_BITS
         score = np.int64(local.scores[u(block)])
-        local.scores[u(block)] = score - (score >> 9) + (min(max(np.int64(bank[u(GAIN + k)]) - mean, -16384), 8192) >> 4)
+        local.scores[u(block)] = (
+            score - (score >> 9) + (min(max(np.int64(bank[u(GAIN + k)]) - mean, -16384), 8192) >> 4)
+        )
         said = np.int64(bank[u(BASE + k)])
         if said != base:
             swap = 16 * said + 4 * previous
@@ -367,7 +424,7 @@ def drop(bank: np.ndarray, live: int, panel: int, own: int, end: int, most: int)
     kept = 0
     for k in range(live):
         place = np.int64(bank[u(PLACE + k)])
-        within = 0 <= place and (place < panel or (own <= place and place < end))
+        within = place >= 0 and (place < panel or (own <= place and place < end))
         if within and np.int64(ones(np.uint32(bank[u(MISSES + k)]) & RECENT)) <= most:
             if kept != k:
                 for row in (PLACE, STEP, FLIP, MISSES, RUN):
@@ -392,15 +449,29 @@ def level(bank: np.ndarray, live: int) -> None:
 
 @inline
 def add(
-    cfg: Settings, local: Local, bank: np.ndarray, place: int, step: int, misses: np.uint32, worst: int, at: int
+    cfg: Settings,
+    frozen: Frozen,
+    local: Local,
+    bank: np.ndarray,
+    place: int,
+    step: int,
+    misses: np.uint32,
+    own: int,
+    worst: int,
+    at: int,
 ) -> bool:
     """A new copy at once while there is room, else in the place ``at`` of the worst if it promises more than that.
 
     False when nothing changed.
     """
     live = local.numbers[COPIES]
-    first = first_mark(1, misses) - NEW_PENALTY
-    if live == cfg.copies and first + block_worth(local, place) <= worst:
+    near = first_mark(1, misses) - NEW_PENALTY
+    run = 0
+    if misses == 0 and step > 0:
+        run = exact_run(frozen, local, place, own)
+    far = first_mark(2, misses) + np.int64(RUN_MARKS[u(128 + (run >> 4))]) - NEW_PENALTY
+    farther = first_mark(3, misses) + np.int64(RUN_MARKS[u(192 + (run >> 4))]) - NEW_PENALTY
+    if live == cfg.copies and near + (((far + farther) * cfg.reach) >> 4) + block_worth(local, place) <= worst:
         return False
     for k in range(live):
         if np.int64(bank[u(PLACE + k)]) == place and bank[u(STEP + k)] == step:
@@ -412,12 +483,31 @@ def add(
     bank[u(STEP + at)] = step
     bank[u(FLIP + at)] = 0 if step > 0 else 3
     bank[u(MISSES + at)] = np.int32(misses)
-    bank[u(RUN + at)] = 0
+    bank[u(RUN + at)] = run
     bank[u(MARKS + at)] = first_mark(0, misses) - NEW_PENALTY
-    bank[u(MARKS + ROOM + at)] = first
-    bank[u(MARKS + 2 * ROOM + at)] = first_mark(2, misses) - NEW_PENALTY
-    bank[u(MARKS + 3 * ROOM + at)] = first_mark(3, misses) - NEW_PENALTY
+    bank[u(MARKS + ROOM + at)] = near
+    bank[u(MARKS + 2 * ROOM + at)] = far
+    bank[u(MARKS + 3 * ROOM + at)] = farther
     return True
+
+
+@inline
+def exact_run(frozen: Frozen, local: Local, place: int, own: int) -> int:
+    """How many bases before ``place``, of which the last 32 are known to be, equal the lane's last, up to about 1,000."""
+    done = local.numbers[DONE]
+    run = 32
+    for _ in range(MOST_WINDOWS):
+        there = place - run if place < own else place - own - run
+        if there < 32 or done - run < 32:
+            break
+        differ = window(frozen.words, there) if place < own else window(local.words, there)
+        differ ^= window(local.words, done - run)
+        if differ:
+            low = np.int64(differ & (np.uint64(0) - differ) & np.uint64(0x7FFFFFFFFFFFFFFF))
+            run += (63 - leading_zeros(low)) >> 1 if low else 31
+            break
+        run += 32
+    return run
 
 
 @inline
@@ -443,6 +533,8 @@ def find_worst(cfg: Settings, local: Local, bank: np.ndarray) -> tuple[int, int]
     if live == cfg.copies:
         for k in range(live):
             value = np.int64(bank[u(MARKS + ROOM + k)]) + block_worth(local, np.int64(bank[u(PLACE + k)]))
+            past = np.int64(bank[u(MARKS + 2 * ROOM + k)]) + np.int64(bank[u(MARKS + 3 * ROOM + k)])
+            value += (past * cfg.reach) >> 4
             if value < worst:
                 worst, at = value, k
     return worst, at
@@ -487,15 +579,15 @@ def search(
     """Propose copies whose last bases are the lane's: from the panel, and from the lane's past."""
     done = local.numbers[0]
     if done >= cfg.seed and frozen.places.shape[0]:
-        search_panel(cfg, frozen, local, bank, last(past, cfg.seed), past, turned, done, panel_bits, 1)
+        search_panel(cfg, frozen, local, bank, own, last(past, cfg.seed), past, turned, done, panel_bits, 1)
         if cfg.both_strands:
             seed = turned >> np.uint64(64 - 2 * cfg.seed)
-            search_panel(cfg, frozen, local, bank, seed, past, turned, done, panel_bits, -1)
+            search_panel(cfg, frozen, local, bank, own, seed, past, turned, done, panel_bits, -1)
     if done >= cfg.own_seed:
-        search_own(cfg, local, bank, own, last(past, cfg.own_seed), past, turned, done, own_bits, 1)
+        search_own(cfg, frozen, local, bank, own, last(past, cfg.own_seed), past, turned, done, own_bits, 1)
         if cfg.both_strands:
             seed = turned >> np.uint64(64 - 2 * cfg.own_seed)
-            search_own(cfg, local, bank, own, seed, past, turned, done, own_bits, -1)
+            search_own(cfg, frozen, local, bank, own, seed, past, turned, done, own_bits, -1)
 
 
 @inline
@@ -506,7 +598,7 @@ def last(past: np.uint64, length: int) -> np.uint64:
 
 @apart
 def search_panel(
-    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, seed: np.uint64, past: np.uint64, turned: np.uint64,
+    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, own: int, seed: np.uint64, past: np.uint64, turned: np.uint64,
     done: int, bits: int, step: int,
 ) -> None:  # fmt: skip
     """Look at some of the panel's places after ``seed``, going round a long list from search to search."""
@@ -533,13 +625,13 @@ def search_panel(
             there = place >= 0
             misses = turned_misses(frozen.words, place + 1, end, turned)
         if there and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-            if add(cfg, local, bank, place, step, misses, worst, weakest):
+            if add(cfg, frozen, local, bank, place, step, misses, own, worst, weakest):
                 worst, weakest = find_worst(cfg, local, bank)
 
 
 @apart
 def search_own(
-    cfg: Settings, local: Local, bank: np.ndarray, own: int, seed: np.uint64, past: np.uint64, turned: np.uint64,
+    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, own: int, seed: np.uint64, past: np.uint64, turned: np.uint64,
     done: int, bits: int, step: int,
 ) -> None:  # fmt: skip
     """The same in the lane's past, newest first."""
@@ -558,7 +650,7 @@ def search_own(
             there = target >= 0
             misses = turned_misses(local.words, target + 1, done, turned) if there else np.uint32(0xFFFFFFFF)
         if there and (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-            if add(cfg, local, bank, own + target, step, misses, worst, weakest):
+            if add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
                 worst, weakest = find_worst(cfg, local, bank)
         place = np.int64(local.previous[u(place)])
 
@@ -581,5 +673,3 @@ def remember(cfg: Settings, local: Local, past: np.uint64, base: int, bits: int)
         row = seed_row(last(past, cfg.own_seed), cfg.own_seed, bits)
         local.previous[u(done)] = local.heads[u(row)]
         local.heads[u(row)] = done
-
-

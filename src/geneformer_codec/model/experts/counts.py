@@ -1,8 +1,8 @@
 """Context counts as inputs of the mixer: adaptive probabilities of short contexts, four 4-bit counts of long ones."""
 
 import numpy as np
-from .compiled import apart, inline, kernel
 
+from .compiled import inline
 from .integers import hashed, log2_q10, prefetch, u
 from .state import LOW_ROW, Frozen, Local, Settings, Work
 
@@ -67,7 +67,9 @@ def predict_counts(cfg: Settings, frozen: Frozen, work: Work, past: np.uint64, a
     """Inputs of the long contexts and, for the mixer, how sure each is; gives the place after the last."""
     for k in range(frozen.count_orders.shape[0]):
         order = frozen.count_orders[u(k)]
-        value = np.int64(frozen.counts[u(frozen.count_at[u(k)] + count_place(order, last_bases(past, order), cfg.table_bits))])
+        value = np.int64(
+            frozen.counts[u(frozen.count_at[u(k)] + count_place(order, last_bases(past, order), cfg.table_bits))]
+        )
         a, b, c, d = value & 15, (value >> 4) & 15, (value >> 8) & 15, value >> 12
         total = a + b + c + d
         top = max(max(a, b), max(c, d))

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from .compiled import apart, inline, kernel
 from numpy.typing import NDArray
 
 from . import copies as copying
 from . import counts, mixer
+from .compiled import inline, kernel
 from .integers import u
 from .state import (
     AT,
@@ -20,8 +20,8 @@ from .state import (
     HR,
     LOW,
     WIDTH,
-    H,
     Frozen,
+    H,
     Local,
     Mixing,
     Settings,
@@ -33,6 +33,10 @@ _BITS = np.uint64(mixer.TOTAL_BITS)
 _FLOOR = np.uint64(1 << 48)
 _BYTE = np.uint64(8)
 _TOP = np.uint64(56)
+
+
+SURE = 15 << 18
+"""A share of 2**22 (15/16) above which a base teaches attention nothing worth the time."""
 
 
 class Lane(NamedTuple):
@@ -56,15 +60,14 @@ def _carry(out: NDArray[np.uint8], end: int) -> None:
 
 
 @kernel
-def begin(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work
-) -> None:
+def begin(cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work) -> None:
     """The first copies: the panel's records from their first base, spread over the panel."""
     copying.refresh_all(mix, work)
     records = frozen.starts.shape[0]
     count = min(records, cfg.copies)
+    own = copying.own_start(frozen)
     for k in range(count):
-        copying.add(cfg, local, bank, frozen.starts[k * records // count], 1, np.uint32(0), 0, 0)
+        copying.add(cfg, frozen, local, bank, frozen.starts[k * records // count], 1, np.uint32(0), own, 0, 0)
 
 
 @kernel
@@ -135,7 +138,7 @@ def run(
                 width <<= _BYTE
 
         mixer.learn(cfg, mix, work, base)
-        if cfg.attention_rate and local.numbers[COPIES]:
+        if cfg.attention_rate and local.numbers[COPIES] and work.coded[u(work.recall[GUESS])] < SURE:
             copying.learn_attention(cfg, local, bank, mix, work, base, previous)
         copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS)
         turned = (turned >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62))

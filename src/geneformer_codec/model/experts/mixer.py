@@ -6,13 +6,14 @@ then correct the probability of the most likely base by how often such a claim h
 """
 
 import numpy as np
-from .compiled import apart, inline, kernel
 
-from .integers import exp2_q30, log2_q10, u
+from .compiled import inline
+from .integers import exp2_q30, log2_q10, ones, u
 from .state import (
     BINS,
     CONFIDENCE,
     CROWD,
+    DENSITY,
     FINAL,
     GUESS,
     MAP_ONE,
@@ -48,7 +49,14 @@ def choose(work: Work, past: np.uint64, fails: np.uint64, orders: int) -> None:
     elif orders > 1:
         steady = work.steady[u(orders - 2)] * 16 + work.steady[u(orders - 1)]
     work.rows[0] = (sure * 16 + (h & 15)) * inputs
-    work.rows[1] = (_B1 + np.int64(fails & np.uint64(255))) * inputs
+    failed = np.int64(ones(np.uint32(fails & np.uint64(0xFFFFFFFF)))) + np.int64(
+        ones(np.uint32(fails >> np.uint64(32)))
+    )
+    density = (
+        (failed >= 1) + (failed >= 2) + (failed >= 3) + (failed >= 5) + (failed >= 8) + (failed >= 13) + (failed >= 21)
+    )
+    work.recall[DENSITY] = density
+    work.rows[1] = (_B1 + density * 32 + np.int64(fails & np.uint64(31))) * inputs
     work.rows[2] = (_B2 + h * 4 + (sure >> 1)) * inputs
     work.rows[3] = (_B3 + (sure * 4 + top) * 8 + crowd) * inputs
     work.rows[4] = (_B4 + steady) * inputs
@@ -110,7 +118,7 @@ def correct(mix: Mixing, work: Work, past: np.uint64) -> None:
     cell = np.int64(np.uint64(odds) // np.uint64(768))
     slant = odds - cell * 768
     h = np.int64(past & np.uint64(0xFF))
-    one = (h * 4 + guess) * BINS + cell
+    one = (((work.recall[DENSITY] * 8 + work.recall[CONFIDENCE]) * 4 + (h & 3)) * 4 + guess) * BINS + cell
     kind = (work.recall[CONFIDENCE] * 4 + work.recall[TOP]) * 8 + work.recall[CROWD]
     two = ((kind & 255) * 4 + guess) * BINS + cell
     first = np.int64(mix.map_one[u(one)]) * (768 - slant) + np.int64(mix.map_one[u(one + 1)]) * slant

@@ -83,7 +83,16 @@ class Predictor:
         tables.pack_words(panel, words)
         tables.seed_index(panel, settings.seed, bits, seeds, places, np.zeros(AHEAD, np.int64))
         for order, at in zip(settings.count_orders, self._count_at, strict=False):
-            tables.count_all(panel, order, int(at), settings.table_bits, settings.both_strands, counts, np.zeros(AHEAD, np.int64), np.zeros(AHEAD, np.int64))
+            tables.count_all(
+                panel,
+                order,
+                int(at),
+                settings.table_bits,
+                settings.both_strands,
+                counts,
+                np.zeros(AHEAD, np.int64),
+                np.zeros(AHEAD, np.int64),
+            )
         return Frozen(panel, words, seeds, places, self._starts, counts, self._orders, self._count_at[:-1], self._logs)
 
     def _own_tables(self) -> Frozen:

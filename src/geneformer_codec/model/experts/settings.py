@@ -15,6 +15,7 @@ _BOUNDS = {
     "tries": (1, 1024),
     "accept": (0, 24),
     "drop": (0, 24),
+    "reach": (0, 16),
     "rate": (0, 127),
     "final_rate": (0, 1024),
     "attention_rate": (0, 255),
@@ -29,7 +30,7 @@ class ExpertSettings:
 
     ``copies`` at once at most; a new one shares ``seed`` bases with the lane in the panel, ``own_seed`` in the lane's
     past, is looked for ``every`` so many bases among ``tries`` places, starts with at most ``accept`` and ends with more
-    than ``drop`` misses in 24. ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with
+    than ``drop`` misses in 24; ``reach`` sixteenths of its longer past count when it is compared with others. ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with
     counts, direct up to ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in
     hundredths. Rates say how fast a lane adapts.
     """
@@ -41,6 +42,7 @@ class ExpertSettings:
     tries: int = 32
     accept: int = 12
     drop: int = 16
+    reach: int = 0
     both_strands: bool = False
     rate: int = 25
     final_rate: int = 16
@@ -60,7 +62,9 @@ class ExpertSettings:
         """From JSON. Raises ``FormatError`` for anything that `as_dict` cannot have given."""
         names = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != names:
-            raise FormatError("the settings of its experts are not those of this version; use the version that wrote it")
+            raise FormatError(
+                "the settings of its experts are not those of this version; use the version that wrote it"
+            )
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         for name, (low, high) in _BOUNDS.items():
             _check(name, given[name], low, high)
@@ -82,7 +86,7 @@ class ExpertSettings:
     def kernel(self, own_counts: bool) -> Settings:
         """For compiled code; ``own_counts`` when there is no panel that taught the counts."""
         return Settings(
-            self.copies, self.seed, self.own_seed, self.every, self.tries, self.accept, self.drop,
+            self.copies, self.seed, self.own_seed, self.every, self.tries, self.accept, self.drop, self.reach,
             int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
             int(own_counts),
         )  # fmt: skip
@@ -93,25 +97,26 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     if level == "fast":
         return replace(trained, copies=4, every=32, tries=8, attention_rate=0)
     if level == "max":
-        return replace(trained, copies=32, every=4, tries=32, attention_rate=4)
-    return replace(trained, copies=16, every=16, tries=16, attention_rate=0)
+        return replace(trained, copies=32, every=8, tries=16, attention_rate=8, trust_limit=1000)
+    return replace(trained, copies=16, every=16, tries=16, attention_rate=4)
 
 
 def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     """The settings for parts that no model is given for, by level."""
+    common: dict[str, Any] = {"own_seed": 12, "tries": 8, "reach": 8, "both_strands": both_strands, "trust_limit": 1000}
     if level == "fast":
         return ExpertSettings(
-            copies=4, own_seed=16, every=16, tries=4, both_strands=both_strands, low_orders=(2,), count_orders=(12,),
-            count_priors=(30,),
+            **common | {"copies": 4, "own_seed": 16, "every": 16, "tries": 4},
+            low_orders=(2,), count_orders=(12,), count_priors=(30,),
         )  # fmt: skip
     if level == "max":
         return ExpertSettings(
-            copies=32, own_seed=12, every=4, attention_rate=4, both_strands=both_strands,
+            **common, copies=24, every=4, attention_rate=8,
             low_orders=(1, 2, 3, 4, 6, 8), count_orders=(9, 10, 11, 12, 13, 14, 16, 18, 20, 22),
             count_priors=(100, 100, 100, 100, 100, 100, 20, 20, 5, 5),
         )  # fmt: skip
     return ExpertSettings(
-        copies=16, own_seed=12, every=8, both_strands=both_strands, low_orders=(2, 3), count_orders=(11, 12, 16),
+        **common, copies=16, every=8, attention_rate=8, low_orders=(2, 3), count_orders=(11, 12, 16),
         count_priors=(30, 30, 10),
     )  # fmt: skip
 

@@ -42,6 +42,7 @@ class Settings(NamedTuple):
     tries: int  # places looked at in one search
     accept: int  # misses among the last 24 bases that a new copy may have
     drop: int  # misses among the last 24 bases that end a copy
+    reach: int  # sixteenths that a copy's longer past counts when places for copies are few
     both_strands: int  # 1: reverse-complement copies, and counts of both strands
     rate: int  # of the mixer's weights, in 2**-13ths about
     final_rate: int
@@ -135,8 +136,8 @@ class Work(NamedTuple):
     recall: NDArray[np.int64]  # [RECALL] what the update must know of the prediction
 
 
-CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS = range(8)
-RECALL = 8
+CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS, DENSITY = range(9)
+RECALL = 9
 
 
 def tuple_size(orders: NDArray[np.int64], row: int) -> NDArray[np.int64]:

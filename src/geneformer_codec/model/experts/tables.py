@@ -1,9 +1,9 @@
 """The panel's tables, built by passes over it: packed words, an index of seeds, counts."""
 
 import numpy as np
-from .compiled import apart, inline, kernel
 from numpy.typing import NDArray
 
+from .compiled import kernel
 from .copies import seed_row
 from .counts import add_count, count_place, last_bases
 from .integers import prefetch
@@ -18,7 +18,11 @@ def pack_words(bases: NDArray[np.uint8], words: NDArray[np.uint64]) -> None:
 
 @kernel
 def seed_index(
-    bases: NDArray[np.uint8], length: int, bits: int, seeds: NDArray[np.uint32], places: NDArray[np.uint32],
+    bases: NDArray[np.uint8],
+    length: int,
+    bits: int,
+    seeds: NDArray[np.uint32],
+    places: NDArray[np.uint32],
     rows: NDArray[np.int64],
 ) -> None:
     """Fill ``seeds`` [2**bits + 1] and ``places``: those after each seed of ``length`` bases, ascending."""
@@ -52,8 +56,14 @@ def seed_index(
 
 @kernel
 def count_all(
-    bases: NDArray[np.uint8], order: int, at: int, bits: int, both_strands: bool, counts: NDArray[np.uint16],
-    rows: NDArray[np.int64], said: NDArray[np.int64],
+    bases: NDArray[np.uint8],
+    order: int,
+    at: int,
+    bits: int,
+    both_strands: bool,
+    counts: NDArray[np.uint16],
+    rows: NDArray[np.int64],
+    said: NDArray[np.int64],
 ) -> None:
     """Counts of the base after each context of ``order`` bases, and of both strands if asked."""
     ahead = rows.shape[0]
