@@ -13,6 +13,9 @@ from geneformer_rules.sheets import Species
 _START_MINUTES = 5
 """Starting Python, reading a model and compiling: what even an empty part takes, with room to spare."""
 
+_TABLES_MB = 300
+"""What experts without a model keep in memory for a part, whatever its size."""
+
 _TRAINING_MINUTES = 30
 """What a training does outside its time budget: reading the panel, quantisation, the last validation."""
 
@@ -66,11 +69,17 @@ class Needs:
             return max(plan.part_bytes, default=0)
         return plan.part_bytes[int(part)]
 
-    def memory_mb(self, part_bytes: int, attempt: int = 1) -> int:
-        """Memory of a job that holds a model and one part."""
+    def memory_mb(self, part_bytes: int, attempt: int = 1, parts: int = 1) -> int:
+        """Memory of a job that holds a model, and so many parts at a time."""
         planning = self.config["planning"]
-        needed: float = planning["memory_mb"] + planning["memory_per_base"] * part_bytes / 1e6
+        part: float = planning["memory_per_base"] * part_bytes / 1e6
+        needed: float = planning["memory_mb"] + parts * part + (parts - 1) * _TABLES_MB
         return math.ceil(needed * attempt)
+
+    def threads(self, work: str, parts: int | None, with_model: bool) -> int:
+        """Threads of a job: without a model each of them works on a part, so that one part needs one."""
+        threads: int = self.config["threads"][work]
+        return threads if with_model or parts is None else min(threads, max(parts, 1))
 
     def encode_minutes(self, text_bytes: int, attempt: int = 1) -> int:
         """Time limit of compressing ``text_bytes``."""

@@ -183,8 +183,18 @@ def part_minutes(wildcards, attempt):
     return NEEDS.encode_minutes(NEEDS.part_bytes(plan_of(wildcards), wildcards.part), attempt)
 
 
-def decode_memory_mb(wildcards, attempt):
-    return NEEDS.memory_mb(NEEDS.part_bytes(plan_of(wildcards)), attempt)
+def part_threads(wildcards):
+    return NEEDS.threads("compress", 1, bool(model(wildcards)))
+
+
+def decode_threads(wildcards):
+    plan = plan_of(wildcards)
+    return NEEDS.threads("decode", len(plan.parts) if plan else None, bool(model(wildcards)))
+
+
+def decode_memory_mb(wildcards, attempt, threads):
+    parts = 1 if model(wildcards) else threads
+    return NEEDS.memory_mb(NEEDS.part_bytes(plan_of(wildcards)), attempt, parts)
 
 
 def decode_minutes(wildcards, attempt):

@@ -14,7 +14,7 @@ rule compress:
     retries: SETTINGS["retries"]
     conda:
         "../envs/gfz.yaml"
-    threads: SETTINGS["threads"]["compress"]
+    threads: part_threads
     resources:
         mem_mb=part_memory_mb,
         runtime=part_minutes,

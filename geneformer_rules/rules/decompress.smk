@@ -10,7 +10,7 @@ rule decompress:
     retries: SETTINGS["retries"]
     conda:
         "../envs/gfz.yaml"
-    threads: SETTINGS["threads"]["decode"]
+    threads: decode_threads
     resources:
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,

@@ -19,7 +19,7 @@ rule verify:
     retries: SETTINGS["retries"]
     conda:
         "../envs/gfz.yaml"
-    threads: SETTINGS["threads"]["decode"]
+    threads: decode_threads
     resources:
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,
@@ -46,7 +46,7 @@ rule recheck:
         "<benchmarks>/recheck/{sample}.tsv"
     conda:
         "../envs/gfz.yaml"
-    threads: SETTINGS["threads"]["decode"]
+    threads: decode_threads
     resources:
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,

@@ -82,8 +82,8 @@ def test_sizes_stand_side_by_side_in_the_summary(with_model: Project) -> None:
     for name, row in rows.items():
         assert int(row["total_bytes"]) == project.result("archives", f"{name}.gfz").stat().st_size
         assert 0 < float(row["bpb_payload"]) < float(row["bpb_total"])
-    assert float(rows["plain"]["bpb_payload"]) == pytest.approx(2, abs=0.05)
-    assert rows["plain"]["model_id"] == "uniform"
+    assert float(rows["plain"]["bpb_payload"]) < 1.5, "predicted from itself"
+    assert rows["plain"]["model_id"] == "experts"
 
 
 def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project) -> None:

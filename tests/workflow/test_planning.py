@@ -42,6 +42,15 @@ def test_a_small_part_asks_for_little(needs: Needs) -> None:
     assert needs.encode_minutes(1_000) < needs.encode_minutes(16_000_000)
 
 
+def test_without_a_model_threads_work_on_parts(needs: Needs) -> None:
+    assert needs.threads("compress", 1, with_model=False) == 1
+    assert needs.threads("compress", 1, with_model=True) == needs.config["threads"]["compress"]
+    assert needs.threads("decode", 100, with_model=False) == needs.config["threads"]["decode"]
+    assert needs.threads("decode", None, with_model=False) == needs.config["threads"]["decode"]
+    assert needs.threads("decode", 0, with_model=False) == 1
+    assert needs.memory_mb(10**7, parts=2) > needs.memory_mb(10**7) + 400
+
+
 def test_before_the_split_the_size_it_aims_at_counts(needs: Needs) -> None:
     assert needs.part_bytes(None, "00000000") == needs.config["part_bases"]
 
