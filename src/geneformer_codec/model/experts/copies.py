@@ -7,8 +7,9 @@ head sums the weighted predictions to one distribution.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .compiled import apart, inline
+from .compiled import Int, apart, inline
 from .counts import count_place, put
 from .integers import every_other, leading_zeros, log2_q10, ones, prefetch, reversed_bits, u
 from .state import (
@@ -50,6 +51,7 @@ from .state import (
 
 MARK_FLOOR = -30 << 12
 FEATURE_LIMIT = 8191
+SCORE_LIMIT = 2047
 ATTENTION_LIMIT = 4 << 20
 LEAST_VOTE = 1600
 LEAST_MISS = 256
@@ -61,7 +63,7 @@ _MISS = -18432  # -4.5
 NEW_PENALTY = 1 << 12
 
 
-def _first_marks() -> np.ndarray:
+def _first_marks() -> NDArray[np.int32]:
     """[4 horizons, 4 bytes of the history, 256]: a byte's part in the decayed sum over the last 32 bases, Q12."""
     table = np.zeros((4, 4, 256), np.int64)
     for horizon, shift in enumerate((2, 4, 6, 8)):
@@ -79,7 +81,7 @@ def _first_marks() -> np.ndarray:
 FIRST_MARKS = _first_marks()
 
 
-def _run_marks() -> np.ndarray:
+def _run_marks() -> NDArray[np.int32]:
     """[4 horizons, 64]: what a miss 8, 24, 40, ... bases ago is worth, Q12."""
     rows = [
         [_MISS * ((1 << shift) - 1) ** (16 * k + 8) // (1 << shift) ** (16 * k + 8) for k in range(64)]
@@ -93,13 +95,13 @@ MOST_WINDOWS = 31
 
 
 @inline
-def own_start(frozen: Frozen) -> int:
+def own_start(frozen: Frozen) -> Int:
     """Where places in the lane's own past begin: at a block of their own behind the panel."""
     return (frozen.bases.shape[0] + (1 << BLOCK_BITS) - 1) >> BLOCK_BITS << BLOCK_BITS
 
 
 @inline
-def window(words: np.ndarray, end: int) -> np.uint64:
+def window(words: NDArray[np.uint64], end: Int) -> Int:
     """The 32 bases before ``end`` (32 or more), the newest in the lowest bits."""
     start = end - 32
     word, shift = start >> 5, np.uint64(2 * (start & 31))
@@ -108,7 +110,7 @@ def window(words: np.ndarray, end: int) -> np.uint64:
 
 
 @inline
-def refresh(mix: Mixing, work: Work, row: int) -> None:
+def refresh(mix: Mixing, work: Work, row: Int) -> None:
     """The logarithms that go with a row of trust."""
     value = np.int64(mix.trust[u(row)] >> np.uint32(10))
     work.trust_logs[u(2 * row)] = log2_q10((1 << 22) - value) - (22 << 10)
@@ -123,7 +125,7 @@ def refresh_all(mix: Mixing, work: Work) -> None:
 
 
 @inline
-def trust_row(misses: int, run: int) -> int:
+def trust_row(misses: Int, run: Int) -> Int:
     """Where trust is learned: by the last 16 bases, then by how far back a miss lies."""
     row = misses & ((1 << TRUST_BITS) - 1)
     if row == 0:
@@ -136,7 +138,9 @@ def trust_row(misses: int, run: int) -> int:
 
 
 @inline
-def predict(frozen: Frozen, local: Local, bank: np.ndarray, mix: Mixing, work: Work, own: int, previous: int) -> None:
+def predict(
+    frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, own: Int, previous: Int
+) -> None:
     """What each copy predicts and how far it is trusted; the heads' votes, as inputs 0..HEADS-1."""
     live = np.int64(local.numbers[COPIES])
     if live == 0:
@@ -161,15 +165,11 @@ def predict(frozen: Frozen, local: Local, bank: np.ndarray, mix: Mixing, work: W
         for j in range(GROUP):
             k = first + j
             bank[u(DEAD + k)] = np.int32(0) if k < live else np.int32(-(1 << 29))
-            bank[u(FEATURE + k)] = clip(np.int32(bank[u(MARKS + k)] >> np.int32(4)), FEATURE_LIMIT)
-            bank[u(FEATURE + ROOM + k)] = clip(np.int32(bank[u(MARKS + ROOM + k)] >> np.int32(4)), FEATURE_LIMIT)
-            bank[u(FEATURE + 2 * ROOM + k)] = clip(
-                np.int32(bank[u(MARKS + 2 * ROOM + k)] >> np.int32(4)), FEATURE_LIMIT
-            )
-            bank[u(FEATURE + 3 * ROOM + k)] = clip(
-                np.int32(bank[u(MARKS + 3 * ROOM + k)] >> np.int32(4)), FEATURE_LIMIT
-            )
-            bank[u(FEATURE + 4 * ROOM + k)] = clip(np.int32(bank[u(FEATURE + 4 * ROOM + k)] >> np.int32(3)), 2047)
+            bank[u(FEATURE + k)] = shrunk(bank[u(MARKS + k)], 4, FEATURE_LIMIT)
+            bank[u(FEATURE + ROOM + k)] = shrunk(bank[u(MARKS + ROOM + k)], 4, FEATURE_LIMIT)
+            bank[u(FEATURE + 2 * ROOM + k)] = shrunk(bank[u(MARKS + 2 * ROOM + k)], 4, FEATURE_LIMIT)
+            bank[u(FEATURE + 3 * ROOM + k)] = shrunk(bank[u(MARKS + 3 * ROOM + k)], 4, FEATURE_LIMIT)
+            bank[u(FEATURE + 4 * ROOM + k)] = shrunk(bank[u(FEATURE + 4 * ROOM + k)], 3, SCORE_LIMIT)
             bank[u(FEATURE + 5 * ROOM + k)] = np.int32(
                 np.int32(bank[u(LOG_HIT + k)] - bank[u(LOG_MISS + k)]) >> np.int32(2)
             )
@@ -188,13 +188,13 @@ def predict(frozen: Frozen, local: Local, bank: np.ndarray, mix: Mixing, work: W
 
 
 @inline
-def clip(value: np.int32, limit: int) -> np.int32:
-    """Within +-limit."""
-    return min(max(value, np.int32(-limit)), np.int32(limit))
+def shrunk(value: Int, bits: Int, limit: Int) -> Int:
+    """Without its last ``bits``, within +-limit."""
+    return min(max(np.int32(value >> np.int32(bits)), np.int32(-limit)), np.int32(limit))
 
 
 @inline
-def attend(bank: np.ndarray, attention: np.ndarray, head: int, groups: int) -> None:
+def attend(bank: NDArray[np.int32], attention: NDArray[np.int32], head: Int, groups: Int) -> None:
     """The head's weight of each copy: two to the power of its score, in Q20 of the best."""
     a = np.int32(attention[u(head * FEATURES)] >> 8)
     b = np.int32(attention[u(head * FEATURES + 1)] >> 8)
@@ -230,7 +230,7 @@ def attend(bank: np.ndarray, attention: np.ndarray, head: int, groups: int) -> N
 
 
 @inline
-def vote(swaps: np.ndarray, work: Work, head: int, previous: int) -> None:
+def vote(swaps: NDArray[np.int32], work: Work, head: Int, previous: Int) -> None:
     """The head's distribution, Q24 times the sum of weights, and its input."""
     at = 8 * head
     m0, m1, m2, m3 = work.sums[u(at + 4)], work.sums[u(at + 5)], work.sums[u(at + 6)], work.sums[u(at + 7)]
@@ -251,7 +251,7 @@ def vote(swaps: np.ndarray, work: Work, head: int, previous: int) -> None:
 
 
 @inline
-def judge(work: Work, live: int) -> None:
+def judge(work: Work, live: Int) -> None:
     """For the mixer: the second head's top base, how sure it is, and how many copies there are."""
     total = work.votes[4] + work.votes[5] + work.votes[6] + work.votes[7]
     top, most = 0, work.votes[4]
@@ -271,7 +271,7 @@ def judge(work: Work, live: int) -> None:
 
 @apart
 def learn_attention(
-    cfg: Settings, local: Local, bank: np.ndarray, mix: Mixing, work: Work, base: int, previous: int
+    cfg: Settings, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, base: Int, previous: Int
 ) -> None:
     """One step down the gradient of the coded bits by the attention, through the mixer's first layer."""
     live = np.int64(local.numbers[COPIES])
@@ -286,15 +286,12 @@ def learn_attention(
         total = np.int64(0)
         for k in range(live):
             total += bank[u(WEIGHT + head * ROOM + k)]
-        sum_votes = (
-            work.votes[u(4 * head)]
-            + work.votes[u(4 * head + 1)]
-            + work.votes[u(4 * head + 2)]
-            + work.votes[u(4 * head + 3)]
-        )
+        votes = np.int64(0)
+        for other in range(4):
+            votes += work.votes[u(4 * head + other)]
         for other in range(4):
             error = (65536 if other == base else 0) - (work.coded[u(other)] >> 6)
-            share = max((work.votes[u(4 * head + other)] << 16) // sum_votes, 16)
+            share = max((work.votes[u(4 * head + other)] << 16) // votes, 16)
             pull[u(other)] = min(max((error << 16) // share, -(1 << 26)), 1 << 26)  # Q16
         escape[:] = 0
         for said in range(4):
@@ -318,8 +315,8 @@ def learn_attention(
 
 @inline
 def learn(
-    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, mix: Mixing, work: Work, own: int, previous: int, base: int,
-    divisors: np.ndarray,
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, own: Int,
+    previous: Int, base: Int, divisors: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Score every copy by the base that came, move it on, and drop those that fail too often."""
     live = np.int64(local.numbers[COPIES])
@@ -368,7 +365,14 @@ def learn(
 
 @inline
 def teach_trust(
-    cfg: Settings, bank: np.ndarray, mix: Mixing, work: Work, live: int, done: int, base: int, divisors: np.ndarray
+    cfg: Settings,
+    bank: NDArray[np.int32],
+    mix: Mixing,
+    work: Work,
+    live: Int,
+    done: Int,
+    base: Int,
+    divisors: NDArray[np.int64],
 ) -> None:
     """What a copy with such misses does next. All copies that missed teach it, and of the others every fourth."""
     for k in range(live):
@@ -390,7 +394,7 @@ def teach_trust(
 
 
 @inline
-def learn_missed(local: Local, bank: np.ndarray, mix: Mixing, live: int, previous: int, base: int) -> None:
+def learn_missed(local: Local, bank: NDArray[np.int32], mix: Mixing, live: Int, previous: Int, base: Int) -> None:
     """Gains where some copies missed, the scores of blocks against each other, and what comes in place of what."""
     total = np.int64(0)
     for k in range(live):
@@ -419,7 +423,7 @@ def learn_missed(local: Local, bank: np.ndarray, mix: Mixing, live: int, previou
 
 
 @apart
-def drop(bank: np.ndarray, live: int, panel: int, own: int, end: int, most: int) -> int:
+def drop(bank: NDArray[np.int32], live: Int, panel: Int, own: Int, end: Int, most: Int) -> Int:
     """Keep the copies that do not fail too often and that point at a base; gives how many these are."""
     kept = 0
     for k in range(live):
@@ -436,7 +440,7 @@ def drop(bank: np.ndarray, live: int, panel: int, own: int, end: int, most: int)
 
 
 @inline
-def level(bank: np.ndarray, live: int) -> None:
+def level(bank: NDArray[np.int32], live: Int) -> None:
     """Keep the marks small: only their differences count."""
     for horizon in range(4):
         first = MARKS + horizon * ROOM
@@ -452,14 +456,14 @@ def add(
     cfg: Settings,
     frozen: Frozen,
     local: Local,
-    bank: np.ndarray,
-    place: int,
-    step: int,
-    misses: np.uint32,
-    own: int,
-    worst: int,
-    at: int,
-) -> bool:
+    bank: NDArray[np.int32],
+    place: Int,
+    step: Int,
+    misses: Int,
+    own: Int,
+    worst: Int,
+    at: Int,
+) -> Int:
     """A new copy at once while there is room, else in the place ``at`` of the worst if it promises more than that.
 
     False when nothing changed.
@@ -492,8 +496,8 @@ def add(
 
 
 @inline
-def exact_run(frozen: Frozen, local: Local, place: int, own: int) -> int:
-    """How many bases before ``place``, of which the last 32 are known to be, equal the lane's last, up to about 1,000."""
+def exact_run(frozen: Frozen, local: Local, place: Int, own: Int) -> Int:
+    """How many bases before ``place``, the last 32 known to be among them, equal the lane's last: up to about 1,000."""
     done = local.numbers[DONE]
     run = 32
     for _ in range(MOST_WINDOWS):
@@ -511,7 +515,7 @@ def exact_run(frozen: Frozen, local: Local, place: int, own: int) -> int:
 
 
 @inline
-def first_mark(horizon: int, misses: np.uint32) -> int:
+def first_mark(horizon: Int, misses: Int) -> Int:
     """What a passage with these misses would have brought a copy."""
     value, row = np.int64(misses), horizon << 10
     total = np.int64(FIRST_MARKS[u(row + (value & 255))]) + np.int64(FIRST_MARKS[u(row + 256 + (value >> 8 & 255))])
@@ -520,13 +524,13 @@ def first_mark(horizon: int, misses: np.uint32) -> int:
 
 
 @inline
-def block_worth(local: Local, place: int) -> int:
+def block_worth(local: Local, place: Int) -> Int:
     """The score of a place's block, Q8, as a tenth in Q12."""
     return (np.int64(local.scores[u(place >> BLOCK_BITS)]) * 13) >> 3
 
 
 @inline
-def find_worst(cfg: Settings, local: Local, bank: np.ndarray) -> tuple[int, int]:
+def find_worst(cfg: Settings, local: Local, bank: NDArray[np.int32]) -> tuple[Int, Int]:
     """What the least promising copy is worth, and where it is; all are kept while there is room."""
     live = local.numbers[COPIES]
     worst, at = np.int64(1) << 40, 0
@@ -541,7 +545,7 @@ def find_worst(cfg: Settings, local: Local, bank: np.ndarray) -> tuple[int, int]
 
 
 @inline
-def forward_misses(words: np.ndarray, end: int, past: np.uint64, done: int) -> np.uint32:
+def forward_misses(words: NDArray[np.uint64], end: Int, past: Int, done: Int) -> Int:
     """Where the last 32 bases and those before ``end`` differ; what either lacks is no difference."""
     both = min(end, done)
     if end >= 32:
@@ -558,23 +562,23 @@ def forward_misses(words: np.ndarray, end: int, past: np.uint64, done: int) -> n
 
 
 @inline
-def turned_misses(words: np.ndarray, first: int, end: int, turned: np.uint64) -> np.uint32:
-    """Where the last 32 bases differ from the reverse complement of those from ``first`` on, of ``end`` that there are."""
+def turned_misses(words: NDArray[np.uint64], first: Int, end: Int, turned: Int) -> Int:
+    """Where the last 32 bases differ from the reverse complement of those from ``first`` on; ``end`` is the last's."""
     differ = window(words, first + 32) ^ turned
     misses = reversed_bits(every_other(differ | (differ >> np.uint64(1))))
     return misses if first + 32 <= end else np.uint32(0xFFFFFFFF)
 
 
 @inline
-def seed_row(seed: np.uint64, length: int, bits: int) -> int:
+def seed_row(seed: Int, length: Int, bits: Int) -> Int:
     """Where a seed of ``length`` bases stands in an index of 2**bits rows."""
     return count_place(length, seed, bits)
 
 
 @apart
 def search(
-    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, own: int, past: np.uint64, turned: np.uint64,
-    panel_bits: int, own_bits: int,
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, past: Int, turned: Int,
+    panel_bits: Int, own_bits: Int,
 ) -> None:  # fmt: skip
     """Propose copies whose last bases are the lane's: from the panel, and from the lane's past."""
     done = local.numbers[0]
@@ -591,15 +595,15 @@ def search(
 
 
 @inline
-def last(past: np.uint64, length: int) -> np.uint64:
+def last(past: Int, length: Int) -> Int:
     """The newest ``length`` bases, at most 32."""
     return past if length >= 32 else past & ((np.uint64(1) << np.uint64(2 * length)) - np.uint64(1))
 
 
 @apart
 def search_panel(
-    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, own: int, seed: np.uint64, past: np.uint64, turned: np.uint64,
-    done: int, bits: int, step: int,
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, seed: Int, past: Int,
+    turned: Int, done: Int, bits: Int, step: Int,
 ) -> None:  # fmt: skip
     """Look at some of the panel's places after ``seed``, going round a long list from search to search."""
     row = seed_row(seed, cfg.seed, bits)
@@ -624,15 +628,15 @@ def search_panel(
             place -= cfg.seed + 1  # the base before the seed, on the other strand the next
             there = place >= 0
             misses = turned_misses(frozen.words, place + 1, end, turned)
-        if there and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-            if add(cfg, frozen, local, bank, place, step, misses, own, worst, weakest):
-                worst, weakest = find_worst(cfg, local, bank)
+        likely = there and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept
+        if likely and add(cfg, frozen, local, bank, place, step, misses, own, worst, weakest):
+            worst, weakest = find_worst(cfg, local, bank)
 
 
 @apart
 def search_own(
-    cfg: Settings, frozen: Frozen, local: Local, bank: np.ndarray, own: int, seed: np.uint64, past: np.uint64, turned: np.uint64,
-    done: int, bits: int, step: int,
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, seed: Int, past: Int,
+    turned: Int, done: Int, bits: Int, step: Int,
 ) -> None:  # fmt: skip
     """The same in the lane's past, newest first."""
     place = np.int64(local.heads[u(seed_row(seed, cfg.own_seed, bits))])
@@ -649,20 +653,20 @@ def search_own(
             target = place - cfg.own_seed - 1
             there = target >= 0
             misses = turned_misses(local.words, target + 1, done, turned) if there else np.uint32(0xFFFFFFFF)
-        if there and (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-            if add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
-                worst, weakest = find_worst(cfg, local, bank)
+        likely = there and (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept
+        if likely and add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
+            worst, weakest = find_worst(cfg, local, bank)
         place = np.int64(local.previous[u(place)])
 
 
 @inline
-def prefetch_own(cfg: Settings, local: Local, past: np.uint64, bits: int) -> None:
+def prefetch_own(cfg: Settings, local: Local, past: Int, bits: Int) -> None:
     """Ask for the row of the next base's seed: its four rows, one for each value of this base, share a cache line."""
     prefetch(local.heads, count_place(cfg.own_seed, last(past << np.uint64(2), cfg.own_seed), bits))
 
 
 @inline
-def remember(cfg: Settings, local: Local, past: np.uint64, base: int, bits: int) -> None:
+def remember(cfg: Settings, local: Local, past: Int, base: Int, bits: Int) -> None:
     """Enter the newest base, the last of ``past``, into the lane's own past and index; counts it as done."""
     done = local.numbers[0]
     local.bases[u(done)] = base

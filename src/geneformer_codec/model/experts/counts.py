@@ -1,8 +1,9 @@
 """Context counts as inputs of the mixer: adaptive probabilities of short contexts, four 4-bit counts of long ones."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .compiled import inline
+from .compiled import Int, inline
 from .integers import hashed, log2_q10, prefetch, u
 from .state import LOW_ROW, Frozen, Local, Settings, Work
 
@@ -11,7 +12,7 @@ INPUT_LIMIT = 2047
 
 
 @inline
-def put(work: Work, at: int, a: int, b: int, c: int, d: int) -> None:
+def put(work: Work, at: Int, a: Int, b: Int, c: Int, d: Int) -> None:
     """Input ``at``: four log2 in Q7, centred."""
     inputs = work.inputs.shape[0] >> 2
     mean = (a + b + c + d) >> 2
@@ -22,7 +23,7 @@ def put(work: Work, at: int, a: int, b: int, c: int, d: int) -> None:
 
 
 @inline
-def count_place(order: int, context: np.uint64, bits: int) -> int:
+def count_place(order: Int, context: Int, bits: Int) -> Int:
     """Where the counts of a context of ``order`` bases stand: direct, or hashed with the newest base kept."""
     if 2 * order <= bits:
         return np.int64(context)
@@ -31,13 +32,13 @@ def count_place(order: int, context: np.uint64, bits: int) -> int:
 
 
 @inline
-def last_bases(past: np.uint64, order: int) -> np.uint64:
+def last_bases(past: Int, order: Int) -> Int:
     """The newest ``order`` bases, fewer than 32."""
     return past & ((np.uint64(1) << np.uint64(2 * order)) - np.uint64(1))
 
 
 @inline
-def add_count(counts: np.ndarray, at: int, base: int) -> None:
+def add_count(counts: NDArray[np.uint16], at: Int, base: Int) -> None:
     """One more of ``base``; all four are halved before one would pass 15."""
     value = np.int64(counts[u(at)])
     if (value >> (4 * base)) & 15 == 15:
@@ -46,7 +47,7 @@ def add_count(counts: np.ndarray, at: int, base: int) -> None:
 
 
 @inline
-def predict_low(local: Local, work: Work, past: np.uint64, at: int) -> int:
+def predict_low(local: Local, work: Work, past: Int, at: Int) -> Int:
     """Inputs of the short contexts; gives the place after the last."""
     for k in range(local.low_orders.shape[0]):
         row = local.low_at[u(k)] + np.int64(last_bases(past, local.low_orders[u(k)])) * LOW_ROW
@@ -63,7 +64,7 @@ def predict_low(local: Local, work: Work, past: np.uint64, at: int) -> int:
 
 
 @inline
-def predict_counts(cfg: Settings, frozen: Frozen, work: Work, past: np.uint64, at: int) -> int:
+def predict_counts(cfg: Settings, frozen: Frozen, work: Work, past: Int, at: Int) -> Int:
     """Inputs of the long contexts and, for the mixer, how sure each is; gives the place after the last."""
     for k in range(frozen.count_orders.shape[0]):
         order = frozen.count_orders[u(k)]
@@ -87,7 +88,7 @@ def predict_counts(cfg: Settings, frozen: Frozen, work: Work, past: np.uint64, a
 
 
 @inline
-def prefetch_counts(cfg: Settings, frozen: Frozen, past: np.uint64) -> None:
+def prefetch_counts(cfg: Settings, frozen: Frozen, past: Int) -> None:
     """Ask for the counts of the next base: its four contexts, one for each value of this base, share a cache line."""
     for k in range(frozen.count_orders.shape[0]):
         order = frozen.count_orders[u(k)]
@@ -96,7 +97,7 @@ def prefetch_counts(cfg: Settings, frozen: Frozen, past: np.uint64) -> None:
 
 
 @inline
-def learn_low(local: Local, divisors: np.ndarray, context: np.uint64, k: int, base: int) -> None:
+def learn_low(local: Local, divisors: NDArray[np.int64], context: Int, k: Int, base: Int) -> None:
     """Move the probabilities of a short context towards ``base``, by 1/(observations + 1.6), at least 1/256."""
     row = local.low_at[u(k)] + np.int64(context) * LOW_ROW
     seen = np.int64(local.low[u(row + 4)])
@@ -111,8 +112,8 @@ def learn_low(local: Local, divisors: np.ndarray, context: np.uint64, k: int, ba
 
 @inline
 def learn(
-    cfg: Settings, frozen: Frozen, local: Local, divisors: np.ndarray, past: np.uint64, turned: np.uint64, done: int,
-    base: int,
+    cfg: Settings, frozen: Frozen, local: Local, divisors: NDArray[np.int64], past: Int, turned: Int,
+    done: Int, base: Int,
 ) -> None:  # fmt: skip
     """Teach all counts ``base`` after ``past`` and, of both strands, the complement before the reverse complement.
 

@@ -5,14 +5,14 @@ Everything here is exact: the tables are made of Python's big integers, so that 
 
 from typing import Any
 
+import llvmlite.ir
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core.typing import signature
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compiled import inline
+from .compiled import Int, inline, instruction
+
+ir: Any = llvmlite.ir
 
 LOG_BITS = 10
 """`log2_q10` has 10 bits after the binary point."""
@@ -76,19 +76,19 @@ def _unary(name: str, bits: int) -> Any:
     return code
 
 
-@intrinsic
+@instruction
 def leading_zeros(_typing: Any, value: Any) -> Any:
     """Zero bits above the highest one bit of an int64 (as uint64); 64 for 0."""
-    return signature(types.int64, types.int64), _unary("ctlz", 64)
+    return types.int64(types.int64), _unary("ctlz", 64)
 
 
-@intrinsic
+@instruction
 def ones(_typing: Any, value: Any) -> Any:
     """The number of one bits of a uint32."""
-    return signature(types.uint32, types.uint32), _unary("ctpop", 32)
+    return types.uint32(types.uint32), _unary("ctpop", 32)
 
 
-@intrinsic
+@instruction
 def prefetch(_typing: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of ``array[index]`` ahead of its use; has no other effect."""
 
@@ -106,13 +106,13 @@ def prefetch(_typing: Any, array: Any, index: Any) -> Any:
 
 
 @inline
-def u(index: int) -> np.uint64:
+def u(index: Int) -> Int:
     """An index that is known not to be negative: compiled code then need not look, and loops become vectors."""
     return np.uint64(index)
 
 
 @inline
-def log2_q10(value: int) -> int:
+def log2_q10(value: Int) -> Int:
     """log2 of a positive int64 in 1/1024; the mantissa is cut to 10 bits."""
     shift = 63 - leading_zeros(np.int64(value))
     mantissa = (value << (62 - shift)) >> (62 - LOG_BITS)
@@ -120,14 +120,14 @@ def log2_q10(value: int) -> int:
 
 
 @inline
-def exp2_q30(fall: int) -> int:
+def exp2_q30(fall: Int) -> Int:
     """2**-(fall/1024) in Q30, of a ``fall`` of 0 or more."""
     whole = fall >> LOG_BITS
     return np.int64(EXP[u(fall & (_STEPS - 1))]) >> min(whole, 31)
 
 
 @inline
-def hashed(value: np.uint64) -> np.uint64:
+def hashed(value: Int) -> Int:
     """Spread 64 bits (multiply, xor-shift, multiply); the high bits are the good ones."""
     value = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
     value ^= value >> np.uint64(29)
@@ -135,7 +135,7 @@ def hashed(value: np.uint64) -> np.uint64:
 
 
 @inline
-def every_other(value: np.uint64) -> np.uint32:
+def every_other(value: Int) -> Int:
     """The 32 even bits of 64, close together."""
     value &= np.uint64(0x5555555555555555)
     value = (value | (value >> np.uint64(1))) & np.uint64(0x3333333333333333)
@@ -146,7 +146,7 @@ def every_other(value: np.uint64) -> np.uint32:
 
 
 @inline
-def reversed_bits(value: np.uint32) -> np.uint32:
+def reversed_bits(value: Int) -> Int:
     """32 bits from the other end."""
     word = np.uint64(value)
     word = ((word >> np.uint64(1)) & np.uint64(0x55555555)) | ((word & np.uint64(0x55555555)) << np.uint64(1))

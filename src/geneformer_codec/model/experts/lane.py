@@ -1,13 +1,11 @@
 """One lane, base by base: predict, code, learn. Encoding and decoding are the same loop."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from . import copies as copying
 from . import counts, mixer
-from .compiled import inline, kernel
+from .compiled import Int, inline, kernel
 from .integers import u
 from .state import (
     AT,
@@ -34,24 +32,12 @@ _FLOOR = np.uint64(1 << 48)
 _BYTE = np.uint64(8)
 _TOP = np.uint64(56)
 
-
 SURE = 15 << 18
 """A share of 2**22 (15/16) above which a base teaches attention nothing worth the time."""
 
 
-class Lane(NamedTuple):
-    """All that one lane needs."""
-
-    cfg: Settings
-    frozen: Frozen
-    local: Local
-    bank: NDArray[np.int32]
-    mix: Mixing
-    work: Work
-
-
 @inline
-def _carry(out: NDArray[np.uint8], end: int) -> None:
+def _carry(out: NDArray[np.uint8], end: Int) -> None:
     at = end - 1
     while out[at] == 255:
         out[at] = 0
@@ -72,13 +58,10 @@ def begin(cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], 
 
 @kernel
 def run(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, symbols: NDArray[np.uint8],
-    stop: int, stream: NDArray[np.uint8], stream_end: int, decoding: bool,
-) -> int:  # fmt: skip
-    """Code on up to base ``stop`` of ``symbols``: from them into ``stream``, or the other way when ``decoding``.
-
-    Gives the summed cost in bits, Q10: what the coded bases are worth by the probabilities given to them.
-    """
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work,
+    symbols: NDArray[np.uint8], stop: Int, stream: NDArray[np.uint8], stream_end: Int, decoding: bool,
+) -> None:  # fmt: skip
+    """Code on up to base ``stop`` of ``symbols``: from them into ``stream``, or the other way when ``decoding``."""
     own = copying.own_start(frozen)
     panel_bits, own_bits = 0, 0
     while (1 << panel_bits) + 1 < frozen.seeds.shape[0]:
@@ -88,7 +71,6 @@ def run(
     past, turned, fails = local.registers[H], local.registers[HR], local.registers[FAILS]
     low, width, code = local.registers[LOW], local.registers[WIDTH], local.registers[CODE]
     at = local.numbers[AT]
-    cost = 0
     orders = frozen.count_orders.shape[0]
     while local.numbers[DONE] < stop:
         done = local.numbers[DONE]
@@ -153,11 +135,10 @@ def run(
     local.registers[H], local.registers[HR], local.registers[FAILS] = past, turned, fails
     local.registers[LOW], local.registers[WIDTH], local.registers[CODE] = low, width, code
     local.numbers[AT] = at
-    return cost
 
 
 @kernel
-def finish(local: Local, stream: NDArray[np.uint8]) -> int:
+def finish(local: Local, stream: NDArray[np.uint8]) -> Int:
     """End the stream with the fewest bytes that stay inside the interval when zeros follow; gives its length."""
     low, width, end = local.registers[LOW], local.registers[WIDTH], local.numbers[AT]
     zero = np.uint64(0)

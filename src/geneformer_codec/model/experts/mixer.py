@@ -1,13 +1,13 @@
 """Gated logistic mixing of the experts' log2 probabilities, a second layer over its weight sets, and adaptive maps.
 
-Each set has rows of weights, one row chosen by a context; a row's logits are its weights times the inputs, and it learns
-by its own error alone. The second layer adds the sets' logits, with weights chosen by how sure the copies are. Two maps
-then correct the probability of the most likely base by how often such a claim held.
+Each set has rows of weights, one row chosen by a context; a row's logits are its weights times the inputs, and it
+learns by its own error alone. The second layer adds the sets' logits, with weights chosen by how sure the copies are.
+Two maps then correct the probability of the most likely base by how often such a claim held.
 """
 
 import numpy as np
 
-from .compiled import inline
+from .compiled import Int, inline
 from .integers import exp2_q30, log2_q10, ones, u
 from .state import (
     BINS,
@@ -38,7 +38,7 @@ _B1, _B2, _B3, _B4, _B5 = _BEFORE[1:]
 
 
 @inline
-def choose(work: Work, past: np.uint64, fails: np.uint64, orders: int) -> None:
+def choose(work: Work, past: Int, fails: Int, orders: Int) -> None:
     """The row of each set, of the final layer and of the maps."""
     sure, top, crowd = work.recall[CONFIDENCE], work.recall[TOP], work.recall[CROWD]
     inputs = work.inputs.shape[0] >> 2
@@ -106,7 +106,7 @@ def mix_all(mix: Mixing, work: Work) -> None:
 
 
 @inline
-def correct(mix: Mixing, work: Work, past: np.uint64) -> None:
+def correct(mix: Mixing, work: Work, past: Int) -> None:
     """What is coded: the most likely base's share moved half way to what the maps say of it, and a floor for all."""
     guess, share = 0, work.mixed[0]
     for base in range(1, 4):
@@ -140,7 +140,7 @@ def correct(mix: Mixing, work: Work, past: np.uint64) -> None:
 
 
 @inline
-def learn(cfg: Settings, mix: Mixing, work: Work, base: int) -> None:
+def learn(cfg: Settings, mix: Mixing, work: Work, base: Int) -> None:
     """Move weights, final weights and maps towards the base that came."""
     inputs = work.inputs.shape[0] >> 2
     x, weights = work.inputs, mix.weights
@@ -171,6 +171,6 @@ def learn(cfg: Settings, mix: Mixing, work: Work, base: int) -> None:
     for side in range(2):
         near = slant if side else 768 - slant
         one, two = work.recall[MAP_ONE] + side, work.recall[MAP_TWO] + side
-        was, is_ = np.int64(mix.map_one[u(one)]), np.int64(mix.map_two[u(two)])
-        mix.map_one[u(one)] = was + (((held - was) * near * 109) >> 22)  # a fiftieth for a full cell
-        mix.map_two[u(two)] = is_ + (((held - is_) * near * 109) >> 22)
+        first, second = np.int64(mix.map_one[u(one)]), np.int64(mix.map_two[u(two)])
+        mix.map_one[u(one)] = first + (((held - first) * near * 109) >> 22)  # a fiftieth for a full cell
+        mix.map_two[u(two)] = second + (((held - second) * near * 109) >> 22)

@@ -124,7 +124,7 @@ class Predictor:
 
     def encode(self, bases: NDArray[np.uint8], report: Callable[[int], None] | None = None) -> bytes:
         """One lane's stream. ``bases`` uint8 [n], values 0..3; ``report`` is told of bases done now and then."""
-        mix, low = Mixing(*(part.copy() for part in self.start)), self.low.copy()
+        mix, low = self.start.copy(), self.low.copy()
         return self.adapt(bases, mix, low, report)
 
     def adapt(
@@ -147,7 +147,7 @@ class Predictor:
 
     def decode(self, data: bytes, length: int, report: Callable[[int], None] | None = None) -> NDArray[np.uint8]:
         """The ``length`` bases of a lane. Any bytes decode to something; a checksum must say whether it is right."""
-        mix, low = Mixing(*(part.copy() for part in self.start)), self.low.copy()
+        mix, low = self.start.copy(), self.low.copy()
         frozen, local, bank, work = self._lane(length, mix, low)
         local.registers[CODE] = int.from_bytes(data[:8].ljust(8, b"\0"), "big")
         local.numbers[AT] = 8

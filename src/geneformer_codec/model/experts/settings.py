@@ -29,10 +29,11 @@ class ExpertSettings:
     """How to predict. All of it is in the archive, so that a level may come to mean something better later.
 
     ``copies`` at once at most; a new one shares ``seed`` bases with the lane in the panel, ``own_seed`` in the lane's
-    past, is looked for ``every`` so many bases among ``tries`` places, starts with at most ``accept`` and ends with more
-    than ``drop`` misses in 24; ``reach`` sixteenths of its longer past count when it is compared with others. ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with
-    counts, direct up to ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in
-    hundredths. Rates say how fast a lane adapts.
+    past, is looked for ``every`` so many bases among ``tries`` places, starts with at most ``accept`` and ends with
+    more than ``drop`` misses in 24; ``reach`` sixteenths of its longer past count when it is compared with others.
+    ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with counts, direct up to
+    ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in hundredths. Rates say how
+    fast a lane adapts.
     """
 
     copies: int = 16
@@ -62,10 +63,10 @@ class ExpertSettings:
         """From JSON. Raises ``FormatError`` for anything that `as_dict` cannot have given."""
         names = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != names:
-            raise FormatError(
-                "the settings of its experts are not those of this version; use the version that wrote it"
-            )
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            raise FormatError("the settings of its experts are not those of this version; use the one that wrote it")
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
         for name, (low, high) in _BOUNDS.items():
             _check(name, given[name], low, high)
         if not isinstance(given["both_strands"], bool):

@@ -27,9 +27,9 @@ LOW_ROW = 8
 INPUT_PAD = 8
 
 H, HR, FAILS, LOW, WIDTH, CODE = range(6)
-"""Places in `Local.registers`: past bases, their reverse complement, failures of the top vote; the range coder's state."""
+"""Places in `Local.registers`: past bases, their reverse complement, failures of the guess, the range coder's state."""
 DONE, COPIES, TURN, AT = range(4)
-"""Places in `Local.numbers`: bases done, live copies, where the next search of a long list starts, bytes of the stream."""
+"""Places in `Local.numbers`: bases done, live copies, where the next search of a long list starts, stream bytes."""
 
 
 class Settings(NamedTuple):
@@ -81,8 +81,8 @@ class Local(NamedTuple):
     numbers: NDArray[np.int64]
 
 
-# Rows of the bank of copies, `ROOM` numbers each: one array with fixed distances, so that compilers see that rows do not
-# overlap, worked on `GROUP` copies at a time, so that they see vectors.
+# Rows of the bank of copies, `ROOM` numbers each: one array with fixed distances, so that compilers see that rows do
+# not overlap, worked on `GROUP` copies at a time, so that they see vectors.
 ROOM = 64
 GROUP = 16
 (
@@ -115,6 +115,10 @@ class Mixing(NamedTuple):
     trust: NDArray[np.uint32]  # P(miss) by a copy's recent misses: Q22, observations in the low 10 bits
     swaps: NDArray[np.int32]  # [predicted, previous, actual] when a copy misses, Q16
     attention: NDArray[np.int32]  # [HEADS, FEATURES], Q20
+
+    def copy(self) -> "Mixing":
+        """The same for another lane to change."""
+        return Mixing._make(array.copy() for array in self)
 
 
 class Work(NamedTuple):
@@ -191,7 +195,8 @@ def make_work(inputs: int) -> Work:
     """Scratch for lanes that are coded one after the other."""
     wide: Any = np.int64
     return Work(
-        np.zeros(2 * TRUST_ROWS, np.int32), np.zeros(4 * inputs, np.int32), np.zeros(HEADS * 4, wide), np.zeros(HEADS * 8, wide),
+        np.zeros(2 * TRUST_ROWS, np.int32), np.zeros(4 * inputs, np.int32), np.zeros(HEADS * 4, wide),
+        np.zeros(HEADS * 8, wide),
         np.zeros(SETS * 4, wide), np.zeros(SETS * 4, wide),
         np.zeros(4, wide), np.zeros(4, wide), np.zeros(SETS, wide), np.zeros(MAX_COUNT_ORDERS, wide),
         np.zeros(4, wide), np.zeros(4, wide), np.zeros(FEATURES, wide), np.zeros(RECALL, wide),

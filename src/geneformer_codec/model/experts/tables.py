@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import kernel
+from .compiled import Int, kernel
 from .copies import seed_row
 from .counts import add_count, count_place, last_bases
 from .integers import prefetch
@@ -19,8 +19,8 @@ def pack_words(bases: NDArray[np.uint8], words: NDArray[np.uint64]) -> None:
 @kernel
 def seed_index(
     bases: NDArray[np.uint8],
-    length: int,
-    bits: int,
+    length: Int,
+    bits: Int,
     seeds: NDArray[np.uint32],
     places: NDArray[np.uint32],
     rows: NDArray[np.int64],
@@ -57,9 +57,9 @@ def seed_index(
 @kernel
 def count_all(
     bases: NDArray[np.uint8],
-    order: int,
-    at: int,
-    bits: int,
+    order: Int,
+    at: Int,
+    bits: Int,
     both_strands: bool,
     counts: NDArray[np.uint16],
     rows: NDArray[np.int64],

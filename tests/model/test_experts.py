@@ -1,0 +1,192 @@
+"""The experts: every base back, whatever the settings, and nothing that depends on how the work is cut."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geneformer_codec.errors import FormatError
+from geneformer_codec.model.experts import compiled, integers, lane, predictor
+from geneformer_codec.model.experts.predictor import Predictor
+from geneformer_codec.model.experts.settings import ExpertSettings, with_level, without_panel
+from geneformer_codec.model.experts.state import Mixing
+
+
+def mutated(bases: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    out = bases.copy()
+    where = random.random(len(out)) < rate
+    out[where] = random.integers(0, 4, int(where.sum()))
+    return out
+
+
+ANCESTOR = np.random.default_rng(1).integers(0, 4, 4000).astype(np.uint8)
+PANEL = np.concatenate([mutated(ANCESTOR, 0.05, seed) for seed in range(2, 12)])
+STARTS = np.arange(0, len(PANEL), len(ANCESTOR)).astype(np.int64)
+CHILD = mutated(ANCESTOR, 0.05, 99)
+
+
+def small(**changes: object) -> ExpertSettings:
+    return replace(ExpertSettings(table_bits=14), **changes)
+
+
+@pytest.fixture(scope="module")
+def related() -> Predictor:
+    return Predictor(small(), PANEL, STARTS)
+
+
+def test_relatives_in_the_panel_are_found(related: Predictor) -> None:
+    data = related.encode(CHILD)
+    assert np.array_equal(related.decode(data, len(CHILD)), CHILD)
+    alone = Predictor(small()).encode(CHILD)
+    assert len(alone) > 0.97 * len(CHILD) / 4  # random bases: 2 bits each
+    assert len(data) < 0.5 * len(alone)
+
+
+def test_reverse_complements_are_found_when_asked() -> None:
+    turned = (3 - CHILD)[::-1].copy()
+    one = Predictor(small(), PANEL, STARTS).encode(turned)
+    both = Predictor(small(both_strands=True), PANEL, STARTS)
+    data = both.encode(turned)
+    assert np.array_equal(both.decode(data, len(turned)), turned)
+    assert len(data) < 0.5 * len(one)
+
+
+def test_the_own_past_is_found_on_both_strands() -> None:
+    text = np.concatenate([CHILD, mutated(CHILD, 0.01, 5), (3 - CHILD)[::-1]])
+    one, both = Predictor(small()), Predictor(small(both_strands=True))
+    for coder in (one, both):
+        assert np.array_equal(coder.decode(coder.encode(text), len(text)), text)
+    assert len(one.encode(text)) < 0.8 * len(text) / 4
+    assert len(both.encode(text)) < 0.5 * len(text) / 4
+
+
+@given(
+    pieces=st.lists(
+        st.tuples(st.integers(0, len(PANEL) - 1), st.integers(0, 300), st.booleans(), st.integers(0, 99)), max_size=8
+    ),
+    copies=st.sampled_from([1, 3, 16, 17, 64]),
+    both=st.booleans(),
+    every=st.sampled_from([1, 7, 16]),
+    rate=st.sampled_from([0, 12]),
+    with_panel=st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_any_bases_come_back(
+    pieces: list[tuple[int, int, bool, int]], copies: int, both: bool, every: int, rate: int, with_panel: bool
+) -> None:
+    parts = [np.zeros(0, np.uint8)]
+    for start, length, turn, seed in pieces:
+        part = mutated(PANEL[start : start + length], 0.02, seed)
+        parts.append((3 - part)[::-1] if turn else part)
+    bases = np.concatenate(parts)
+    chosen = small(copies=copies, both_strands=both, every=every, attention_rate=rate)
+    coder = Predictor(chosen, PANEL, STARTS) if with_panel else Predictor(chosen)
+    assert np.array_equal(coder.decode(coder.encode(bases), len(bases)), bases)
+
+
+@pytest.mark.parametrize("level", ["fast", "balanced", "max"])
+@pytest.mark.parametrize("both", [False, True])
+def test_levels_without_a_panel(level: str, both: bool) -> None:
+    coder = Predictor(replace(without_panel(level, both), table_bits=16))
+    bases = np.concatenate([CHILD, mutated(CHILD, 0.03, 4)])
+    data = coder.encode(bases)
+    assert np.array_equal(coder.decode(data, len(bases)), bases)
+    assert len(data) < 0.75 * len(bases) / 4
+
+
+@pytest.mark.parametrize("level", ["fast", "balanced", "max"])
+def test_levels_with_a_panel(level: str) -> None:
+    coder = Predictor(with_level(small(), level), PANEL, STARTS)
+    assert np.array_equal(coder.decode(coder.encode(CHILD), len(CHILD)), CHILD)
+
+
+def test_the_same_bytes_however_the_work_is_cut(related: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = related.encode(CHILD)
+    for chunk in (1, 37, 1000):
+        monkeypatch.setattr(predictor, "CHUNK", chunk)
+        assert related.encode(CHILD) == data
+        assert np.array_equal(related.decode(data, len(CHILD)), CHILD)
+
+
+def test_a_lane_leaves_the_predictor_as_it_was(related: Predictor) -> None:
+    data = related.encode(CHILD)
+    related.encode(PANEL[:3000])
+    related.decode(b"\x55" * 100, 500)
+    assert related.encode(CHILD) == data
+
+
+def test_training_lets_the_next_lane_start_better(related: Predictor) -> None:
+    mix, low = related.start.copy(), related.low.copy()
+    for seed in range(20, 26):
+        related.adapt(mutated(ANCESTOR, 0.05, seed), mix, low)
+    trained = Predictor(small(), PANEL, STARTS, mix, low)
+    assert len(trained.encode(CHILD)) < len(related.encode(CHILD))
+    assert np.array_equal(trained.decode(trained.encode(CHILD), len(CHILD)), CHILD)
+    assert isinstance(mix, Mixing)
+
+
+@given(data=st.binary(max_size=200), length=st.integers(0, 800))
+@settings(deadline=None, max_examples=50)
+def test_any_bytes_decode_to_something(related: Predictor, data: bytes, length: int) -> None:
+    out = related.decode(data, length)
+    assert len(out) == length
+    assert out.max(initial=0) <= 3
+
+
+def test_reports_cover_all_bases(related: Predictor) -> None:
+    done: list[int] = []
+    data = related.encode(PANEL, done.append)
+    related.decode(data, len(PANEL), done.append)
+    assert sum(done) == 2 * len(PANEL)
+
+
+@given(st.integers(1, (1 << 62) - 1))
+def test_log2(value: int) -> None:
+    found = integers.log2_q10(value)
+    # 2**found <= value < 2**(found + a bit): compared in integers, by the 1024th power
+    assert abs(found - 1024 * (value.bit_length() - 1)) <= 1024
+    assert abs(value / 2.0 ** (found / 1024) - 1) < 0.0015
+
+
+def test_tables_are_what_they_say() -> None:
+    steps = np.arange(1024)
+    assert np.abs(integers.LOG - 1024 * np.log2(1 + steps / 1024)).max() <= 0.5001
+    assert np.abs(integers.EXP - 2.0 ** (30 - steps / 1024)).max() <= 1
+
+
+def test_compiled_kernels_are_those_of_these_sources() -> None:
+    kernel = lane.run
+    signature = kernel.signatures[0] if kernel.signatures else None
+    if signature is None:
+        Predictor(small()).encode(CHILD[:10])
+        signature = kernel.signatures[0]
+    key = kernel._cache._index_key(signature, kernel.targetctx.codegen())
+    assert key[-1] == compiled.SOURCES
+
+
+def test_settings_survive_json() -> None:
+    chosen = without_panel("max")
+    assert ExpertSettings.from_dict(chosen.as_dict()) == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("copies", 0), ("copies", 65), ("copies", True), ("copies", "16"), ("seed", 32), ("every", 0), ("drop", 25),
+        ("table_bits", 40), ("low_orders", [0]), ("low_orders", [11]), ("low_orders", [1] * 9), ("count_orders", [32]),
+        ("count_orders", [1, 2]), ("count_priors", [0]), ("both_strands", 1), ("count_orders", 12), ("rate", 128),
+        ("trust_limit", 1023), ("reach", 17),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
+    with pytest.raises(FormatError):
+        ExpertSettings.from_dict(ExpertSettings().as_dict() | {name: value})
+
+
+def test_settings_of_other_versions_are_refused() -> None:
+    for values in ({}, None, ExpertSettings().as_dict() | {"more": 1}):
+        with pytest.raises(FormatError):
+            ExpertSettings.from_dict(values)
