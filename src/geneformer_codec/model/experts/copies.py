@@ -277,6 +277,7 @@ def learn_attention(
     live = np.int64(local.numbers[COPIES])
     final = work.recall[FINAL]
     pull, escape, slopes = work.pull, work.escape, work.slopes
+    groups = (live + GROUP - 1) // GROUP
     for head in range(HEADS):
         reach = np.int64(0)  # weight of this head in the logits, Q16
         for which in range(SETS):
@@ -298,14 +299,29 @@ def learn_attention(
             for other in range(4):
                 if other != said:
                     escape[u(said)] += (pull[u(other)] * np.int64(mix.swaps[u(16 * said + 4 * previous + other)])) >> 16
-        slopes[:] = 0
-        scale = (np.int64(1) << 42) // total
+        for said in range(4):
+            escape[u(said)] -= pull[u(said)]
+        scale = np.int64(np.uint64(1 << 42) // np.uint64(total))
+        for k in range(live, groups * GROUP):
+            bank[u(GAIN + k)] = 0
         for k in range(live):
             said = np.int64(bank[u(BASE + k)])
-            worth = pull[u(said)] + (((escape[u(said)] - pull[u(said)]) * np.int64(bank[u(MISS + k)])) >> 16)
-            part = (worth * ((np.int64(bank[u(WEIGHT + head * ROOM + k)]) * scale) >> 26) + (1 << 15)) >> 16
-            for f in range(FEATURES):
-                slopes[u(f)] += part * np.int64(bank[u(FEATURE + f * ROOM + k)])
+            worth = pull[u(said)] + ((escape[u(said)] * np.int64(bank[u(MISS + k)])) >> 16)
+            share = (np.int64(bank[u(WEIGHT + head * ROOM + k)]) * scale) >> 26
+            bank[u(GAIN + k)] = (worth * share + (1 << 15)) >> 16  # the row of gains is free until these are learned
+        s0 = s1 = s2 = s3 = s4 = s5 = np.int64(0)
+        for group in range(groups):
+            first = group * GROUP
+            for j in range(GROUP):
+                k = first + j
+                part = np.int64(bank[u(GAIN + k)])
+                s0 += part * np.int64(bank[u(FEATURE + k)])
+                s1 += part * np.int64(bank[u(FEATURE + ROOM + k)])
+                s2 += part * np.int64(bank[u(FEATURE + 2 * ROOM + k)])
+                s3 += part * np.int64(bank[u(FEATURE + 3 * ROOM + k)])
+                s4 += part * np.int64(bank[u(FEATURE + 4 * ROOM + k)])
+                s5 += part * np.int64(bank[u(FEATURE + 5 * ROOM + k)])
+        slopes[0], slopes[1], slopes[2], slopes[3], slopes[4], slopes[5] = s0, s1, s2, s3, s4, s5
         for f in range(FEATURES):
             slope = (((slopes[u(f)] + (1 << 7)) >> 8) * reach + (1 << 19)) >> 20  # Q12
             slope = min(max(slope, -(4 << 12)), 4 << 12)
