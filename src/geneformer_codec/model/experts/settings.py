@@ -11,6 +11,7 @@ _BOUNDS = {
     "copies": (1, MAX_COPIES),
     "seed": (8, 31),
     "own_seed": (8, 31),
+    "own_seed_both": (8, 31),
     "every": (1, 1024),
     "tries": (1, 1024),
     "accept": (0, 24),
@@ -29,7 +30,7 @@ class ExpertSettings:
     """How to predict. All of it is in the archive, so that a level may come to mean something better later.
 
     ``copies`` at once at most; a new one shares ``seed`` bases with the lane in the panel, ``own_seed`` in the lane's
-    past, is looked for ``every`` so many bases among ``tries`` places, starts with at most ``accept`` and ends with
+    past (``own_seed_both`` where both strands count), is looked for ``every`` so many bases among ``tries`` places, starts with at most ``accept`` and ends with
     more than ``drop`` misses in 24; ``reach`` sixteenths of its longer past count when it is compared with others.
     ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with counts, direct up to
     ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in hundredths. Rates say how
@@ -39,6 +40,7 @@ class ExpertSettings:
     copies: int = 16
     seed: int = 12
     own_seed: int = 12
+    own_seed_both: int = 16
     every: int = 8
     tries: int = 32
     accept: int = 12
@@ -87,7 +89,7 @@ class ExpertSettings:
     def kernel(self, own_counts: bool) -> Settings:
         """For compiled code; ``own_counts`` when there is no panel that taught the counts."""
         return Settings(
-            self.copies, self.seed, self.own_seed, self.every, self.tries, self.accept, self.drop, self.reach,
+            self.copies, self.seed, self.own_seed_both if self.both_strands else self.own_seed, self.every, self.tries, self.accept, self.drop, self.reach,
             int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
             int(own_counts),
         )  # fmt: skip
@@ -104,10 +106,18 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
 
 def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     """The settings for parts that no model is given for, by level."""
-    common: dict[str, Any] = {"own_seed": 12, "tries": 8, "reach": 8, "both_strands": both_strands, "trust_limit": 1000}
+    # where both strands help, relatives are few and passages long: short seeds would find chance only
+    common: dict[str, Any] = {
+        "own_seed": 12,
+        "own_seed_both": 16,
+        "tries": 8,
+        "reach": 8,
+        "both_strands": both_strands,
+        "trust_limit": 1000,
+    }
     if level == "fast":
         return ExpertSettings(
-            **common | {"copies": 4, "own_seed": 16, "every": 16, "tries": 4},
+            **common | {"copies": 4, "own_seed": 16, "own_seed_both": 16, "every": 16, "tries": 4},
             low_orders=(2,), count_orders=(12,), count_priors=(30,),
         )  # fmt: skip
     if level == "max":
