@@ -30,11 +30,11 @@ class ExpertSettings:
     """How to predict. All of it is in the archive, so that a level may come to mean something better later.
 
     ``copies`` at once at most; a new one shares ``seed`` bases with the lane in the panel, ``own_seed`` in the lane's
-    past (``own_seed_both`` where both strands count), is looked for ``every`` so many bases among ``tries`` places, starts with at most ``accept`` and ends with
-    more than ``drop`` misses in 24; ``reach`` sixteenths of its longer past count when it is compared with others.
-    ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with counts, direct up to
-    ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in hundredths. Rates say how
-    fast a lane adapts.
+    past (``own_seed_both`` where both strands count), is looked for ``every`` so many bases among ``tries`` places,
+    starts with at most ``accept`` and ends with more than ``drop`` misses in 24; ``reach`` sixteenths of its longer
+    past count when it is compared with others. ``low_orders`` are contexts with adaptive probabilities,
+    ``count_orders`` those with counts, direct up to ``table_bits``/2 bases and hashed beyond; ``count_priors`` are
+    added to each count, in hundredths. Rates say how fast a lane adapts.
     """
 
     copies: int = 16
@@ -88,8 +88,9 @@ class ExpertSettings:
 
     def kernel(self, own_counts: bool) -> Settings:
         """For compiled code; ``own_counts`` when there is no panel that taught the counts."""
+        own_seed = self.own_seed_both if self.both_strands else self.own_seed
         return Settings(
-            self.copies, self.seed, self.own_seed_both if self.both_strands else self.own_seed, self.every, self.tries, self.accept, self.drop, self.reach,
+            self.copies, self.seed, own_seed, self.every, self.tries, self.accept, self.drop, self.reach,
             int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
             int(own_counts),
         )  # fmt: skip
