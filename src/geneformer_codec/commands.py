@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from .archive.models import Execution
 from .coding.coder import Progress
 from .errors import UsageError
 from .files import STREAM, atomic_output
+from .options import EXPERTS
 
 
 def run(options: argparse.Namespace) -> None:
@@ -23,6 +25,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    if options.preset == EXPERTS or not (options.preset or options.base):
+        return _train_experts(options)
     from .training.fit import train
 
     model = train(
@@ -44,6 +48,31 @@ def _train(options: argparse.Namespace) -> None:
         progress=not options.quiet and sys.stderr.isatty(),
     )
     _say(options, f"model {model.name}: {len(model.data):,} bytes, id {model.id}")
+
+
+def _train_experts(options: argparse.Namespace) -> None:
+    from .training.experts import decisions_table, train_experts
+
+    for option in ("base", "hybrid", "epochs", "minutes", "checkpoint"):
+        if getattr(options, option):
+            raise UsageError(f"--{option} is for networks: choose one with --preset, or leave --{option} away")
+    model = train_experts(
+        options.panels,
+        options.out,
+        options.name,
+        refer_panel=options.refer_panel,
+        seed=options.seed,
+        threads=options.threads or len(os.sched_getaffinity(0)),
+        log=options.log,
+        force=options.force,
+    )
+    sizes = model.sizes()
+    _say(options, decisions_table(model))
+    _say(
+        options,
+        f"model {model.name}: {len(model.data):,} bytes, of which panel {sizes['panel']:,}, start {sizes['start']:,}; "
+        f"id {model.id}",
+    )
 
 
 def _compress(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every 
 
 _EXAMPLES = """\
 examples:
-  gfz train panel.fa.gz -o fish.gfmodel --name fish --minutes 30
+  gfz train panel.fa.gz -o fish.gfmodel --name fish
   gfz compress genomes.fa.gz -o genomes.gfz --model fish.gfmodel --verify
   gfz info genomes.gfz
   gfz decompress genomes.gfz -o genomes.fa --model fish.gfmodel
@@ -22,11 +22,14 @@ An archive made with a model that is not embedded needs that model again: give i
 that hold models in GFZ_MODEL_PATH. More about a command: gfz COMMAND --help
 """
 
+EXPERTS = "experts"
+"""The preset that trains no network."""
 _TRAIN = """\
 examples:
-  gfz train panel.fa.gz -o fish.gfmodel --name fish --minutes 30
+  gfz train panel.fa.gz -o fish.gfmodel --name fish
+  gfz train panel.fa.gz -o fish.gfmodel --name fish --preset stream-small --minutes 30
   gfz train mine.fa -o mine.gfmodel --name mine --base fish.gfmodel --epochs 2
-  gfz train panel.fa.gz -o fish.gfmodel --name fish --checkpoint fish.ckpt --log fish.jsonl   (again to resume)
+  gfz train panel.fa.gz -o net.gfmodel --name fish --preset stream-small --checkpoint net.ckpt   (again to resume)
 """
 
 _COMPRESS = """\
@@ -93,7 +96,14 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add("panels", nargs="+", type=Path, metavar="PANEL", help="FASTA files of the species to learn from, gzip'd or not")
     add("-o", "--out", type=Path, required=True, metavar="MODEL", help="the model file to write (SPECIES.gfmodel)")
     add("--name", required=True, help="what to call the model: the species")
-    add("--preset", help="size and form of the network (default: stream-small, or that of --base)")
+    add(
+        "--preset",
+        help=f"{EXPERTS} (counts, copies and attention over them: quick and small), or the size and form of a network "
+        f"(default: {EXPERTS}, or that of --base)",
+    )
+    add("--refer-panel", action="store_true",
+        help="of experts: leave the panel out of the model and name its records by their refget digests; "
+        "they are then looked for in the FASTA files and directories of GFZ_REF_PATH")  # fmt: skip
     add(
         "--recipe", choices=("default", "paper"), default="default",
         help="how to train: a faster recipe, or the one of the GeneFormer paper (default: %(default)s)",

@@ -21,6 +21,7 @@ from geneformer_codec.archive.digests import RecordDigest
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, OutputError
 from geneformer_codec.model import panel as panel_module
 from geneformer_codec.model import panel_cache, panel_search
+from geneformer_codec.model.packed import pack, to_planes
 from geneformer_codec.model.panel import (
     EmbeddedPanel,
     Panel,
@@ -65,6 +66,11 @@ def records_of(panel: Panel) -> list[str]:
 def random_panel(*lengths: int, seed: int = 0) -> Panel:
     random = np.random.default_rng(seed)
     return Panel.of([random.integers(0, 4, length).astype(np.uint8) for length in lengths])
+
+
+def packed(lengths: list[int]) -> NDArray[np.uint8]:
+    """Lengths as a model file holds them."""
+    return np.frombuffer(pack(to_planes(np.array(lengths, np.uint32))), np.uint8)
 
 
 def carried(source: PanelSource) -> PanelSource:
@@ -209,7 +215,7 @@ def changed(source: PanelSource, **values: Any) -> tuple[dict[str, Any], dict[st
         {"bases": True},
         {"bases": 501.0},
         {"bases": 502},
-        {"bases": (1 << 33) + 1},
+        {"bases": (1 << 31) + 1},
         {"bases": 10**400},
         {"records": 4},
         {"records": (1 << 27) + 1},
@@ -217,13 +223,17 @@ def changed(source: PanelSource, **values: Any) -> tuple[dict[str, Any], dict[st
         {"other": np.zeros(3, np.uint8)},
         {"coded": np.zeros(501, np.int8)},
         {"coded": np.zeros((3, 167), np.uint8)},
-        {"lengths": np.array(5)},
-        {"lengths": PANEL.lengths[:-1]},
-        {"lengths": PANEL.lengths.astype(np.int32)},
-        {"lengths": PANEL.lengths[:, None]},
-        {"lengths": np.array([-1, 2, 300, 100, 100])},
-        {"lengths": np.array([300, 1, 0, 77, 124])},
-        {"lengths": np.array([1 << 62, 1 << 62, 1 << 62, 1 << 62, 501])},
+        {"lengths": np.array(5, np.uint8)},
+        {"lengths": np.zeros(0, np.uint8)},
+        {"lengths": np.zeros(20, np.uint8)},
+        {"lengths": PANEL.lengths},
+        {"lengths": packed([300, 1, 0, 77])},
+        {"lengths": packed([300, 1, 0, 77, 123, 0])},
+        {"lengths": packed([300, 1, 0, 77, 123])[:-1]},
+        {"lengths": np.append(packed([300, 1, 0, 77, 123]), np.uint8(0))},
+        {"lengths": packed([300, 1, 0, 77, 123])[None]},
+        {"lengths": packed([300, 1, 0, 77, 124])},
+        {"lengths": packed([(1 << 32) - 1] * 4 + [505])},
     ],
 )
 def test_settings_and_tensors_are_checked(values: dict[str, Any]) -> None:
@@ -262,7 +272,7 @@ def test_what_is_decoded_is_checked(wrong: Any) -> None:
 
 def test_lengths_that_were_changed_are_found_by_the_digest(tmp_path: Path) -> None:
     unpacked(SOURCE, decode, tmp_path)
-    source = panel_source(*changed(SOURCE, lengths=np.array([299, 2, 0, 77, 123])))
+    source = panel_source(*changed(SOURCE, lengths=packed([299, 2, 0, 77, 123])))
     with pytest.raises(FormatError, match="digest"):
         load(source, decode)
     with pytest.raises(FormatError, match="digest"):

@@ -1,13 +1,17 @@
 """The model file: safetensors with JSON metadata, and the digest of its content as its id.
 
-Tensors named ``exact.*`` are the integers that code (`exact.tensor_shapes`); ``float.*`` are the network that they were
-made from, kept for fine-tuning and left out when an archive embeds the model. The id is the SHA-256 of the exact part
-alone, so both files are the same model.
+A model holds experts (settings, the state that lanes start from, and a panel, embedded or referred to), a network, or
+both. Tensors named ``exact.*`` are the integers of the network (`exact.tensor_shapes`); ``float.*`` are the network
+that they were made from, kept for fine-tuning and left out when an archive embeds the model; ``panel.*`` belong to the
+panel and ``experts.start`` is the packed state. The id is the SHA-256 of what has a say in coding, the panel's digest
+in place of the panel: so the file with its panel, the one that refers to it and the one inside an archive are the same
+model.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,49 +20,109 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, InputError, UsageError
 from .config import NetworkConfig
+from .panel import Panel, PanelSource, panel_source
 
 if TYPE_CHECKING:
-    from ..coding.lanes import NetworkCoder
+    from ..coding.coder import BaseCoder
+    from .experts.settings import ExpertSettings
+    from .start import Start
 
-FORMAT = "gfmodel/1"
-MAX_BYTES = 1 << 30
+NETWORK_FORMAT = "gfmodel/1"
+"""A network alone, which older versions read as well."""
+FORMAT = "gfmodel/2"
+"""A model with experts."""
+MAX_BYTES = 1 << 32
+
+Tensors = dict[str, NDArray[Any]]
 
 
-def content_id(config: NetworkConfig, tensors: dict[str, NDArray[Any]]) -> str:
-    """SHA-256, in hex, of the network's settings and of name, dtype, shape and bytes of each exact tensor by name."""
-    digest = hashlib.sha256(json.dumps({"format": FORMAT, "network": config.as_dict()}, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = np.ascontiguousarray(tensors[name])
-        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.astype(tensor.dtype.newbyteorder("<"), copy=False).tobytes())
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The GeneFormer network: its shape, its integers and, in the file that training wrote, its real numbers."""
+
+    config: NetworkConfig
+    tensors: Tensors
+    floats: Tensors = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Experts:
+    """Experts as they were trained: where lanes ``start`` (with the settings), and the panel, if there is one."""
+
+    start: "Start"
+    panel: PanelSource | None
+
+    @property
+    def settings(self) -> "ExpertSettings":
+        """As trained; levels are made of them."""
+        return self.start.settings
+
+
+def content_id(network: Network | None, experts: Experts | None) -> str:
+    """SHA-256, in hex, of the settings, and of name, dtype, shape and bytes of each array that has a say in coding."""
+    header: dict[str, Any] = {"format": FORMAT if experts else NETWORK_FORMAT}
+    if network or experts:
+        header["network"] = network.config.as_dict() if network else None
+    if experts:
+        panel = experts.panel
+        header["experts"] = experts.settings.as_dict()
+        header["panel"] = {"digest": panel.digest, "bases": panel.bases, "records": panel.records} if panel else None
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    if experts:
+        experts.start.update(digest)
+    for name, tensor in sorted(network.tensors.items()) if network else ():
+        array = np.ascontiguousarray(tensor)
+        digest.update(f"\n{name} {array.dtype} {list(array.shape)}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
-    """A trained predictor. ``metadata`` tells how it was made; ``floats`` is empty in an embedded model."""
+    """A trained predictor. ``metadata`` tells how it was made, and has no say in coding."""
 
-    config: NetworkConfig
-    tensors: dict[str, NDArray[Any]]
-    floats: dict[str, NDArray[Any]]
+    network: Network | None
+    experts: Experts | None
     metadata: dict[str, Any]
     id: str
 
     @classmethod
-    def make(
-        cls,
-        config: NetworkConfig,
-        tensors: dict[str, NDArray[Any]],
-        floats: dict[str, NDArray[Any]],
-        metadata: dict[str, Any],
-    ) -> "Model":
+    def of(cls, network: Network | None, experts: Experts | None, metadata: dict[str, Any]) -> "Model":
         """A model of these parts, with its id."""
-        return cls(config, tensors, floats, metadata, content_id(config, tensors))
+        if network is None and experts is None:
+            raise ValueError("a model needs experts or a network")
+        return cls(network, experts, metadata, content_id(network, experts))
+
+    @classmethod
+    def make(cls, config: NetworkConfig, tensors: Tensors, floats: Tensors, metadata: dict[str, Any]) -> "Model":
+        """A model that is a network alone."""
+        return cls.of(Network(config, tensors, floats), None, metadata)
 
     @property
     def name(self) -> str:
         """The species' name."""
         return str(self.metadata.get("name", ""))
+
+    @property
+    def config(self) -> NetworkConfig:
+        """The network's shape; ``UsageError`` without a network, as for the next two."""
+        return self._network.config
+
+    @property
+    def tensors(self) -> Tensors:
+        """The network's integers."""
+        return self._network.tensors
+
+    @property
+    def floats(self) -> Tensors:
+        """The network's real numbers, none in an embedded model."""
+        return self._network.floats
+
+    @property
+    def _network(self) -> Network:
+        if self.network is None:
+            raise UsageError(f"the model {self.name} has no network, only experts")
+        return self.network
 
     @property
     def data(self) -> bytes:
@@ -67,29 +131,91 @@ class Model:
 
     def to_bytes(self) -> bytes:
         """The whole model file."""
-        return self._serialise(self.metadata, self.floats)
+        return self._serialise(self.metadata, self.network.floats if self.network else {})
 
-    def _serialise(self, metadata: dict[str, Any], floats: dict[str, NDArray[Any]]) -> bytes:
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the file by what they are for: ``panel``, ``start`` (of the experts), ``network`` and ``floats``."""
+        panel = self.experts.panel.tensors() if self.experts and self.experts.panel else {}
+        return {
+            "panel": _bytes_of(panel),
+            "start": len(self.experts.start.to_bytes()) if self.experts else 0,
+            "network": _bytes_of(self.network.tensors) if self.network else 0,
+            "floats": _bytes_of(self.network.floats) if self.network else 0,
+        }
+
+    def _serialise(self, metadata: dict[str, Any], floats: Tensors) -> bytes:
         from safetensors.numpy import save
 
-        tensors = {f"exact.{name}": np.ascontiguousarray(tensor) for name, tensor in self.tensors.items()}
-        tensors |= {f"float.{name}": np.ascontiguousarray(tensor) for name, tensor in floats.items()}
-        header = {
-            "format": FORMAT,
-            "id": self.id,
-            "network": json.dumps(self.config.as_dict(), sort_keys=True),
-            "metadata": json.dumps(metadata, sort_keys=True),
-        }
+        header: dict[str, Any] = {"id": self.id, "metadata": json.dumps(metadata, sort_keys=True)}
+        tensors: Tensors = {}
+        if self.network:
+            header["network"] = json.dumps(self.network.config.as_dict(), sort_keys=True)
+            tensors |= {f"exact.{name}": np.ascontiguousarray(tensor) for name, tensor in self.network.tensors.items()}
+            tensors |= {f"float.{name}": np.ascontiguousarray(tensor) for name, tensor in floats.items()}
+        if self.experts:
+            header["experts"] = json.dumps(self.experts.settings.as_dict(), sort_keys=True)
+            tensors["experts.start"] = np.frombuffer(self.experts.start.to_bytes(), np.uint8)
+            if panel := self.experts.panel:
+                header["panel"] = json.dumps(panel.settings(), sort_keys=True)
+                tensors |= {f"panel.{name}": np.ascontiguousarray(tensor) for name, tensor in panel.tensors().items()}
+        header["format"] = FORMAT if self.experts else NETWORK_FORMAT
         # safetensors writes its metadata in no fixed order: one key keeps the file the same every time
         return bytes(save(tensors, {"gfmodel": json.dumps(header, sort_keys=True)}))
 
-    def coder(
-        self, device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", lane_batch: int = 0
-    ) -> "NetworkCoder":
-        """What codes bases with this model; see `NetworkCoder` for the arguments."""
-        from ..coding.lanes import NetworkCoder
+    def expert_settings(self, level: str) -> "ExpertSettings | None":
+        """How the experts predict at a level; None for a network alone."""
+        if self.experts is None:
+            return None
+        from .experts.settings import with_level
 
-        return NetworkCoder(self, device, threads, arithmetic=arithmetic, lane_batch=lane_batch)
+        return with_level(self.experts.settings, level)
+
+    def panel(self, threads: int = 0) -> Panel | None:
+        """The records of the experts' panel: unpacked once per machine, or found on the search path."""
+        if self.experts is None or self.experts.panel is None:
+            return None
+        from .panel_cache import unpacked
+        from .panel_coding import decode_panel
+
+        workers = threads or len(os.sched_getaffinity(0))
+        return unpacked(self.experts.panel, lambda coded, count: decode_panel(coded, count, workers))
+
+    def coder(
+        self,
+        settings: "ExpertSettings | None" = None,
+        device: str = "auto",
+        threads: int = 0,
+        *,
+        arithmetic: str = "auto",
+        lane_batch: int = 0,
+    ) -> "BaseCoder":
+        """What codes bases with this model: its experts if ``settings`` are given, else its network (`NetworkCoder`).
+
+        ``FormatError`` when the model has not what is asked for, ``ModelMissingError`` when its panel is not found.
+        """
+        if settings is None:
+            if self.network is None:
+                raise FormatError(f"the model {self.name} has no network, so settings of its experts are needed")
+            from ..coding.lanes import NetworkCoder
+
+            return NetworkCoder(self, device, threads, arithmetic=arithmetic, lane_batch=lane_batch)
+        if self.experts is None:
+            raise FormatError(f"the model {self.name} has no experts, but settings for them were given")
+        from ..coding.experts import ExpertCoder
+        from .experts.predictor import Predictor
+
+        start = self.experts.start
+        if (settings.low_orders, settings.count_orders) != (start.settings.low_orders, start.settings.count_orders):
+            raise FormatError(f"the model {self.name} was trained with other contexts than the settings ask for")
+        panel = self.panel(threads)
+        predictor = Predictor(
+            settings,
+            panel.bases if panel else None,
+            panel.starts[:-1] if panel else None,
+            start.mix,
+            start.low,
+        )
+        return ExpertCoder(predictor, self.id, threads)
 
 
 def load_model(data: bytes, place: str = "the model") -> Model:
@@ -102,32 +228,62 @@ def load_model(data: bytes, place: str = "the model") -> Model:
         header = json.loads(data[8 : 8 + size])["__metadata__"]["gfmodel"]
         header = json.loads(header)
         found, stated = str(header["format"]), str(header["id"])
-        network, metadata = json.loads(header["network"]), json.loads(header["metadata"])
+        metadata = json.loads(header["metadata"])
+        given = {name: json.loads(header[name]) for name in ("network", "experts", "panel") if name in header}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError(f"{place} is not a model file of geneformer-rules (or is damaged at its start)") from error
-    if found != FORMAT:
+    if found not in (NETWORK_FORMAT, FORMAT):
         raise FormatError(
-            f"{place} has the format {found[:40]!r}, this version reads {FORMAT!r}: "
+            f"{place} has the format {found[:40]!r}, this version reads {NETWORK_FORMAT!r} and {FORMAT!r}: "
             "use the version of geneformer-rules that wrote it, or train the model again"
         )
     try:
-        config = NetworkConfig.from_dict(network)
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise FormatError(f"{place} is damaged: {error}") from error
-    except FormatError as error:
-        raise FormatError(f"{place}: {error}") from error
-    exact = {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("exact.")}
-    floats = {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("float.")}
-    if content_id(config, exact) != stated:
-        raise FormatError(f"{place} is damaged: its content does not have the digest it states; get it again")
-    from .exact import check_tensors
-
     try:
-        check_tensors(config, exact)
+        wanted = {NETWORK_FORMAT: {"network"}, FORMAT: {"experts"}}[found]
+        allowed = {NETWORK_FORMAT: {"network"}, FORMAT: {"network", "experts", "panel"}}[found]
+        if not wanted <= set(given) <= allowed:
+            raise FormatError(f"its format is {found}, but it has {' and '.join(given) or 'nothing'}")
+        network = _network(given["network"], tensors) if "network" in given else None
+        experts = _experts(given, tensors) if "experts" in given else None
     except FormatError as error:
         raise FormatError(f"{place}: {error}") from error
-    return Model(config, exact, floats, metadata if isinstance(metadata, dict) else {}, stated)
+    if content_id(network, experts) != stated:
+        raise FormatError(f"{place} is damaged: its content does not have the digest it states; get it again")
+    if network:
+        from .exact import check_tensors
+
+        try:
+            check_tensors(network.config, network.tensors)
+        except FormatError as error:
+            raise FormatError(f"{place}: {error}") from error
+    return Model(network, experts, metadata if isinstance(metadata, dict) else {}, stated)
+
+
+def _under(tensors: Tensors, prefix: str) -> Tensors:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _network(settings: Any, tensors: Tensors) -> Network:
+    return Network(NetworkConfig.from_dict(settings), _under(tensors, "exact."), _under(tensors, "float."))
+
+
+def _experts(given: dict[str, Any], tensors: Tensors) -> Experts:
+    from .experts.settings import ExpertSettings
+    from .start import Start
+
+    settings = ExpertSettings.from_dict(given["experts"])
+    packed = tensors.get("experts.start")
+    if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
+        raise FormatError("the experts' start state is missing, or is not bytes")
+    panel = panel_source(given["panel"], _under(tensors, "panel.")) if "panel" in given else None
+    return Experts(Start.from_bytes(settings, packed.tobytes()), panel)
+
+
+def _bytes_of(tensors: Tensors) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def read_model(path: Path) -> Model:

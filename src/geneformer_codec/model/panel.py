@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..sequence.parts import SHA512T24U_BYTES, refget_id
+from .packed import from_planes, pack, to_planes, unpack
 from .panel_search import find_records
 
 Bases = NDArray[np.uint8]
 Encode = Callable[[Bases], bytes]
 Decode = Callable[[bytes, int], Bases]
 
-MAX_BASES = 1 << 33
+MAX_BASES = 1 << 31
 MAX_RECORDS = 1 << 27
-"""With these bounds no sum of lengths can leave 64 bits."""
+"""With these bounds lengths fit into 32 bits, and sums of them into 64."""
 
 _STEP = 1 << 18  # packed bytes at a time: they and what they become stay in a core's cache
 _LETTERS = np.frombuffer(b"ACGT", np.uint8)
@@ -152,8 +153,9 @@ class EmbeddedPanel:
         return _settings(self)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """What it holds as tensors: ``coded`` uint8[bytes] and ``lengths`` int64[records]."""
-        return {"coded": np.frombuffer(self.coded, np.uint8), "lengths": self.lengths}
+        """What it holds as tensors, both uint8[bytes]: ``coded``, and ``lengths``, 32 bits a record, packed."""
+        lengths = pack(to_planes(self.lengths.astype(np.uint32)))
+        return {"coded": np.frombuffer(self.coded, np.uint8), "lengths": np.frombuffer(lengths, np.uint8)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,15 +210,17 @@ def panel_source(settings: object, tensors: Mapping[str, NDArray[Any]]) -> Panel
         raise FormatError("the settings or tensors of the model's panel are not those of its kind")
     digest, bases, records = settings["digest"], settings["bases"], settings["records"]
     _check(digest, bases, records)
-    first = tensors["lengths" if kind == "embedded" else "refget"]
-    if first.ndim == 0 or len(first) != records:
-        raise FormatError(f"the model's panel has {records} records but tensors of shape {list(first.shape)}")
     if kind == "referenced":
-        return ReferencedPanel(digest, bases, first)
-    coded = tensors["coded"]
-    if coded.dtype != np.uint8 or coded.ndim != 1:
-        raise FormatError(f"the coded bases of the model's panel are {coded.dtype}{list(coded.shape)}, not bytes")
-    return EmbeddedPanel(digest, bases, first, coded.tobytes())
+        refget = tensors["refget"]
+        if refget.ndim == 0 or len(refget) != records:
+            raise FormatError(f"the model's panel has {records} records but tensors of shape {list(refget.shape)}")
+        return ReferencedPanel(digest, bases, refget)
+    coded, packed = tensors["coded"], tensors["lengths"]
+    for tensor in (coded, packed):
+        if tensor.dtype != np.uint8 or tensor.ndim != 1:
+            raise FormatError(f"a tensor of the model's panel is {tensor.dtype}{list(tensor.shape)}, not bytes")
+    lengths = from_planes(unpack(packed.tobytes(), 4 * records, "the lengths of the model's panel")).astype(np.int64)
+    return EmbeddedPanel(digest, bases, lengths, coded.tobytes())
 
 
 def load(source: PanelSource, decode: Decode, search_path: str | None = None) -> Panel:

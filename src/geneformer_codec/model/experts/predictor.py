@@ -1,5 +1,6 @@
 """The experts made ready: tables of the panel, starting state, and the coding of one lane."""
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -68,6 +69,12 @@ class Predictor:
         self.low = self._fresh_low() if low is None else low
         self._starts = np.zeros(0, np.int64) if starts is None or not self.has_panel else starts[: len(starts)]
         self._frozen = self._freeze() if self.has_panel else None
+
+    def at(self, settings: ExpertSettings) -> "Predictor":
+        """The same tables for settings that differ in how they are used only, such as another level's."""
+        other = copy.copy(self)
+        other.settings, other._cfg = settings, settings.kernel(not self.has_panel)
+        return other
 
     def _fresh_low(self) -> NDArray[np.uint16]:
         low = np.zeros((int(self._low_at[-1]) // LOW_ROW, LOW_ROW), np.uint16)

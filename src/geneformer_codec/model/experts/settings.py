@@ -42,7 +42,7 @@ class ExpertSettings:
     own_seed: int = 12
     own_seed_both: int = 16
     every: int = 8
-    tries: int = 32
+    tries: int = 16
     accept: int = 12
     drop: int = 16
     reach: int = 0
@@ -101,8 +101,8 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     if level == "fast":
         return replace(trained, copies=4, every=32, tries=8, attention_rate=0)
     if level == "max":
-        return replace(trained, copies=32, every=8, tries=16, attention_rate=8, trust_limit=1000)
-    return replace(trained, copies=16, every=16, tries=16, attention_rate=4)
+        return replace(trained, copies=32, every=8, attention_rate=8, trust_limit=1000)
+    return replace(trained, copies=16, every=16, attention_rate=4)
 
 
 def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:

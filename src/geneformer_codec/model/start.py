@@ -1,0 +1,108 @@
+"""The start state of a model's experts in a file: what training changed, packed, and checked before kernels see it.
+
+A state is `Mixing` and the probabilities of the short contexts (`low`). Each array is held as its difference from
+untrained experts; all arrays end to end, folded, their bytes in planes, packed (`packed`).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from .experts.copies import ATTENTION_LIMIT
+from .experts.mixer import FINAL_LIMIT, WEIGHT_LIMIT
+from .experts.settings import ExpertSettings
+from .experts.state import LOW_ROW, Mixing, tuple_size, untrained
+from .packed import fold, from_planes, pack, to_planes, unfold, unpack
+
+_LIMITS = {
+    "weights": (-WEIGHT_LIMIT, WEIGHT_LIMIT),
+    "final": (-FINAL_LIMIT, FINAL_LIMIT),
+    "map_one": (0, 65535),
+    "map_two": (0, 65535),
+    "trust": (256, 15 << 18),
+    "trust_seen": (0, 1022),
+    "swaps": (0, 65536),
+    "attention": (-ATTENTION_LIMIT, ATTENTION_LIMIT),
+    "low": (0, 65535),
+}
+"""What the kernels keep each value within, and so what they may be given; the other arrays follow from these."""
+MOST_LOW_SEEN = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What lanes start from: the experts' ``mix`` and ``low``, of ``settings``."""
+
+    settings: ExpertSettings
+    mix: Mixing
+    low: NDArray[np.uint16]
+
+    @classmethod
+    def untrained(cls, settings: ExpertSettings) -> Self:
+        """Where training starts."""
+        mix = untrained(settings.kernel(False), len(settings.low_orders), len(settings.count_orders))
+        rows = int(tuple_size(np.array(settings.low_orders, np.int64), 1)[-1])
+        low = np.zeros((rows, LOW_ROW), np.uint16)
+        low[:, :4] = 1 << 14
+        return cls(settings, mix, low.reshape(-1))
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What training changes, by name."""
+        held = {name: array for name, array in self.mix._asdict().items() if name in _LIMITS}
+        return held | {"low": self.low}
+
+    def with_arrays(self, arrays: dict[str, NDArray[Any]]) -> "Start":
+        """The same experts with other arrays."""
+        rest = {name: array for name, array in arrays.items() if name != "low"}
+        return Start(self.settings, self.mix._replace(**rest), arrays["low"])
+
+    def update(self, digest: "hashlib._Hash") -> None:
+        """Let a digest take the content in: name, type, size and bytes of every array, by name."""
+        for name, array in sorted(self.arrays.items()):
+            digest.update(f"\nstart.{name} {array.dtype} [{array.size}]\n".encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+
+    def to_bytes(self) -> bytes:
+        """Packed for a file."""
+        before = _numbers(Start.untrained(self.settings).arrays)
+        changes = [values - before[name] for name, values in _numbers(self.arrays).items()]
+        return pack(to_planes(fold(np.concatenate(changes))))
+
+    @classmethod
+    def from_bytes(cls, settings: ExpertSettings, data: bytes) -> Self:
+        """The inverse of `to_bytes`; ``FormatError`` for what no training can have left."""
+        begin = cls.untrained(settings)
+        before = _numbers(begin.arrays)
+        size = sum(values.size for values in before.values())
+        changes = unfold(from_planes(unpack(data, 4 * size, "the experts' start state")))
+        numbers, at = {}, 0
+        for name, old in before.items():
+            values = old + changes[at : at + old.size]
+            low, high = _LIMITS[name]
+            if values.size and (values.min() < low or values.max() > high):
+                raise FormatError(f"the experts' start state has values of {name} that are out of range")
+            numbers[name] = values
+            at += old.size
+        counts = numbers["low"].reshape(-1, LOW_ROW)[:, 4:]
+        if np.any(counts[:, 0] > MOST_LOW_SEEN) or np.any(counts[:, 1:]):
+            raise FormatError("the experts' start state has a count of short contexts that is out of range")
+        numbers["trust"] = numbers["trust"] << 10 | numbers.pop("trust_seen")
+        arrays = {name: values.astype(begin.arrays[name].dtype) for name, values in numbers.items()}
+        return cls(settings, begin.with_arrays(arrays).mix, arrays["low"])
+
+
+def _numbers(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+    """As they are in a file: a row of trust is two numbers there, P(miss) and what it was learned from."""
+    numbers = {}
+    for name, array in arrays.items():
+        values = array.astype(np.int64)
+        if name == "trust":
+            numbers["trust"], numbers["trust_seen"] = values >> 10, values & 1023
+        else:
+            numbers[name] = values
+    return numbers

@@ -1,0 +1,193 @@
+"""Fit experts to a species: choose how they predict by measurement, and learn the state that lanes start from.
+
+Some records are held out. The others are the panel, as a finished model's whole panel is; the held-out ones are coded
+as lanes, as in use. Half of them teach the start state, the other half measure. What a choice saves is written down.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..files import atomic_output
+from ..model.experts.predictor import Predictor
+from ..model.experts.settings import ExpertSettings, with_level, without_panel
+from ..model.file import Experts, Model
+from ..model.panel import Panel, embed, refer
+from ..model.panel_coding import encode_panel
+from ..model.start import Start
+from .data import LANE_BASES, Bases, read_records
+
+HELD_OUT = 0.08
+"""The share of a panel's bases that is held out, up to `HELD_OUT_BASES`."""
+HELD_OUT_BASES = 3 << 20
+MEASURED_BASES = 1 << 19
+"""Bases that teach, and that measure, one choice."""
+ATTENTION_RATES = (12, 4)
+"""How fast attention learns in the first and the second pass over what teaches."""
+LEAST_SAVING = 0.002
+"""The share of the payload that a choice must save to be kept: what is smaller is chance."""
+PIECES = 20
+FEW_RECORDS = 10
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line of the table of decisions."""
+
+    choice: str
+    bits_per_base: float
+    saves: float  # share of the payload, against the best before it
+    bases_per_second: float
+    kept: bool
+
+
+def train_experts(
+    panels: Sequence[Path],
+    out: Path,
+    name: str,
+    *,
+    refer_panel: bool = False,
+    seed: int = 0,
+    threads: int = 1,
+    log: Path | None = None,
+    force: bool = False,
+) -> Model:
+    """Train experts on FASTA files and write the model to ``out``.
+
+    The panel goes into the model, or with ``refer_panel`` stays outside and is named by the refget digests of its
+    records. ``log`` gets the decisions, one JSON object a line. The same panel and seed give the same bytes but for the
+    times in the metadata. Raises ``InputError`` for unreadable panels.
+    """
+    with atomic_output(out, force) as stream:
+        records = read_records(panels)
+        rest, teaching, measuring = hold_out(records, seed)
+        settings, choices = choose(rest, teaching, measuring)
+        start = fit(settings, rest, [*teaching, *measuring])
+        panel = Panel.of(records)
+        coded = without_panel("balanced", settings.both_strands)
+        source = refer(panel) if refer_panel else embed(panel, lambda bases: encode_panel(bases, coded, threads))
+        metadata = {
+            "name": name,
+            "version": __version__,
+            "settings": {"seed": seed, "experts": settings.as_dict()},
+            "records": len(records),
+            "bases": len(panel.bases),
+            "decisions": [vars(choice) for choice in choices],
+        }
+        model = Model.of(None, Experts(start, source), metadata)
+        stream.write(model.to_bytes())
+    if log:
+        lines = [json.dumps({"event": "decision", **vars(choice)}) for choice in choices]
+        log.write_text("".join(f"{line}\n" for line in lines))
+    return model
+
+
+def hold_out(records: list[Bases], seed: int) -> tuple[list[Bases], list[Bases], list[Bases]]:
+    """Records for the panel, to teach and to measure; a few long records are cut so that each has some."""
+    if len(records) < FEW_RECORDS:
+        piece = max(64, sum(map(len, records)) // PIECES)
+        records = [record[at : at + piece] for record in records for at in range(0, len(record), piece)]
+    order = np.random.default_rng(seed).permutation(len(records))
+    wanted = min(HELD_OUT * sum(map(len, records)), HELD_OUT_BASES)
+    held: list[int] = []
+    bases = 0
+    for number in order[:-1]:
+        if len(held) >= 2 and bases >= wanted:
+            break
+        held.append(int(number))
+        bases += len(records[number])
+    rest = [record for number, record in enumerate(records) if number not in set(held)]
+    chosen = [records[number] for number in held]
+    return rest, chosen[::2] or rest[:1], chosen[1::2] or rest[:1]
+
+
+def lanes(records: Sequence[Bases], most: int | None = None) -> Iterator[Bases]:
+    """Whole records in lanes of at most `LANE_BASES`, as archives have them, until ``most`` bases were given."""
+    held: list[Bases] = []
+    given = 0
+    for record in records:
+        for at in range(0, len(record), LANE_BASES):
+            piece = record[at : at + LANE_BASES]
+            if sum(map(len, held)) + len(piece) > LANE_BASES:
+                yield np.concatenate(held)
+                given += sum(map(len, held))
+                held = []
+                if most is not None and given >= most:
+                    return
+            held.append(piece)
+    if held:
+        yield np.concatenate(held)
+
+
+def predictor(settings: ExpertSettings, records: list[Bases], start: Start | None = None) -> Predictor:
+    """The experts with these records as their panel."""
+    starts = np.cumsum([0, *map(len, records)])[:-1].astype(np.int64)
+    mix, low = (start.mix, start.low) if start else (None, None)
+    return Predictor(settings, np.concatenate(records), starts, mix, low)
+
+
+def fit(settings: ExpertSettings, panel: list[Bases], teaching: Sequence[Bases], most: int | None = None) -> Start:
+    """The state that two passes over ``teaching`` lead to, the panel given."""
+    experts = predictor(settings, panel)
+    mix, low = experts.start.copy(), experts.low.copy()
+    for rate in ATTENTION_RATES:
+        pupil = experts.at(replace(with_level(settings, "balanced"), attention_rate=rate))
+        for lane in lanes(teaching, most):
+            pupil.adapt(lane, mix, low)
+    return Start(settings, mix, low)
+
+
+def choose(
+    panel: list[Bases], teaching: Sequence[Bases], measuring: Sequence[Bases]
+) -> tuple[ExpertSettings, list[Choice]]:
+    """The settings that measured best, and what was tried."""
+    table: list[Choice] = []
+    best, least = ExpertSettings(), 0.0
+
+    def measure(settings: ExpertSettings) -> tuple[float, float]:
+        start = fit(settings, panel, teaching, MEASURED_BASES)
+        experts = predictor(with_level(settings, "balanced"), panel, start)
+        begun, coded, bases = time.perf_counter(), 0, 0
+        for lane in lanes(measuring, MEASURED_BASES):
+            coded += len(experts.encode(lane))
+            bases += len(lane)
+        return 8 * coded / bases, bases / (time.perf_counter() - begun)
+
+    def consider(choice: str, settings: ExpertSettings, saving: float = LEAST_SAVING) -> None:
+        nonlocal best, least
+        bits, speed = measure(settings)
+        saves = 1 - bits / least if least else 0.0
+        kept = not least or saves >= saving
+        table.append(Choice(choice, round(bits, 6), round(saves, 5), round(speed), kept))
+        if kept:
+            best, least = settings, bits
+
+    consider("seeds of 12 bases, counts of order 12, one strand", best)
+    for length in (16, 20, 24, 11):
+        consider(f"seeds of {length} bases", replace(best, seed=length))
+    consider("copies compared by their longer past", replace(best, reach=8))
+    consider("fewer places looked at", replace(best, tries=8))
+    consider("both strands", replace(best, both_strands=True), 0.005)
+    consider("counts of order 20 as well", replace(best, count_orders=(12, 20), count_priors=(10, 5)), 0.005)
+    consider(
+        "counts of orders 11, 16 and 22", replace(best, count_orders=(11, 16, 22), count_priors=(30, 10, 5)), 0.005
+    )
+    return best, table
+
+
+def decisions_table(model: Model) -> str:
+    """The decisions as text in columns."""
+    rows: list[dict[str, Any]] = model.metadata.get("decisions", [])
+    lines = [f"{'choice':<52} {'bits/base':>9} {'saves':>8} {'Mbases/s':>8}  kept"]
+    for row in rows:
+        lines.append(
+            f"{row['choice']:<52} {row['bits_per_base']:>9.4f} {row['saves']:>8.2%} {row['bases_per_second'] / 1e6:>8.2f}"
+            f"  {'yes' if row['kept'] else 'no'}"
+        )
+    return "\n".join(lines)

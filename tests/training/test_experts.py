@@ -1,0 +1,112 @@
+"""Training experts: a model that predicts relatives of its panel, and the same one every time."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geneformer_codec import compress, decompress
+from geneformer_codec.archive.models import Execution
+from geneformer_codec.cli import main
+from geneformer_codec.errors import ModelMissingError
+from geneformer_codec.model.file import load_model, read_model
+from geneformer_codec.training.experts import hold_out, lanes, train_experts
+
+LETTERS = np.frombuffer(b"ACGT", np.uint8)
+
+
+def fasta(path: Path, count: int, seed: int, length: int = 1500, rate: float = 0.04) -> Path:
+    ancestor = np.random.default_rng(7).integers(0, 4, length)
+    random = np.random.default_rng(seed)
+    lines = []
+    for number in range(count):
+        bases = np.where(random.random(length) < rate, random.integers(0, 4, length), ancestor)
+        lines.append(f">r{number}\n{LETTERS[bases].tobytes().decode()}\n")
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("experts")
+    train_experts([fasta(directory / "panel.fa", 24, 1)], directory / "m.gfmodel", "m", log=directory / "log.jsonl")
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GFZ_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("level", ["fast", "balanced", "max"])
+def test_relatives_of_the_panel_become_small_and_come_back(trained: Path, tmp_path: Path, level: str) -> None:
+    source = fasta(tmp_path / "dev.fa", 5, 2)
+    model = trained / "m.gfmodel"
+    told = compress(source, tmp_path / "a.gfz", model=model, level=level, verify=True)
+    assert told["bpb_payload"] < 0.8
+    assert told["model_id"] == read_model(model).id
+    decompress(tmp_path / "a.gfz", tmp_path / "back.fa", model=model)
+    assert (tmp_path / "back.fa").read_bytes() == source.read_bytes()
+
+
+def test_the_same_archive_on_one_thread_and_two_and_with_an_embedded_model(trained: Path, tmp_path: Path) -> None:
+    source = fasta(tmp_path / "dev.fa", 5, 2)
+    one, two, own = tmp_path / "1.gfz", tmp_path / "2.gfz", tmp_path / "3.gfz"
+    settings = {"model": trained / "m.gfmodel", "lane_length": 2000}
+    compress(source, one, execution=Execution(threads=1), **settings)
+    compress(source, two, execution=Execution(threads=2), **settings)
+    assert one.read_bytes() == two.read_bytes()
+    compress(source, own, embed=True, **settings)
+    decompress(own, tmp_path / "back.fa")
+    assert (tmp_path / "back.fa").read_bytes() == source.read_bytes()
+
+
+def test_the_same_panel_gives_the_same_model(trained: Path, tmp_path: Path) -> None:
+    again = train_experts([trained / "panel.fa"], tmp_path / "m.gfmodel", "m", threads=2)
+    first = read_model(trained / "m.gfmodel")
+    assert again.id == first.id
+    assert again.data == first.data
+    assert load_model(first.data).id == first.id
+
+
+def test_the_decisions_are_in_model_and_log(trained: Path) -> None:
+    decisions = read_model(trained / "m.gfmodel").metadata["decisions"]
+    assert decisions[0]["kept"]
+    assert all(row["bits_per_base"] > 0 for row in decisions)
+    logged = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert [row["choice"] for row in logged] == [row["choice"] for row in decisions]
+
+
+def test_a_panel_can_stay_outside(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel, model = trained / "panel.fa", tmp_path / "r.gfmodel"
+    assert main(["train", str(panel), "-o", str(model), "--name", "m", "--refer-panel"]) == 0
+    assert read_model(model).id == read_model(trained / "m.gfmodel").id
+    source = fasta(tmp_path / "dev.fa", 2, 3)
+    with pytest.raises(ModelMissingError, match=r"SQ\."):
+        compress(source, tmp_path / "a.gfz", model=model)
+    assert not (tmp_path / "a.gfz").exists()
+    monkeypatch.setenv("GFZ_REF_PATH", str(panel))
+    compress(source, tmp_path / "a.gfz", model=model, verify=True)
+
+
+def test_options_for_networks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    panel = fasta(tmp_path / "p.fa", 3, 1)
+    assert main(["train", str(panel), "-o", str(tmp_path / "m"), "--name", "m", "--minutes", "1"]) == 2
+    assert "--minutes is for networks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [">a\nACGTACGTNNACGT\n", ">a\n" + "acgu" * 400 + "\n>b\nAC\n"])
+def test_tiny_panels(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.fa").write_text(text)
+    train_experts([tmp_path / "p.fa"], tmp_path / "m.gfmodel", "tiny")
+    compress(tmp_path / "p.fa", tmp_path / "a.gfz", model=tmp_path / "m.gfmodel", verify=True)
+
+
+def test_lanes_hold_all_and_hold_out_divides() -> None:
+    records = [np.full(size, size % 4, np.uint8) for size in (10, 70_000, 140_000, 5, 65_536)]
+    given = list(lanes(records))
+    assert np.array_equal(np.concatenate(given), np.concatenate(records))
+    assert max(map(len, given)) <= 1 << 16
+    rest, teaching, measuring = hold_out([np.zeros(100, np.uint8)] * 50, 0)
+    assert len(rest) + len(teaching) + len(measuring) == 50
