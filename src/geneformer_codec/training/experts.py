@@ -187,7 +187,7 @@ def decisions_table(model: Model) -> str:
     lines = [f"{'choice':<52} {'bits/base':>9} {'saves':>8} {'Mbases/s':>8}  kept"]
     for row in rows:
         lines.append(
-            f"{row['choice']:<52} {row['bits_per_base']:>9.4f} {row['saves']:>8.2%} {row['bases_per_second'] / 1e6:>8.2f}"
-            f"  {'yes' if row['kept'] else 'no'}"
+            f"{row['choice']:<52} {row['bits_per_base']:>9.4f} {row['saves']:>8.2%} "
+            f"{row['bases_per_second'] / 1e6:>8.2f}  {'yes' if row['kept'] else 'no'}"
         )
     return "\n".join(lines)
