@@ -101,7 +101,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     if level == "fast":
         return replace(trained, copies=4, every=32, tries=8, attention_rate=0)
     if level == "max":
-        return replace(trained, copies=32, every=8, attention_rate=8, trust_limit=1000)
+        return replace(trained, copies=32, every=4, attention_rate=8, trust_limit=1000, rate=35)
     return replace(trained, copies=16, every=16, attention_rate=4)
 
 
