@@ -30,7 +30,7 @@ def test_the_description_suffices_to_decode(form: str) -> None:
     model = random_model(form, 11)
     lengths = [150, 37, 97] if model.config.causal else [100]
     lanes = likely_lanes(model, lengths)
-    coded = model.coder("cpu", 1).encode(np.concatenate(lanes), lengths)
+    coded = model.coder(None, "cpu", 1).encode(np.concatenate(lanes), lengths)
     assert all(len(data) < -(-len(lane) // 4) for lane, data in zip(lanes, coded, strict=True))  # none is plain
     reference = ReferenceModel(model.data)
     for lane, data in zip(lanes, coded, strict=True):
@@ -51,7 +51,7 @@ def test_small_networks_do_not_leave_32_bits_where_tensors_are_at_their_bounds(f
 def test_lanes_that_no_network_predicts_are_plain() -> None:
     model = random_model("stream")
     bases = np.random.default_rng(8).integers(0, 4, 41).astype(np.uint8)
-    (coded,) = model.coder("cpu", 1).encode(bases, [41])
+    (coded,) = model.coder(None, "cpu", 1).encode(bases, [41])
     assert len(coded) == 11
     assert ReferenceModel(model.data).decode(coded, 41) == bases.tolist()
 

@@ -54,7 +54,7 @@ def test_related_genomes_are_learned(panel: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*checkpoint*"))
     # the model codes what it has not seen in about the bits that training says
     bases = read_records([panel])[0]
-    coded = model.coder("cpu", 1).encode(bases, [len(bases)])
+    coded = model.coder(None, "cpu", 1).encode(bases, [len(bases)])
     assert 8 * len(coded[0]) / len(bases) < 1.7
 
 
