@@ -56,11 +56,6 @@ class Needs:
 
     config: Mapping[str, Any]
 
-    @property
-    def gpus(self) -> int:
-        """GPUs that a job asks the scheduler for."""
-        return 1 if self.config["device"] == "cuda" else 0
-
     def part_bytes(self, plan: Plan | None, part: str | None = None) -> int:
         """Size of ``part``, or of the largest part; before the split has run, the size it aims at."""
         if plan is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from geneformer_rules import planning, sheets
+from geneformer_rules import placement, planning, sheets
 
 # `snakemake` is often run by its path, from an environment that is not activated; the commands of the same environment
 # are then found here, after anything on the PATH.
@@ -217,3 +217,15 @@ def training_memory_mb(wildcards, attempt):
 
 def training_minutes(wildcards, attempt):
     return NEEDS.training_minutes(species_of(wildcards), attempt)
+
+
+# --- where jobs run --------------------------------------------------------------------------------------------------
+
+
+def uses_gpu(wildcards):
+    """Training does, and what runs a model."""
+    return SETTINGS["device"] == "cuda" and (hasattr(wildcards, "species") or bool(model(wildcards)))
+
+
+CPU_JOB = placement.resources(SETTINGS)
+GPU_JOB = placement.resources(SETTINGS, uses_gpu)

@@ -16,9 +16,9 @@ rule compress:
         "../envs/gfz.yaml"
     threads: part_threads
     resources:
+        **GPU_JOB,
         mem_mb=part_memory_mb,
         runtime=part_minutes,
-        gpu=NEEDS.gpus,
         device=SETTINGS["device"],
     params:
         model=model_option,

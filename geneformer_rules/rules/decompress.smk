@@ -12,9 +12,9 @@ rule decompress:
         "../envs/gfz.yaml"
     threads: decode_threads
     resources:
+        **GPU_JOB,
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,
-        gpu=NEEDS.gpus,
         device=SETTINGS["device"],
     params:
         models=f"{RESULTS}/archives/models",

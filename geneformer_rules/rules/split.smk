@@ -15,6 +15,7 @@ checkpoint split:
         "../envs/gfz.yaml"
     # Not a parameter: Snakemake would make every archive anew whenever it is changed.
     resources:
+        **CPU_JOB,
         part_bases=SETTINGS["part_bases"],
         mem_mb=split_memory_mb,
         runtime=split_minutes,

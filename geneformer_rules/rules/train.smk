@@ -17,9 +17,9 @@ rule train:
         "../envs/gfz.yaml"
     threads: SETTINGS["threads"]["train"]
     resources:
+        **GPU_JOB,
         mem_mb=training_memory_mb,
         runtime=training_minutes,
-        gpu=NEEDS.gpus,
         device=SETTINGS["device"],
     params:
         base=base_option,

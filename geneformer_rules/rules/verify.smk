@@ -21,9 +21,9 @@ rule verify:
         "../envs/gfz.yaml"
     threads: decode_threads
     resources:
+        **GPU_JOB,
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,
-        gpu=NEEDS.gpus,
         device=SETTINGS["device"],
     params:
         model=model_option,
@@ -48,9 +48,9 @@ rule recheck:
         "../envs/gfz.yaml"
     threads: decode_threads
     resources:
+        **GPU_JOB,
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,
-        gpu=NEEDS.gpus,
         device=SETTINGS["device"],
     params:
         models=f"{RESULTS}/archives/models",

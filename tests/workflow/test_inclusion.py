@@ -89,10 +89,18 @@ def test_packaged_profiles_are_those_of_the_checkout() -> None:
         geneformer_rules.profile("lsf")
 
 
-def test_a_gpu_is_asked_for_by_configuration(project: Project) -> None:
-    project.add_sample("one", related(count=2, length=300, seed=30), "none")
+def test_a_gpu_is_asked_for_where_a_model_runs(project: Project) -> None:
+    (project.directory / "small.gfmodel").touch()
+    project.add_species("small", model="small.gfmodel")
+    text = related(count=2, length=300, seed=30)
+    project.add_sample("one", text, "small")
     assert "gpu=1" not in project.run("-n", "compress_all")
     assert "gpu=1" in project.run("-n", "compress_all", "--config", "device=cuda")
+    asked = project.run("-n", "compress_all", "--config", "device=cuda", "slurm={gpu_request: gres, gpu_model: a100}")
+    assert "gres=gpu:a100:1" in asked
+    project.samples.pop()
+    project.add_sample("two", text, "none")
+    assert "gpu=1" not in project.run("-n", "compress_all", "--config", "device=cuda")
 
 
 def test_lint_finds_nothing() -> None:

@@ -1,3 +1,7 @@
+localrules:
+    simulate_example,
+
+
 # The sequences that the shipped configuration archives are simulated: related genomes from a seeded simulator, the same
 # on every machine. They are made only if a sheet asks for them. Panel and samples share no genome.
 rule simulate_example:
