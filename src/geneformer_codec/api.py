@@ -1,4 +1,4 @@
-"""What people import: compress, decompress, verify, info, split and gather, on paths.
+"""What people import: compress, decompress, verify, info, split, gather and merge, on paths and streams.
 
 >>> import geneformer_codec as gfz  # doctest: +SKIP
 >>> gfz.compress("fish.fa.gz", "fish.gfz", model="fish.gfmodel", verify=True)["bpb_total"]  # doctest: +SKIP
@@ -11,10 +11,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypedDict, Unpack, cast
 
 from .archive.coders import STRANDS, Coders
-from .archive.gathering import join_parts, split_sample
+from .archive.gathering import join_archives, join_parts, split_sample
 from .archive.index import RecordEntry, verify_archive
 from .archive.manifest import (
     DEFAULT_LANE_LENGTH,
@@ -31,8 +31,8 @@ from .archive.manifest import (
 from .archive.models import (
     CodingModel,
     Execution,
+    coders_of,
     expert_settings,
-    find_model,
     make_coders,
     open_model,
     reference,
@@ -41,7 +41,7 @@ from .archive.plan import PLAN_NAME, Plan, read_part
 from .archive.read import Archive
 from .archive.write import write_archive
 from .coding.coder import Progress
-from .errors import FormatError, GfzError, OutputError, UsageError
+from .errors import FormatError, OutputError, UsageError
 from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, output_error, same_file
 from .sequence.inputs import open_input
 from .sequence.parts import Part
@@ -55,12 +55,15 @@ __all__ = [
     "decompress",
     "gather",
     "info",
+    "merge",
     "read_index",
     "split",
     "verify",
 ]
 
 AnyPath = str | Path
+AnyFile = str | Path | BinaryIO
+"""A path, ``-`` for standard input or output, or a binary stream."""
 AnyModel = str | Path | CodingModel
 
 MIN_LANE_LENGTH = 64
@@ -68,71 +71,62 @@ MIN_PART_BASES = 1024
 _COMPRESSED = {".gz", ".bgz", ".bz2", ".xz", ".zst"}
 
 
+class Coding(TypedDict, total=False):
+    """What `compress` and `compress_part` may be told of how to compress."""
+
+    model: AnyModel | None
+    """Without one, experts learn from each part itself."""
+    level: str
+    """How hard they try: ``fast``, ``balanced`` (if not said) or ``max``."""
+    lane_length: int | None
+    """The most bases that have to be decoded to read one; if not said, 65,536 with a model, else those of a part."""
+    strands: str
+    """Without a model: learn from ``one`` strand or from ``both``; if not said, ``auto``: it is measured."""
+    embed: bool
+    """Put the model into the archive; otherwise it is needed again to decompress."""
+    verify: bool
+    """Decode the archive before it appears."""
+    force: bool
+    """Replace what is at ``out``."""
+    execution: Execution | None
+    """On what to compute; no byte of the archive depends on it."""
+    progress: Progress | None
+    """Called with numbers of bases."""
+
+
 def compress(
-    source: AnyPath,
-    out: AnyPath,
+    source: AnyFile,
+    out: AnyFile,
     *,
-    model: AnyModel | None = None,
-    level: str = DEFAULT_LEVEL,
-    lane_length: int | None = None,
-    strands: str = "auto",
     part_bases: int = DEFAULT_PART_BASES,
     name: str | None = None,
-    embed: bool = False,
-    verify: bool = False,
-    force: bool = False,
-    execution: Execution | None = None,
-    progress: Progress | None = None,
+    **coding: Unpack[Coding],
 ) -> dict[str, Any]:
-    """Archive a FASTA file, compressed or not; ``-`` is standard input or output. Gives what ``info`` gives.
+    """Archive a FASTA file, compressed or not. Gives what ``info`` gives.
 
-    Without a ``model``, experts learn from each part itself; ``strands`` says whether from one strand or from both,
-    which is measured unless it is said. ``level`` is how hard they try. ``embed`` puts the model into the archive,
-    otherwise it is needed again to decompress. ``lane_length`` is the most bases that have to be decoded to read one:
-    65,536 with a model, without one those of a part. ``verify`` decodes the archive before it appears at ``out``. The
+    ``name`` is that of the sample, ``part_bases`` how large its parts are to be; `Coding` has the other options. The
     same source, model, settings and ``name`` give the same bytes, whatever the ``execution``.
     """
-    coding = open_model(model)
-    settings = make_settings(coding, level, lane_length, part_bases)
+    model = open_model(coding.get("model"))
+    settings = _settings(model, coding, part_bases)
     _check_distinct(source, out)
     with open_input(source) as stream:
         parts = split_stream(stream, settings.part_bases)
-        sample = sample_name_of(source) if name is None else name
-        return _write(
-            parts, sample, out, settings, coding,
-            strands=strands, embed=embed, verify=verify, force=force, execution=execution, progress=progress,
-        )  # fmt: skip
+        return _write(parts, sample_name_of(source) if name is None else name, out, settings, model, coding)
 
 
-def compress_part(
-    part: AnyPath,
-    out: AnyPath,
-    *,
-    model: AnyModel | None = None,
-    level: str = DEFAULT_LEVEL,
-    lane_length: int | None = None,
-    strands: str = "auto",
-    embed: bool = False,
-    verify: bool = False,
-    force: bool = False,
-    execution: Execution | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
+def compress_part(part: AnyPath, out: AnyFile, **coding: Unpack[Coding]) -> dict[str, Any]:
     """Compress one part of a directory that ``split`` made into a part archive, to be joined by ``gather``."""
     _check_distinct(part, out)
     plan = Plan.read(Path(part).with_name(PLAN_NAME))
     text = read_part(plan, Path(part))
-    coding = open_model(model)
-    settings = make_settings(coding, level, lane_length, plan.part_bases)
-    return _write(
-        iter([text]), plan.sample, out, settings, coding,
-        strands=strands, embed=embed, verify=verify, force=force, execution=execution, progress=progress,
-    )  # fmt: skip
+    model = open_model(coding.get("model"))
+    return _write(iter([text]), plan.sample, out, _settings(model, coding, plan.part_bases), model, coding)
 
 
 def decompress(
-    source: AnyPath,
-    out: AnyPath,
+    source: AnyFile,
+    out: AnyFile,
     *,
     model: AnyModel | None = None,
     force: bool = False,
@@ -143,14 +137,14 @@ def decompress(
     _check_distinct(source, out)
     with _open_archive(source) as archive:
         archive.check_complete()
-        coders = _coders_of(archive, model, execution)
-        with atomic_output(out, force) as file, contextlib.closing(archive.decode_all(coders, progress)) as parts:
+        coders = coders_of(archive, model, execution)
+        with _output(out, force) as file, contextlib.closing(archive.decode_all(coders, progress)) as parts:
             for part in parts:
                 file.write(part.text)
 
 
 def verify(
-    source: AnyPath,
+    source: AnyFile,
     *,
     model: AnyModel | None = None,
     execution: Execution | None = None,
@@ -162,11 +156,11 @@ def verify(
     a sample is checked as far as it goes.
     """
     with _open_archive(source) as archive:
-        verify_archive(archive, _coders_of(archive, model, execution), progress)
+        verify_archive(archive, coders_of(archive, model, execution), progress)
         return archive.info()
 
 
-def info(source: AnyPath) -> dict[str, Any]:
+def info(source: AnyFile) -> dict[str, Any]:
     """Sizes, settings, model and digests of an archive; nothing is decoded.
 
     >>> info("fish.gfz")["bpb_payload"]  # doctest: +SKIP
@@ -176,7 +170,7 @@ def info(source: AnyPath) -> dict[str, Any]:
         return archive.info()
 
 
-def read_index(source: AnyPath, *, model: AnyModel | None = None) -> list[RecordEntry]:
+def read_index(source: AnyFile, *, model: AnyModel | None = None) -> list[RecordEntry]:
     """Name, place, length and digests of every record.
 
     Digests of short records are not stored: they are None unless a ``model`` is given, or none is needed, to decode
@@ -184,7 +178,7 @@ def read_index(source: AnyPath, *, model: AnyModel | None = None) -> list[Record
     """
     with _open_archive(source) as archive:
         needs_none = archive.manifest.model.id in WITHOUT_MODEL or archive.manifest.model.embedded
-        return list(archive.records(_coders_of(archive, model) if model or needs_none else None))
+        return list(archive.records(coders_of(archive, model) if model or needs_none else None))
 
 
 def split(
@@ -224,6 +218,29 @@ def gather(
         return Archive(file, str(out)).info()
 
 
+def merge(
+    sources: Sequence[AnyPath],
+    out: AnyFile,
+    *,
+    model: AnyModel | None = None,
+    name: str | None = None,
+    force: bool = False,
+    execution: Execution | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Join archives into one of all their texts, one after the other, without compressing again.
+
+    All are decoded, for the checksum of the whole needs the text. They must have been made alike. The model travels in
+    the new archive if it does so in the first. ``name`` is that of the new sample, if not said that of the first.
+    """
+    for source in sources:
+        _check_distinct(source, out)
+    with _output(out, force, seekable=True, binary=True) as file:
+        join_archives(sources, file, lambda archive: coders_of(archive, model, execution), name, progress)
+        file.flush()
+        return Archive(file, str(out)).info()
+
+
 def make_settings(model: CodingModel | None, level: str, lane_length: int | None, part_bases: int) -> Settings:
     """The settings of an archive from what was asked for."""
     if level not in LEVELS:
@@ -236,36 +253,35 @@ def make_settings(model: CodingModel | None, level: str, lane_length: int | None
     return Settings(level, lane_length, part_bases, expert_settings(model, level, lane_length or part_bases))
 
 
+def _settings(model: CodingModel | None, coding: Coding, part_bases: int) -> Settings:
+    return make_settings(model, coding.get("level", DEFAULT_LEVEL), coding.get("lane_length"), part_bases)
+
+
 def check_range(name: str, value: int, low: int, high: int) -> None:
     """Refuse a number that makes no sense."""
     if not low <= value <= high:
         raise UsageError(f"--{name} {value} is out of range; give {low:,} to {high:,}")
 
 
-def sample_name_of(source: AnyPath) -> str:
+def sample_name_of(source: AnyFile) -> str:
     """The file's name without the suffix of its compression.
 
     >>> sample_name_of("data/fish.fa.gz")
     'fish.fa'
     """
-    path = Path(source)
+    path = Path(source if isinstance(source, str | Path) else str(getattr(source, "name", STREAM)))
     return path.stem if path.suffix.lower() in _COMPRESSED else path.name
 
 
 def _write(
     parts: Iterator[Part],
     sample: Sample | str,
-    out: AnyPath,
+    out: AnyFile,
     settings: Settings,
     model: CodingModel | None,
-    *,
-    strands: str,
-    embed: bool,
-    verify: bool,
-    force: bool,
-    execution: Execution | None,
-    progress: Progress | None,
+    coding: Coding,
 ) -> dict[str, Any]:
+    embed, strands, progress = coding.get("embed", False), coding.get("strands", "auto"), coding.get("progress")
     if embed and model is None:
         raise UsageError("there is no model to embed; give one with --model, or leave out --embed")
     if strands not in STRANDS:
@@ -273,23 +289,14 @@ def _write(
     if strands != "auto" and model is not None:
         raise UsageError("--strands is for archives without a model, which knows it by itself; leave one of them out")
     named, data = reference(model, embed), model.data if model and embed else b""
-    coders = make_coders(named.id, model, settings, execution or Execution(), strands)
-    with atomic_output(out, force, seekable=True, binary=True) as file:
+    coders = make_coders(named.id, model, settings, coding.get("execution") or Execution(), strands)
+    with _output(out, coding.get("force", False), seekable=True, binary=True) as file:
         write_archive(file, parts, coders, settings, named, sample, data, progress)
         file.flush()
         archive = Archive(file, str(out))
-        if verify:
+        if coding.get("verify"):
             _prove(archive, coders, progress)
         return archive.info()
-
-
-def _coders_of(archive: Archive, model: AnyModel | None, execution: Execution | None = None) -> Coders:
-    """What decodes an archive, all of it as the archive states."""
-    found, manifest = find_model(archive, model), archive.manifest
-    try:
-        return make_coders(manifest.model.id, found, manifest.settings, execution or Execution())
-    except GfzError as error:
-        raise type(error)(f"{archive.label}: {error}") from error
 
 
 def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
@@ -304,21 +311,42 @@ def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
 
 
 @contextlib.contextmanager
-def _open_archive(source: AnyPath) -> Iterator[Archive]:
-    """Open an archive; from standard input by way of a temporary, as an archive is read from its end."""
-    if str(source) != STREAM:
+def _open_archive(source: AnyFile) -> Iterator[Archive]:
+    """Open an archive; from a pipe by way of a temporary, as an archive is read from its end."""
+    if isinstance(source, str | Path) and str(source) == STREAM:
+        stream, label = cast(BinaryIO, sys.stdin.buffer), "standard input"
+    elif isinstance(source, str | Path) or source.seekable():
         with Archive(source) as archive:
             yield archive
         return
+    else:
+        stream, label = source, str(getattr(source, "name", "the stream"))
     with tempfile.TemporaryFile() as spool:
         try:
-            shutil.copyfileobj(sys.stdin.buffer, spool, COPY_BYTES)
+            shutil.copyfileobj(stream, spool, COPY_BYTES)
             spool.flush()
         except OSError as error:
             raise output_error(f"a temporary in {tempfile.gettempdir()}", error) from error
-        yield Archive(spool, "standard input")
+        yield Archive(spool, label)
 
 
-def _check_distinct(source: AnyPath, out: AnyPath) -> None:
-    if same_file(source, out):
+@contextlib.contextmanager
+def _output(out: AnyFile, force: bool, *, seekable: bool = False, binary: bool = False) -> Iterator[BinaryIO]:
+    """As `atomic_output`; a stream is written to as it is, or for ``seekable`` from a temporary at the end."""
+    if isinstance(out, str | Path):
+        with atomic_output(out, force, seekable=seekable, binary=binary) as file:
+            yield file
+    elif not seekable:
+        yield out
+        out.flush()
+    else:
+        with tempfile.TemporaryFile() as spool:
+            yield cast(BinaryIO, spool)
+            spool.seek(0)
+            shutil.copyfileobj(spool, out, COPY_BYTES)
+            out.flush()
+
+
+def _check_distinct(source: AnyFile, out: AnyFile) -> None:
+    if isinstance(source, str | Path) and isinstance(out, str | Path) and same_file(source, out):
         raise UsageError(f"{source} is both the source and the output; choose another name for the output")

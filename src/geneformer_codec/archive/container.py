@@ -13,10 +13,10 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from ..errors import FormatError, GfzError, InputError, OutputError
+from ..errors import FormatError, InputError, OutputError
 
 MIMETYPE_NAME = "mimetype"
 MIMETYPE = b"application/vnd.geneformer-rules.gfz+zip"
@@ -78,21 +78,18 @@ class ContainerWriter(contextlib.AbstractContextManager["ContainerWriter"]):
 class ContainerReader:
     """Reads the entries of an archive, having checked that the file has the one shape that the writer gives it.
 
-    Everything wrong with the file is a ``FormatError`` that names it as ``label``.
+    Everything wrong with the file is a ``FormatError`` that names it as ``label``. The header before an entry is looked
+    at when the entry is read, so that opening an archive reads its two ends alone.
     """
 
     def __init__(self, file: BinaryIO, label: str):
         self._file, self.label = file, label
-        try:
+        with self._explaining():
             self.file_bytes = file.seek(0, os.SEEK_END)
             self._check_kind()
             self._zip = zipfile.ZipFile(file)
             self._entries = {entry.filename: entry for entry in self._zip.infolist()}
             self._check_shape()
-        except GfzError:
-            raise
-        except Exception as error:
-            raise self._failure(error) from error
 
     def names(self) -> list[str]:
         """The names of the entries between ``mimetype`` and the manifest, in the order of the file."""
@@ -105,10 +102,25 @@ class ContainerReader:
     def read(self, name: str) -> bytes:
         """The bytes of an entry, checked against its CRC-32."""
         entry = self._entry(name)
-        try:
-            return self._zip.read(entry)
-        except Exception as error:
-            raise self._failure(error) from error
+        header = _local_header(entry)
+        data = self._read_at(entry.header_offset, len(header) + entry.file_size)
+        if not data.startswith(header):
+            self._misshapen(f"the two headers of entry {name!r} differ")
+        content = data[len(header) :]
+        if zlib.crc32(content) != entry.CRC:
+            raise FormatError(f"{self.label}: entry {name!r} does not match its CRC-32; it is damaged, {_AGAIN}")
+        return content
+
+    def place(self, name: str) -> int:
+        """Where in the file the bytes of an entry begin."""
+        entry = self._entry(name)
+        return entry.header_offset + len(_local_header(entry))
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Bytes ``start`` to ``stop`` of an entry, as they are: nothing is checked."""
+        if not 0 <= start <= stop <= self.size(name):
+            raise ValueError(f"bytes {start} to {stop} of {self.size(name)}")
+        return self._read_at(self.place(name) + start, stop - start)
 
     def manifest(self, max_bytes: int) -> bytes:
         """The bytes of the manifest, checked against the SHA-256 in the comment."""
@@ -124,11 +136,27 @@ class ContainerReader:
             raise FormatError(f"{self.label}: the archive has no entry {name!r}; it is damaged, {_AGAIN}")
         return self._entries[name]
 
-    def _failure(self, error: Exception) -> GfzError:
-        if isinstance(error, OSError) and error.errno is not None:
-            return InputError(f"cannot read {self.label}: {error.strerror}")
-        if not isinstance(error, _DAMAGE):
-            raise error
+    def _read_at(self, place: int, size: int) -> bytes:
+        with self._explaining():
+            self._file.seek(place)
+            data = self._file.read(size)
+            if len(data) != size:
+                raise EOFError("it ends too early")
+        return data
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Have what can go wrong with a file name it."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None:
+                raise self._damaged(error) from error
+            raise InputError(f"cannot read {self.label}: {error.strerror}") from error
+        except _DAMAGE as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> FormatError:
         return FormatError(f"{self.label}: the archive is truncated or damaged ({error}); {_AGAIN}")
 
     def _check_kind(self) -> None:
@@ -156,11 +184,8 @@ class ContainerReader:
             sizes = entry.file_size == entry.compress_size <= MAX_ENTRY_BYTES
             if not sizes or entry.header_offset != place or not _NAME.fullmatch(entry.filename):
                 self._misshapen(f"entry {entry.filename!r} is not as gfz writes it")
-            self._file.seek(place)
-            header = _local_header(entry)
-            if self._file.read(len(header)) != header:
-                self._misshapen(f"the two headers of entry {entry.filename!r} differ")
-            place += len(header) + entry.file_size
+            place += len(_local_header(entry)) + entry.file_size
+        self.read(MIMETYPE_NAME)
         directory = _directory(entries, place, self._zip.comment)
         self._file.seek(place)
         if self._zip.start_dir != place or self._file.read(len(directory) + 1) != directory:

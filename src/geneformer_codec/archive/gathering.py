@@ -1,14 +1,18 @@
-"""Split a sample into files for jobs to compress apart, and join their part archives without compressing again."""
+"""Split a sample into files for jobs to compress apart, and join archives without compressing again."""
 
-from collections.abc import Sequence
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import FormatError, ModelMissingError
+from ..coding.coder import Progress
+from ..errors import FormatError, ModelMissingError, UsageError
 from ..files import output_error
 from ..sequence.parts import Splitter
-from .manifest import FORMAT_VERSION, Block, ModelReference, Sample, Settings
+from .coders import Coders
+from .manifest import FORMAT_VERSION, MAX_PARTS, Block, ModelReference, Sample, Settings
 from .models import CodingModel
 from .plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
 from .read import Archive
@@ -77,6 +81,53 @@ def join_parts(plan: Plan, archives: Sequence[Path], out: BinaryIO, model: Codin
                 _check_block(plan, archive, block)
                 writer.add(block, archive.block_data(block))
         writer.finish(plan.sample, model.data if model else b"")
+
+
+def join_archives(
+    sources: Sequence[str | Path],
+    out: BinaryIO,
+    coders_of: Callable[[Archive], Coders],
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Copy the blocks of archives into one of all their texts, which are decoded for the checksum of the whole."""
+    if not sources:
+        raise UsageError("there is nothing to merge; give two archives or more")
+    with Archive(sources[0]) as first:
+        manifest, model_data = first.manifest, first.model_data() or b""
+        coders, common = coders_of(first), _made_alike(first)
+    digest, size, number, ended = hashlib.sha256(), 0, 0, True
+    with ArchiveWriter(out, manifest.settings, manifest.model) as writer:
+        for source in sources:
+            with Archive(source) as archive:
+                if _made_alike(archive) != common:
+                    raise FormatError(
+                        f"{source}: was made with another model, version or lane length, or other experts, than "
+                        f"{sources[0]}; decompress them, and compress their texts together"
+                    )
+                with contextlib.closing(archive.decode_all(coders, progress)) as parts:
+                    for block, part in zip(archive.blocks, parts, strict=True):
+                        if part.text and not (ended and (number == 0 or block.part or part.text.startswith(b">"))):
+                            raise FormatError(
+                                f"{source}: cannot be put after the one before, as that text does not end in a line "
+                                "end, or this one does not begin with '>', so that records would run together"
+                            )
+                        writer.add(replace(block, part=number), archive.block_data(block))
+                        digest.update(part.text)
+                        size, number = size + len(part.text), number + 1
+                        ended = block is not archive.blocks[-1] or part.text.endswith(b"\n")
+        if number > MAX_PARTS:
+            raise FormatError(f"the archives have {number:,} parts, more than {MAX_PARTS:,}; they cannot be merged")
+        sample = Sample(manifest.sample.name if name is None else name, size, digest.hexdigest(), number)
+        writer.finish(sample, model_data)
+
+
+def _made_alike(archive: Archive) -> tuple[object, ...]:
+    """What must agree for blocks to stand in one archive."""
+    manifest, settings = archive.manifest, archive.manifest.settings
+    if manifest.version != FORMAT_VERSION:
+        raise FormatError(f"{archive.label}: was written by an earlier version of the tool; compress its text again")
+    return manifest.model.id, settings.experts, settings.lane_length
 
 
 def _check_block(plan: Plan, archive: Archive, block: Block) -> None:

@@ -14,6 +14,7 @@ from ..errors import FormatError
 from ..sequence.fasta import Sides
 from ..sequence.parts import DIGEST_BYTES, DIGEST_MIN_RESIDUES
 from .block import lane_table, naming, split_streams
+from .catalogue import name_of
 from .coders import Coders
 from .digests import RecordDigest
 from .lanes import LanePlaces
@@ -131,8 +132,7 @@ class _Walk:
         record, self._open = self._open, None
         if record is None:
             return
-        header = record.header.decode(errors="surrogateescape")
-        name = header.split(None, 1)[0] if header.strip() else ""
+        header, name = (text.decode(errors="surrogateescape") for text in (record.header, name_of(record.header)))
         stored = record.digest.stored() if decoded else None
         if record.residues >= DIGEST_MIN_RESIDUES:
             kept = next(digests, b"")

@@ -109,6 +109,17 @@ def make_coders(
     return Coders(needed, lambda _: coder)
 
 
+def coders_of(
+    archive: Archive, model: "str | Path | CodingModel | None" = None, execution: Execution | None = None
+) -> Coders:
+    """What decodes an archive, all of it as the archive states; ``model`` counts when none is embedded."""
+    found, manifest = find_model(archive, model), archive.manifest
+    try:
+        return make_coders(manifest.model.id, found, manifest.settings, execution or Execution())
+    except GfzError as error:
+        raise type(error)(f"{archive.label}: {error}") from error
+
+
 def _untrained(settings: Settings, threads: int, strands: str) -> Coders:
     """Experts that start untrained: threads work on different parts if each is one lane, else on lanes."""
     experts, whole = settings.experts, settings.lane_length == WHOLE_PART
@@ -119,7 +130,7 @@ def _untrained(settings: Settings, threads: int, strands: str) -> Coders:
         from ..model.experts.predictor import Predictor
 
         predictor = Predictor(replace(experts, both_strands=strands == BOTH_STRANDS))
-        return ExpertCoder(predictor, EXPERTS, 1 if whole else threads)
+        return ExpertCoder(predictor, EXPERTS, threads)  # of one lane alone, it uses one thread
 
     return Coders(EXPERTS, make, threads if whole else 1, strands)
 

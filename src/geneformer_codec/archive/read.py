@@ -2,9 +2,9 @@
 
 import contextlib
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..coding.coder import Progress
 from ..coding.threads import in_order
@@ -15,10 +15,13 @@ from .coders import BOTH_STRANDS, Coders
 from .container import ContainerReader
 from .index import RecordEntry, walk_records
 from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, SIDE_STREAMS, STREAMS, Block, Manifest
+from .remote import RemoteFile, is_url
 
 
 class Archive(contextlib.AbstractContextManager["Archive"]):
-    """An open archive. Whatever is wrong with it is a ``FormatError`` that names the file.
+    """An open archive: a path, a URL or a file that can be sought in.
+
+    Whatever is wrong with it is a ``FormatError`` that names the file.
 
     >>> with Archive("genome.gfz") as archive:  # doctest: +SKIP
     ...     print(archive.manifest.sample.name, archive.info()["bpb_total"])
@@ -28,10 +31,11 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         self._owned: BinaryIO | None = None
         if isinstance(source, str | Path):
             self.label = label or str(source)
-            file = self._owned = _open(Path(source))
+            file = self._owned = cast(BinaryIO, RemoteFile(source)) if is_url(source) else _open(Path(source))
         else:
             self.label = label or str(getattr(source, "name", "archive"))
             file = source
+        self._file = file
         try:
             self._container = ContainerReader(file, self.label)
             self.manifest = Manifest.parse(self._container.manifest(MAX_MANIFEST_BYTES), self.label)
@@ -56,6 +60,27 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     def block_data(self, block: Block) -> bytes:
         """The bytes of a block's entry, checked against their CRC-32."""
         return self._container.read(block.entry)
+
+    @property
+    def remote(self) -> bool:
+        """Whether its bytes come from elsewhere, so that as few as can be are to be read."""
+        return isinstance(self._file, RemoteFile)
+
+    def stream_range(self, block: Block, first: str, last: str | None = None) -> tuple[int, int]:
+        """Where in a block's entry the streams from ``first`` to ``last`` are."""
+        begin, end = STREAMS.index(first), STREAMS.index(last or first) + 1
+        sizes = list(block.streams.values())
+        return sum(sizes[:begin]), sum(sizes[:end])
+
+    def hold(self, ranges: Iterable[tuple[Block, int, int]]) -> None:
+        """Say which bytes of blocks' entries will be read, so that those of a remote archive are fetched at once."""
+        if isinstance(self._file, RemoteFile):
+            places = ((self._container.place(block.entry), start, stop) for block, start, stop in ranges)
+            self._file.hold([(place + start, place + stop) for place, start, stop in places])
+
+    def read_range(self, block: Block, start: int, stop: int) -> bytes:
+        """Bytes of a block's entry, unchecked: for reading a part of a block."""
+        return self._container.read_range(block.entry, start, stop)
 
     def model_data(self) -> bytes | None:
         """The model file that travels in the archive, if one does."""

@@ -16,13 +16,15 @@ _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # first block, or the end of an em
 _NAMES = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "Zstandard"}
 
 
-def open_input(path: str | Path) -> BinaryIO:
-    """Open ``path`` (``-``: standard input) for reading bytes; gzip, bzip2, xz and Zstandard are told by content.
+def open_input(path: str | Path | BinaryIO) -> BinaryIO:
+    """Open ``path`` (``-``: standard input, or a stream) for reading bytes.
 
-    Works on pipes. Whatever goes wrong, now or while reading, truncated or corrupt compression included, is an
-    InputError that names the source.
+    gzip, bzip2, xz and Zstandard are told by content. Works on pipes. Whatever goes wrong, now or while reading,
+    truncated or corrupt compression included, is an InputError that names the source.
     """
-    name = "standard input" if str(path) == "-" else str(path)
+    given = isinstance(path, str | Path)
+    name = str(path) if given else str(getattr(path, "name", "the stream"))
+    name = "standard input" if name == "-" else name
     try:
         source = opened = _open_source(path)
         head = _read_head(source)
@@ -32,8 +34,8 @@ def open_input(path: str | Path) -> BinaryIO:
             source = io.BufferedReader(_Joined(head, source), _BUFFER_BYTES)
     except OSError as error:
         raise _unreadable(name, error) from error
-    # Standard input is not ours to close.
-    owned = None if opened is getattr(sys.stdin, "buffer", None) else opened
+    # Standard input is not ours to close, nor is a stream.
+    owned = opened if given and opened is not getattr(sys.stdin, "buffer", None) else None
     return cast(BinaryIO, io.BufferedReader(_Checked(source, detect_compression(head), name, owned), _BUFFER_BYTES))
 
 
@@ -51,7 +53,9 @@ def detect_compression(head: bytes) -> str | None:
     return None
 
 
-def _open_source(path: str | Path) -> BinaryIO:
+def _open_source(path: str | Path | BinaryIO) -> BinaryIO:
+    if not isinstance(path, str | Path):
+        return path
     if str(path) != "-":
         return Path(path).open("rb")
     if sys.stdin is None:
@@ -89,8 +93,9 @@ class _Joined(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        # read1 gives what there is, so that a slow pipe is not waited for longer than needed.
-        data = self._head or cast(Any, self._rest).read1(len(buffer))
+        # read1 (read where nothing is buffered) gives what there is: a slow pipe is not waited for longer than needed.
+        read = getattr(self._rest, "read1", self._rest.read)
+        data = self._head or read(len(buffer))
         self._head = data[len(buffer) :] if self._head else b""
         data = data[: len(buffer)]
         buffer[: len(data)] = data

@@ -1,0 +1,189 @@
+"""Residues of any stretch of an archive, by decoding no more lanes than it lies in.
+
+The blocks that are touched of an archive at hand are checked against their CRC-32; of a remote one only the streams and
+lanes that are needed are asked for. Records that are read whole are checked against their digests.
+"""
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..coding.coder import Progress
+from ..errors import FormatError, GfzError
+from ..sequence.fasta import Sides
+from ..sequence.parts import DIGEST_BYTES
+from .block import lane_table, naming, split_streams
+from .catalogue import Catalogue, Span
+from .coders import Coders
+from .digests import RecordDigest
+from .manifest import SIDE_STREAMS, STREAMS, Block
+
+if TYPE_CHECKING:
+    from .read import Archive
+
+PARTS_AT_ONCE = 32
+BASES_AT_ONCE = 1 << 26
+"""Of lanes that are decoded together, on as many threads as there are."""
+BASES_KEPT = 1 << 27
+"""Of decoded lanes."""
+
+Bases = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A block made ready for reading stretches of it."""
+
+    block: Block
+    sides: Sides
+    ends: NDArray[np.int64]
+    """Where each lane ends, in bases."""
+    payload: NDArray[np.int64]
+    """Where each lane ends, in bytes of the block's entry; first where the first one begins."""
+
+    def lanes(self, span: Span) -> tuple[int, int, range]:
+        """The first base of a span, the one after its last, and the lanes that hold them."""
+        start, stop = self.sides.bases_before(span.start), self.sides.bases_before(span.stop)
+        first = int(np.searchsorted(self.ends, start, "right"))
+        return start, stop, range(first, int(np.searchsorted(self.ends, stop)) + 1 if start < stop else first)
+
+    def bases_in(self, lane: int) -> int:
+        """The length of a lane."""
+        return int(self.ends[lane] - (self.ends[lane - 1] if lane else 0))
+
+    def place(self, lane: int) -> tuple[Block, int, int]:
+        """Where a lane is in the block's entry."""
+        return self.block, int(self.payload[lane]), int(self.payload[lane + 1])
+
+
+class SequenceReader:
+    """Reads residues of records. ``coders`` are made when the first lane is decoded, as a model takes time to load."""
+
+    def __init__(self, archive: "Archive", coders: Callable[[], Coders], progress: Progress | None = None):
+        self._archive, self._coders, self._progress = archive, coders, progress
+        self._parts: OrderedDict[int, _Part] = OrderedDict()
+        self._lanes: OrderedDict[tuple[int, int], Bases] = OrderedDict()
+        self.catalogue = Catalogue.of(archive)
+
+    def pieces(self, spans: Iterable[Span]) -> Iterator[bytes]:
+        """The residues of each span as they stand in the text; the lanes of many are decoded together."""
+        batch: list[Span] = []
+        bases, parts = 0, set[int]()
+        for span in spans:
+            more = self._bases_of(span)
+            if batch and (bases + more > BASES_AT_ONCE or len(parts | {span.block}) > PARTS_AT_ONCE):
+                yield from self._residues(batch)
+                batch, bases, parts = [], 0, set()
+            batch.append(span)
+            bases += more
+            parts.add(span.block)
+        yield from self._residues(batch)
+
+    def checked(self, record: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces of a whole record; when they end, their MD5 and refget digest must be those of the archive."""
+        digest = RecordDigest()
+        for piece in pieces:
+            digest.update(piece)
+            yield piece
+        place = self.catalogue.stored_digest(record)
+        if place is None:
+            return
+        block = self._archive.blocks[place[0]]
+        start, stop = self._archive.stream_range(block, "index")
+        if start + place[1] + DIGEST_BYTES > stop:
+            raise FormatError(f"{self._archive.label}: part {block.part}: digests are missing; the archive is damaged")
+        if self._archive.read_range(block, start + place[1], start + place[1] + DIGEST_BYTES) != digest.stored():
+            name = self.catalogue.name(record).decode(errors="surrogateescape")
+            raise FormatError(f"{self._archive.label}: record {name!r} does not match its MD5; the archive is damaged")
+
+    def _bases_of(self, span: Span) -> int:
+        """How many bases may have to be decoded for a span, without opening its part: a few lanes at most."""
+        lane_length = self._archive.manifest.settings.lane_length
+        bases = self._archive.blocks[span.block].bases
+        return min(bases, span.stop - span.start + 2 * lane_length) if lane_length else bases
+
+    def _residues(self, spans: list[Span]) -> Iterator[bytes]:
+        parts, decoded = self._decode(spans)
+        for span in spans:
+            part = parts[span.block]
+            start, stop, lanes = part.lanes(span)
+            held = [np.zeros(0, np.uint8)]
+            for lane in lanes:
+                begin, end = int(part.ends[lane]) - part.bases_in(lane), int(part.ends[lane])
+                held.append(decoded[span.block, lane][max(start - begin, 0) : min(stop, end) - begin])
+            with naming(part.block, self._archive.label):
+                yield part.sides.render_residues(np.concatenate(held), span.start, span.stop)
+
+    def _decode(self, spans: list[Span]) -> tuple[dict[int, _Part], dict[tuple[int, int], Bases]]:
+        """Parts and lanes of spans, by number of the block, and of the lane in it."""
+        parts = self._open({span.block for span in spans})
+        wanted = dict.fromkeys((span.block, lane) for span in spans for lane in parts[span.block].lanes(span)[2])
+        by_strands: dict[int, list[tuple[int, int]]] = {}
+        for number, lane in wanted:
+            if (number, lane) not in self._lanes:
+                by_strands.setdefault(parts[number].block.strands, []).append((number, lane))
+        self._archive.hold(parts[number].place(lane) for places in by_strands.values() for number, lane in places)
+        for strands, places in by_strands.items():
+            lanes = [self._archive.read_range(*parts[number].place(lane)) for number, lane in places]
+            lengths = [parts[number].bases_in(lane) for number, lane in places]
+            coder = self._coders().coder(strands)
+            with self._naming():
+                bases = coder.decode(lanes, lengths, self._progress)
+            for place, length, end in zip(places, lengths, np.cumsum(lengths).tolist(), strict=True):
+                self._lanes[place] = bases[end - length : end].copy()
+        for place in wanted:
+            self._lanes.move_to_end(place)
+        decoded = {place: self._lanes[place] for place in wanted}
+        kept = sum(len(lane) for lane in self._lanes.values())
+        while kept > BASES_KEPT:
+            kept -= len(self._lanes.popitem(last=False)[1])
+        return parts, decoded
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Have errors name the archive, and make one kind of all that damage can cause."""
+        try:
+            yield
+        except GfzError as error:
+            raise type(error)(f"{self._archive.label}: {error}") from error
+        except (ArithmeticError, LookupError, ValueError) as error:
+            raise FormatError(f"{self._archive.label}: cannot be decoded ({error}); the archive is damaged") from error
+
+    def _open(self, numbers: set[int]) -> dict[int, _Part]:
+        """Blocks made ready; of a remote archive, what they need is fetched together."""
+        missing = {number: self._archive.blocks[number] for number in sorted(numbers - self._parts.keys())}
+        ranges = [(STREAMS[0], STREAMS[0]), (SIDE_STREAMS[0], SIDE_STREAMS[-1])]
+        self._archive.hold(
+            (block, *self._archive.stream_range(block, *streams)) for block in missing.values() for streams in ranges
+        )
+        for number, block in missing.items():
+            with naming(block, self._archive.label):
+                self._parts[number] = self._part(block)
+        opened = {number: self._parts[number] for number in numbers}
+        while len(self._parts) > PARTS_AT_ONCE:
+            self._parts.popitem(last=False)
+        return opened
+
+    def _part(self, block: Block) -> _Part:
+        archive = self._archive
+        streams = self._remote_streams(block) if archive.remote else split_streams(block, archive.block_data(block))
+        names, layout, case, exceptions = (streams[name] for name in SIDE_STREAMS)
+        sides = Sides(names, layout, case, exceptions, block.text_bytes)
+        if (sides.residues, sides.bases) != (block.residues, block.bases):
+            raise FormatError("its side streams are not those of the manifest; the archive is damaged")
+        table = lane_table(block, archive.manifest.settings, streams)
+        payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["lanes"]
+        return _Part(block, sides, np.cumsum(table.lengths, dtype=np.int64), payload)
+
+    def _remote_streams(self, block: Block) -> dict[str, bytes]:
+        """The streams of a block but the payload and the digests."""
+        return {
+            name: self._archive.read_range(block, *self._archive.stream_range(block, name))
+            for name in STREAMS
+            if name == "lanes" or name in SIDE_STREAMS
+        }

@@ -1,0 +1,166 @@
+"""Where every record of an archive is: names and lengths of all, read from names and layout alone.
+
+Arrays, not objects: an archive may hold millions of reads.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..sequence.names import unpack_names
+from ..sequence.parts import DIGEST_BYTES, DIGEST_MIN_RESIDUES
+from ..sequence.sides import Layout
+from .block import naming
+from .manifest import Block
+
+if TYPE_CHECKING:
+    from .read import Archive
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Residues ``start`` to ``stop`` of all those of the block of this number in ``Archive.blocks``."""
+
+    block: int
+    start: int
+    stop: int
+
+
+def name_of(header: bytes) -> bytes:
+    """A record's name: its header up to the first blank, as samtools and most others take it."""
+    words = header.split(None, 1)
+    return words[0] if words else b""
+
+
+class Catalogue:
+    """The records of a complete archive in order, by number.
+
+    A fragment is what a part holds of a record. Those of one record follow one another, ``_first`` to ``_last``, the
+    latter excluded.
+    """
+
+    def __init__(
+        self, headers: bytes, blocks: Integers, starts: Integers, sizes: Integers, first: Integers, last: Integers
+    ):
+        self._headers = headers
+        self._blocks, self._starts, self._sizes = blocks, starts, sizes
+        self._first, self._last = first, last
+        self._ends = np.flatnonzero(np.frombuffer(headers, np.uint8) == 10)
+        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
+        self.lengths: Integers = before[last] - before[first]
+
+    @classmethod
+    def of(cls, archive: "Archive") -> Self:
+        """Read it from an archive, of whose blocks only names and layout are looked at."""
+        archive.check_complete()
+        archive.hold((block, *archive.stream_range(block, "names", "layout")) for block in archive.blocks)
+        headers: list[bytes] = []
+        blocks: list[Integers] = []
+        starts: list[Integers] = []
+        sizes: list[Integers] = []
+        first: list[Integers] = []
+        last: list[Integers] = []
+        fragments, open_record = 0, False
+        for number, block in enumerate(archive.blocks):
+            with naming(block, archive.label):
+                names, layout = _read(archive, block)
+            headers.append(names)
+            count, fresh = len(layout.residues), layout.records
+            blocks.append(np.full(count, number, np.int64))
+            sizes.append(layout.residues)
+            starts.append(np.cumsum(layout.residues) - layout.residues)
+            begin = fragments + layout.has_preamble
+            if layout.has_preamble and open_record:
+                last[-1][-1] += 1
+            if fresh:
+                first.append(np.arange(begin, begin + fresh))
+                last.append(first[-1] + 1)
+            fragments += count
+            open_record = (open_record or fresh > 0) and not block.ends_record
+        return cls(b"".join(headers), *(_joined(arrays) for arrays in (blocks, starts, sizes, first, last)))
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def header(self, record: int) -> bytes:
+        """The header line, without ``>`` and line end."""
+        start = int(self._ends[record - 1]) + 1 if record else 0
+        return self._headers[start : int(self._ends[record])]
+
+    def name(self, record: int) -> bytes:
+        """The name; see `name_of`."""
+        return name_of(self.header(record))
+
+    def names(self) -> Iterator[bytes]:
+        """The names of all."""
+        return map(name_of, self._headers.split(b"\n")[:-1])
+
+    def find(self, name: bytes) -> int | None:
+        """The number of the first record of this name."""
+        hashes, order = self._by_hash
+        wanted = hash(name)
+        at = int(np.searchsorted(hashes, wanted))
+        while at < len(order) and hashes[at] == wanted:
+            if self.name(int(order[at])) == name:
+                return int(order[at])
+            at += 1
+        return None
+
+    @cached_property
+    def _by_hash(self) -> tuple[Integers, Integers]:
+        """Hashes of the names, ascending, and whose each is; the first of equal names comes first."""
+        hashes = np.fromiter(map(hash, self.names()), np.int64, len(self))
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], order
+
+    def spans(self, record: int, start: int, stop: int) -> list[Span]:
+        """Where residues ``start`` to ``stop`` of a record are; no further than it goes."""
+        spans, at = [], 0
+        for fragment in range(int(self._first[record]), int(self._last[record])):
+            size = int(self._sizes[fragment])
+            begin, end = max(start - at, 0), min(stop - at, size)
+            if begin < end:
+                place = int(self._starts[fragment])
+                spans.append(Span(int(self._blocks[fragment]), place + begin, place + end))
+            at += size
+            if at >= stop:
+                break
+        return spans
+
+    def stored_digest(self, record: int) -> tuple[int, int] | None:
+        """The number of the block that holds a record's digests, and where in its index stream; None for short ones."""
+        if self.lengths[record] < DIGEST_MIN_RESIDUES:
+            return None
+        ends_in, digests_before = self._digests
+        block = ends_in[record]
+        first_here = int(np.searchsorted(ends_in, block))
+        return int(block), int(digests_before[record] - digests_before[first_here]) * DIGEST_BYTES
+
+    @cached_property
+    def _digests(self) -> tuple[Integers, Integers]:
+        """The block that each record ends in, and how many records before it have digests."""
+        return self._blocks[self._last - 1], np.cumsum(self.lengths >= DIGEST_MIN_RESIDUES) - (
+            self.lengths >= DIGEST_MIN_RESIDUES
+        )
+
+
+def _read(archive: "Archive", block: Block) -> tuple[bytes, Layout]:
+    """The headers of a block, each followed by a line feed, and its layout."""
+    start, stop = archive.stream_range(block, "names", "layout")
+    data = archive.read_range(block, start, stop)
+    size = block.streams["names"]
+    layout = Layout.unpack(data[size:], block.text_bytes)
+    if layout.records != block.records or int(layout.residues.sum()) != block.residues:
+        raise FormatError("its layout is not that of the manifest; the archive is damaged")
+    return unpack_names(data[:size], layout.records, block.text_bytes), layout
+
+
+def _joined(arrays: list[Integers]) -> Integers:
+    return np.concatenate(arrays) if arrays else np.zeros(0, np.int64)

@@ -1,0 +1,38 @@
+"""Records of an archive as Biopython knows them, decoded where they are looked at."""
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import UsageError
+
+try:
+    from Bio.Seq import Seq, SequenceDataAbstractBaseClass
+    from Bio.SeqRecord import SeqRecord
+except ModuleNotFoundError as error:
+    raise UsageError("views for Biopython need it: pip install biopython") from error
+
+if TYPE_CHECKING:
+    from .reader import Record
+
+
+class _View(SequenceDataAbstractBaseClass):
+    """The residues of a record, as ``Bio.Seq`` asks for them."""
+
+    def __init__(self, record: "Record") -> None:
+        self._record = record
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __len__(self) -> int:
+        return len(self._record)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._record)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return self._record[place].encode("ascii", "surrogateescape")
+        return ord(self._record[place].encode("ascii", "surrogateescape"))
+
+
+def seqrecord(record: "Record") -> SeqRecord:
+    """What ``Bio.SeqIO.parse(..., "fasta")`` gives for the record, but for the sequence, which is a view."""
+    return SeqRecord(Seq(_View(record)), id=record.name, name=record.name, description=record.header)
