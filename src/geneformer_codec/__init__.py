@@ -3,6 +3,8 @@
 >>> import geneformer_codec as gfz  # doctest: +SKIP
 >>> gfz.compress("fish.fa.gz", "fish.gfz", model="fish.gfmodel", verify=True)  # doctest: +SKIP
 >>> gfz.decompress("fish.gfz", "fish.fa", model="fish.gfmodel")  # doctest: +SKIP
+>>> with gfz.open("fish.gfz", model="fish.gfmodel") as archive:  # doctest: +SKIP
+...     archive["NC_001606.1"][1000:2000]
 
 Everything is loaded when it is first used, so that importing this costs nothing.
 """
@@ -10,12 +12,14 @@ Everything is loaded when it is first used, so that importing this costs nothing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import compress, compress_part, decompress, gather, info, read_index, split, verify
+    from .api import compress, compress_part, decompress, gather, info, merge, read_index, split, verify
     from .archive.index import RecordEntry
     from .archive.models import Execution
     from .archive.read import Archive
+    from .archive.regions import Region
     from .errors import FormatError, GfzError, InputError, ModelMissingError, OutputError, UsageError
     from .model.file import Model, load_model, read_model
+    from .reader import Reader, Record, open
     from .training.fit import train
 
 __version__ = "0.1.0"
@@ -29,7 +33,10 @@ __all__ = [
     "Model",
     "ModelMissingError",
     "OutputError",
+    "Reader",
+    "Record",
     "RecordEntry",
+    "Region",
     "UsageError",
     "__version__",
     "compress",
@@ -38,6 +45,8 @@ __all__ = [
     "gather",
     "info",
     "load_model",
+    "merge",
+    "open",
     "read_index",
     "read_model",
     "split",
@@ -46,12 +55,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("compress", "compress_part", "decompress", "gather", "info", "read_index", "split", "verify"),
+    "api": ("compress", "compress_part", "decompress", "gather", "info", "merge", "read_index", "split", "verify"),
     "archive.index": ("RecordEntry",),
     "archive.models": ("Execution",),
     "archive.read": ("Archive",),
+    "archive.regions": ("Region",),
     "errors": ("FormatError", "GfzError", "InputError", "ModelMissingError", "OutputError", "UsageError"),
     "model.file": ("Model", "load_model", "read_model"),
+    "reader": ("Reader", "Record", "open"),
     "training.fit": ("train",),
 }
 

@@ -135,7 +135,7 @@ def decompress(
 ) -> None:
     """Give back the exact text that was archived. Nothing is written of a part before its checksum held."""
     _check_distinct(source, out)
-    with _open_archive(source) as archive:
+    with open_archive(source) as archive:
         archive.check_complete()
         coders = coders_of(archive, model, execution)
         with _output(out, force) as file, contextlib.closing(archive.decode_all(coders, progress)) as parts:
@@ -155,7 +155,7 @@ def verify(
     A failure is a ``FormatError`` that names the part or record. Gives what ``info`` gives. An archive of some parts of
     a sample is checked as far as it goes.
     """
-    with _open_archive(source) as archive:
+    with open_archive(source) as archive:
         verify_archive(archive, coders_of(archive, model, execution), progress)
         return archive.info()
 
@@ -166,7 +166,7 @@ def info(source: AnyFile) -> dict[str, Any]:
     >>> info("fish.gfz")["bpb_payload"]  # doctest: +SKIP
     0.41
     """
-    with _open_archive(source) as archive:
+    with open_archive(source) as archive:
         return archive.info()
 
 
@@ -176,7 +176,7 @@ def read_index(source: AnyFile, *, model: AnyModel | None = None) -> list[Record
     Digests of short records are not stored: they are None unless a ``model`` is given, or none is needed, to decode
     them.
     """
-    with _open_archive(source) as archive:
+    with open_archive(source) as archive:
         needs_none = archive.manifest.model.id in WITHOUT_MODEL or archive.manifest.model.embedded
         return list(archive.records(coders_of(archive, model) if model or needs_none else None))
 
@@ -311,7 +311,7 @@ def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
 
 
 @contextlib.contextmanager
-def _open_archive(source: AnyFile) -> Iterator[Archive]:
+def open_archive(source: AnyFile) -> Iterator[Archive]:
     """Open an archive; from a pipe by way of a temporary, as an archive is read from its end."""
     if isinstance(source, str | Path) and str(source) == STREAM:
         stream, label = cast(BinaryIO, sys.stdin.buffer), "standard input"

@@ -3,25 +3,29 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import api
+from .archive.manifest import DEFAULT_PART_BASES
 from .archive.models import Execution
+from .archive.remote import is_url
 from .coding.coder import Progress
 from .errors import UsageError
 from .files import STREAM, atomic_output
-from .options import EXPERTS
+from .options import EXPERTS, build_parser
 
 
 def run(options: argparse.Namespace) -> None:
     """Do what ``options`` ask for."""
-    _COMMANDS[options.command](options)
+    with _told(options.quiet):
+        _COMMANDS[options.command](options)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -51,11 +55,13 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _train_experts(options: argparse.Namespace) -> None:
+    from .compiling import say_if_compiling
     from .training.experts import decisions_table, train_experts
 
     for option in ("base", "hybrid", "epochs", "minutes", "checkpoint"):
         if getattr(options, option):
             raise UsageError(f"--{option} is for networks: choose one with --preset, or leave --{option} away")
+    say_if_compiling()
     model = train_experts(
         options.panels,
         options.out,
@@ -78,7 +84,9 @@ def _train_experts(options: argparse.Namespace) -> None:
 def _compress(options: argparse.Namespace) -> None:
     if (options.part is None) == (options.source is None):
         raise UsageError("give either IN or --part PART; see 'gfz compress --help'")
-    settings: dict[str, Any] = {
+    if options.json and options.out == STREAM:
+        raise UsageError("--json and the archive cannot both go to standard output; give -o FILE")
+    coding: api.Coding = {
         "model": options.model,
         "level": options.level,
         "lane_length": options.lane_length,
@@ -90,20 +98,22 @@ def _compress(options: argparse.Namespace) -> None:
     }
     started = time.monotonic()
     source = options.source if options.part is None else options.part
-    with _progress(options, "compress", _expected_bases(source, options.verify)) as settings["progress"]:
+    with _progress(options, "compress", _expected_bases(source, options.verify)) as coding["progress"]:
         if options.part is None:
-            if options.part_bases is not None:
-                settings["part_bases"] = options.part_bases
-            info = api.compress(source, options.out, name=options.name, **settings)
+            part_bases = options.part_bases or DEFAULT_PART_BASES
+            info = api.compress(source, options.out, name=options.name, part_bases=part_bases, **coding)
         elif options.part_bases is not None or options.name is not None:
             raise UsageError("--part-bases and --name belong to 'gfz split' when a part of it is compressed")
         else:
-            info = api.compress_part(source, options.out, **settings)
-    _say(options, _summary(info, time.monotonic() - started))
+            info = api.compress_part(source, options.out, **coding)
+    if options.json:
+        _print_json(info)
+    else:
+        _say(options, _summary(info, time.monotonic() - started))
 
 
 def _decompress(options: argparse.Namespace) -> None:
-    with _progress(options, "decompress", _archived_bases(options)) as progress:
+    with _progress(options, "decompress", _archived_bases(options, options.source)) as progress:
         api.decompress(
             options.source,
             options.out,
@@ -114,23 +124,174 @@ def _decompress(options: argparse.Namespace) -> None:
         )
 
 
+def _cat(options: argparse.Namespace) -> None:
+    with _progress(options, "cat", _archived_bases(options, *options.sources)) as progress:
+        for source in options.sources:
+            api.decompress(source, STREAM, model=options.model, execution=_execution_of(options), progress=progress)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from .fetching import fetch
+
+    if STREAM in (options.region_file, options.bed) and options.source == STREAM:
+        raise UsageError("the archive and the regions cannot both come from standard input; name one of them")
+    with (
+        api.open_archive(options.source) as archive,
+        _progress(options, "decode", None) as progress,
+        atomic_output(options.out, options.force) as out,
+    ):
+        fetch(
+            archive,
+            options.regions,
+            out,
+            region_file=options.region_file,
+            bed=options.bed,
+            reverse=options.reverse_complement,
+            mark_strand=options.mark_strand,
+            width=options.length,
+            skip_unknown=options.go_on,
+            model=options.model,
+            execution=_execution_of(options),
+            progress=progress,
+        )
+
+
+def _faidx(options: argparse.Namespace) -> None:
+    from .archive.fai import index_text
+
+    seen = set()
+    with api.open_archive(options.source) as archive, atomic_output(options.out, options.force) as out:
+        for entry in index_text(archive):
+            if entry.name in seen:
+                _LOG.warning("record %s occurs again; the index has the first", entry.name.decode(errors="replace"))
+                continue
+            seen.add(entry.name)
+            out.write(entry.line())
+
+
 def _verify(options: argparse.Namespace) -> None:
-    with _progress(options, "verify", _archived_bases(options)) as progress:
+    with _progress(options, "verify", _archived_bases(options, options.source)) as progress:
         info = api.verify(options.source, model=options.model, execution=_execution_of(options), progress=progress)
+    if options.json:
+        return _print_json(info)
     held = f"{info['records']:,} records, {info['bases']:,} bases in {info['blocks']} of {info['parts']} parts"
     _say(options, f"{options.source}: every checksum holds ({held})")
 
 
 def _info(options: argparse.Namespace) -> None:
     if options.records:
-        for entry in api.read_index(options.source, model=options.model):
-            place = f"{entry.block}\t{entry.lane}\t{entry.offset}\t{entry.residues}\t{entry.bases}"
-            line = f"{entry.name}\t{place}\t{entry.md5 or '.'}\t{entry.refget or '.'}\n"
-            sys.stdout.buffer.write(line.encode(errors="surrogateescape"))
-        sys.stdout.buffer.flush()
-        return
+        return _list(options.source, options)
     info = api.info(options.source)
-    print(json.dumps(info, indent=1) if options.json else _table(info))
+    if options.json:
+        _print_json(info)
+    else:
+        print(_table(info))
+
+
+def _ls(options: argparse.Namespace) -> None:
+    from .archive.catalogue import Catalogue
+
+    if options.long:
+        for source in options.sources:
+            _list(source, options)
+        return
+    for source in options.sources:
+        with api.open_archive(source) as archive:
+            catalogue = Catalogue.of(archive)
+        rows = zip(catalogue.names(), catalogue.lengths.tolist(), strict=True)
+        if options.json:
+            _write_lines(
+                json.dumps({"name": name.decode(errors="surrogateescape"), "residues": length}).encode()
+                for name, length in rows
+            )
+        else:
+            _write_lines(b"%b\t%d" % row for row in rows)
+
+
+def _list(source: str, options: argparse.Namespace) -> None:
+    """All that the index says of the records of an archive, one a line."""
+    entries = api.read_index(source, model=options.model)
+    if options.json:
+        return _write_lines(json.dumps(vars(entry)).encode() for entry in entries)
+    _write_lines(
+        "\t".join(
+            map(str, (entry.name, entry.block, entry.lane, entry.offset, entry.residues, entry.bases,
+                      entry.md5 or ".", entry.refget or "."))
+        ).encode(errors="surrogateescape")
+        for entry in entries
+    )  # fmt: skip
+
+
+def _stats(options: argparse.Namespace) -> None:
+    from .listing import stats
+
+    rows = [stats(source) for source in options.sources]
+    if options.json:
+        return _print_json(rows)
+    print("\t".join(rows[0]))
+    for row in rows:
+        print("\t".join(_cell(value) for value in row.values()))
+
+
+def _merge(options: argparse.Namespace) -> None:
+    with _progress(options, "merge", _archived_bases(options, *options.sources)) as progress:
+        info = api.merge(
+            options.sources,
+            options.out,
+            model=options.model,
+            name=options.name,
+            force=options.force,
+            execution=_execution_of(options),
+            progress=progress,
+        )
+    _say(options, _summary(info))
+
+
+def _model(options: argparse.Namespace) -> None:
+    from .listing import models
+
+    found = models(options.places)
+    if options.action == "ls":
+        if options.json:
+            return _print_json(found)
+        for facts in found:
+            kind = "experts" if facts["experts"] else "network"
+            print(f"{facts['name']}\t{facts['id']}\t{facts['bytes']}\t{kind}\t{facts['file']}")
+        return
+    (facts,) = found
+    if options.json:
+        return _print_json(facts)
+    print(_model_table(facts))
+    if facts["metadata"].get("decisions"):
+        from .model.file import read_model
+        from .training.experts import decisions_table
+
+        print("\n" + decisions_table(read_model(Path(facts["file"]))))
+
+
+def _completion(options: argparse.Namespace) -> None:
+    import shtab
+
+    parser = build_parser()
+    _complete_files(parser, shtab.FILE)
+    print(shtab.complete(parser, options.shell))
+
+
+def _complete_files(parser: argparse.ArgumentParser, how: Any) -> None:
+    """Have arguments that are paths complete as such."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in action.choices.values():
+                _complete_files(sub, how)
+        elif action.dest in _PATHS:
+            action.complete = how  # type: ignore[attr-defined]
+
+
+_PATHS = {
+    "source", "sources", "out", "part", "parts", "plan", "model", "embed_model", "panels", "base", "hybrid", "log",
+    "checkpoint", "region_file", "bed", "places",
+}  # fmt: skip
+"""Arguments that are files or directories."""
 
 
 def _split(options: argparse.Namespace) -> None:
@@ -157,12 +318,49 @@ _COMMANDS = {
     "train": _train,
     "compress": _compress,
     "decompress": _decompress,
+    "cat": _cat,
+    "fetch": _fetch,
+    "faidx": _faidx,
     "verify": _verify,
     "info": _info,
+    "ls": _ls,
+    "stats": _stats,
+    "merge": _merge,
     "split": _split,
     "gather": _gather,
+    "model": _model,
     "simulate": _simulate,
+    "completion": _completion,
 }
+
+_LOG = logging.getLogger("geneformer_codec")
+
+
+class _Teller(logging.Handler):
+    """Writes what the library has to tell to standard error, past the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        line = f"gfz: {kind}{record.getMessage()}"
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
+
+            tqdm.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _told(quiet: bool) -> Iterator[None]:
+    """Show what the library tells; if ``quiet``, warnings alone."""
+    teller, before = _Teller(), _LOG.level
+    _LOG.addHandler(teller)
+    _LOG.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        _LOG.removeHandler(teller)
+        _LOG.setLevel(before)
 
 
 def _execution_of(options: argparse.Namespace) -> Execution:
@@ -195,16 +393,31 @@ def _progress(options: argparse.Namespace, what: str, total: int | None) -> Iter
 def _expected_bases(source: str | Path, twice: bool) -> int | None:
     """About how many bases there are to code, where the size of the file tells."""
     path = Path(source)
-    if str(source) == STREAM or not path.is_file() or api.sample_name_of(path) != path.name:
+    if is_url(source) or str(source) == STREAM or not path.is_file() or api.sample_name_of(path) != path.name:
         return None
     return path.stat().st_size * (1 + twice)
 
 
-def _archived_bases(options: argparse.Namespace) -> int | None:
-    if options.source == STREAM or options.quiet or not sys.stderr.isatty():
+def _archived_bases(options: argparse.Namespace, *sources: str) -> int | None:
+    if STREAM in sources or options.quiet or not sys.stderr.isatty():
         return None
-    bases: int = api.info(options.source)["bases"]
-    return bases
+    return sum(int(api.info(source)["bases"]) for source in sources)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def _write_lines(lines: Iterable[bytes]) -> None:
+    """To standard output, whatever the bytes of names."""
+    out: BinaryIO = sys.stdout.buffer
+    for line in lines:
+        out.write(line + b"\n")
+    out.flush()
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) and value < 100 else str(value)
 
 
 def _per_base(bits: float | None) -> str:
@@ -262,3 +475,16 @@ def _table(info: dict[str, Any]) -> str:
 
 def _listed(streams: dict[str, int], *names: str) -> str:
     return ", ".join(f"{name} {streams[name]:,}" for name in names)
+
+
+def _model_table(facts: dict[str, Any]) -> str:
+    """What a model holds, for people."""
+    metadata = {name: value for name, value in facts["metadata"].items() if name not in ("name", "decisions")}
+    rows = [("name", facts["name"]), ("id", facts["id"]), ("file", facts["file"]), ("bytes", f"{facts['bytes']:,}")]
+    rows += [(f"  {name}", f"{size:,}") for name, size in facts["sizes"].items() if size]
+    if facts["panel_records"]:
+        rows.append(("panel", f"{facts['panel_records']:,} records, {facts['panel_bases']:,} bases"))
+    if facts["network"]:
+        rows.append(("network", json.dumps(facts["network"])))
+    rows += [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in metadata.items()]
+    return "\n".join(f"{name:<12} {value}" for name, value in rows)

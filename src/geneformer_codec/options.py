@@ -4,91 +4,47 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from . import __version__, examples
 from .archive.manifest import DEFAULT_LANE_LENGTH, DEFAULT_LEVEL, DEFAULT_PART_BASES, LEVELS
 
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
 
-_EXAMPLES = """\
-examples:
-  gfz train panel.fa.gz -o fish.gfmodel --name fish
-  gfz compress genomes.fa.gz -o genomes.gfz --model fish.gfmodel --verify
-  gfz info genomes.gfz
-  gfz decompress genomes.gfz -o genomes.fa --model fish.gfmodel
-  gfz decompress genomes.gfz -o - --model fish.gfmodel | grep -c '>'
-
-'-' is standard input or output. Exit status: 0 done, 1 the data are at fault (the message says where), 2 the call is.
-An archive made with a model that is not embedded needs that model again: give it with --model, or name the directories
-that hold models in GFZ_MODEL_PATH. More about a command: gfz COMMAND --help
-"""
-
 EXPERTS = "experts"
 """The preset that trains no network."""
-_TRAIN = """\
-examples:
-  gfz train panel.fa.gz -o fish.gfmodel --name fish
-  gfz train panel.fa.gz -o fish.gfmodel --name fish --preset stream-small --minutes 30
-  gfz train mine.fa -o mine.gfmodel --name mine --base fish.gfmodel --epochs 2
-  gfz train panel.fa.gz -o net.gfmodel --name fish --preset stream-small --checkpoint net.ckpt   (again to resume)
-"""
-
-_COMPRESS = """\
-examples:
-  gfz compress genome.fa.gz -o genome.gfz                              (no model: it learns from the file itself)
-  gfz compress genomes.fa -o genomes.gfz --model fish.gfmodel --verify
-  cat *.fa | gfz compress - -o all.gfz --model fish.gfmodel --embed
-  gfz compress --part parts/00000003.part -o 3.gfz --model fish.gfmodel   (one part of 'gfz split', for 'gfz gather')
-
-The same input, model, level, strands, lane length, part size and name give the same bytes, whatever the threads,
-device, arithmetic and lane batch.
-"""
-
-_GATHER = """\
-example:
-  gfz split genomes.fa.gz -o parts
-  for p in parts/*.part; do gfz compress --part $p -o $p.gfz --model fish.gfmodel; done
-  gfz gather parts/plan.json parts/*.gfz -o genomes.gfz
-"""
-
-
-_SIMULATE = """\
-examples:
-  gfz simulate -o panel.fa --genomes 40 --seed 1
-  gfz simulate -o - --genomes 5 --length 30000 --divergence 0.05 | head
-
-The same seed and settings give the same genomes everywhere. Their names say that they are simulated.
-"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    parser = _Parser(prog="gfz", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser = _Parser(prog="gfz", description=_DESCRIPTION, epilog=examples.GFZ)
     parser.add_argument("--version", action="version", version=f"gfz {__version__} (geneformer-rules)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    _train(_add(commands, "train", "learn a model from the FASTA files of a species", _TRAIN))
-    _compress(_add(commands, "compress", "archive a FASTA file", _COMPRESS))
-    _decompress(_add(commands, "decompress", "give back the exact text of an archive"))
-    _verify(_add(commands, "verify", "decode an archive and check every checksum in it"))
-    _info(_add(commands, "info", "show sizes, settings, model and checksums of an archive"))
-    _split(_add(commands, "split", "cut a FASTA file into parts for jobs to compress", _GATHER))
-    _gather(_add(commands, "gather", "join the archives of the parts, without compressing again", _GATHER))
-    _simulate(_add(commands, "simulate", "write simulated genomes that are related, for trying things out", _SIMULATE))
+    for name, (add_options, what) in _COMMANDS.items():
+        about = f"{what[0].upper()}{what[1:]}."
+        command = commands.add_parser(name, help=what, description=about, epilog=getattr(examples, name.upper()))
+        command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
+        add_options(command)
     return parser
 
 
 class _Parser(argparse.ArgumentParser):
-    """Keeps the lines of examples, and takes options by full name only, so that new ones change no call."""
+    """Keeps the lines of examples, and takes options by full name only, so that new ones change no call.
+
+    Options may stand between arguments: ``gfz fetch x.gfz --model m.gfmodel chr1:1-100``.
+    """
 
     def __init__(self, **settings: Any):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+        self._mixing = False
 
-
-def _add(commands: Any, name: str, what: str, epilog: str = "") -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=epilog
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary on standard error")
-    return parser
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the base class, intermixed where there are no commands of its own, which argparse could not mix."""
+        if self._mixing or self._subparsers:
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +87,7 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     add("--part", type=Path, metavar="PART", help="instead of IN: compress one part made by 'gfz split'")
     _output(parser, "OUT.gfz", "the archive to write")
     add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
-    add("--level", choices=LEVELS, default=DEFAULT_LEVEL,
+    add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
         help="how hard to try: smaller archives take longer, to read as to write (default: %(default)s)")  # fmt: skip
     add("--strands", choices=("auto", "one", "both"), default="auto",
         help="without a model: learn from one strand or from both (default: what a measurement advises)")  # fmt: skip
@@ -144,6 +100,8 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     add("--embed", action="store_true", help="put the model into the archive, so that it decodes by itself")
     add("--verify", action="store_true", help="decode the archive and compare before it is put in place")
+    _json(parser, "print what 'gfz info' does, instead of the summary")
+    _keep(parser)
     _force(parser)
     _machine(parser)
     _execution(parser)
@@ -153,26 +111,95 @@ def _decompress(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
     _output(parser, "OUT", "the file to write")
     _model(parser)
+    _keep(parser)
     _force(parser)
     _machine(parser)
     _execution(parser)
 
 
+def _cat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    _model(parser)
+    _machine(parser)
+    _execution(parser)
+
+
+def _fetch(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="IN.gfz", help="the archive, its URL, or '-'")
+    add("regions", nargs="*", metavar="REGION", help="name, name:start, name:start-end; from 1, both ends included")
+    add("-r", "--region-file", metavar="FILE", help="a list of regions, one a line ('-': standard input)")
+    add("--bed", metavar="FILE", help="regions as BED ('-': standard input); of strand -, the reverse complement")
+    add("-i", "--reverse-complement", action="store_true", help="write the reverse complement")
+    add("--mark-strand", choices=("rc", "sign", "no"), default="rc",
+        help="how titles tell the strand: /rc if reverse; (+) or (-); not at all (default: %(default)s)")  # fmt: skip
+    add("-n", "--length", type=_count, default=60, metavar="N",
+        help="residues in a line, 0 for all in one (default: %(default)s)")  # fmt: skip
+    add("-c", "--continue", dest="go_on", action="store_true",
+        help="leave out regions of unknown records, with a warning, instead of ending there")  # fmt: skip
+    add("-o", "--out", default="-", metavar="OUT", help="the FASTA file to write (default: standard output)")
+    _model(parser)
+    _force(parser)
+    _machine(parser)
+    _execution(parser)
+
+
+def _faidx(parser: argparse.ArgumentParser) -> None:
+    _archive(parser)
+    parser.add_argument("-o", "--out", default="-", metavar="OUT.fai", help="(default: standard output)")
+    _force(parser)
+
+
 def _verify(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
     _model(parser)
+    _json(parser, "print what 'gfz info' does, if every checksum holds")
     _machine(parser)
     _execution(parser)
 
 
 def _info(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
-    parser.add_argument("--json", action="store_true", help="for programs: one JSON object")
-    parser.add_argument(
-        "--records", action="store_true",
-        help="list the records: name, block, lane, offset in bases, residues, bases, MD5 and refget digest, by tabs",
-    )  # fmt: skip
+    _json(parser)
+    parser.add_argument("--records", action="store_true", help=f"list the records: {_LONG}, by tabs")
     _model(parser)
+
+
+def _ls(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    add("--long", action="store_true", help=f"not name and residues alone but {_LONG}")
+    _json(parser)
+    _model(parser)
+
+
+def _stats(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    _json(parser)
+
+
+def _merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="the archives, in the order of their texts")
+    _output(parser, "OUT.gfz", "the archive to write")
+    parser.add_argument("--name", help="the name of the sample in the archive (default: that of the first)")
+    _model(parser)
+    _force(parser)
+    _machine(parser)
+    _execution(parser)
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    listing = actions.add_parser("ls", help="list them", description="List models: name, id, bytes, kind, file.")
+    listing.add_argument("places", nargs="*", metavar="PLACE", help="directories and files (default: GFZ_MODEL_PATH)")
+    showing = actions.add_parser("show", help="show one", description="Show what a model holds, and how it was made.")
+    showing.add_argument("places", nargs=1, metavar="MODEL", help="the model file")
+    for sub in (listing, showing):
+        _json(sub)
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
 
 
 def _split(parser: argparse.ArgumentParser) -> None:
@@ -205,8 +232,11 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     _force(parser)
 
 
+_LONG = "name, block, lane, offset in bases, residues, bases, MD5 and refget digest"
+
+
 def _archive(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="IN.gfz", help="the archive, or '-'")
+    parser.add_argument("source", metavar="IN.gfz", help="the archive, its URL, or '-'")
 
 
 def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
@@ -217,17 +247,29 @@ def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="MODEL", help="the model, if it is neither embedded nor in GFZ_MODEL_PATH")
 
 
+def _json(parser: argparse.ArgumentParser, what: str = "for programs: JSON") -> None:
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def _keep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-k", "--keep", action="store_true", help="keep the input: always so, whether you say it or not"
+    )
+
+
 def _force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--force", action="store_true", help="replace the output if it exists")
 
 
 def _machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all there are)")
+    parser.add_argument(
+        "-T", "--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all there are)"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
 
 
 def _execution(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("how to compute", "The archive does not depend on these.")
+    group = parser.add_argument_group("how to compute", "No byte that is written depends on these.")
     group.add_argument(
         "--arithmetic", choices=("auto", "float32", "float64", "int32"), default="auto",
         help="how whole numbers are multiplied; all give the same (default: %(default)s)",
@@ -242,3 +284,24 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return number
+
+
+_COMMANDS = {
+    "train": (_train, "learn a model from the FASTA files of a species"),
+    "compress": (_compress, "archive a FASTA file"),
+    "decompress": (_decompress, "give back the exact text of an archive"),
+    "cat": (_cat, "write the texts of archives to standard output, one after the other"),
+    "fetch": (_fetch, "write records or regions as FASTA, decoding no more than they need"),
+    "faidx": (_faidx, "write the .fai index of the text in an archive"),
+    "verify": (_verify, "decode an archive and check every checksum in it"),
+    "info": (_info, "show sizes, settings, model and checksums of an archive"),
+    "ls": (_ls, "list names and lengths of the records in archives"),
+    "stats": (_stats, "show numbers, lengths and sizes of archives as a table"),
+    "merge": (_merge, "join archives into one, without compressing again"),
+    "split": (_split, "cut a FASTA file into parts for jobs to compress"),
+    "gather": (_gather, "join the archives of the parts, without compressing again"),
+    "model": (_models, "show model files"),
+    "simulate": (_simulate, "write simulated genomes that are related, for trying things out"),
+    "completion": (_completion, "write the script that completes gfz in your shell"),
+}
+"""Each command's options, and what it does."""

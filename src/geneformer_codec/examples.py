@@ -1,0 +1,131 @@
+"""What stands at the end of the help of ``gfz`` and of its commands: examples, and what is good to know."""
+
+GFZ = """\
+examples:
+  gfz train panel.fa.gz -o fish.gfmodel --name fish
+  gfz compress genomes.fa.gz -o genomes.gfz --model fish.gfmodel --verify
+  gfz info genomes.gfz
+  gfz decompress genomes.gfz -o genomes.fa --model fish.gfmodel
+  gfz cat genomes.gfz --model fish.gfmodel | grep -c '>'
+  gfz fetch genomes.gfz NC_001606.1:1001-2000 --model fish.gfmodel
+
+'-' is standard input or output. Exit status: 0 done, 1 the data are at fault (the message says where), 2 the call is.
+An archive made with a model that is not embedded needs that model again: give it with --model, or name the directories
+that hold models in GFZ_MODEL_PATH. Archives may be URLs (https://, s3://): only what is needed of them is read.
+More about a command: gfz COMMAND --help
+"""
+
+TRAIN = """\
+examples:
+  gfz train panel.fa.gz -o fish.gfmodel --name fish
+  gfz train panel.fa.gz -o fish.gfmodel --name fish --preset stream-small --minutes 30
+  gfz train mine.fa -o mine.gfmodel --name mine --base fish.gfmodel --epochs 2
+  gfz train panel.fa.gz -o net.gfmodel --name fish --preset stream-small --checkpoint net.ckpt   (again to resume)
+"""
+
+COMPRESS = """\
+examples:
+  gfz compress genome.fa.gz -o genome.gfz                              (no model: it learns from the file itself)
+  gfz compress genomes.fa -o genomes.gfz --model fish.gfmodel --verify
+  cat *.fa | gfz compress - -o all.gfz --model fish.gfmodel --embed
+  gfz compress --part parts/00000003.part -o 3.gfz --model fish.gfmodel   (one part of 'gfz split', for 'gfz gather')
+
+The same input, model, level, strands, lane length, part size and name give the same bytes, whatever the threads,
+device, arithmetic and lane batch.
+"""
+
+DECOMPRESS = """\
+examples:
+  gfz decompress genome.gfz -o genome.fa
+  gfz decompress genomes.gfz -o - --model fish.gfmodel | bgzip > genomes.fa.gz
+
+Nothing is written of a part before its checksum held.
+"""
+
+CAT = """\
+examples:
+  gfz cat genome.gfz | head
+  gfz cat a.gfz b.gfz | seqkit stats
+"""
+
+VERIFY = """\
+examples:
+  gfz verify genome.gfz
+  for a in *.gfz; do gfz verify -q $a || echo "$a is damaged"; done
+"""
+
+INFO = """\
+examples:
+  gfz info genome.gfz
+  gfz info genome.gfz --json | jq .bpb_total
+  gfz info https://host/genome.gfz                                     (reads the end of the file only)
+"""
+
+LS = """\
+examples:
+  gfz ls genome.gfz
+  gfz ls genome.gfz | sort -k2,2nr | head                              (the longest records)
+  gfz ls --long genome.gfz | cut -f1,8                                 (names and refget digests)
+"""
+
+STATS = """\
+examples:
+  gfz stats *.gfz | column -t
+  gfz stats genome.gfz --json
+"""
+
+FETCH = """\
+examples:
+  gfz fetch genome.gfz chr1                                            (a whole record)
+  gfz fetch genome.gfz chr1:1001-2000 chr2:5,000-                      (from 1, both ends included, as in samtools)
+  gfz fetch genome.gfz '{HLA:DRB1}:1-100'                              (braces say where a name with colons ends)
+  gfz fetch genome.gfz --bed genes.bed --reverse-complement -n 0
+  gfz fetch https://host/genome.gfz chr1:1-100 --model human.gfmodel
+
+Only the lanes that the regions lie in are decoded: at most 65,536 bases each in archives that were made with a model;
+one lane a part without one. Whole records are checked against their digests.
+A region that goes beyond its record is cut off there, with a warning; one of an unknown record is an error.
+"""
+
+FAIDX = """\
+examples:
+  gfz faidx genome.gfz -o genome.fa.fai                                (what samtools faidx writes for genome.fa)
+  gfz faidx genome.gfz | cut -f1,2 > genome.sizes
+"""
+
+MERGE = """\
+examples:
+  gfz merge monday.gfz tuesday.gfz -o week.gfz --model fish.gfmodel
+
+The blocks are copied as they are. All are decoded, as the checksum of the whole is taken from the text; so what is
+merged has also been verified. The archives must have been made with the same model, lane length and level.
+"""
+
+MODEL = """\
+examples:
+  gfz model ls models/                                                 (or the directories of GFZ_MODEL_PATH)
+  gfz model show fish.gfmodel
+"""
+
+COMPLETION = """\
+examples:
+  gfz completion bash > ~/.local/share/bash-completion/completions/gfz
+  gfz completion zsh > ~/.zfunc/_gfz                                   (a directory of your $fpath)
+"""
+
+GATHER = """\
+example:
+  gfz split genomes.fa.gz -o parts
+  for p in parts/*.part; do gfz compress --part $p -o $p.gfz --model fish.gfmodel; done
+  gfz gather parts/plan.json parts/*.gfz -o genomes.gfz
+"""
+
+SIMULATE = """\
+examples:
+  gfz simulate -o panel.fa --genomes 40 --seed 1
+  gfz simulate -o - --genomes 5 --length 30000 --divergence 0.05 | head
+
+The same seed and settings give the same genomes everywhere. Their names say that they are simulated.
+"""
+
+SPLIT = GATHER

@@ -1,0 +1,104 @@
+"""What ``gfz fetch`` does: regions of an archive as FASTA, as ``samtools faidx`` writes them."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from .archive.models import Execution
+from .archive.read import Archive
+from .archive.regions import Region, read_bed, read_regions
+from .coding.coder import Progress
+from .errors import InputError, UsageError
+from .files import STREAM
+from .reader import Reader, Record
+
+_LOG = logging.getLogger("geneformer_codec")
+_TITLE_ENDS = {"rc": ("", "/rc"), "sign": ("(+)", "(-)"), "no": ("", "")}
+
+
+def fetch(
+    archive: Archive,
+    regions: Sequence[str],
+    out: BinaryIO,
+    *,
+    region_file: str | None = None,
+    bed: str | None = None,
+    reverse: bool = False,
+    mark_strand: str = "rc",
+    width: int = 60,
+    skip_unknown: bool = False,
+    model: str | None = None,
+    execution: Execution | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write the regions, those of the list and those of the BED file, to ``out`` in lines of ``width`` residues.
+
+    A region of an unknown record is an ``InputError`` before anything is written, or with ``skip_unknown`` a warning.
+    One that goes beyond its record is cut off, with a warning.
+    """
+    reader = Reader(archive, model, execution, progress)
+    wanted = [reader.region(text) for text in regions]
+    if region_file is not None:
+        with _lines(region_file) as lines:
+            wanted += [reader.region(text) for text in read_regions(lines)]
+    if bed is not None:
+        with _lines(bed) as lines:
+            wanted += read_bed(lines, bed)
+    if not wanted:
+        raise UsageError("no regions were given; name some, or a file with --region-file or --bed")
+    found = list(_found(reader, wanted, reverse, skip_unknown))
+    marks = _TITLE_ENDS[mark_strand]
+    for (_, region), pieces in zip(found, reader.pieces(found), strict=True):
+        title = (region.title + marks[region.reverse]).encode(errors="surrogateescape")
+        out.write(b">" + title + b"\n")
+        write_lines(out, pieces, width)
+
+
+def write_lines(out: BinaryIO, pieces: Iterator[bytes], width: int) -> None:
+    """Write residues that come in pieces in lines of ``width``, or in one line for 0; no residues are no line."""
+    held, written = b"", False
+    for piece in pieces:
+        if not width:
+            out.write(piece)
+            written = written or bool(piece)
+            continue
+        held += piece
+        whole = len(held) - len(held) % width
+        out.write(b"".join(held[at : at + width] + b"\n" for at in range(0, whole, width)))
+        held = held[whole:]
+    if held or written:
+        out.write(held + b"\n")
+
+
+def _found(
+    reader: Reader, wanted: Sequence[Region], reverse: bool, skip_unknown: bool
+) -> Iterator[tuple[Record, Region]]:
+    for region in wanted:
+        if (record := reader.get(region.name)) is None:
+            message = f"{reader.archive.label}: no record is called {region.name!r}; 'gfz ls' lists them"
+            if not skip_unknown:
+                raise InputError(message)
+            _LOG.warning("%s", message)
+            continue
+        if region.start >= len(record) > 0 or region.start > 0 == len(record):
+            _LOG.warning("region %s begins beyond its record of %d residues, and is empty", region.title, len(record))
+        elif region.stop is not None and region.stop > len(record):
+            _LOG.warning("region %s goes beyond its record of %d residues, and is cut off", region.title, len(record))
+        yield record, replace(region, reverse=region.reverse != reverse)
+
+
+@contextlib.contextmanager
+def _lines(path: str) -> Iterator[TextIO]:
+    """The lines of a file or of standard input; names need not be text."""
+    if path == STREAM:
+        yield sys.stdin
+        return
+    try:
+        with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
