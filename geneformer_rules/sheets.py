@@ -17,12 +17,17 @@ import jsonschema
 import yaml
 
 from geneformer_codec.errors import UsageError
+from geneformer_codec.options import EXPERTS
+from geneformer_rules.models import has_network
 
 NO_MODEL = "none"
 """The species of a sample that is to be coded without a model."""
 
 _SCHEMAS = Path(__file__).resolve().parent / "schemas"
 _MOST_PROBLEMS_TOLD = 20
+
+_NETWORKS_ONLY = ("recipe", "minutes", "epochs")
+"""Columns that say how a network is trained; experts take the whole panel, as long as that takes."""
 
 FileCheck = Callable[[str], bool]
 """Whether a file exists, or will have been written by the time it is needed."""
@@ -51,17 +56,26 @@ class Sample:
 
 @dataclass(frozen=True)
 class Species:
-    """One row of the species sheet: a panel to train on, or a model that exists."""
+    """One row of the species sheet: a panel to train on, or a model that exists.
+
+    What is trained is of the ``preset``, or of that of the ``base`` that it starts from; ``minutes`` or ``epochs`` are
+    the budget of a network.
+    """
 
     name: str
     row: int
     panel: tuple[str, ...] = ()
     model: str | None = None
     base: str | None = None
-    preset: str = "stream-small"
+    preset: str | None = None
     recipe: str = "default"
     minutes: float | None = None
     epochs: float | None = None
+
+    @property
+    def trains_experts(self) -> bool:
+        """Whether experts are trained for it, and not a network."""
+        return self.preset == EXPERTS
 
 
 @dataclass(frozen=True)
@@ -206,7 +220,7 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
                 f"{place}, columns 'panel' and 'model': give a panel to train a model on, or a model that exists, "
                 + ("not both" if panel else "but one of them")
             )
-        for column in ("base", "preset", "recipe", "minutes", "epochs"):
+        for column in ("base", "preset", *_NETWORKS_ONLY):
             if model and not panel and column in cells:
                 problems.append(
                     f"{place}, column '{column}': nothing is trained where a model is given; leave the cell empty, "
@@ -221,15 +235,24 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
             problems.append(
                 f"{place}, columns 'minutes' and 'epochs': one budget is enough; leave one of the cells empty"
             )
+        preset = None if model or "base" in cells else cells.get("preset", training["preset"])
+        if preset == EXPERTS:
+            problems += [
+                f"{place}, column '{column}': experts, the preset of this row, learn the whole panel once; leave the "
+                "cell empty, or choose a network in the column 'preset'"
+                for column in _NETWORKS_ONLY
+                if column in cells
+            ]
+        network = bool(panel) and preset != EXPERTS
         species[name] = Species(
             name=name,
             row=row,
             panel=panel,
             model=model,
             base=cells.get("base"),
-            preset=cells.get("preset", training["preset"]),
+            preset=preset,
             recipe=cells.get("recipe", training["recipe"]),
-            minutes=cells.get("minutes", None if "epochs" in cells else training["minutes"]),
+            minutes=cells.get("minutes", None if "epochs" in cells or not network else training["minutes"]),
             epochs=cells.get("epochs"),
         )
     for entry in species.values():
@@ -238,7 +261,13 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
 
 
 def _check_base(entry: Species, species: Mapping[str, Species], sheet: str, problems: list[str]) -> None:
-    """A chain of species that start from one another must begin somewhere."""
+    """A chain of species that start from one another must begin somewhere, and at a network."""
+    if entry.panel and entry.base is not None and _is_without_network(entry.base, species):
+        problems.append(
+            f"{sheet}, row {entry.row}, column 'base': the model '{entry.base}' has experts only, and what is trained "
+            "further is a network; name a model that has one, or leave the cell empty to train experts on this panel"
+        )
+        return
     seen = {entry.name}
     base = entry.base
     while base is not None and base in species:
@@ -250,6 +279,14 @@ def _check_base(entry: Species, species: Mapping[str, Species], sheet: str, prob
             return
         seen.add(base)
         base = species[base].base
+
+
+def _is_without_network(base: str, species: Mapping[str, Species]) -> bool:
+    """Whether a base, the label of a species or a file, is known to have experts only."""
+    start = species.get(base)
+    if start is not None and start.model is None:
+        return start.trains_experts
+    return has_network(base if start is None or start.model is None else start.model) is False
 
 
 def _missing_files(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from geneformer_rules import models as model_files
 from geneformer_rules import placement, planning, sheets
 
 # `snakemake` is often run by its path, from an environment that is not activated; the commands of the same environment
@@ -39,6 +40,10 @@ def load_sheets():
 SHEETS = load_sheets()
 SETTINGS = SHEETS.config
 NEEDS = planning.Needs(SETTINGS)
+
+# On a cluster a job runs two more Snakemakes, one within the other. Were they to try again, too, a job that lacks memory
+# would fail six times before it is given more.
+RETRIES = SETTINGS["retries"] if workflow.is_main_process else 0
 
 
 def sample_of(wildcards):
@@ -161,9 +166,18 @@ def base_option(wildcards, input):
 def training_options(wildcards):
     """The settings of a training that decide what model comes out."""
     species = species_of(wildcards)
-    budget = f"--minutes {species.minutes:g}" if species.epochs is None else f"--epochs {species.epochs:g}"
-    preset = "" if species.base else f"--preset {species.preset} "
-    return f"{preset}--recipe {species.recipe} {budget} --seed {SETTINGS['training']['seed']}"
+    options = [] if species.base else [f"--preset {species.preset}"]
+    if not species.trains_experts:
+        budget = f"--minutes {species.minutes:g}" if species.epochs is None else f"--epochs {species.epochs:g}"
+        options += [f"--recipe {species.recipe}", budget]
+    return " ".join([*options, f"--seed {SETTINGS['training']['seed']}"])
+
+
+def checkpoint_option(wildcards, output):
+    """Where a network's training saves its state; experts are trained too quickly for that."""
+    return (
+        "" if species_of(wildcards).trains_experts else f"--checkpoint {shlex.quote(output.progress)}.$run.checkpoint"
+    )
 
 
 # --- what jobs need --------------------------------------------------------------------------------------------------
@@ -175,8 +189,21 @@ def plan_of(wildcards):
     return planning.read_plan(path) if path.is_file() else None
 
 
+def panel_bases(species):
+    """About how large the panel is that the model of a species holds."""
+    if SHEETS.species[species].model is None:
+        return planning.text_bytes(SHEETS.species[species].panel)
+    return model_files.panel_bases(SHEETS.species[species].model)
+
+
+def panel_of_sample(wildcards):
+    species = sample_of(wildcards).species
+    return 0 if species == sheets.NO_MODEL else panel_bases(species)
+
+
 def part_memory_mb(wildcards, attempt):
-    return NEEDS.memory_mb(NEEDS.part_bytes(plan_of(wildcards), wildcards.part), attempt)
+    part = NEEDS.part_bytes(plan_of(wildcards), wildcards.part)
+    return NEEDS.memory_mb(part, attempt, panel_bases=panel_of_sample(wildcards))
 
 
 def part_minutes(wildcards, attempt):
@@ -194,7 +221,8 @@ def decode_threads(wildcards):
 
 def decode_memory_mb(wildcards, attempt, threads):
     parts = 1 if model(wildcards) else threads
-    return NEEDS.memory_mb(NEEDS.part_bytes(plan_of(wildcards)), attempt, parts)
+    part = NEEDS.part_bytes(plan_of(wildcards))
+    return NEEDS.memory_mb(part, attempt, parts, panel_of_sample(wildcards))
 
 
 def decode_minutes(wildcards, attempt):
@@ -212,19 +240,32 @@ def split_minutes(wildcards, input, attempt):
 
 
 def training_memory_mb(wildcards, attempt):
-    return NEEDS.training_memory_mb(attempt)
+    return NEEDS.training_memory_mb(species_of(wildcards), panel_bases(wildcards.species), attempt)
 
 
 def training_minutes(wildcards, attempt):
-    return NEEDS.training_minutes(species_of(wildcards), attempt)
+    return NEEDS.training_minutes(species_of(wildcards), panel_bases(wildcards.species), attempt)
 
 
 # --- where jobs run --------------------------------------------------------------------------------------------------
 
 
+def runs_network(species):
+    """Whether the model of a species has a network; of a file that is not there yet it is assumed."""
+    entry = SHEETS.species[species]
+    if entry.model is None:
+        return not entry.trains_experts
+    return model_files.has_network(entry.model) is not False
+
+
+def device(wildcards):
+    """Where a job runs its model, or trains it: experts have no use for a GPU."""
+    species = wildcards.species if hasattr(wildcards, "species") else sample_of(wildcards).species
+    return SETTINGS["device"] if species != sheets.NO_MODEL and runs_network(species) else "cpu"
+
+
 def uses_gpu(wildcards):
-    """Training does, and what runs a model."""
-    return SETTINGS["device"] == "cuda" and (hasattr(wildcards, "species") or bool(model(wildcards)))
+    return device(wildcards) == "cuda"
 
 
 CPU_JOB = placement.resources(SETTINGS)

@@ -11,7 +11,7 @@ rule compress:
         "<benchmarks>/compress/{sample}/{part}.tsv"
     wildcard_constraints:
         part="[0-9]{8}",
-    retries: SETTINGS["retries"]
+    retries: RETRIES
     conda:
         "../envs/gfz.yaml"
     threads: part_threads
@@ -19,7 +19,7 @@ rule compress:
         **GPU_JOB,
         mem_mb=part_memory_mb,
         runtime=part_minutes,
-        device=SETTINGS["device"],
+        device=device,
     params:
         model=model_option,
         level=SETTINGS["level"],

@@ -7,7 +7,7 @@ rule decompress:
         "<logs>/decompress/{sample}.log",
     benchmark:
         "<benchmarks>/decompress/{sample}.tsv"
-    retries: SETTINGS["retries"]
+    retries: RETRIES
     conda:
         "../envs/gfz.yaml"
     threads: decode_threads
@@ -15,7 +15,7 @@ rule decompress:
         **GPU_JOB,
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,
-        device=SETTINGS["device"],
+        device=device,
     params:
         models=f"{RESULTS}/archives/models",
         leftovers=leftovers,

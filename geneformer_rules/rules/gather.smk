@@ -15,7 +15,7 @@ rule gather:
         "<logs>/gather/{sample}.log",
     benchmark:
         "<benchmarks>/gather/{sample}.tsv"
-    retries: SETTINGS["retries"]
+    retries: RETRIES
     conda:
         "../envs/gfz.yaml"
     params:

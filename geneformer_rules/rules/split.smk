@@ -10,7 +10,7 @@ checkpoint split:
         "<logs>/split/{sample}.log",
     benchmark:
         "<benchmarks>/split/{sample}.tsv"
-    retries: SETTINGS["retries"]
+    retries: RETRIES
     conda:
         "../envs/gfz.yaml"
     # Not a parameter: Snakemake would make every archive anew whenever it is changed.

@@ -1,6 +1,6 @@
-# A training that was killed goes on from its checkpoint, which is no output, or Snakemake would remove it. The same holds
-# for the record of its progress until the training is complete. A checkpoint carries the digest of what it was made
-# from: with another panel, base or settings, training starts afresh.
+# The training of a network that was killed goes on from its checkpoint, which is no output, or Snakemake would remove it.
+# The same holds for the record of its progress until the training is complete. A checkpoint carries the digest of what
+# it was made from: with another panel, base or settings, training starts afresh.
 rule train:
     input:
         panel=panel,
@@ -12,7 +12,7 @@ rule train:
         "<logs>/train/{species}.log",
     benchmark:
         "<benchmarks>/train/{species}.tsv"
-    retries: SETTINGS["retries"]
+    retries: RETRIES
     conda:
         "../envs/gfz.yaml"
     threads: SETTINGS["threads"]["train"]
@@ -20,16 +20,17 @@ rule train:
         **GPU_JOB,
         mem_mb=training_memory_mb,
         runtime=training_minutes,
-        device=SETTINGS["device"],
+        device=device,
     params:
         base=base_option,
         options=training_options,
+        checkpoint=checkpoint_option,
         leftovers=leftovers,
     shell:
         "rm -f {params.leftovers};"
         " ( run=$(cat {input.panel:q} {input.base:q} <(printf %s {params.options:q}) | sha256sum | cut -c 1-16)"
         " && gfz train {input.panel:q} -o {output.model:q} --name {wildcards.species} {params.options} {params.base}"
-        " --threads {threads} --device {resources.device} --checkpoint {output.progress:q}.$run.checkpoint"
+        " --threads {threads} --device {resources.device} {params.checkpoint}"
         " --log {output.progress:q}.unfinished -f"
         " && mv {output.progress:q}.unfinished {output.progress:q} && rm -f {output.progress:q}.*.checkpoint"
         " ) > {log:q} 2>&1"

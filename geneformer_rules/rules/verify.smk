@@ -16,7 +16,7 @@ rule verify:
         "<logs>/verify/{sample}.log",
     benchmark:
         "<benchmarks>/verify/{sample}.tsv"
-    retries: SETTINGS["retries"]
+    retries: RETRIES
     conda:
         "../envs/gfz.yaml"
     threads: decode_threads
@@ -24,7 +24,7 @@ rule verify:
         **GPU_JOB,
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,
-        device=SETTINGS["device"],
+        device=device,
     params:
         model=model_option,
         leftovers=leftovers,
@@ -51,7 +51,7 @@ rule recheck:
         **GPU_JOB,
         mem_mb=decode_memory_mb,
         runtime=decode_minutes,
-        device=SETTINGS["device"],
+        device=device,
     params:
         models=f"{RESULTS}/archives/models",
     shell:

@@ -1,12 +1,13 @@
 """What jobs ask for grows with the part and with every retry."""
 
+import gzip
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from geneformer_rules.planning import Needs, Plan, read_plan
+from geneformer_rules.planning import Needs, Plan, read_plan, text_bytes
 from geneformer_rules.sheets import Species, check_config
 
 
@@ -61,17 +62,29 @@ def test_an_empty_sample_has_needs_too(needs: Needs) -> None:
 
 
 def test_a_retry_gets_more(needs: Needs) -> None:
-    fish = Species("fish", 2, panel=("panel.fa",), minutes=30)
+    fish = Species("fish", 2, panel=("panel.fa",), preset="paper", minutes=30)
     assert needs.memory_mb(10**6, attempt=2) == 2 * needs.memory_mb(10**6)
     assert needs.decode_minutes(10**6, attempt=3) == 3 * needs.decode_minutes(10**6)
-    assert needs.training_memory_mb(2) == 2 * needs.training_memory_mb()
-    assert needs.training_minutes(fish, 2) == 2 * needs.training_minutes(fish) > 2 * 30
+    assert needs.training_memory_mb(fish, 10, 2) == 2 * needs.training_memory_mb(fish, 10)
+    assert needs.training_minutes(fish, 10, 2) == 2 * needs.training_minutes(fish, 10) > 2 * 30
 
 
 def test_a_training_in_epochs_has_the_time_that_was_planned(needs: Needs) -> None:
-    assert needs.training_minutes(Species("fish", 2, panel=("panel.fa",), epochs=3)) == 24 * 60
+    assert needs.training_minutes(Species("fish", 2, panel=("panel.fa",), epochs=3), 10) == 24 * 60
 
 
-@pytest.mark.parametrize(("device", "gpus"), [("cuda", 1), ("cpu", 0), ("auto", 0)])
-def test_only_cuda_asks_for_a_gpu(device: str, gpus: int) -> None:
-    assert Needs(check_config({"samples": "a", "species": "b", "device": device})).gpus == gpus
+def test_experts_need_what_their_panel_needs(needs: Needs) -> None:
+    fish = Species("fish", 2, panel=("panel.fa",), preset="experts")
+    small, large = (needs.training_memory_mb(fish, bases) for bases in (10**6, 10**9))
+    assert small < needs.config["planning"]["training_memory_mb"] < large
+    assert needs.training_minutes(fish, 10**6) < needs.training_minutes(fish, 10**9)
+    assert needs.training_memory_mb(fish, 10**9, 2) == 2 * large
+    assert needs.memory_mb(10**6, panel_bases=10**9) > needs.memory_mb(10**6)
+
+
+def test_compressed_panels_hold_more_than_they_weigh(tmp_path: Path) -> None:
+    plain, compressed, gone = tmp_path / "a.fa", tmp_path / "b", tmp_path / "gone.fa"
+    plain.write_bytes(b">a\nACGT\n")
+    compressed.write_bytes(gzip.compress(b">a\nACGT\n"))
+    assert text_bytes([str(plain), str(gone)]) == 8
+    assert text_bytes([str(compressed)]) > compressed.stat().st_size

@@ -1,5 +1,6 @@
 """What is wrong in the configuration and the sheets is told by file, row and column, with what to do about it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ def problems(*arguments: str, **settings: Any) -> tuple[str, ...]:
 def test_defaults_come_from_the_schema() -> None:
     loaded = load()
     assert loaded.config["level"] == "balanced"
-    assert loaded.config["training"] == {"preset": "stream-small", "recipe": "default", "minutes": 30, "seed": 0}
+    assert loaded.config["training"] == {"preset": "experts", "recipe": "default", "minutes": 30, "seed": 0}
     assert loaded.samples["one"] == sheets.Sample("one", "one.fa", "fish", 2)
-    assert loaded.species["fish"] == sheets.Species("fish", 2, panel=("panel.fa",), minutes=30)
+    assert loaded.species["fish"] == sheets.Species("fish", 2, panel=("panel.fa",), preset="experts")
 
 
 def test_the_caller_s_configuration_is_left_alone() -> None:
@@ -51,6 +52,29 @@ def test_a_panel_of_several_files_and_a_budget_of_its_own() -> None:
     species = load(species="species\tpanel\tpreset\tepochs\nfish\tpanel.fa; more.fa\tpaper\t2.5\n").species["fish"]
     assert species.panel == ("panel.fa", "more.fa")
     assert (species.preset, species.minutes, species.epochs) == ("paper", None, 2.5)
+
+
+def test_a_network_has_a_budget_and_experts_have_none() -> None:
+    rows = "a\tpanel.fa\tstream-tiny\t\nb\tpanel.fa\t\t\nc\tpanel.fa\tpaper\t7\nfish\tpanel.fa\texperts\t\n"
+    species = load(species="species\tpanel\tpreset\tminutes\n" + rows).species
+    assert {name: entry.minutes for name, entry in species.items()} == {"a": 30, "b": None, "c": 7, "fish": None}
+    assert [name for name, entry in species.items() if entry.trains_experts] == ["b", "fish"]
+
+
+def test_what_starts_from_a_network_has_no_preset_of_its_own() -> None:
+    rows = "fish\tpanel.fa\t\tpaper\ntrout\tmore.fa\tfish\t\n"
+    trout = load(species="species\tpanel\tbase\tpreset\n" + rows).species["trout"]
+    assert (trout.preset, trout.trains_experts, trout.minutes) == (None, False, 30)
+
+
+def test_a_base_must_have_a_network() -> None:
+    (problem,) = problems(SAMPLES, SPECIES + "trout\tmore.fa\t\tfish\n")
+    assert problem.startswith("species.tsv, row 3, column 'base': the model 'fish' has experts only")
+    header = {"format": "gfmodel/2", "id": "0", "metadata": "{}", "experts": "{}"}
+    text = json.dumps({"__metadata__": {"gfmodel": json.dumps(header)}}).encode()
+    Path("fish.gfmodel").write_bytes(len(text).to_bytes(8, "little") + text)
+    (problem,) = problems(SAMPLES, SPECIES + "trout\tmore.fa\t\tfish.gfmodel\n")
+    assert problem.startswith("species.tsv, row 3, column 'base': the model 'fish.gfmodel' has experts only")
 
 
 def test_comments_blank_rows_and_a_byte_order_mark_are_harmless() -> None:
@@ -107,12 +131,21 @@ def test_rows_of_the_sample_sheet(row: str, problem: str) -> None:
         ("b\t\tgone.gfmodel", "row 3, column 'model': there is no file 'gone.gfmodel'"),
         ("b\tmore.fa\t\tgone.gfmodel", "row 3, column 'base': there is no file 'gone.gfmodel'"),
         ("b\tmore.fa\t\tb", "row 3, column 'base': 'b' would have to be trained before itself"),
-        ("b\tmore.fa\t\tfish\tpaper", "row 3, columns 'base' and 'preset': a model that starts from another has its"),
+        (
+            "b\tmore.fa\t\tfish.gfmodel\tpaper",
+            "row 3, columns 'base' and 'preset': a model that starts from another has its",
+        ),
         ("b\t\tfish.gfmodel\tfish", "row 3, column 'base': nothing is trained where a model is given"),
-        ("b\tmore.fa\t\t\tsteam-tiny", "row 3, column 'preset': 'steam-tiny' is not one of stream-tiny, stream-small"),
-        ("b\tmore.fa\t\t\t\t\tlong", "row 3, column 'minutes': 'long' is not a number; correct it"),
-        ("b\tmore.fa\t\t\t\t\t0", "row 3, column 'minutes': 0.0 is too small; use more than 0"),
-        ("b\tmore.fa\t\t\t\t\t1\t1", "row 3, columns 'minutes' and 'epochs': one budget is enough"),
+        ("b\tmore.fa\t\t\tsteam-tiny", "row 3, column 'preset': 'steam-tiny' is not one of experts, stream-tiny"),
+        (
+            "b\tmore.fa\t\t\t\tpaper",
+            "row 3, column 'recipe': experts, the preset of this row, learn the whole panel once",
+        ),
+        ("b\tmore.fa\t\t\texperts\t\t5", "row 3, column 'minutes': experts, the preset of this row, learn the whole"),
+        ("b\tmore.fa\t\t\t\t\t\t2", "row 3, column 'epochs': experts, the preset of this row, learn the whole panel"),
+        ("b\tmore.fa\t\t\tpaper\t\tlong", "row 3, column 'minutes': 'long' is not a number; correct it"),
+        ("b\tmore.fa\t\t\tpaper\t\t0", "row 3, column 'minutes': 0.0 is too small; use more than 0"),
+        ("b\tmore.fa\t\t\tpaper\t\t1\t1", "row 3, columns 'minutes' and 'epochs': one budget is enough"),
     ],
 )
 def test_rows_of_the_species_sheet(row: str, problem: str) -> None:

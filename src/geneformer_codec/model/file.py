@@ -32,6 +32,8 @@ NETWORK_FORMAT = "gfmodel/1"
 FORMAT = "gfmodel/2"
 """A model with experts."""
 MAX_BYTES = 1 << 32
+MAX_HEADER_BYTES = 100_000_000
+"""What safetensors allows."""
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -218,20 +220,53 @@ class Model:
         return ExpertCoder(predictor, self.id, threads)
 
 
+@dataclass(frozen=True)
+class ModelHeader:
+    """What a model file says at its start; ``given`` has the settings of its experts, panel and network."""
+
+    format: str
+    id: str
+    metadata: dict[str, Any]
+    given: dict[str, Any]
+    tensors: dict[str, Any]
+
+
+def read_header(path: Path) -> ModelHeader:
+    """What a model is made of, without reading the model: for planning and reports. Nothing is verified.
+
+    Raises ``InputError`` when the file cannot be read, ``FormatError`` when it is no model file.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            size = int.from_bytes(start, "little")
+            data = start + (file.read(size) if size <= MAX_HEADER_BYTES else b"")
+    except OSError as error:
+        raise InputError(f"cannot read the model {path}: {error.strerror}") from error
+    return _parse_header(data, str(path))
+
+
+def _parse_header(data: bytes, place: str) -> ModelHeader:
+    try:
+        size = int.from_bytes(data[:8], "little")
+        tensors = json.loads(data[8 : 8 + size])
+        header = json.loads(tensors.pop("__metadata__")["gfmodel"])
+        metadata = json.loads(header["metadata"])
+        given = {name: json.loads(header[name]) for name in ("network", "experts", "panel") if name in header}
+        return ModelHeader(
+            str(header["format"]), str(header["id"]), metadata if isinstance(metadata, dict) else {}, given, tensors
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FormatError(f"{place} is not a model file of geneformer-rules (or is damaged at its start)") from error
+
+
 def load_model(data: bytes, place: str = "the model") -> Model:
     """A model from the bytes of its file. Raises ``FormatError``, naming ``place``, when it is damaged or not ours."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    try:
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + size])["__metadata__"]["gfmodel"]
-        header = json.loads(header)
-        found, stated = str(header["format"]), str(header["id"])
-        metadata = json.loads(header["metadata"])
-        given = {name: json.loads(header[name]) for name in ("network", "experts", "panel") if name in header}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FormatError(f"{place} is not a model file of geneformer-rules (or is damaged at its start)") from error
+    header = _parse_header(data, place)
+    found, stated, metadata, given = header.format, header.id, header.metadata, header.given
     if found not in (NETWORK_FORMAT, FORMAT):
         raise FormatError(
             f"{place} has the format {found[:40]!r}, this version reads {NETWORK_FORMAT!r} and {FORMAT!r}: "
@@ -259,7 +294,7 @@ def load_model(data: bytes, place: str = "the model") -> Model:
             check_tensors(network.config, network.tensors)
         except FormatError as error:
             raise FormatError(f"{place}: {error}") from error
-    return Model(network, experts, metadata if isinstance(metadata, dict) else {}, stated)
+    return Model(network, experts, metadata, stated)
 
 
 def _under(tensors: Tensors, prefix: str) -> Tensors:
