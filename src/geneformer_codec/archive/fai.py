@@ -91,7 +91,7 @@ class _Lines:
     def finish(self) -> Iterator[FaiEntry]:
         """The record that was open, if one was."""
         if self._begun:
-            self._add(self._begun, self._begun, 1)
+            self._add(self._begun, self._begun + 1, 1)  # as if its line end were there
         record, self._open, self._ended, self._begun = self._open, None, False, 0
         if record is not None:
             yield record

@@ -107,7 +107,8 @@ def join_archives(
                     )
                 with contextlib.closing(archive.decode_all(coders, progress)) as parts:
                     for block, part in zip(archive.blocks, parts, strict=True):
-                        if part.text and not (ended and (number == 0 or block.part or part.text.startswith(b">"))):
+                        begins = size and part.text and block is archive.blocks[0]
+                        if begins and not (ended and part.text.startswith(b">")):
                             raise FormatError(
                                 f"{source}: cannot be put after the one before, as that text does not end in a line "
                                 "end, or this one does not begin with '>', so that records would run together"
@@ -115,7 +116,7 @@ def join_archives(
                         writer.add(replace(block, part=number), archive.block_data(block))
                         digest.update(part.text)
                         size, number = size + len(part.text), number + 1
-                        ended = block is not archive.blocks[-1] or part.text.endswith(b"\n")
+                        ended = part.text.endswith(b"\n") if part.text else ended
         if number > MAX_PARTS:
             raise FormatError(f"the archives have {number:,} parts, more than {MAX_PARTS:,}; they cannot be merged")
         sample = Sample(manifest.sample.name if name is None else name, size, digest.hexdigest(), number)
