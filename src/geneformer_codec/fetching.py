@@ -29,13 +29,15 @@ def fetch(
     bed: str | None = None,
     reverse: bool = False,
     mark_strand: str = "rc",
-    width: int = 60,
+    width: int | None = None,
     skip_unknown: bool = False,
     model: str | None = None,
     execution: Execution | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the regions, those of the list and those of the BED file, to ``out`` in lines of ``width`` residues.
+
+    0 is all in one line; if not said, lines are as wide as the record's in the text.
 
     A region of an unknown record is an ``InputError`` before anything is written, or with ``skip_unknown`` a warning.
     One that goes beyond its record is cut off, with a warning.
@@ -52,10 +54,10 @@ def fetch(
         raise UsageError("no regions were given; name some, or a file with --region-file or --bed")
     found = list(_found(reader, wanted, reverse, skip_unknown))
     marks = _TITLE_ENDS[mark_strand]
-    for (_, region), pieces in zip(found, reader.pieces(found), strict=True):
+    for (record, region), pieces in zip(found, reader.pieces(found), strict=True):
         title = (region.title + marks[region.reverse]).encode(errors="surrogateescape")
         out.write(b">" + title + b"\n")
-        write_lines(out, pieces, width)
+        write_lines(out, pieces, record.line_width if width is None else width)
 
 
 def write_lines(out: BinaryIO, pieces: Iterator[bytes], width: int) -> None:

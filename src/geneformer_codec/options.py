@@ -133,8 +133,8 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
     add("-i", "--reverse-complement", action="store_true", help="write the reverse complement")
     add("--mark-strand", choices=("rc", "sign", "no"), default="rc",
         help="how titles tell the strand: /rc if reverse; (+) or (-); not at all (default: %(default)s)")  # fmt: skip
-    add("-n", "--length", type=_count, default=60, metavar="N",
-        help="residues in a line, 0 for all in one (default: %(default)s)")  # fmt: skip
+    add("-n", "--length", type=_count, metavar="N",
+        help="residues in a line, 0 for all in one (default: as in the record's own lines)")  # fmt: skip
     add("-c", "--continue", dest="go_on", action="store_true",
         help="leave out regions of unknown records, with a warning, instead of ending there")  # fmt: skip
     add("-o", "--out", default="-", metavar="OUT", help="the FASTA file to write (default: standard output)")

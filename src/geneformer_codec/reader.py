@@ -55,6 +55,11 @@ class Record:
         """The header up to the first blank."""
         return _text(self._reader.sequences.catalogue.name(self._number))
 
+    @property
+    def line_width(self) -> int:
+        """Residues in its lines, but for a shorter last one; 0 if all are in one line."""
+        return self._reader.sequences.catalogue.line_width(self._number)
+
     def __len__(self) -> int:
         return int(self._reader.sequences.catalogue.lengths[self._number])
 

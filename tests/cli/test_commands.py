@@ -17,6 +17,11 @@ from geneformer_codec.cli import main
 
 from .conftest import GFZ, environment
 
+COMMANDS = [
+    "train", "compress", "decompress", "cat", "fetch", "faidx", "verify", "info", "ls", "stats", "merge", "split", "gather",
+    "model", "simulate", "completion",
+]  # fmt: skip
+
 Gfz = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
@@ -32,7 +37,7 @@ def test_help_answers_at_once() -> None:
         done = subprocess.run([*GFZ, "--help"], capture_output=True, env=environment(), check=True)
         seconds.append(time.monotonic() - started)
     assert min(seconds) < 0.3
-    for command in ("train", "compress", "decompress", "verify", "info", "split", "gather", "simulate"):
+    for command in COMMANDS:
         assert f"    {command}".encode() in done.stdout
 
 
@@ -45,9 +50,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.endswith(b"\n[]\n")
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "compress", "decompress", "verify", "info", "split", "gather", "simulate"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert "options:" in capsys.readouterr().out

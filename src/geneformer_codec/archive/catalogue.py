@@ -6,7 +6,7 @@ Arrays, not objects: an archive may hold millions of reads.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,15 @@ def name_of(header: bytes) -> bytes:
     return words[0] if words else b""
 
 
+class _Fragments(NamedTuple):
+    """Of each fragment: the number of its block, its first residue there, its residues, and the width of its lines."""
+
+    blocks: Integers
+    starts: Integers
+    sizes: Integers
+    widths: Integers
+
+
 class Catalogue:
     """The records of a complete archive in order, by number.
 
@@ -46,14 +55,12 @@ class Catalogue:
     latter excluded.
     """
 
-    def __init__(
-        self, headers: bytes, blocks: Integers, starts: Integers, sizes: Integers, first: Integers, last: Integers
-    ):
+    def __init__(self, headers: bytes, fragments: "_Fragments", first: Integers, last: Integers):
         self._headers = headers
-        self._blocks, self._starts, self._sizes = blocks, starts, sizes
+        self._blocks, self._starts, self._sizes, self._widths = fragments
         self._first, self._last = first, last
         self._ends = np.flatnonzero(np.frombuffer(headers, np.uint8) == 10)
-        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
+        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(self._sizes)))
         self.lengths: Integers = before[last] - before[first]
 
     @classmethod
@@ -62,29 +69,27 @@ class Catalogue:
         archive.check_complete()
         archive.hold((block, *archive.stream_range(block, "names", "layout")) for block in archive.blocks)
         headers: list[bytes] = []
-        blocks: list[Integers] = []
-        starts: list[Integers] = []
-        sizes: list[Integers] = []
+        fragments: list[_Fragments] = []
         first: list[Integers] = []
         last: list[Integers] = []
-        fragments, open_record = 0, False
+        before, open_record = 0, False
         for number, block in enumerate(archive.blocks):
             with naming(block, archive.label):
                 names, layout = _read(archive, block)
             headers.append(names)
             count, fresh = len(layout.residues), layout.records
-            blocks.append(np.full(count, number, np.int64))
-            sizes.append(layout.residues)
-            starts.append(np.cumsum(layout.residues) - layout.residues)
-            begin = fragments + layout.has_preamble
+            starts = np.cumsum(layout.residues) - layout.residues
+            fragments.append(_Fragments(np.full(count, number, np.int64), starts, layout.residues, _widths(layout)))
+            begin = before + layout.has_preamble
             if layout.has_preamble and open_record:
                 last[-1][-1] += 1
             if fresh:
                 first.append(np.arange(begin, begin + fresh))
                 last.append(first[-1] + 1)
-            fragments += count
+            before += count
             open_record = (open_record or fresh > 0) and not block.ends_record
-        return cls(b"".join(headers), *(_joined(arrays) for arrays in (blocks, starts, sizes, first, last)))
+        columns = _Fragments(*map(np.concatenate, zip(*fragments, strict=True)))
+        return cls(b"".join(headers), columns, _joined(first), _joined(last))
 
     def __len__(self) -> int:
         return len(self._first)
@@ -101,6 +106,11 @@ class Catalogue:
     def names(self) -> Iterator[bytes]:
         """The names of all."""
         return map(name_of, self._headers.split(b"\n")[:-1])
+
+    def line_width(self, record: int) -> int:
+        """Residues in the record's lines, but for a shorter last one; 0 if all are in one line."""
+        widths = self._widths[self._first[record] : self._last[record]]
+        return int(widths[np.argmax(widths > 0)])  # a part may have been cut in the first line
 
     def find(self, name: bytes) -> int | None:
         """The number of the first record of this name."""
@@ -160,6 +170,19 @@ def _read(archive: "Archive", block: Block) -> tuple[bytes, Layout]:
     if layout.records != block.records or int(layout.residues.sum()) != block.residues:
         raise FormatError("its layout is not that of the manifest; the archive is damaged")
     return unpack_names(data[:size], layout.records, block.text_bytes), layout
+
+
+def _widths(layout: Layout) -> Integers:
+    """Residues in the first line of each fragment, 0 if it has one line."""
+    widths, blanks = layout.per_fragment()
+    listed = np.flatnonzero(blanks < 0)
+    if len(listed):
+        firsts = np.cumsum(layout.listed) - layout.listed
+        some = layout.listed > 0
+        if len(firsts) != len(listed) or int(firsts.max()) > len(layout.lengths):
+            raise FormatError("damaged layout: its lines are not those of its fragments")
+        widths[listed[some]] = layout.lengths[firsts[some]]
+    return widths
 
 
 def _joined(arrays: list[Integers]) -> Integers:
