@@ -52,12 +52,34 @@ def fetch(
             wanted += read_bed(lines, bed)
     if not wanted:
         raise UsageError("no regions were given; name some, or a file with --region-file or --bed")
-    found = list(_found(reader, wanted, reverse, skip_unknown))
+    turned = [replace(region, reverse=region.reverse != reverse) for region in wanted]
+    write_regions(reader, turned, out, mark_strand=mark_strand, width=width, skip_unknown=skip_unknown)
+
+
+def write_regions(
+    reader: Reader,
+    regions: Sequence[Region],
+    out: BinaryIO,
+    *,
+    mark_strand: str = "rc",
+    width: int | None = None,
+    skip_unknown: bool = False,
+) -> None:
+    """Write regions to ``out`` as FASTA; see `fetch`."""
+    found = list(_found(reader, regions, skip_unknown))
     marks = _TITLE_ENDS[mark_strand]
     for (record, region), pieces in zip(found, reader.pieces(found), strict=True):
         title = (region.title + marks[region.reverse]).encode(errors="surrogateescape")
         out.write(b">" + title + b"\n")
         write_lines(out, pieces, record.line_width if width is None else width)
+
+
+def size_of(reader: Reader, region: Region) -> int:
+    """How many bytes `write_regions` writes of a region that is not reverse."""
+    record = reader[region.name]
+    residues = len(range(len(record))[region.start : region.stop])
+    lines = -(-residues // (record.line_width or residues)) if residues else 0
+    return len(region.title.encode(errors="surrogateescape")) + 2 + residues + lines
 
 
 def write_lines(out: BinaryIO, pieces: Iterator[bytes], width: int) -> None:
@@ -76,9 +98,7 @@ def write_lines(out: BinaryIO, pieces: Iterator[bytes], width: int) -> None:
         out.write(held + b"\n")
 
 
-def _found(
-    reader: Reader, wanted: Sequence[Region], reverse: bool, skip_unknown: bool
-) -> Iterator[tuple[Record, Region]]:
+def _found(reader: Reader, wanted: Sequence[Region], skip_unknown: bool) -> Iterator[tuple[Record, Region]]:
     for region in wanted:
         if (record := reader.get(region.name)) is None:
             message = f"{reader.archive.label}: no record is called {region.name!r}; 'gfz ls' lists them"
@@ -90,7 +110,7 @@ def _found(
             _LOG.warning("region %s begins beyond its record of %d residues, and is empty", region.title, len(record))
         elif region.stop is not None and region.stop > len(record):
             _LOG.warning("region %s goes beyond its record of %d residues, and is cut off", region.title, len(record))
-        yield record, replace(region, reverse=region.reverse != reverse)
+        yield record, region
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ from geneformer_codec.cli import main
 from .conftest import GFZ, environment
 
 COMMANDS = [
-    "train", "compress", "decompress", "cat", "fetch", "faidx", "verify", "info", "ls", "stats", "merge", "split", "gather",
-    "model", "simulate", "completion",
+    "train", "compress", "decompress", "cat", "fetch", "faidx", "verify", "info", "ls", "stats", "merge", "split",
+    "gather", "model", "simulate", "completion",
 ]  # fmt: skip
 
 Gfz = Callable[..., "subprocess.CompletedProcess[bytes]"]
