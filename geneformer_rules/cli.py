@@ -44,17 +44,19 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("-o", "--output", type=Path, required=True, help="what was deleted, as JSON")
     step.set_defaults(step=_delete_source)
 
-    step = steps.add_parser("summary", help="tabulate the reports of published archives")
-    step.add_argument("reports", type=Path, help="directory of the reports")
+    step = steps.add_parser("report", help="tabulate and draw the sizes of archives, and what the jobs needed")
+    step.add_argument("results", type=Path, help="directory of the results")
+    step.add_argument("--benchmarks", type=Path, required=True, help="directory of the jobs' benchmarks")
     step.add_argument("--samples", type=Path, required=True, help="sample sheet, which gives the order of the rows")
-    step.add_argument("-o", "--output", type=Path, required=True)
-    step.set_defaults(step=_summary)
+    step.add_argument("--summary", type=Path, required=True, help="the table of the samples that is written")
+    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the other tables and the pages")
+    step.set_defaults(step=_report)
 
-    step = steps.add_parser("plot-training", help="draw the progress of a training")
+    step = steps.add_parser("training-report", help="show what a training has decided, or how it went")
     step.add_argument("progress", type=Path, help="the log that gfz train wrote")
-    step.add_argument("--title", default="")
+    step.add_argument("--name", required=True, help="what to call the model")
     step.add_argument("-o", "--output", type=Path, required=True)
-    step.set_defaults(step=_plot_training)
+    step.set_defaults(step=_training_report)
 
     step = steps.add_parser("profile", help="print the directory of a packaged profile, for snakemake --profile")
     step.add_argument("name")
@@ -74,17 +76,21 @@ def _delete_source(options: argparse.Namespace) -> None:
     delete_source(options.source, options.archive, options.report, options.output)
 
 
-def _summary(options: argparse.Namespace) -> None:
-    from geneformer_rules.reporting import summary
-    from geneformer_rules.sheets import sample_names
+def _report(options: argparse.Namespace) -> None:
+    from geneformer_rules.pages import write_pages
+    from geneformer_rules.reporting import collect, write_numbers
 
-    summary((options.reports / f"{name}.json" for name in sample_names(options.samples)), options.output)
+    numbers = collect(options.results, options.benchmarks, options.samples)
+    write_pages(numbers, options.output)
+    write_numbers(numbers, options.output, options.summary)
 
 
-def _plot_training(options: argparse.Namespace) -> None:
-    from geneformer_rules.reporting import plot_training
+def _training_report(options: argparse.Namespace) -> None:
+    from geneformer_rules.pages import training_page, write_page
+    from geneformer_rules.reporting import logged_decisions, training_progress, validation_curve
 
-    plot_training(options.progress, options.title, options.output)
+    log = training_progress(options.progress)
+    write_page(training_page(options.name, logged_decisions(log), validation_curve(log)), options.output)
 
 
 def _profile(options: argparse.Namespace) -> None:

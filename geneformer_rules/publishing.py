@@ -36,7 +36,8 @@ def publish(archive: Path, source: Path, model: Path | None, published: Path, re
     if model is not None and not facts["model_bytes"]:
         keep_model(model, str(facts["model_id"]), published.parent / "models")
     copy(archive, published)
-    facts |= {"sample": published.stem, "source": str(source), "archive_sha256": file_digest(published)}
+    facts |= {"sample": published.stem, "source": str(source), "source_bytes": source.stat().st_size}
+    facts |= {"archive_sha256": file_digest(published)}
     write_json(facts, report)
 
 

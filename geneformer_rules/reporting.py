@@ -1,116 +1,247 @@
-"""What people look at: the table of all archives and the curve of a training."""
+"""The numbers of a run: sizes of archives and species, needs of jobs, and what trainings decided.
+
+They are collected from what the jobs have left: a report per published archive, the models, the logs of trainings and
+Snakemake's benchmarks. What is not there any more is left out.
+"""
 
 import csv
-import html
 import io
 import json
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geneformer_codec.errors import InputError
+from geneformer_codec.errors import GfzError, InputError
 from geneformer_codec.files import atomic_output
+from geneformer_codec.model.file import ModelHeader, read_header
+from geneformer_rules.sheets import sample_species
 
-COLUMNS = (
+Row = dict[str, Any]
+
+SAMPLE_COLUMNS = (
     "sample",
+    "species",
     "records",
     "bases",
+    "source_bytes",
     "input_bytes",
-    "payload_bytes",
-    "side_bytes",
-    "index_bytes",
-    "model_bytes",
     "total_bytes",
     "bpb_payload",
     "bpb_total",
+    "payload_bytes",
+    "side_bytes",
+    "index_bytes",
+    "container_bytes",
+    "model_bytes",
     "model_file_bytes",
     "model_id",
     "level",
     "sha256",
 )
-"""Columns of the summary: sizes with and without what goes beside the coded bases, never one without the other."""
+"""Of an archive: sizes with and without what goes beside the coded bases, never one without the other."""
+
+SPECIES_COLUMNS = (
+    "species",
+    "samples",
+    "bases",
+    "source_bytes",
+    "input_bytes",
+    "total_bytes",
+    "model_file_bytes",
+    "bpb_payload",
+    "bpb_total",
+    "bpb_with_model",
+    "payload_bytes",
+    "side_bytes",
+    "index_bytes",
+    "container_bytes",
+    "model_bytes",
+)
+"""Of all archives of a species: ``bpb_with_model`` also has the models that lie beside them."""
+
+JOB_COLUMNS = ("rule", "name", "part", "seconds", "cpu_seconds", "memory_mb", "read_mb", "written_mb")
+"""Of a job, as Snakemake's benchmark measured it."""
+
+MODEL_COLUMNS = ("model", "model_id", "consists_of", "panel_records", "panel_bases", "panel_bytes", "start_bytes",
+                 "network_bytes", "floats_bytes", "file_bytes")  # fmt: skip
+"""Of a model file, by what its bytes are for; those of ``floats`` serve further training only."""
+
+DECISION_COLUMNS = ("model", "choice", "bits_per_base", "saves", "bases_per_second", "kept")
+"""Of a choice that the training of experts has measured."""
+
+_SUMS = tuple(column for column in SPECIES_COLUMNS if column in SAMPLE_COLUMNS and column.endswith(("bases", "_bytes")))
+_BENCHMARK = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss", "read_mb": "io_in",
+              "written_mb": "io_out"}  # fmt: skip
+_KINDS = {"panel": "panel.", "start": "experts.start", "network": "exact.", "floats": "float."}
 
 
-def summary(reports: Iterable[Path], table: Path) -> None:
-    """Write a table, separated by tabs, with one row per verified archive."""
+@dataclass(frozen=True)
+class Numbers:
+    """Everything that is reported; ``curves`` has, by model, (minutes of training, bits per base on validation)."""
+
+    samples: list[Row]
+    species: list[Row] = field(default_factory=list)
+    models: list[Row] = field(default_factory=list)
+    decisions: list[Row] = field(default_factory=list)
+    jobs: list[Row] = field(default_factory=list)
+    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def tables(self) -> dict[str, tuple[Sequence[str], list[Row]]]:
+        """The tables by name, with their columns."""
+        return {
+            "samples": (SAMPLE_COLUMNS, self.samples),
+            "species": (SPECIES_COLUMNS, self.species),
+            "models": (MODEL_COLUMNS, self.models),
+            "decisions": (_with_others(DECISION_COLUMNS, self.decisions), self.decisions),
+            "jobs": (JOB_COLUMNS, self.jobs),
+        }
+
+
+def collect(results: Path, benchmarks: Path, sheet: Path) -> Numbers:
+    """Gather the numbers of all samples of ``sheet``, each of which must have been published."""
+    species = sample_species(sheet)
+    samples = []
+    for name, label in species.items():
+        facts = json.loads((results / "verified" / f"{name}.json").read_text(encoding="utf-8"))
+        samples.append({column: facts.get(column) for column in SAMPLE_COLUMNS} | {"species": label})
+    headers = _models(results, {row["model_id"] for row in samples})
+    logs = {log.stem: training_progress(log) for log in sorted((results / "training").glob("*.jsonl"))}
+    return Numbers(
+        samples,
+        by_species(samples),
+        [model_row(path, header) for path, header in headers],
+        [row for _, header in headers for row in decisions(header)],
+        list(jobs(benchmarks, {*species, *species.values()})),
+        {name: curve for name, log in logs.items() if (curve := validation_curve(log))},
+    )
+
+
+def by_species(samples: Iterable[Row]) -> list[Row]:
+    """Sums over the samples of each species, in the order of their first."""
+    groups: dict[str, list[Row]] = {}
+    for sample in samples:
+        groups.setdefault(sample["species"], []).append(sample)
+    rows = []
+    for label, members in groups.items():
+        row: Row = {"species": label, "samples": len(members)}
+        row |= {column: sum(member[column] or 0 for member in members) for column in _SUMS}
+        beside = {member["model_id"]: member["model_file_bytes"] for member in members if not member["model_bytes"]}
+        row["model_file_bytes"] = sum(beside.values())
+        row["bpb_payload"] = _per_base(row["payload_bytes"], row["bases"])
+        row["bpb_total"] = _per_base(row["total_bytes"], row["bases"])
+        row["bpb_with_model"] = _per_base(row["total_bytes"] + row["model_file_bytes"], row["bases"])
+        rows.append(row)
+    return rows
+
+
+def model_row(path: Path, header: ModelHeader) -> Row:
+    """What a model consists of, and what that takes."""
+    panel = header.given.get("panel", {})
+    row: Row = {
+        "model": header.metadata.get("name", ""),
+        "model_id": header.id,
+        "consists_of": " and ".join(part for part in ("experts", "network") if part in header.given),
+        "panel_records": panel.get("records", 0),
+        "panel_bases": panel.get("bases", 0),
+        "file_bytes": path.stat().st_size,
+    }
+    for kind, prefix in _KINDS.items():
+        spans = [tensor["data_offsets"] for name, tensor in header.tensors.items() if name.startswith(prefix)]
+        row[f"{kind}_bytes"] = sum(end - begin for begin, end in spans)
+    return row
+
+
+def decisions(header: ModelHeader) -> Iterator[Row]:
+    """What the training of experts has measured, one choice a row."""
+    for choice in header.metadata.get("decisions", []):
+        yield {"model": header.metadata.get("name", ""), **choice}
+
+
+def jobs(benchmarks: Path, names: set[str]) -> Iterator[Row]:
+    """The needs of every job of these samples and species, from ``RULE/NAME.tsv`` and ``RULE/NAME/PART.tsv``."""
+    for path in sorted(benchmarks.glob("*/**/*.tsv")):
+        rule, *inner = path.relative_to(benchmarks).with_suffix("").parts
+        if inner[0] not in names:
+            continue
+        with path.open(encoding="utf-8", newline="") as file:
+            for measured in csv.DictReader(file, delimiter="\t"):
+                row: Row = {"rule": rule, "name": inner[0], "part": "/".join(inner[1:])}
+                yield row | {column: _number(measured.get(key)) for column, key in _BENCHMARK.items()}
+
+
+def training_progress(log: Path) -> list[Row]:
+    """Return the entries of a training's log, JSON lines."""
+    entries: list[Row] = []
+    for number, line in enumerate(log.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise InputError(f"{log}, line {number}: this is not JSON ({error.msg}); train the model again") from error
+    return entries
+
+
+def validation_curve(log: Iterable[Row]) -> list[tuple[float, float]]:
+    """Bits per base on the validation records against minutes of training; nothing for experts."""
+    measured = [entry for entry in log if entry.get("event") == "validation"]
+    return [(float(entry["seconds"]) / 60, float(entry["bpb_validation"])) for entry in measured]
+
+
+def logged_decisions(log: Iterable[Row]) -> list[Row]:
+    """The choices in the log of a training of experts."""
+    measured = [entry for entry in log if entry.get("event") == "decision"]
+    return [{key: value for key, value in entry.items() if key != "event"} for entry in measured]
+
+
+def write_numbers(numbers: Numbers, directory: Path, summary: Path) -> None:
+    """Write each table as ``TABLE.tsv``, all of them as ``numbers.json``, and the one of the samples as ``summary``."""
+    tables = numbers.tables()
+    for name, (columns, rows) in tables.items():
+        write_table(columns, rows, summary if name == "samples" else directory / f"{name}.tsv")
+    everything = {name: rows for name, (_, rows) in tables.items()} | {"training_curves": numbers.curves}
+    with atomic_output(directory / "numbers.json", force=True) as out:
+        out.write((json.dumps(everything, indent=1) + "\n").encode())
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], table: Path) -> None:
+    """Write rows as text separated by tabs."""
     text = io.StringIO()
-    rows = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", delimiter="\t", lineterminator="\n")
-    rows.writeheader()
-    for report in reports:
-        rows.writerow({key: _cell(value) for key, value in json.loads(report.read_text(encoding="utf-8")).items()})
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     with atomic_output(table, force=True) as out:
         out.write(text.getvalue().encode())
 
 
+def _models(results: Path, identities: set[str]) -> list[tuple[Path, ModelHeader]]:
+    """The models of these ids: the copies beside the archives, or those that were trained here."""
+    found: dict[str, tuple[Path, ModelHeader]] = {}
+    for path in sorted([*(results / "archives" / "models").glob("*.gfmodel"), *(results / "models").glob("*.gfmodel")]):
+        try:
+            header = read_header(path)
+        except GfzError:
+            continue
+        if header.id in identities:
+            found.setdefault(header.id, (path, header))
+    return sorted(found.values(), key=lambda model: str(model[1].metadata.get("name", "")))
+
+
+def _with_others(columns: Sequence[str], rows: Iterable[Row]) -> list[str]:
+    """The columns, and whatever else the rows have."""
+    return list(dict.fromkeys([*columns, *(key for row in rows for key in row)]))
+
+
+def _per_base(size: int, bases: int) -> float | None:
+    return 8 * size / bases if bases else None
+
+
+def _number(text: str | None) -> float | None:
+    """A cell of a benchmark: '-' and 'NA' stand for what could not be measured."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
 def _cell(value: object) -> object:
     return f"{value:.4f}" if isinstance(value, float) else value
-
-
-def training_progress(log: Path) -> list[dict[str, Any]]:
-    """Return the entries of a training's log, JSON lines; a last line that was cut off is left out."""
-    entries: list[dict[str, Any]] = []
-    for number, line in enumerate(log.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{log}, line {number}: this is not JSON ({error.msg}); train the model again") from error
-        entries.append(entry)
-    return entries
-
-
-def plot_training(log: Path, title: str, curve: Path) -> None:
-    """Draw bits per base on the validation records against minutes of training, as SVG."""
-    points = [
-        (float(entry["seconds"]) / 60, float(entry["bpb_validation"]))
-        for entry in training_progress(log)
-        if entry.get("event") == "validation"
-    ]
-    with atomic_output(curve, force=True) as out:
-        out.write(draw_curve(points, title, "minutes of training", "bits per base").encode())
-
-
-def draw_curve(points: Sequence[tuple[float, float]], title: str, x_label: str, y_label: str) -> str:
-    """Return a line chart as an SVG document; one curve needs no plotting library."""
-    width, height, left, right, top, bottom = 640, 400, 70, 20, 40, 50
-    x_ticks = _ticks(0.0, max((x for x, _ in points), default=1.0))
-    y_ticks = _ticks(min((y for _, y in points), default=0.0), max((y for _, y in points), default=2.0))
-
-    def x_place(x: float) -> float:
-        return left + (width - left - right) * (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
-
-    def y_place(y: float) -> float:
-        return height - bottom - (height - top - bottom) * (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
-
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"',
-        ' font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{width / 2}" y="24" text-anchor="middle" font-size="15">{html.escape(title)}</text>',
-        f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle">{html.escape(x_label)}</text>',
-        f'<text transform="translate(18 {height / 2}) rotate(-90)" text-anchor="middle">{html.escape(y_label)}</text>',
-    ]
-    for x in x_ticks:
-        at = f"{x_place(x):.1f}"
-        lines.append(f'<line x1="{at}" x2="{at}" y1="{top}" y2="{height - bottom}" stroke="#ddd"/>')
-        lines.append(f'<text x="{at}" y="{height - bottom + 16}" text-anchor="middle">{x:g}</text>')
-    for y in y_ticks:
-        at = f"{y_place(y):.1f}"
-        lines.append(f'<line x1="{left}" x2="{width - right}" y1="{at}" y2="{at}" stroke="#ddd"/>')
-        lines.append(f'<text x="{left - 8}" y="{float(at) + 4:.1f}" text-anchor="end">{y:g}</text>')
-    places = [(f"{x_place(x):.1f}", f"{y_place(y):.1f}") for x, y in points]
-    path = " ".join(f"{x},{y}" for x, y in places)
-    lines.append(f'<polyline points="{path}" fill="none" stroke="#1f77b4" stroke-width="2"/>')
-    lines += [f'<circle cx="{x}" cy="{y}" r="3" fill="#1f77b4"/>' for x, y in places]
-    return "\n".join([*lines, "</svg>", ""])
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers that enclose ``low`` and ``high``, about five of them."""
-    if not high > low:
-        low, high = low - 0.5, high + 0.5
-    rough = (high - low) / 5
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(number * step, 10) for number in range(first, last + 1)]

@@ -116,13 +116,13 @@ def load(
     return Sheets(settings, samples, species)
 
 
-def sample_names(sheet: str | Path) -> list[str]:
-    """Return the names of a sample sheet, in its order."""
+def sample_species(sheet: str | Path) -> dict[str, str]:
+    """Return the names of a sample sheet, in its order, each with its species."""
     problems: list[str] = []
-    names = [str(cells["sample"]) for _, cells in _rows(str(sheet), "samples", problems)]
+    species = {str(cells["sample"]): str(cells["species"]) for _, cells in _rows(str(sheet), "samples", problems)}
     if problems:
         raise SheetError(problems)
-    return list(dict.fromkeys(names))
+    return species
 
 
 # --- the configuration -----------------------------------------------------------------------------------------------

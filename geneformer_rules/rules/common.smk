@@ -18,6 +18,7 @@ if COMMANDS not in SEARCHED.split(os.pathsep):
     os.environ.update(PATH=os.pathsep.join([SEARCHED, COMMANDS]))
 
 RESULTS = workflow.pathvars.apply("<results>")
+BENCHMARKS = workflow.pathvars.apply("<benchmarks>")
 
 
 def is_available(path):
@@ -134,8 +135,8 @@ def models(wildcards):
     return [model_file(species) for species in trained_species()]
 
 
-def training_curves(wildcards):
-    return [f"{RESULTS}/training/{species}.svg" for species in trained_species()]
+def training_reports(wildcards):
+    return [f"{RESULTS}/training/{species}.html" for species in trained_species()]
 
 
 # --- options of gfz --------------------------------------------------------------------------------------------------

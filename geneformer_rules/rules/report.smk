@@ -1,13 +1,30 @@
 localrules:
     summary,
-    plot_training,
+    training_report,
 
 
+# What is not declared as input, models, logs of trainings and benchmarks, is reported as far as it is there.
 rule summary:
     input:
         reports=reports,
     output:
-        table=report("<results>/summary.tsv", caption="../report/summary.rst", category="Archives"),
+        table=report(
+            "<results>/summary.tsv", caption="../report/summary.rst", category="Archives", labels={"what": "table"}
+        ),
+        sizes=report(
+            "<results>/report/sizes.html", caption="../report/sizes.rst", category="Archives", labels={"what": "sizes"}
+        ),
+        models=report(
+            "<results>/report/models.html",
+            caption="../report/models.rst",
+            category="Models",
+            labels={"what": "all models"},
+        ),
+        jobs=report(
+            "<results>/report/jobs.html", caption="../report/jobs.rst", category="Jobs", labels={"what": "needs"}
+        ),
+        tables=expand("<results>/report/{table}.tsv", table=["species", "models", "decisions", "jobs"]),
+        numbers="<results>/report/numbers.json",
     log:
         "<logs>/summary.log",
     benchmark:
@@ -15,27 +32,30 @@ rule summary:
     conda:
         "../envs/gfz.yaml"
     params:
-        reports=f"{RESULTS}/verified",
+        results=RESULTS,
+        benchmarks=BENCHMARKS,
         samples=SETTINGS["samples"],
+        directory=f"{RESULTS}/report",
     shell:
-        "geneformer-rules summary {params.reports:q} --samples {params.samples:q} -o {output.table:q} > {log:q} 2>&1"
+        "geneformer-rules report {params.results:q} --benchmarks {params.benchmarks:q} --samples {params.samples:q}"
+        " --summary {output.table:q} -o {params.directory:q} > {log:q} 2>&1"
 
 
-rule plot_training:
+rule training_report:
     input:
         progress="<results>/training/{species}.jsonl",
     output:
-        curve=report(
-            "<results>/training/{species}.svg",
+        page=report(
+            "<results>/training/{species}.html",
             caption="../report/training.rst",
-            category="Training",
-            labels={"species": "{species}"},
+            category="Models",
+            labels={"what": "training of {species}"},
         ),
     log:
-        "<logs>/plot_training/{species}.log",
+        "<logs>/training_report/{species}.log",
     benchmark:
-        "<benchmarks>/plot_training/{species}.tsv"
+        "<benchmarks>/training_report/{species}.tsv"
     conda:
         "../envs/gfz.yaml"
     shell:
-        "geneformer-rules plot-training {input.progress:q} --title {wildcards.species} -o {output.curve:q} > {log:q} 2>&1"
+        "geneformer-rules training-report {input.progress:q} --name {wildcards.species} -o {output.page:q} > {log:q} 2>&1"

@@ -28,4 +28,4 @@ rule verify_all:
 rule train_all:
     input:
         models,
-        training_curves,
+        training_reports,

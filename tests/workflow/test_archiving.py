@@ -22,7 +22,7 @@ def test_training_compression_and_back(project: Project, panel: bytes) -> None:
     project.run("compress_all", "decompress_all", "train_all")
     assert project.result("decompressed", "one.fa").read_bytes() == text
     assert project.result("models", "trained.gfmodel").is_file()
-    assert project.result("training", "trained.svg").read_text().startswith("<svg")
+    assert "bits per base on validation records" in project.result("training", "trained.html").read_text()
     assert NOTHING in project.run("compress_all", "decompress_all", "train_all")
 
 
@@ -64,6 +64,10 @@ def test_only_what_is_wanted_is_left(with_model: Project) -> None:
         "archives/one.gfz",
         "plans",
         "plans/one.json",
+        "report",
+        *(f"report/{page}.html" for page in ("sizes", "models", "jobs")),
+        *(f"report/{table}.tsv" for table in ("species", "models", "decisions", "jobs")),
+        "report/numbers.json",
         "summary.tsv",
         "verified",
         "verified/one.json",

@@ -1,0 +1,160 @@
+"""The numbers of a run, and the pages made of them."""
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from geneformer_rules import charts, pages
+from geneformer_rules.reporting import (
+    Numbers,
+    by_species,
+    collect,
+    logged_decisions,
+    training_progress,
+    validation_curve,
+    write_numbers,
+)
+
+DECISIONS = [
+    {"choice": "seeds of 12", "bits_per_base": 0.5, "saves": 0.0, "bases_per_second": 10**6, "kept": True, "bytes": 9},
+    {"choice": "<both> strands", "bits_per_base": 0.4, "saves": 0.2, "bases_per_second": 10**5, "kept": True},
+    {"choice": "counts", "bits_per_base": 0.45, "saves": -0.125, "bases_per_second": 10**5, "kept": False},
+]
+MODEL_ID = "ab" * 32
+
+
+def archive(name: str, bases: int = 1000, **facts: Any) -> dict[str, Any]:
+    """What the publication of an archive reports."""
+    sizes = {"payload_bytes": 100, "side_bytes": 20, "index_bytes": 10, "model_bytes": 0, "container_bytes": 5}
+    sizes |= {"total_bytes": 135, "input_bytes": bases + 50, "source_bytes": bases // 4, "model_file_bytes": 65}
+    per_base = (
+        {"bpb_payload": 800 / bases, "bpb_total": 1080 / bases}
+        if bases
+        else dict.fromkeys(["bpb_payload", "bpb_total"])
+    )
+    other = {"records": 2, "model_id": MODEL_ID, "level": "balanced", "sha256": "cd" * 32, "unheard_of": 1}
+    return {"sample": name, "bases": bases, **sizes, **per_base, **other, **facts}
+
+
+def write_model(path: Path, **metadata: Any) -> None:
+    """The start of a model file, which is all that is read of one."""
+    header = {"format": "gfmodel/2", "id": MODEL_ID, "metadata": json.dumps(metadata), "experts": "{}"}
+    header["panel"] = json.dumps({"bases": 4000, "records": 7})
+    tensors = {"panel.coded": {"dtype": "U8", "shape": [30], "data_offsets": [5, 35]}}
+    text = json.dumps({"__metadata__": {"gfmodel": json.dumps(header)}, **tensors}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """What a run has left."""
+    (tmp_path / "samples.tsv").write_text("sample\tpath\tspecies\nb\tb.fa\tfish\na\ta.fa\tfish\nc\tc.fa\tnone\n")
+    none = {"model_id": "experts", "model_file_bytes": 0}
+    for facts in (archive("a"), archive("b", 3000), archive("c", 0, **none)):
+        path = tmp_path / "verified" / f"{facts['sample']}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(facts))
+    write_model(tmp_path / "archives" / "models" / "m.gfmodel", name="fish", decisions=DECISIONS)
+    head = "s\th:m:s\tmax_rss\tmax_vms\tio_in\tio_out\tcpu_time\n"
+    for place in ("compress/a/00000001", "split/a", "train/fish", "split/gone", "summary"):
+        path = tmp_path / "benchmarks" / f"{place}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{head}2.5\t0:00:02\t300\t-\t1\t-\t2\n")
+    return tmp_path
+
+
+@pytest.fixture
+def numbers(results: Path) -> Numbers:
+    return collect(results, results / "benchmarks", results / "samples.tsv")
+
+
+def well_formed(svgs: Iterable[str]) -> None:
+    for svg in svgs:
+        assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_a_species_has_the_sizes_of_its_archives_and_of_one_model(numbers: Numbers) -> None:
+    assert [row["sample"] for row in numbers.samples] == ["b", "a", "c"]
+    fish, none = numbers.species
+    assert (fish["samples"], fish["bases"], fish["total_bytes"], fish["model_file_bytes"]) == (2, 4000, 270, 65)
+    assert (fish["bpb_payload"], fish["bpb_total"], fish["bpb_with_model"]) == (0.4, 0.54, 8 * (270 + 65) / 4000)
+    assert none["bpb_total"] is None
+
+
+def test_a_model_inside_archives_is_not_counted_beside_them() -> None:
+    (row,) = by_species([archive("a", model_bytes=65, total_bytes=200) | {"species": "fish"}])
+    assert (row["model_bytes"], row["model_file_bytes"], row["bpb_with_model"]) == (65, 0, 1.6)
+
+
+def test_models_and_decisions_come_from_the_model_files(numbers: Numbers) -> None:
+    (model,) = numbers.models
+    assert (model["model"], model["consists_of"], model["panel_bases"], model["panel_bytes"]) == (
+        "fish",
+        "experts",
+        4000,
+        30,
+    )
+    assert [row["choice"] for row in numbers.decisions] == [row["choice"] for row in DECISIONS]
+
+
+def test_jobs_are_those_of_the_samples_and_species(numbers: Numbers) -> None:
+    assert [(row["rule"], row["name"], row["part"]) for row in numbers.jobs] == [
+        ("compress", "a", "00000001"),
+        ("split", "a", ""),
+        ("train", "fish", ""),
+    ]
+    assert numbers.jobs[0]["seconds"] == 2.5
+    assert numbers.jobs[0]["written_mb"] is None
+
+
+def test_tables_and_json_say_the_same(numbers: Numbers, tmp_path: Path) -> None:
+    write_numbers(numbers, tmp_path, tmp_path / "summary.tsv")
+    everything = json.loads((tmp_path / "numbers.json").read_text())
+    for name, file in {"samples": "summary", "species": "species", "decisions": "decisions", "jobs": "jobs"}.items():
+        with (tmp_path / f"{file}.tsv").open() as table:
+            rows = list(csv.DictReader(table, delimiter="\t"))
+        assert len(rows) == len(everything[name]) > 0
+        assert set(everything[name][0]) <= set(rows[0]), name
+
+
+def test_pages_show_every_row_and_escape_what_people_wrote(numbers: Numbers) -> None:
+    sizes, models, jobs = (page(numbers) for page in (pages.sizes_page, pages.models_page, pages.jobs_page))
+    assert sizes.count("<tr>") == 1 + 3 + 1 + 2
+    assert jobs.count("<tr>") == 1 + 3 + 1 + 3
+    assert "&lt;both&gt; strands" in models
+    assert "<both>" not in models
+    assert 'title="bytes"' in models, "what a later trainer may add is shown as well"
+    for page in (sizes, models, jobs):
+        assert "http" not in page.replace("http://www.w3.org/", "").replace("http://purl.org", ""), "works offline"
+
+
+def test_an_empty_run_has_pages_too() -> None:
+    empty = Numbers([])
+    for page in (pages.sizes_page, pages.models_page, pages.jobs_page):
+        assert "</html>" in page(empty)
+
+
+def test_charts_are_the_same_every_time_and_bounded(numbers: Numbers) -> None:
+    many = [archive(f"s{n}", n + 1) | {"species": f"fish{n % 3}"} for n in range(charts.MOST_BARS + 5)]
+    rows = numbers.samples
+    well_formed([charts.sizes(rows, "sample"), charts.bits(rows, "sample"), charts.bits(many, "sample")])
+    well_formed([charts.choices(DECISIONS, "x"), charts.curve([(1, 2.0), (2, 1.5)], "x"), charts.needs(numbers.jobs)])
+    assert charts.sizes(many, "sample").count("→") == charts.MOST_BARS
+    assert charts.bits(rows, "sample") == charts.bits(rows, "sample")
+
+
+def test_the_log_of_a_training(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        '{"event": "start"}\n{"event": "validation", "seconds": 60, "bpb_validation": 1.5}\n'
+        '{"event": "decision", "choice": "a", "bits_per_base": 1}\n'
+    )
+    entries = training_progress(log)
+    assert validation_curve(entries) == [(1.0, 1.5)]
+    assert logged_decisions(entries) == [{"choice": "a", "bits_per_base": 1}]
