@@ -4,6 +4,7 @@ import io
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pysam
@@ -76,9 +77,9 @@ def test_only_the_lanes_that_are_needed(
     decoded: list[int] = []
     decode = ZlibCoder.decode
 
-    def counted(self: ZlibCoder, lanes: list[bytes], lengths: list[int], progress: object = None) -> object:
+    def counted(self: ZlibCoder, lanes: list[bytes], lengths: list[int], *rest: Any) -> object:
         decoded.extend(lengths)
-        return decode(self, lanes, lengths)
+        return decode(self, lanes, lengths, *rest)
 
     monkeypatch.setattr(ZlibCoder, "decode", counted)
     text = make_fasta(20, 5000)
@@ -94,7 +95,6 @@ def test_only_the_lanes_that_are_needed(
         wanted = [(archive[f"seq{number}"], Region("", start, start + 50)) for number in (9, 3, 9) for start in (0, 40)]
         assert [len(b"".join(pieces)) for pieces in archive.pieces(wanted)] == [50] * 6
         assert sum(decoded) <= sum(before) + 4 * 1024
-        assert decoded.count(decoded[-1]) <= len(decoded), "the lanes of all regions are decoded together"
 
 
 def test_little_is_kept(tmp_path: Path, write: Write, model: ZlibModel, monkeypatch: pytest.MonkeyPatch) -> None:
