@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pysam
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from samtools import faidx
+from sequence import texts
 
 from geneformer_codec import api
 from geneformer_codec.archive.regions import Region
@@ -260,3 +263,23 @@ def test_names_are_found_among_many(tmp_path: Path, write: Write, monkeypatch: p
         assert all(archive[f"r{number}"].name == f"r{number}" for number in range(500))
         assert "r500" not in archive
         assert np.array_equal(archive.sequences.catalogue.lengths, np.ones(500))
+
+
+@settings(max_examples=80, deadline=None)
+@given(texts.texts, st.sampled_from([1024, 1 << 24]), st.integers(0, 500), st.integers(0, 300))
+def test_any_text(text: bytes, part_bases: int, start: int, size: int) -> None:
+    """Names, lengths and residues are those of the index, and of the text itself."""
+    out = io.BytesIO()
+    api.compress(io.BytesIO(text), out, part_bases=part_bases, lane_length=64, level="fast")
+    entries = api.read_index(out)
+    with open(out) as archive:
+        assert list(archive) == [entry.name for entry in entries]
+        assert [record.header for record in archive.records()] == [entry.header for entry in entries]
+        assert list(archive.lengths) == [entry.residues for entry in entries]
+        for record, entry in zip(archive.records(), entries, strict=True):
+            residues = bytes(record)
+            assert len(residues) == entry.residues
+            assert record.residues(start, start + size) == residues[start : start + size]
+        if b"\r" not in text:
+            wanted = [b"".join(part.split(b"\n")[1:]) for part in (b"\n" + text).split(b"\n>")[1:]]
+            assert [bytes(record) for record in archive.records()] == wanted
