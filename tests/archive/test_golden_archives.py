@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geneformer_codec import api
+from geneformer_codec import api, open
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -24,3 +24,7 @@ def test_golden(tmp_path: Path, version: str) -> None:
     known = json.loads((GOLDEN / f"{version}.json").read_text())
     assert {name: facts["info"][name] for name in known["info"]} == known["info"]
     assert facts["records"] == known["records"]
+    with open(archive) as reader:
+        parts = (GOLDEN / f"{version}.fa").read_bytes().replace(b"\r", b"").split(b">")[1:]
+        wanted = [b"".join(part.split(b"\n")[1:]) for part in parts]
+        assert [record[10:200].encode() for record in reader.records()] == [residues[10:200] for residues in wanted]

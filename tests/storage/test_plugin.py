@@ -111,6 +111,21 @@ def test_what_does_not_exist(archive: Path, tmp_path: Path) -> None:
         provider(tmp_path).object("gfz://results/x.gfz#sim3_000:5-3").exists()
 
 
+def test_elsewhere(archive: Path, tmp_path: Path) -> None:
+    """What fsspec can reach; its memory stands for a server."""
+    import fsspec
+
+    with fsspec.open("memory://store/x.gfz", "wb") as file:
+        file.write(archive.read_bytes())
+    item = provider(tmp_path).object("gfz://memory://store/x.gfz#sim3_000:5-300")
+    assert item.exists()
+    assert item.mtime() > 0
+    item.local_path().parent.mkdir(parents=True)
+    item.retrieve_object()
+    assert item.local_path().read_bytes() == faidx("x.fa", "sim3_000:5-300")
+    assert not provider(tmp_path).object("gfz://memory://store/none.gfz#sim3_000").exists()
+
+
 def test_an_archive_that_changes_is_opened_again(archive: Path, tmp_path: Path) -> None:
     item = provider(tmp_path).object("gfz://results/x.gfz#new")
     assert not item.exists()
