@@ -17,7 +17,7 @@ from ..coding.coder import Progress
 from ..errors import FormatError, GfzError
 from ..sequence.fasta import Sides
 from ..sequence.parts import DIGEST_BYTES
-from .block import lane_table, naming, split_streams
+from .block import lane_table, naming, sides_of, split_streams
 from .catalogue import Catalogue, Span
 from .coders import Coders
 from .digests import RecordDigest
@@ -164,6 +164,8 @@ class SequenceReader:
         for number, block in missing.items():
             with naming(block, self._archive.label):
                 self._parts[number] = self._part(block)
+        for number in numbers:
+            self._parts.move_to_end(number)
         opened = {number: self._parts[number] for number in numbers}
         while len(self._parts) > PARTS_AT_ONCE:
             self._parts.popitem(last=False)
@@ -172,13 +174,9 @@ class SequenceReader:
     def _part(self, block: Block) -> _Part:
         archive = self._archive
         streams = self._remote_streams(block) if archive.remote else split_streams(block, archive.block_data(block))
-        names, layout, case, exceptions = (streams[name] for name in SIDE_STREAMS)
-        sides = Sides(names, layout, case, exceptions, block.text_bytes)
-        if (sides.residues, sides.bases) != (block.residues, block.bases):
-            raise FormatError("its side streams are not those of the manifest; the archive is damaged")
         table = lane_table(block, archive.manifest.settings, streams)
         payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["lanes"]
-        return _Part(block, sides, np.cumsum(table.lengths, dtype=np.int64), payload)
+        return _Part(block, sides_of(block, streams), np.cumsum(table.lengths, dtype=np.int64), payload)
 
     def _remote_streams(self, block: Block) -> dict[str, bytes]:
         """The streams of a block but the payload and the digests."""

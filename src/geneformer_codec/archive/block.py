@@ -66,13 +66,17 @@ class DecodedBlock:
 def read_sides(block: Block, data: bytes, label: str) -> Sides:
     """What the side streams of a block's entry say, checked against the manifest."""
     with naming(block, label):
-        contents = split_streams(block, data)
-        sides = Sides(contents["names"], contents["layout"], contents["case"], contents["exceptions"], block.text_bytes)
-        records = len(sides.record_residues) - sides.has_preamble
-        found = sides.text_bytes, records, sides.residues, sides.bases
-        if found != (block.text_bytes, block.records, block.residues, block.bases):
-            raise FormatError("its side streams are not those of the manifest; the archive is damaged")
-        return sides
+        return sides_of(block, split_streams(block, data))
+
+
+def sides_of(block: Block, contents: dict[str, bytes]) -> Sides:
+    """The same from the streams of a block by name."""
+    sides = Sides(contents["names"], contents["layout"], contents["case"], contents["exceptions"], block.text_bytes)
+    records = len(sides.record_residues) - sides.has_preamble
+    found = sides.text_bytes, records, sides.residues, sides.bases
+    if found != (block.text_bytes, block.records, block.residues, block.bases):
+        raise FormatError("its side streams are not those of the manifest; the archive is damaged")
+    return sides
 
 
 def decode_block(
