@@ -1,11 +1,14 @@
 """``geneformer-rules``: the steps of the rules that are not the codec's, each usable by hand."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from geneformer_codec.errors import GfzError
+import platformdirs
+
+from geneformer_codec.errors import GfzError, UsageError
 from geneformer_rules import __version__, profile
 
 
@@ -60,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
 
     step = steps.add_parser("profile", help="print the directory of a packaged profile, for snakemake --profile")
     step.add_argument("name")
+    step.add_argument(
+        "--install", action="store_true", help="copy it to where 'snakemake --profile NAME' finds it from everywhere"
+    )
     step.set_defaults(step=_profile)
     return parser
 
@@ -95,15 +101,16 @@ def _training_report(options: argparse.Namespace) -> None:
 
 def _profile(options: argparse.Namespace) -> None:
     try:
-        print(profile(options.name))
+        directory = Path(profile(options.name))
     except ValueError as error:
-        raise UnknownProfileError(str(error)) from None
-
-
-class UnknownProfileError(GfzError):
-    """There is no packaged profile of that name."""
-
-    exit_status = 2
+        raise UsageError(str(error)) from None
+    if options.install:
+        installed = Path(platformdirs.user_config_dir("snakemake", "snakemake"), options.name)
+        if installed.exists():
+            raise UsageError(f"{installed} is there already; rename or remove it, or use --profile {directory}")
+        shutil.copytree(directory, installed)
+        directory = installed
+    print(directory)
 
 
 if __name__ == "__main__":

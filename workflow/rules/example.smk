@@ -1,7 +1,3 @@
-localrules:
-    simulate_example,
-
-
 # The sequences that the shipped configuration archives are simulated: related genomes from a seeded simulator, the same
 # on every machine. They are made only if a sheet asks for them. Panel and samples share no genome.
 rule simulate_example:
@@ -13,6 +9,7 @@ rule simulate_example:
         "<logs>/simulate_example.log",
     benchmark:
         "<benchmarks>/simulate_example.tsv"
+    localrule: True
     conda:
         "../../envs/gfz.yaml"
     shell:
