@@ -121,6 +121,8 @@ def test_what_can_go_wrong(server: Server, tmp_path: Path, write: Write) -> None
         api.info(f"{server.url}/none.gfz")
     with pytest.raises(UsageError, match=r"nothing://x\.gfz"):
         api.info("nothing://x.gfz")
+    with pytest.raises(UsageError, match=r"pip install 'geneformer-rules\[remote\]'"):
+        api.info("oci://bucket/x.gfz")
     server.files["text"] = b">a\nACGT\n"
     with pytest.raises(FormatError, match=r"/text: this is not a \.gfz archive"):
         api.info(f"{server.url}/text")

@@ -31,11 +31,13 @@ class RemoteFile(io.RawIOBase):
         self._url, self._place = url, 0
         try:
             import fsspec
-        except ModuleNotFoundError as error:
-            raise UsageError(f"reading {url} needs fsspec: pip install 'geneformer-rules[remote]'") from error
-        try:
+
             self._system, self._path = cast(Any, fsspec).url_to_fs(url)
-        except (ImportError, ValueError) as error:  # a scheme whose package is missing, or that nobody knows
+        except ImportError as error:
+            raise UsageError(
+                f"cannot read {url}: {error}. pip install 'geneformer-rules[remote]' (for S3, [s3])"
+            ) from error
+        except ValueError as error:  # a scheme that nobody knows
             raise UsageError(f"cannot read {url}: {error}") from error
         size = self._asking(lambda: self._system.info(self._path)["size"])
         if not isinstance(size, int):
