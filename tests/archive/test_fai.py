@@ -18,6 +18,7 @@ Write = Callable[[str, bytes], Path]
 TEXTS = {
     "many": make_fasta(30, 900),
     "long lines": make_fasta(3, 20_000, seed=5, width=100_000),
+    "a long line, and short ones": b">a\n" + b"ACGTA" * 520 + b"\n>b\nACGT\nAC\n>c\nACG\n",
     "CRLF": make_fasta(5, 900, seed=8).replace(b"\n", b"\r\n"),
     "no last line end": make_fasta(3, 900)[:-1],
     "one line without an end": b">a\nACGT\n>b\nACG",

@@ -68,7 +68,7 @@ class _Lines:
         if self._begun and len(stops):
             widths[0] += self._begun
             bases[0] += self._begun
-            headers[0] = False
+            headers[0], self._begun = False, 0
         alike = (np.diff(bases) == 0) & (np.diff(widths) == 0) & ~headers[1:] & ~headers[:-1]
         firsts = np.flatnonzero(np.concatenate((np.ones(min(len(stops), 1), bool), ~alike)))
         counts = np.diff(np.append(firsts, len(stops)))
@@ -80,8 +80,6 @@ class _Lines:
             else:
                 self._add(int(bases[first]), int(widths[first]), count)
         rest = len(text) - (int(stops[-1]) + 1 if len(stops) else 0)
-        if len(stops):
-            self._begun = 0
         if rest and not self._begun and text[len(text) - rest] == _HEADER:  # the last header, without a line end
             yield from self.finish()
             self._open, rest = FaiEntry(name_of(text[len(text) - rest + 1 :]), 0, self._place + len(text)), 0
