@@ -4,66 +4,100 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 import geneformer_rules
 
 from .conftest import ROOT, Project, environment, related
 
-PIPELINE = """
-from geneformer_rules import snakefile
-
-rule all:
-    input: "out/archive/archives/made.gfz", "out/used.txt"
-
-rule assemble:
-    output: "assemblies/{sample}.fa"
-    log: "own/{sample}.log"
-    shell: "printf '>contig\\nACGTTGCA\\n' > {output}"
-
-rule compress:
-    input: "out/archive/archives/made.gfz"
-    output: "out/used.txt"
-    log: "own/used.log"
-    shell: "wc -c {input} > {output}"
-
-module archive:
-    snakefile: snakefile()
-    config: {"samples": "samples.tsv", "species": "species.tsv", "device": "cpu"}
-    pathvars: results="out/archive", logs="out/logs", benchmarks="out/benchmarks"
-
-use rule * from archive as archive_*
-"""
+PIPELINE = Path(__file__).with_name("pipeline")
+SLURM = pytest.mark.skipif(
+    find_spec("snakemake_executor_plugin_slurm") is None,
+    reason="the slurm extra is not installed, which has the executor",
+)
 
 
-def snakemake(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", *arguments]
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment into which the wheel was installed, far from the checkout."""
+    directory = tmp_path_factory.mktemp("installed")
+    ignore = shutil.ignore_patterns(".*", "results", "resources", "logs", "benchmarks", "tests")
+    shutil.copytree(ROOT, directory / "sources", symlinks=True, ignore=ignore)
+    pip = [sys.executable, "-m", "pip"]
+    build = [*pip, "wheel", "-q", "--no-deps", "-w", str(directory), str(directory / "sources")]
+    subprocess.run(build, check=True, timeout=300)
+    (wheel,) = directory.glob("*.whl")
+    venv.create(directory / "venv", with_pip=False)
+    python = directory / "venv" / "bin" / "python"
+    install = [*pip, "--python", str(python), "install", "-q", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, timeout=300)
+    # What it needs is borrowed from the environment of the tests, but not the packages of the checkout.
+    site = next((directory / "venv" / "lib").glob("python*/site-packages"))
+    own = Path(pytest.__file__).resolve().parents[1]
+    (site / "borrowed.pth").write_text(f"import sys; sys.path.append({str(own)!r})\n")
+    return python
+
+
+def run(
+    python: str | Path, *arguments: str, directory: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Call snakemake in a directory; an installed one knows nothing of the checkout."""
+    bare = environment() if python == sys.executable else {**os.environ, "PATH": os.defpath, "PYTHONPATH": ""}
     return subprocess.run(
-        command,
+        [str(python), "-m", "snakemake", *arguments],
         cwd=directory,
-        env=environment(),
+        env={**bare, **variables},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=300,
     )
 
 
-def test_a_pipeline_with_rules_of_the_same_names_includes_ours(project: Project) -> None:
-    """The sample is made by the pipeline itself, and the archive is used by it."""
-    project.samples.append("made\tassemblies/made.fa\tnone")
-    project.write()
-    (project.directory / "Snakefile").write_text(PIPELINE)
-    done = snakemake("--cores", "1", directory=project.directory)
+def snakemake(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, *arguments, directory=directory)
+
+
+@pytest.mark.parametrize("source", ["checkout", pytest.param("wheel", marks=pytest.mark.slow)])
+def test_a_pipeline_includes_the_rules(source: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Its genomes are archived, and its archives are used; rules, keys and folders of the same names stay apart."""
+    python = sys.executable if source == "checkout" else request.getfixturevalue("installed")
+    pipeline = shutil.copytree(PIPELINE, tmp_path / "pipeline")
+    # an installation compiles the experts anew, and better once than twice at a time
+    done = run(python, "--cores", "2" if source == "checkout" else "1", directory=pipeline)
+    logs = "".join(path.read_text() for path in (pipeline / "logs").rglob("*.log"))
+    assert done.returncode == 0, done.stdout + logs
+    results = pipeline / "results"
+    for sample in ("alpha", "beta"):
+        assert (results / sample / "identical").is_file()
+        assert (results / sample / "variants.tsv.gz").is_file()
+        assert (results / "archive" / "archives" / f"{sample}.gfz").is_file()
+    assert {path.name for path in results.iterdir()} == {"alpha", "beta", "archive", "summary.tsv"}
+    assert {path.name for path in pipeline.iterdir() if not path.name.startswith(".")} == {
+        *(path.name for path in PIPELINE.iterdir()),
+        *("results", "logs", "benchmarks"),
+    }
+    assert "Nothing to be done" in run(python, "--cores", "1", directory=pipeline).stdout
+
+
+def test_the_workflow_of_a_checkout_is_a_module_too(tmp_path: Path) -> None:
+    """As it is found by ``github()``; the configuration that it ships does not mix with that of the pipeline."""
+    pipeline = shutil.copytree(PIPELINE, tmp_path / "pipeline")
+    snakefile = pipeline / "Snakefile"
+    text = snakefile.read_text()
+    assert "        snakefile()\n" in text
+    snakefile.write_text(text.replace("        snakefile()\n", f"        {str(ROOT / 'workflow' / 'Snakefile')!r}\n"))
+    done = snakemake("-n", directory=pipeline)
     assert done.returncode == 0, done.stdout
-    assert (project.directory / "out" / "used.txt").is_file()
-    assert not (project.directory / "results").exists()
-    assert not (project.directory / "logs").exists()
+    assert "archive_verify" in done.stdout
+    assert "simulate_example" not in done.stdout
+    assert "not present in the Snakefile" not in done.stdout
 
 
 def test_the_checkout_plans_its_example() -> None:
@@ -72,13 +106,39 @@ def test_the_checkout_plans_its_example() -> None:
     assert "Using workflow specific profile workflow/profiles/default" in done.stdout
 
 
-@pytest.mark.skipif(
-    find_spec("snakemake_executor_plugin_slurm") is None,
-    reason="the slurm extra is not installed, which has the executor",
-)
-def test_the_slurm_profile_resolves_from_the_checkout() -> None:
-    done = snakemake("--profile", "slurm", "-n", "compress_all")
+@SLURM
+@pytest.mark.parametrize("option", ["--profile", "--workflow-profile"])
+def test_the_slurm_profile_resolves_from_the_checkout(option: str) -> None:
+    done = snakemake(option, "slurm", "-n", "compress_all")
     assert done.returncode == 0, done.stdout
+    assert "slurm" in done.stdout.partition("\n")[0]
+
+
+@SLURM
+@pytest.mark.slow
+def test_the_slurm_profile_resolves_after_an_installation(installed: Path, tmp_path: Path) -> None:
+    """By its directory for this run, as a workflow profile, or by name once it is installed for the user."""
+    pipeline = shutil.copytree(PIPELINE, tmp_path / "pipeline")
+    command = installed.with_name("geneformer-rules")
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "home")}
+
+    def profile(*arguments: str) -> subprocess.CompletedProcess[str]:
+        call = [str(command), "profile", "slurm", *arguments]
+        return subprocess.run(call, env={**os.environ, **home}, capture_output=True, text=True, check=False)
+
+    directory = profile().stdout.strip()
+    assert Path(directory).is_relative_to(installed.parents[1])
+    for option, name in (("--profile", directory), ("--workflow-profile", directory)):
+        done = run(installed, option, name, "-n", directory=pipeline, **home)
+        assert done.returncode == 0, done.stdout
+        assert f"profile {directory} for setting default" in done.stdout
+    assert run(installed, "--profile", "slurm", "-n", directory=pipeline, **home).returncode != 0
+    assert profile("--install").stdout.strip() == str(tmp_path / "home" / "snakemake" / "slurm")
+    done = run(installed, "--profile", "slurm", "-n", directory=pipeline, **home)
+    assert done.returncode == 0, done.stdout
+    again = profile("--install")
+    assert again.returncode == 2
+    assert "slurm is there already; rename or remove it" in again.stderr
 
 
 def test_packaged_profiles_are_those_of_the_checkout() -> None:
@@ -110,48 +170,14 @@ def test_lint_finds_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_carries_the_workflow(project: Project, tmp_path: Path) -> None:
-    """Built, unpacked into an environment of its own, and run from there, far from the checkout."""
-    sources = tmp_path / "sources"
-    ignore = shutil.ignore_patterns(".git", ".venv", ".snakemake", "results", "resources", "logs", "benchmarks")
-    shutil.copytree(ROOT, sources, symlinks=True, ignore=ignore)
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(sources)]
-    subprocess.run(build, check=True, timeout=300)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "geneformer_rules").rglob("*") if path.is_file()}
-    assert {name for name in package if "__pycache__" not in name} <= names
-    venv.create(tmp_path / "venv", with_pip=False)
-    site = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    # Everything else is borrowed from the environment of the tests, but not the packages of the checkout.
-    own = Path(pytest.__file__).resolve().parents[1]
-    borrow = f"import sys; sys.path.append({str(own)!r})\n"
-    (site / "borrowed.pth").write_text(borrow)
-    python = tmp_path / "venv" / "bin" / "python"
-    for script, module in (("gfz", "geneformer_codec.cli"), ("geneformer-rules", "geneformer_rules.cli")):
-        path = python.with_name(script)
-        path.write_text(f"#!{python}\nimport sys\nfrom {module} import main\nsys.exit(main())\n")
-        path.chmod(0o755)
-    text = related(count=2, length=300, seed=31)
-    project.add_sample("one", text, "none")
-    project.write()
-    bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"PATH": os.defpath}
-    ask = [str(python), "-c", "import geneformer_rules; print(geneformer_rules.snakefile())"]
-    found = subprocess.run(ask, cwd=project.directory, env=bare, text=True, capture_output=True, check=True).stdout
-    assert Path(found.strip()).is_relative_to(site)
-    done = subprocess.run(
-        [str(python), "-m", "snakemake", "--cores", "1", "compress_all", "decompress_all"],
-        cwd=project.directory,
-        env=bare,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + project.all_logs()
-    assert project.result("decompressed", "one.fa").read_bytes() == text
+def test_the_wheel_carries_all_that_rules_touch(installed: Path) -> None:
+    packaged = next(installed.parents[1].glob("lib/python*/site-packages/geneformer_rules"))
+
+    def files(directory: Path) -> set[str]:
+        found = (path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+        return {name for name in found if "__pycache__" not in name}
+
+    assert files(ROOT / "geneformer_rules") <= files(packaged)
 
 
 def test_continuous_integration_runs_the_command_of_the_readme() -> None:
@@ -174,11 +200,34 @@ def test_every_key_is_explained_beside_the_configuration() -> None:
                 assert f".{inner}`" in text, f"{key}.{inner}"
 
 
-def test_conda_has_what_the_wheel_needs() -> None:
-    import tomllib
+CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal", "matplotlib": "matplotlib-base"}
 
-    import yaml
 
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    conda = yaml.safe_load((ROOT / "envs" / "gfz.yaml").read_text())["dependencies"]
-    assert {item.replace(" ", "").replace("pytorch", "torch") for item in conda} == {*wheel, "python>=3.11"}
+def test_conda_environments_have_what_the_wheel_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def named_as_in_conda(requirement: str) -> str:
+        name, relation, version = requirement.partition(">=")
+        return f"{CONDA_NAMES.get(name, name)} {relation}{version}"
+
+    def environment_file(path: str) -> set[str]:
+        dependencies = yaml.safe_load((ROOT / path).read_text())["dependencies"]
+        return {item for item in dependencies if isinstance(item, str) and item != "pip"}
+
+    codec = {named_as_in_conda(item) for item in (*project["dependencies"], f"python{project['requires-python']}")}
+    extras = project["optional-dependencies"]
+    workflow = {named_as_in_conda(item) for item in extras["workflow"] + extras["slurm"] if "[" not in item}
+    assert environment_file("envs/gfz.yaml") == codec
+    assert environment_file("envs/workflow.yaml") == codec | workflow
+    # a copy and no link, which Snakemake would not follow in a repository that it reads through git
+    assert (ROOT / "envs" / "gfz.yaml").read_text() == (ROOT / "geneformer_rules" / "envs" / "gfz.yaml").read_text()
+
+
+def test_the_container_has_every_source_of_the_wheel() -> None:
+    recipe = (ROOT / "Containerfile").read_text()
+    copied = {Path(word) for line in recipe.splitlines() if line.startswith("COPY ") for word in line.split()[1:-1]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    needed = {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"], *packages}
+    assert all(Path(path) in copied or copied & set(Path(path).parents) for path in needed)
+    assert all((ROOT / path).exists() for path in copied)

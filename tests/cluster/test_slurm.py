@@ -1,0 +1,142 @@
+"""``--profile slurm`` on a real Slurm: what jobs ask for, and that nothing is lost when something goes wrong there."""
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from workflow.conftest import MODULE, related
+
+from .conftest import Cluster, ClusterProject, until
+
+pytestmark = pytest.mark.slurm
+
+TEXT = related(count=2, length=1400, seed=50)
+PART = 1400  # makes two parts of it
+
+# A rule for a cluster without select/cons_tres, where sbatch knows no --gpus.
+SNAKEFILE = (
+    MODULE
+    + """
+from geneformer_rules import placement, sheets
+
+GRES = sheets.check_config({**config, "slurm": {"account": "lab", "gpu_request": "gres"}})
+
+rule ask:
+    output: "asked.txt"
+    resources: **placement.resources(GRES, lambda wildcards: True), mem_mb=100, runtime=1
+    shell: "echo $SLURM_JOB_ID > {output}"
+"""
+)
+
+
+def is_archived(project: ClusterProject) -> bool:
+    """Whether the sample's archive was published, which happens once every byte has come back."""
+    digest = hashlib.sha256(TEXT).hexdigest()
+    return project.result("archives", "one.gfz").is_file() and project.report("one")["sha256"] == digest
+
+
+Running = tuple[ClusterProject, "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def archiving(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A sample that is being archived while other tests run, with a model for it, on GPUs.
+
+    Compressing takes more memory than was planned.
+    """
+    project = ClusterProject.on(cluster, tmp_path_factory.mktemp("archived"))
+    project.job_seconds = 11
+    project.settings |= {"device": "cuda", "part_bases": PART, "training": {"preset": "stream-tiny", "minutes": 0.05}}
+    project.settings["slurm"] |= {"partition": "cpu", "gpu_partition": "gpu", "gpu_model": "pretended"}
+    (project.directory / "panel.fa").write_bytes(related(count=12, length=700, seed=51))
+    project.add_species("small", panel="panel.fa")
+    project.add_sample("one", TEXT, "small")
+    project.need_memory(3000)
+    yield project, project.start("compress_all", "asked.txt", snakefile=SNAKEFILE)
+    project.stop()
+
+
+@pytest.fixture(scope="module")
+def archived(archiving: Running) -> ClusterProject:
+    """The same, when it is archived."""
+    project, process = archiving
+    project.finish(process)
+    return project
+
+
+def test_a_run_goes_on_after_a_job_was_cancelled(on_cluster: ClusterProject) -> None:
+    on_cluster.settings |= {"retries": 0, "part_bases": PART}
+    on_cluster.add_sample("one", TEXT, "none")
+    on_cluster.hold("compress*00000001.part*")
+    process = on_cluster.start("compress_all")
+    (job,) = on_cluster.wait_for_call("00000001.part")
+    until(on_cluster.result("blocks", "one", "00000000.gfz").exists)
+    on_cluster.cluster.ask(f"scancel {job}")
+    assert "CANCELLED" in on_cluster.finish(process, status=1)
+    on_cluster.hold("")
+    on_cluster.run("compress_all")
+    assert is_archived(on_cluster)
+    assert [len(on_cluster.calls(done)) for done in ("split", "00000000.part", "00000001.part")] == [1, 1, 2]
+
+
+def test_archives_are_made_by_jobs(archived: ClusterProject) -> None:
+    assert is_archived(archived)
+    for step in ("split", "train", "verify"):
+        assert archived.accounted(step, "JobID", "State") == [[*archived.calls(f" {step} "), "COMPLETED"]]
+
+
+def test_jobs_have_an_account_and_the_partition_of_their_kind(archived: ClusterProject) -> None:
+    assert archived.accounted("split", "Account", "Partition") == [["lab", "cpu"]]
+    assert archived.accounted("train", "Account", "Partition") == [["lab", "gpu"]]
+    assert archived.accounted("verify", "Account", "Partition") == [["lab", "gpu"]]
+
+
+def test_a_job_with_a_model_has_a_gpu(archived: ClusterProject) -> None:
+    (job,) = archived.calls(" verify ")
+    described = archived.cluster.ask(f"scontrol show job {job}")
+    assert "TresPerJob=gres:gpu:pretended:1" in described
+    assert "gres/gpu=1" in described
+    (job,) = archived.calls(" split ")
+    assert "gpu" not in archived.cluster.ask(f"scontrol show job {job}")
+
+
+def test_a_gpu_is_a_generic_resource_where_the_cluster_wants_that(archived: ClusterProject) -> None:
+    job = (archived.directory / "asked.txt").read_text().strip()
+    assert "TresPerNode=gres:gpu:1" in archived.cluster.ask(f"scontrol show job {job}")
+
+
+def test_a_job_that_exceeded_its_memory_gets_more(archived: ClusterProject) -> None:
+    """And does not try again and again with what it has."""
+    asked = archived.accounted("compress_wildcards_one_00000000", "State", "ReqMem", "Timelimit")
+    assert asked == [["FAILED", "2001M", "00:06:00"], ["COMPLETED", "4001M", "00:12:00"]]
+    assert len(archived.calls("/00000000.part ")) == 2
+
+
+@pytest.mark.usefixtures("archived")
+def test_a_run_outlives_a_controller_and_a_node(on_cluster: ClusterProject) -> None:
+    """Its job is started again by Slurm once the node is back; no try of it is lost."""
+    cluster = on_cluster.cluster
+    on_cluster.settings |= {"retries": 0, "part_bases": PART}
+    on_cluster.add_sample("one", TEXT, "none")
+    on_cluster.hold("compress*00000000.part*")
+    process = on_cluster.start("compress_all", "--verbose")
+    (job,) = on_cluster.wait_for_call("00000000.part")
+    until(on_cluster.result("blocks", "one", "00000001.gfz").exists)
+    cluster.kill("slurmctld")
+    until(lambda: "MinJobAge=None" in on_cluster.said())  # it has asked, and had no answer
+    cluster.script("start-controller")
+    assert cluster.ask(f"squeue -h -o %T -j {job}").strip() == "RUNNING"
+    cluster.ask(f"scontrol update nodename={cluster.node} state=down reason=test")
+    until(lambda: cluster.ask(f"squeue -h -o %T -j {job}").strip() == "PENDING")
+    until(lambda: not cluster.steps(job))  # as a node that has started again has none
+    cluster.kill("slurmd")
+    cluster.script("start-node")
+    on_cluster.hold("")
+    cluster.ask(f"scontrol update jobid={job} starttime=now")  # or Slurm would wait for two minutes
+    on_cluster.finish(process)
+    assert is_archived(on_cluster)
+    assert on_cluster.calls("00000000.part") == [job, job]
+    assert len(on_cluster.calls("00000001.part")) == 1
+    states = on_cluster.accounted("compress_wildcards_one_00000000", "JobID", "State")
+    assert states == [[job, "NODE_FAIL"], [job, "COMPLETED"]]
