@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slurm
 
 TEXT = related(count=2, length=1400, seed=50)
 PART = 1400  # makes two parts of it
+SMALL = related(count=1, length=900, seed=52)
 
 # A rule for a cluster without select/cons_tres, where sbatch knows no --gpus.
 SNAKEFILE = (
@@ -30,10 +31,10 @@ rule ask:
 )
 
 
-def is_archived(project: ClusterProject) -> bool:
+def is_archived(project: ClusterProject, sample: str = "one", text: bytes = TEXT) -> bool:
     """Whether the sample's archive was published, which happens once every byte has come back."""
-    digest = hashlib.sha256(TEXT).hexdigest()
-    return project.result("archives", "one.gfz").is_file() and project.report("one")["sha256"] == digest
+    digest = hashlib.sha256(text).hexdigest()
+    return project.result("archives", f"{sample}.gfz").is_file() and project.report(sample)["sha256"] == digest
 
 
 Running = tuple[ClusterProject, "subprocess.Popen[str]"]
@@ -41,7 +42,7 @@ Running = tuple[ClusterProject, "subprocess.Popen[str]"]
 
 @pytest.fixture(scope="module", autouse=True)
 def archiving(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A sample that is being archived while other tests run, with a model for it, on GPUs.
+    """Samples that are being archived while other tests run, one of them with a model that is trained for it, on GPUs.
 
     Compressing takes more memory than was planned.
     """
@@ -52,6 +53,7 @@ def archiving(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (project.directory / "panel.fa").write_bytes(related(count=12, length=700, seed=51))
     project.add_species("small", panel="panel.fa")
     project.add_sample("one", TEXT, "small")
+    project.add_sample("two", SMALL, "none")
     project.need_memory(3000)
     yield project, project.start("compress_all", "asked.txt", snakefile=SNAKEFILE)
     project.stop()
@@ -59,7 +61,7 @@ def archiving(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def archived(archiving: Running) -> ClusterProject:
-    """The same, when it is archived."""
+    """The same, when they are archived."""
     project, process = archiving
     project.finish(process)
     return project
@@ -82,22 +84,27 @@ def test_a_run_goes_on_after_a_job_was_cancelled(on_cluster: ClusterProject) -> 
 
 def test_archives_are_made_by_jobs(archived: ClusterProject) -> None:
     assert is_archived(archived)
-    for step in ("split", "train", "verify"):
-        assert archived.accounted(step, "JobID", "State") == [[*archived.calls(f" {step} "), "COMPLETED"]]
+    assert is_archived(archived, "two", SMALL)
+    for rule, call in (
+        ("split_wildcards_one", "split data/one"),
+        ("train", " train "),
+        ("verify_wildcards_one", "verified/one"),
+    ):
+        assert archived.accounted(rule, "JobID", "State") == [[*archived.calls(call), "COMPLETED"]]
 
 
 def test_jobs_have_an_account_and_the_partition_of_their_kind(archived: ClusterProject) -> None:
-    assert archived.accounted("split", "Account", "Partition") == [["lab", "cpu"]]
+    assert archived.accounted("split_wildcards_one", "Account", "Partition") == [["lab", "cpu"]]
     assert archived.accounted("train", "Account", "Partition") == [["lab", "gpu"]]
-    assert archived.accounted("verify", "Account", "Partition") == [["lab", "gpu"]]
+    assert archived.accounted("verify_wildcards_one", "Account", "Partition") == [["lab", "gpu"]]
 
 
 def test_a_job_with_a_model_has_a_gpu(archived: ClusterProject) -> None:
-    (job,) = archived.calls(" verify ")
+    (job,) = archived.calls("verified/one.gfz")
     described = archived.cluster.ask(f"scontrol show job {job}")
     assert "TresPerJob=gres:gpu:pretended:1" in described
     assert "gres/gpu=1" in described
-    (job,) = archived.calls(" split ")
+    (job,) = archived.calls("split data/one.fa")
     assert "gpu" not in archived.cluster.ask(f"scontrol show job {job}")
 
 
@@ -110,7 +117,7 @@ def test_a_job_that_exceeded_its_memory_gets_more(archived: ClusterProject) -> N
     """And does not try again and again with what it has."""
     asked = archived.accounted("compress_wildcards_one_00000000", "State", "ReqMem", "Timelimit")
     assert asked == [["FAILED", "2001M", "00:06:00"], ["COMPLETED", "4001M", "00:12:00"]]
-    assert len(archived.calls("/00000000.part ")) == 2
+    assert len(archived.calls("one/00000000.part ")) == 2
 
 
 @pytest.mark.usefixtures("archived")
@@ -122,7 +129,7 @@ def test_a_run_outlives_a_controller_and_a_node(on_cluster: ClusterProject) -> N
     on_cluster.hold("compress*00000000.part*")
     process = on_cluster.start("compress_all", "--verbose")
     (job,) = on_cluster.wait_for_call("00000000.part")
-    until(on_cluster.result("blocks", "one", "00000001.gfz").exists)
+    until(lambda: cluster.ask("squeue -h -o %i").split() == [job])
     cluster.kill("slurmctld")
     until(lambda: "MinJobAge=None" in on_cluster.said())  # it has asked, and had no answer
     cluster.script("start-controller")
