@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 from . import api
 from .archive.manifest import DEFAULT_PART_BASES
 from .archive.models import Execution
-from .archive.remote import is_url
 from .coding.coder import Progress
 from .errors import UsageError
 from .files import STREAM, atomic_output
 from .options import EXPERTS, build_parser
+from .showing import info_table, model_table, stats_table, summary
 
 
 def run(options: argparse.Namespace) -> None:
@@ -109,7 +109,7 @@ def _compress(options: argparse.Namespace) -> None:
     if options.json:
         _print_json(info)
     else:
-        _say(options, _summary(info, time.monotonic() - started))
+        _say(options, summary(info, time.monotonic() - started))
 
 
 def _decompress(options: argparse.Namespace) -> None:
@@ -185,7 +185,7 @@ def _info(options: argparse.Namespace) -> None:
     if options.json:
         _print_json(info)
     else:
-        print(_table(info))
+        print(info_table(info))
 
 
 def _ls(options: argparse.Namespace) -> None:
@@ -228,9 +228,7 @@ def _stats(options: argparse.Namespace) -> None:
     rows = [stats(source) for source in options.sources]
     if options.json:
         return _print_json(rows)
-    print("\t".join(rows[0]))
-    for row in rows:
-        print("\t".join(_cell(value) for value in row.values()))
+    print(stats_table(rows))
 
 
 def _merge(options: argparse.Namespace) -> None:
@@ -244,7 +242,7 @@ def _merge(options: argparse.Namespace) -> None:
             execution=_execution_of(options),
             progress=progress,
         )
-    _say(options, _summary(info))
+    _say(options, summary(info))
 
 
 def _model(options: argparse.Namespace) -> None:
@@ -261,7 +259,7 @@ def _model(options: argparse.Namespace) -> None:
     (facts,) = found
     if options.json:
         return _print_json(facts)
-    print(_model_table(facts))
+    print(model_table(facts))
     if facts["metadata"].get("decisions"):
         from .model.file import read_model
         from .training.experts import decisions_table
@@ -301,7 +299,7 @@ def _split(options: argparse.Namespace) -> None:
 
 def _gather(options: argparse.Namespace) -> None:
     info = api.gather(options.plan, options.parts, options.out, embed_model=options.embed_model, force=options.force)
-    _say(options, _summary(info))
+    _say(options, summary(info))
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -393,7 +391,7 @@ def _progress(options: argparse.Namespace, what: str, total: int | None) -> Iter
 def _expected_bases(source: str | Path, twice: bool) -> int | None:
     """About how many bases there are to code, where the size of the file tells."""
     path = Path(source)
-    if is_url(source) or str(source) == STREAM or not path.is_file() or api.sample_name_of(path) != path.name:
+    if str(source) == STREAM or not path.is_file() or api.sample_name_of(path) != path.name:
         return None
     return path.stat().st_size * (1 + twice)
 
@@ -414,77 +412,3 @@ def _write_lines(lines: Iterable[bytes]) -> None:
     for line in lines:
         out.write(line + b"\n")
     out.flush()
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) and value < 100 else str(value)
-
-
-def _per_base(bits: float | None) -> str:
-    return "-" if bits is None else f"{bits:.4f}"
-
-
-def _summary(info: dict[str, Any], seconds: float | None = None) -> str:
-    """One line: sizes with everything that is in the file, and what has to be kept beside it."""
-    line = (
-        f"{info['sample']}: {info['input_bytes']:,} -> {info['total_bytes']:,} bytes; bits per base "
-        f"{_per_base(info['bpb_payload'])} payload, {_per_base(info['bpb_total'])} total"
-    )
-    if info["model_file_bytes"]:
-        where = "included" if info["model_embedded"] else "not included, needed to decompress"
-        line += f" (model of {info['model_file_bytes']:,} bytes {where})"
-    if seconds and info["bases"]:
-        line += f"; {info['bases'] / seconds:,.0f} bases/s"
-    return line
-
-
-def _table(info: dict[str, Any]) -> str:
-    """The same facts as ``--json``, for people."""
-    streams = info["streams"]
-    model = "none, two bits a base" if info["experts"] is None else "none, predicted from the part itself"
-    if info["model_file_bytes"]:
-        model = f"{info['model_name']} ({'embedded' if info['model_embedded'] else 'not embedded'})"
-    lanes = f"{info['lanes']:,} of at most {info['lane_length']:,} bases" if info["lane_length"] else "one a part"
-    held = "" if info["complete"] else f", only {info['blocks']} of them here"
-    rows: list[tuple[str, str]] = [
-        ("sample", info["sample"]),
-        ("sha256", info["sha256"]),
-        ("records", f"{info['records']:,}"),
-        ("residues", f"{info['residues']:,}"),
-        ("bases", f"{info['bases']:,}"),
-        ("input bytes", f"{info['input_bytes']:,}"),
-        ("parts", f"{info['parts']:,}{held}"),
-        ("lanes", lanes),
-        ("level", info["level"]),
-        ("model", model),
-        ("model id", info["model_id"]),
-        ("model file", f"{info['model_file_bytes']:,} bytes"),
-        ("written by", f"geneformer-rules {info['tool_version']}, format version {info['format_version']}"),
-        ("", ""),
-    ]
-    sizes = [("payload", info["payload_bytes"], "the coded bases")]
-    sizes += [("side", info["side_bytes"], _listed(streams, "names", "layout", "case", "exceptions"))]
-    sizes += [("index", info["index_bytes"], _listed(streams, "lanes", "index"))]
-    sizes += [("model", info["model_bytes"], "inside the archive"), ("container", info["container_bytes"], "")]
-    lines = [f"{name:<12} {value}".rstrip() for name, value in rows]
-    lines += [f"{name:<12} {size:>15,} bytes  {what}".rstrip() for name, size, what in sizes]
-    lines += [f"{'total':<12} {info['total_bytes']:>15,} bytes", ""]
-    lines += [f"bits per base: {_per_base(info['bpb_payload'])} payload, {_per_base(info['bpb_total'])} total"]
-    return "\n".join(lines)
-
-
-def _listed(streams: dict[str, int], *names: str) -> str:
-    return ", ".join(f"{name} {streams[name]:,}" for name in names)
-
-
-def _model_table(facts: dict[str, Any]) -> str:
-    """What a model holds, for people."""
-    metadata = {name: value for name, value in facts["metadata"].items() if name not in ("name", "decisions")}
-    rows = [("name", facts["name"]), ("id", facts["id"]), ("file", facts["file"]), ("bytes", f"{facts['bytes']:,}")]
-    rows += [(f"  {name}", f"{size:,}") for name, size in facts["sizes"].items() if size]
-    if facts["panel_records"]:
-        rows.append(("panel", f"{facts['panel_records']:,} records, {facts['panel_bases']:,} bases"))
-    if facts["network"]:
-        rows.append(("network", json.dumps(facts["network"])))
-    rows += [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in metadata.items()]
-    return "\n".join(f"{name:<12} {value}" for name, value in rows)
