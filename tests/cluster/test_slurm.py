@@ -88,7 +88,7 @@ def test_archives_are_made_by_jobs(archived: ClusterProject) -> None:
     for rule, call in (
         ("split_wildcards_one", "split data/one"),
         ("train", " train "),
-        ("verify_wildcards_one", "verified/one"),
+        ("verify_wildcards_one", "verify results/unverified/one"),
     ):
         assert archived.accounted(rule, "JobID", "State") == [[*archived.calls(call), "COMPLETED"]]
 
@@ -100,7 +100,7 @@ def test_jobs_have_an_account_and_the_partition_of_their_kind(archived: ClusterP
 
 
 def test_a_job_with_a_model_has_a_gpu(archived: ClusterProject) -> None:
-    (job,) = archived.calls("verified/one.gfz")
+    (job,) = archived.calls("verify results/unverified/one.gfz")
     described = archived.cluster.ask(f"scontrol show job {job}")
     assert "TresPerJob=gres:gpu:pretended:1" in described
     assert "gres/gpu=1" in described
