@@ -40,6 +40,17 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--report", type=Path, required=True, help="sizes and digests, as JSON")
     step.set_defaults(step=_publish)
 
+    step = steps.add_parser("archive-batch", help="archive several samples, and prove each archive by decoding it")
+    step.add_argument("--sample", nargs=2, action="append", required=True, metavar=("NAME", "FILE"))
+    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the archives")
+    step.add_argument("--model", type=Path)
+    step.add_argument("--embed", action="store_true", help="put the model into the archives")
+    step.add_argument("--level", required=True)
+    step.add_argument("--part-bases", type=int, required=True)
+    step.add_argument("--threads", type=int, default=0)
+    step.add_argument("--device", default="auto")
+    step.set_defaults(step=_archive_batch)
+
     step = steps.add_parser("delete-source", help="delete a sample's file whose archive was verified")
     step.add_argument("source", type=Path)
     step.add_argument("--archive", type=Path, required=True)
@@ -74,6 +85,23 @@ def _publish(options: argparse.Namespace) -> None:
     from geneformer_rules.publishing import publish
 
     publish(options.archive, options.source, options.model, options.output, options.report)
+
+
+def _archive_batch(options: argparse.Namespace) -> None:
+    from geneformer_codec.archive.models import Execution
+    from geneformer_rules.archiving import archive_samples
+
+    errors = archive_samples(
+        [(name, Path(file)) for name, file in options.sample],
+        options.output,
+        model=options.model,
+        level=options.level,
+        part_bases=options.part_bases,
+        embed=options.embed,
+        execution=Execution(options.threads, options.device),
+    )
+    for error in errors:
+        print(f"geneformer-rules: error: {error}", file=sys.stderr)
 
 
 def _delete_source(options: argparse.Namespace) -> None:

@@ -50,7 +50,7 @@ def check_source(source: Path, facts: Mapping[str, Any]) -> None:
     if digest.hexdigest() != facts["sha256"]:
         raise MismatchError(
             f"{source}: the file is not what the archive holds (SHA-256 {digest.hexdigest()}, in the archive "
-            f"{facts['sha256']}); it has changed since it was split. Run the workflow again."
+            f"{facts['sha256']}); it has changed since it was read. Run the workflow again."
         )
 
 

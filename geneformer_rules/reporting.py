@@ -15,6 +15,7 @@ from typing import Any
 from geneformer_codec.errors import GfzError, InputError
 from geneformer_codec.files import atomic_output
 from geneformer_codec.model.file import ModelHeader, read_header
+from geneformer_rules.batching import SEPARATOR
 from geneformer_rules.sheets import sample_species
 
 Row = dict[str, Any]
@@ -162,7 +163,7 @@ def jobs(benchmarks: Path, names: set[str]) -> Iterator[Row]:
     """The needs of every job of these samples and species, from ``RULE/NAME.tsv`` and ``RULE/NAME/PART.tsv``."""
     for path in sorted(benchmarks.glob("*/**/*.tsv")):
         rule, *inner = path.relative_to(benchmarks).with_suffix("").parts
-        if inner[0] not in names:
+        if inner[0].partition(SEPARATOR)[0] not in names:
             continue
         with path.open(encoding="utf-8", newline="") as file:
             for measured in csv.DictReader(file, delimiter="\t"):

@@ -1,6 +1,7 @@
 # Everything that rules ask for: the checked sheets, which model a sample takes, what a job needs.
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from geneformer_rules import models as model_files
-from geneformer_rules import placement, planning, sheets
+from geneformer_rules import batching, placement, planning, sheets
 
 # `snakemake` is often run by its path, from an environment that is not activated; the commands of the same environment
 # are then found here, after anything on the PATH.
@@ -47,6 +48,45 @@ NEEDS = planning.Needs(SETTINGS)
 RETRIES = SETTINGS["retries"] if workflow.is_main_process else 0
 
 
+def is_made_here(path):
+    """Whether a rule of the including pipeline writes it, or may do so."""
+    return not SETTINGS["check_inputs"] or any(rule.is_producer(path) for rule in workflow.rules)
+
+
+def is_done(sample):
+    """Whether the archive of a file that nobody makes is as new as the file."""
+    archive, report = Path(RESULTS, "archives", f"{sample.name}.gfz"), Path(RESULTS, "verified", f"{sample.name}.json")
+    if not (archive.is_file() and report.is_file()) or is_made_here(sample.path):
+        return False
+    path = Path(sample.path)
+    return not path.is_file() or path.stat().st_mtime_ns <= archive.stat().st_mtime_ns
+
+
+def size_if_whole(sample):
+    """The size of a sample that is to be archived whole, with others; None for one that is cut into parts."""
+    if split_plan(sample.name).is_file() or not Path(sample.path).is_file() or is_made_here(sample.path):
+        return None
+    size = planning.text_bytes([sample.path])
+    return size if size <= SETTINGS["part_bases"] else None
+
+
+def split_plan(sample):
+    return Path(RESULTS, "plans", f"{sample}.json")
+
+
+def pattern(samples):
+    """Matches these samples."""
+    return f"(?:{'|'.join(map(re.escape, samples)) or '(?!)'})"
+
+
+# What is done is made by no rule, but found as a file that is there. So the graph holds only what is to be done, and a
+# batch, which is another one on every run, is no reason to make anything anew.
+DONE = {sample.name for sample in SHEETS.samples.values() if is_done(sample)}
+BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, SETTINGS["part_bases"])
+WHOLE = pattern(BATCHES.batch_of)
+SPLIT = rf"(?!{pattern([*DONE, *BATCHES.batch_of])}\.(?:gfz|json)$)[^/]+"
+
+
 def sample_of(wildcards):
     try:
         return SHEETS.samples[wildcards.sample]
@@ -80,6 +120,23 @@ def model_file(species):
 def model(wildcards):
     """The model that codes a sample; nothing if it is to be coded without one."""
     species = sample_of(wildcards).species
+    return [] if species == sheets.NO_MODEL else model_file(species)
+
+
+def batch(wildcards):
+    return f"{RESULTS}/batches/{BATCHES.batch_of[wildcards.sample]}"
+
+
+def members(wildcards):
+    return BATCHES.members(wildcards.batch)
+
+
+def batch_sources(wildcards):
+    return [sample.path for sample in members(wildcards)]
+
+
+def batch_model(wildcards):
+    species = members(wildcards)[0].species
     return [] if species == sheets.NO_MODEL else model_file(species)
 
 
@@ -146,6 +203,11 @@ def model_option(wildcards, input):
     return f"--model {shlex.quote(input.model)}" if input.model else ""
 
 
+def batch_samples(wildcards):
+    words = [word for sample in members(wildcards) for word in ("--sample", sample.name, sample.path)]
+    return shlex.join(words)
+
+
 def embed_option(wildcards, input):
     return f"--embed-model {shlex.quote(input.model)}" if input.model else ""
 
@@ -154,6 +216,14 @@ def leftovers(wildcards, output):
     """What an attempt that was killed outright may have left beside its output, as a pattern for the shell."""
     path = Path(output[0])
     return f"{shlex.quote(str(path.parent))}/.{shlex.quote(path.name)}.*.tmp"
+
+
+def results_directory(wildcards, output):
+    return Path(output.table).parent
+
+
+def report_directory(wildcards, output):
+    return Path(output.numbers).parent
 
 
 def last_block(wildcards, input):
@@ -186,7 +256,7 @@ def checkpoint_option(wildcards, output):
 
 def plan_of(wildcards):
     """The plan of a sample, if it has been split."""
-    path = Path(RESULTS, "plans", f"{wildcards.sample}.json")
+    path = split_plan(wildcards.sample)
     return planning.read_plan(path) if path.is_file() else None
 
 
@@ -205,6 +275,23 @@ def panel_of_sample(wildcards):
 def part_memory_mb(wildcards, attempt):
     part = NEEDS.part_bytes(plan_of(wildcards), wildcards.part)
     return NEEDS.memory_mb(part, attempt, panel_bases=panel_of_sample(wildcards))
+
+
+def batch_threads(wildcards):
+    return NEEDS.threads("compress", 1, bool(batch_model(wildcards)))
+
+
+def batch_memory_mb(wildcards, attempt):
+    largest = max(planning.text_bytes([sample.path]) for sample in members(wildcards))
+    species = members(wildcards)[0].species
+    panel = 0 if species == sheets.NO_MODEL else panel_bases(species)
+    return NEEDS.memory_mb(min(largest, SETTINGS["part_bases"]), attempt, panel_bases=panel)
+
+
+def batch_minutes(wildcards, attempt):
+    """Encoding and decoding."""
+    size = planning.text_bytes(batch_sources(wildcards))
+    return NEEDS.encode_minutes(size, attempt) + NEEDS.decode_minutes(size, attempt)
 
 
 def part_minutes(wildcards, attempt):
@@ -261,7 +348,10 @@ def runs_network(species):
 
 def device(wildcards):
     """Where a job runs its model, or trains it: experts have no use for a GPU."""
-    species = wildcards.species if hasattr(wildcards, "species") else sample_of(wildcards).species
+    if hasattr(wildcards, "species"):
+        species = wildcards.species
+    else:
+        species = members(wildcards)[0].species if hasattr(wildcards, "batch") else sample_of(wildcards).species
     return SETTINGS["device"] if species != sheets.NO_MODEL and runs_network(species) else "cpu"
 
 

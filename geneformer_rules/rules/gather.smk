@@ -1,7 +1,3 @@
-localrules:
-    gather,
-
-
 # Blocks are copied, not coded again. Their names are counted out in the shell: a sample may have more parts than fit on
 # a command line that is handed to a shell as one argument.
 rule gather:
@@ -15,7 +11,10 @@ rule gather:
         "<logs>/gather/{sample}.log",
     benchmark:
         "<benchmarks>/gather/{sample}.tsv"
+    wildcard_constraints:
+        sample=SPLIT,
     retries: RETRIES
+    localrule: True
     conda:
         "../envs/gfz.yaml"
     params:

@@ -1,9 +1,5 @@
-localrules:
-    summary,
-    training_report,
-
-
-# What is not declared as input, models, logs of trainings and benchmarks, is reported as far as it is there.
+# Batches that are still there are of earlier runs, in which a sample of theirs could not be archived. What is not declared
+# as input, models, logs of trainings and benchmarks, is reported as far as it is there.
 rule summary:
     input:
         reports=reports,
@@ -29,15 +25,18 @@ rule summary:
         "<logs>/summary.log",
     benchmark:
         "<benchmarks>/summary.tsv"
+    localrule: True
     conda:
         "../envs/gfz.yaml"
     params:
-        results=RESULTS,
+        results=results_directory,
         benchmarks=BENCHMARKS,
         samples=SETTINGS["samples"],
-        directory=f"{RESULTS}/report",
+        directory=report_directory,
+        batches=f"{RESULTS}/batches",
     shell:
-        "geneformer-rules report {params.results:q} --benchmarks {params.benchmarks:q} --samples {params.samples:q}"
+        "rm -rf {params.batches:q};"
+        " geneformer-rules report {params.results:q} --benchmarks {params.benchmarks:q} --samples {params.samples:q}"
         " --summary {output.table:q} -o {params.directory:q} > {log:q} 2>&1"
 
 
@@ -55,6 +54,7 @@ rule training_report:
         "<logs>/training_report/{species}.log",
     benchmark:
         "<benchmarks>/training_report/{species}.tsv"
+    localrule: True
     conda:
         "../envs/gfz.yaml"
     shell:

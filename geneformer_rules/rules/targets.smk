@@ -1,10 +1,3 @@
-localrules:
-    compress_all,
-    decompress_all,
-    verify_all,
-    train_all,
-
-
 # Archives appear only after decoding has given every byte back, so this ends when verification has passed.
 rule compress_all:
     default_target: True
@@ -12,20 +5,24 @@ rule compress_all:
         archives,
         deletions,
         "<results>/summary.tsv",
+    localrule: True
 
 
 rule decompress_all:
     input:
         decompressed,
+    localrule: True
 
 
 # The archives as they lie on the disk now are decoded again, every time this is asked for.
 rule verify_all:
     input:
         rechecks,
+    localrule: True
 
 
 rule train_all:
     input:
         models,
         training_reports,
+    localrule: True

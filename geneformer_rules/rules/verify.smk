@@ -1,7 +1,3 @@
-localrules:
-    delete_source,
-
-
 # The only rule that publishes: it decodes what was gathered, compares it with the sample's file as it is now, and moves
 # the archive to its place. The model that archives refer to is kept beside them.
 rule verify:
@@ -16,6 +12,8 @@ rule verify:
         "<logs>/verify/{sample}.log",
     benchmark:
         "<benchmarks>/verify/{sample}.tsv"
+    wildcard_constraints:
+        sample=SPLIT,
     retries: RETRIES
     conda:
         "../envs/gfz.yaml"
@@ -71,6 +69,7 @@ rule delete_source:
         "<logs>/delete_source/{sample}.log",
     benchmark:
         "<benchmarks>/delete_source/{sample}.tsv"
+    localrule: True
     conda:
         "../envs/gfz.yaml"
     params:

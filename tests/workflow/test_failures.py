@@ -71,7 +71,7 @@ def source_of(project: Project) -> bytes:
 
 def leftovers(project: Project) -> list[Path]:
     """What nobody will ever read, in the places where jobs work."""
-    places = ("parts", "blocks", "unverified")
+    places = ("parts", "blocks", "batches", "unverified")
     kept = [path for place in places for path in project.result(place).rglob("*")]
     return kept + [path for name in ("*.tmp", "*.unfinished", "*.checkpoint") for path in project.result().rglob(name)]
 
@@ -161,13 +161,13 @@ def test_one_bad_sample_does_not_stop_the_others(project: Project) -> None:
     project.run("compress_all", "--keep-going", status=1)
     assert project.result("archives", "good.gfz").is_file()
     assert not project.result("archives", "bad.gfz").exists()
-    log = (project.directory / "logs" / "split" / "bad.log").read_text()
-    assert "gfz: error:" in log
-    assert path.name in log
-    assert not project.result("parts", "bad").exists()
+    for log in (project.directory / "logs" / "take_from_batch" / "bad.log",
+                project.directory / "logs" / "archive_batch" / "good+2.log"):  # fmt: skip
+        assert f"{path.name}: " in log.read_text()
     path.write_bytes(gzip.compress(text))
     project.run("compress_all", "decompress_all")
     assert project.result("decompressed", "bad.fa").read_bytes() == text
+    assert not project.result("batches").exists()
 
 
 def test_a_model_that_is_no_model(project: Project) -> None:
@@ -176,8 +176,8 @@ def test_a_model_that_is_no_model(project: Project) -> None:
     project.add_species("broken", model="broken.gfmodel")
     project.add_sample("one", related(count=2, length=400, seed=22), "broken")
     project.run("compress_all", status=1)
-    log = (project.directory / "logs" / "compress" / "one" / "00000000.log").read_text()
-    assert "gfz: error:" in log
+    log = (project.directory / "logs" / "archive_batch" / "one+1.log").read_text()
+    assert "error:" in log
     assert "broken.gfmodel" in log
     assert not project.result("archives").exists()
 
@@ -199,11 +199,11 @@ def test_no_permission_to_write(project: Project) -> None:
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit, which limits the size of files, is not there")
 def test_a_full_disk(project: Project) -> None:
     """A limit on the size of files fails writes as a full disk does."""
-    project.settings["retries"] = 0
-    text = related(count=40, length=20_000, seed=24)
+    project.settings |= {"retries": 0, "part_bases": 100_000}
+    text = related(count=40, length=5_000, seed=24)
     project.add_sample("one", text, "none")
     project.write()
-    limited = ["prlimit", f"--fsize={len(text) // 2}", *project.command("compress_all")]
+    limited = ["prlimit", "--fsize=50000", *project.command("compress_all")]
     done = subprocess.run(limited, cwd=project.directory, env=environment(), capture_output=True, timeout=120)
     assert done.returncode == 1
     assert "cannot write" in (project.directory / "logs" / "split" / "one.log").read_text()

@@ -1,0 +1,76 @@
+# Samples that fit into one part are archived whole, as many in a job as make up a part: no split, no checkpoint, one
+# start and one load of the model for all of them. What goes wrong with one does not stop the others.
+rule archive_batch:
+    input:
+        samples=batch_sources,
+        model=batch_model,
+    output:
+        archives=temp(directory("<results>/batches/{batch}")),
+    log:
+        "<logs>/archive_batch/{batch}.log",
+    benchmark:
+        "<benchmarks>/archive_batch/{batch}.tsv"
+    wildcard_constraints:
+        batch=r"[^/+]+\+[0-9]+",
+    retries: RETRIES
+    conda:
+        "../envs/gfz.yaml"
+    threads: batch_threads
+    resources:
+        **GPU_JOB,
+        part_bases=SETTINGS["part_bases"],
+        mem_mb=batch_memory_mb,
+        runtime=batch_minutes,
+        device=device,
+    params:
+        samples=batch_samples,
+        model=model_option,
+        level=SETTINGS["level"],
+        embed="--embed" if SETTINGS["embed_model"] else "",
+    shell:
+        "geneformer-rules archive-batch {params.samples} -o {output.archives:q} {params.model} {params.embed}"
+        " --level {params.level} --part-bases {resources.part_bases} --threads {threads} --device {resources.device}"
+        " > {log:q} 2>&1"
+
+
+rule take_from_batch:
+    input:
+        archives=batch,
+    output:
+        archive=temp("<results>/unverified/{sample}.gfz"),
+    log:
+        "<logs>/take_from_batch/{sample}.log",
+    wildcard_constraints:
+        sample=WHOLE,
+    localrule: True
+    conda:
+        "../envs/gfz.yaml"
+    shell:
+        "( cp {input.archives:q}/{wildcards.sample}.gfz {output.archive:q}"
+        " || {{ cat {input.archives:q}/{wildcards.sample}.error; exit 1; }} ) > {log:q} 2>&1"
+
+
+# As `verify`, but what comes from a batch has been decoded there.
+rule publish:
+    input:
+        archive="<results>/unverified/{sample}.gfz",
+        sample=source,
+        model=model,
+    output:
+        archive="<results>/archives/{sample}.gfz",
+        report="<results>/verified/{sample}.json",
+    log:
+        "<logs>/verify/{sample}.log",
+    wildcard_constraints:
+        sample=WHOLE,
+    retries: RETRIES
+    localrule: True
+    conda:
+        "../envs/gfz.yaml"
+    params:
+        model=model_option,
+        leftovers=leftovers,
+    shell:
+        "rm -f {params.leftovers};"
+        " geneformer-rules publish {input.archive:q} --source {input.sample:q} {params.model}"
+        " -o {output.archive:q} --report {output.report:q} > {log:q} 2>&1"

@@ -1,0 +1,44 @@
+"""Which samples share a job."""
+
+import pytest
+
+from geneformer_rules.batching import plan_batches
+from geneformer_rules.sheets import Sample
+
+MB = 10**6
+
+
+def sheet(*rows: str) -> dict[str, Sample]:
+    """Samples from ``NAME:SPECIES``."""
+    samples = [Sample(row.split(":")[0], "x.fa", row.split(":")[1], 2) for row in rows]
+    return {sample.name: sample for sample in samples}
+
+
+def test_neighbours_of_a_species_share_a_batch_until_it_is_full() -> None:
+    samples = sheet("a:fish", "b:none", "c:fish", "d:fish", "e:none")
+    batches = plan_batches(samples, (), lambda sample: 4 * MB, 10 * MB)
+    assert batches.batch_of == {"a": "a+2", "c": "a+2", "d": "d+1", "b": "b+2", "e": "b+2"}
+    assert [sample.name for sample in batches.members("a+2")] == ["a", "c"]
+
+
+def test_what_is_done_or_split_is_left_out_and_parts_its_neighbours() -> None:
+    sizes = {"a": MB, "b": MB, "c": None, "d": MB, "e": MB}
+    samples = sheet(*(f"{name}:fish" for name in sizes))
+    batches = plan_batches(samples, {"d"}, lambda sample: sizes[sample.name], 10 * MB)
+    assert batches.batch_of == {"a": "a+2", "b": "a+2", "e": "e+1"}
+
+
+def test_a_batch_is_known_by_its_name_alone() -> None:
+    """A job on another machine sees what has happened since."""
+    samples = sheet("a:fish", "b:fish", "c:fish")
+    later = plan_batches(samples, {"a", "b", "c"}, lambda sample: None, MB)
+    assert [sample.name for sample in later.members("b+2")] == ["b", "c"]
+    with pytest.raises(KeyError):
+        later.members("b+3")
+
+
+def test_many_tiny_samples_are_several_jobs() -> None:
+    samples = sheet(*(f"s{number}:none" for number in range(2000)))
+    batches = plan_batches(samples, (), lambda sample: 200, 16 * MB)
+    assert len(set(batches.batch_of.values())) == 10
+    assert sum(len(batches.members(batch)) for batch in set(batches.batch_of.values())) == 2000
