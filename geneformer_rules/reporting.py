@@ -68,7 +68,7 @@ MODEL_COLUMNS = ("model", "model_id", "consists_of", "panel_records", "panel_bas
                  "network_bytes", "floats_bytes", "file_bytes")  # fmt: skip
 """Of a model file, by what its bytes are for; those of ``floats`` serve further training only."""
 
-DECISION_COLUMNS = ("model", "choice", "bits_per_base", "saves", "bases_per_second", "kept")
+DECISION_COLUMNS = ("model", "choice", "bits_per_base", "saves", "bases_per_second", "start_bytes", "kept")
 """Of a choice that the training of experts has measured."""
 
 _SUMS = tuple(column for column in SPECIES_COLUMNS if column in SAMPLE_COLUMNS and column.endswith(("bases", "_bytes")))

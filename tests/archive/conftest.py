@@ -34,14 +34,20 @@ class ZlibCoder:
         return [zlib.compress(bases[a:b].tobytes()) for a, b in itertools.pairwise(edges)]
 
     def decode(
-        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+        self,
+        lanes: Sequence[bytes],
+        lane_lengths: Sequence[int],
+        progress: Progress | None = None,
+        stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
         try:
-            out = b"".join(zlib.decompress(lane) for lane in lanes)
+            decoded = [zlib.decompress(lane) for lane in lanes]
         except zlib.error as error:
             raise FormatError(f"a lane is damaged: {error}") from error
-        if len(out) != sum(lane_lengths):
+        if [len(lane) for lane in decoded] != list(lane_lengths):
             raise FormatError("a lane has another length")
+        ends = lane_lengths if stops is None else stops
+        out = b"".join(lane[:stop] for lane, stop in zip(decoded, ends, strict=True))
         bases = np.frombuffer(out, np.uint8).copy()
         if self._fault and len(bases):
             bases[len(bases) // 2] ^= 1

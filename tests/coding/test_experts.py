@@ -140,3 +140,14 @@ def test_torch_is_not_loaded() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_the_start_of_a_lane() -> None:
+    """What is decoded does not depend on where decoding stops, also where tables are sized by the lane's length."""
+    lengths = [100, 4095, 4096, 9000, 9000]
+    bases = sequence(lengths)
+    lanes, starts = coder().encode(bases, lengths), np.cumsum([0, *lengths])
+    for share in (0, 0.01, 0.4, 0.6, 1):
+        stops = [round(length * share) for length in lengths]
+        wanted = [bases[start : start + stop] for start, stop in zip(starts, stops, strict=False)]
+        assert (coder(2).decode(lanes, lengths, stops=stops) == np.concatenate(wanted)).all()

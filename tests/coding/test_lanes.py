@@ -134,3 +134,15 @@ def test_an_interruption_stops_every_thread(threads: int) -> None:
 def test_unknown_devices_are_the_callers_fault() -> None:
     with pytest.raises(UsageError, match="auto, cpu or cuda"):
         random_model("stream").coder(None, "tpu")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_start_of_a_lane(form: str) -> None:
+    """What is decoded does not depend on where decoding stops."""
+    coder = random_model(form).coder(None, "cpu", 1)
+    bases, lengths = sequence(form)
+    lanes, starts = coder.encode(bases, lengths), np.cumsum([0, *lengths])
+    for share in (0, 0.02, 0.5, 0.99):
+        stops = [round(length * share) for length in lengths]
+        wanted = [bases[start : start + stop] for start, stop in zip(starts, stops, strict=False)]
+        assert (coder.decode(lanes, lengths, stops=stops) == np.concatenate(wanted)).all()

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geneformer_codec.archive.manifest import LEVELS
 from geneformer_codec.errors import FormatError
 from geneformer_codec.model.experts import compiled, integers, lane, predictor
 from geneformer_codec.model.experts.predictor import Predictor
 from geneformer_codec.model.experts.settings import ExpertSettings, with_level, without_panel
-from geneformer_codec.model.experts.state import Mixing
+from geneformer_codec.model.experts.state import Mixing, fresh_low
+from geneformer_codec.model.general import digest, general_start
+from geneformer_codec.model.start import Start
 
 
 def mutated(bases: np.ndarray, rate: float, seed: int) -> np.ndarray:
@@ -190,3 +193,60 @@ def test_settings_of_other_versions_are_refused() -> None:
     for values in ({}, None, ExpertSettings().as_dict() | {"more": 1}):
         with pytest.raises(FormatError):
             ExpertSettings.from_dict(values)
+
+
+def genes(codons: int, seed: int) -> np.ndarray:
+    """Codons drawn from a biased table, in genes on both strands and in all frames."""
+    rng = np.random.default_rng(seed)
+    table = rng.dirichlet(np.full(64, 0.3))
+    pieces = []
+    for _ in range(codons // 300):
+        gene = rng.choice(64, 300, p=table)
+        bases = np.stack([gene >> 4, gene >> 2 & 3, gene & 3], axis=1).reshape(-1).astype(np.uint8)
+        pieces += [3 - bases[::-1] if rng.random() < 0.5 else bases, rng.integers(0, 4, rng.integers(5, 50), np.uint8)]
+    return np.concatenate(pieces)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_reading_frames_are_found_by_themselves(both: bool):
+    text = genes(12_000, 3)
+    plain = small(low_orders=(2, 3, 5), both_strands=both)
+    framed = replace(plain, frame_orders=(3, 4))
+    without, coder = len(Predictor(plain).encode(text)), Predictor(framed)
+    stream = coder.encode(text)
+    assert len(stream) < 0.97 * without
+    np.testing.assert_array_equal(coder.decode(stream, len(text)), text)
+
+
+def test_levels_start_from_states_that_were_shipped():
+    chosen = replace(without_panel("balanced", False), table_bits=16)
+    start = general_start(chosen)
+    began = Predictor(chosen, start=start.mix, low=start.low)
+    stream = began.encode(CHILD)
+    assert len(stream) < len(Predictor(chosen).encode(CHILD))
+    np.testing.assert_array_equal(began.decode(stream, len(CHILD)), CHILD)
+
+
+def test_every_level_names_a_start_state_of_its_shape():
+    for level in LEVELS:
+        start = general_start(without_panel(level))
+        assert start.settings.kinds == without_panel(level).kinds
+        assert digest(start.to_bytes()) == without_panel(level).start
+
+
+def test_start_state_of_another_version_is_named():
+    with pytest.raises(FormatError, match="0123456789abcdef, which this version does not have"):
+        general_start(replace(without_panel("fast"), start="0123456789abcdef"))
+
+
+def test_fewer_heads_and_sets_do_the_work_of_all():
+    trained = small(frame_orders=(2,))
+    mix = Predictor(trained).start.copy()
+    low = fresh_low(trained.low_orders, trained.frame_orders)
+    Predictor(trained, PANEL, STARTS).adapt(CHILD, mix, low)
+    fewer = replace(trained, heads=1, sets=1)
+    given = Start(trained, mix, low).at(fewer)
+    taught = Predictor(fewer, PANEL, STARTS, given.mix, given.low)
+    stream = taught.encode(CHILD)
+    assert len(stream) < len(Predictor(fewer, PANEL, STARTS).encode(CHILD))
+    np.testing.assert_array_equal(taught.decode(stream, len(CHILD)), CHILD)

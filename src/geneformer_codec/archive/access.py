@@ -120,22 +120,30 @@ class SequenceReader:
                 yield part.sides.render_residues(np.concatenate(held), span.start, span.stop)
 
     def _decode(self, spans: list[Span]) -> tuple[dict[int, _Part], dict[tuple[int, int], Bases]]:
-        """Parts and lanes of spans, by number of the block, and of the lane in it."""
+        """Parts of spans and, as far as they are needed, lanes; by number of the block, and of the lane in it."""
         parts = self._open({span.block for span in spans})
-        wanted = dict.fromkeys((span.block, lane) for span in spans for lane in parts[span.block].lanes(span)[2])
+        wanted: dict[tuple[int, int], int] = {}  # to how many bases of each lane
+        for span in spans:
+            _, stop, lanes = parts[span.block].lanes(span)
+            for lane in lanes:
+                place, end = (span.block, lane), int(parts[span.block].ends[lane])
+                size = parts[span.block].bases_in(lane)
+                wanted[place] = max(wanted.get(place, 0), size - max(end - stop, 0))
+                if 0 < len(self._lanes.get(place, ())) < wanted[place]:
+                    wanted[place] = size  # asked for again and again: once and for all
         by_strands: dict[int, list[tuple[int, int]]] = {}
-        for number, lane in wanted:
-            if (number, lane) not in self._lanes:
+        for (number, lane), size in wanted.items():
+            if len(self._lanes.get((number, lane), ())) < size:
                 by_strands.setdefault(parts[number].block.strands, []).append((number, lane))
         self._archive.hold(parts[number].place(lane) for places in by_strands.values() for number, lane in places)
         for strands, places in by_strands.items():
-            lanes = [self._archive.read_range(*parts[number].place(lane)) for number, lane in places]
-            lengths = [parts[number].bases_in(lane) for number, lane in places]
+            coded = [self._archive.read_range(*parts[number].place(lane)) for number, lane in places]
+            lengths, sizes = [parts[number].bases_in(lane) for number, lane in places], [wanted[at] for at in places]
             coder = self._coders().coder(strands)
             with self._naming():
-                bases = coder.decode(lanes, lengths, self._progress)
-            for place, length, end in zip(places, lengths, np.cumsum(lengths).tolist(), strict=True):
-                self._lanes[place] = bases[end - length : end].copy()
+                bases = coder.decode(coded, lengths, self._progress, sizes)
+            for place, size, end in zip(places, sizes, np.cumsum(sizes).tolist(), strict=True):
+                self._lanes[place] = bases[end - size : end].copy()
         for place in wanted:
             self._lanes.move_to_end(place)
         decoded = {place: self._lanes[place] for place in wanted}

@@ -132,8 +132,11 @@ def _untrained(settings: Settings, threads: int, strands: str) -> Coders:
     def make(strands: int) -> BaseCoder:
         from ..coding.experts import ExpertCoder
         from ..model.experts.predictor import Predictor
+        from ..model.general import general_start
 
-        predictor = Predictor(replace(experts, both_strands=strands == BOTH_STRANDS))
+        start = general_start(experts)
+        chosen = replace(experts, both_strands=strands == BOTH_STRANDS)
+        predictor = Predictor(chosen, start=start.mix, low=start.low)
         return ExpertCoder(predictor, EXPERTS, threads)  # of one lane alone, it uses one thread
 
     return Coders(EXPERTS, make, threads if whole else 1, strands)

@@ -25,7 +25,14 @@ class BaseCoder(Protocol):
         ...
 
     def decode(
-        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+        self,
+        lanes: Sequence[bytes],
+        lane_lengths: Sequence[int],
+        progress: Progress | None = None,
+        stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
-        """The bases of the given lanes, concatenated. Raises ``FormatError`` when a lane cannot have been encoded."""
+        """The bases of the given lanes, concatenated; with ``stops`` only so many of each, from its start.
+
+        Raises ``FormatError`` when a lane cannot have been encoded.
+        """
         ...

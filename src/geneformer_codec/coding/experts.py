@@ -40,17 +40,22 @@ class ExpertCoder:
         return coded
 
     def decode(
-        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+        self,
+        lanes: Sequence[bytes],
+        lane_lengths: Sequence[int],
+        progress: Progress | None = None,
+        stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
         """The lanes' bases, concatenated; see `BaseCoder.decode`."""
-        bases = np.empty(sum(lane_lengths), np.uint8)
-        out = cut(bases, lane_lengths)
+        ends = lane_lengths if stops is None else stops
+        bases = np.empty(sum(ends), np.uint8)
+        out = cut(bases, ends)
         coded = decode_plain(lanes, lane_lengths, out, progress)
 
         def work(number: int, report: Progress) -> None:
-            out[number][:] = self._predictor.decode(lanes[number], lane_lengths[number], report)
+            out[number][:] = self._predictor.decode(lanes[number], lane_lengths[number], report, ends[number])
 
-        work_on_all(work, _longest_first(lane_lengths, coded), self._threads, progress)
+        work_on_all(work, _longest_first(ends, coded), self._threads, progress)
         return bases
 
 

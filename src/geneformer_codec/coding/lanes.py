@@ -70,20 +70,25 @@ class NetworkCoder:
         return coded
 
     def decode(
-        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+        self,
+        lanes: Sequence[bytes],
+        lane_lengths: Sequence[int],
+        progress: Progress | None = None,
+        stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
         """The lanes' bases, concatenated; see `BaseCoder.decode`."""
-        bases = np.empty(sum(lane_lengths), np.uint8)
-        out = cut(bases, lane_lengths)
+        ends = lane_lengths if stops is None else stops
+        bases = np.empty(sum(ends), np.uint8)
+        out = cut(bases, ends)
         coded = decode_plain(lanes, lane_lengths, out, progress)
 
         def work(batch: list[int], report: Progress) -> None:
-            lengths = [lane_lengths[i] for i in batch]
+            lengths = [ends[i] for i in batch]  # a network predicts alike, however long a lane is
             decoded = self._decode_batch([lanes[i] for i in batch], lengths, report)
             for number, symbols in zip(batch, decoded, strict=True):
                 out[number][:] = symbols
 
-        self._run(work, self._batches(lane_lengths, self._batch or self._share(len(coded)), coded), progress)
+        self._run(work, self._batches(ends, self._batch or self._share(len(coded)), coded), progress)
         return bases
 
     def _share(self, lanes: int) -> int:

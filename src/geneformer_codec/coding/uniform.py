@@ -27,18 +27,23 @@ class UniformCoder:
         return coded
 
     def decode(
-        self, lanes: Sequence[bytes], lane_lengths: Sequence[int], progress: Progress | None = None
+        self,
+        lanes: Sequence[bytes],
+        lane_lengths: Sequence[int],
+        progress: Progress | None = None,
+        stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
         out = []
-        for number, (lane, length) in enumerate(zip(lanes, lane_lengths, strict=True)):
+        ends = lane_lengths if stops is None else stops
+        for number, (lane, length, stop) in enumerate(zip(lanes, lane_lengths, ends, strict=True)):
             if len(lane) != plain_bytes(length):
                 raise FormatError(
                     f"lane {number} has {len(lane)} bytes, {length} bases at 2 bits need {plain_bytes(length)}"
                 )
-            codes = np.frombuffer(lane, np.uint8)[:, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
-            out.append(codes.reshape(-1)[:length])
+            codes = np.frombuffer(lane, np.uint8)[: plain_bytes(stop), None] >> np.array([0, 2, 4, 6], np.uint8) & 3
+            out.append(codes.reshape(-1)[:stop])
             if progress:
-                progress(length)
+                progress(stop)
         return np.concatenate(out) if out else np.zeros(0, np.uint8)
 
 
@@ -61,13 +66,13 @@ def smaller(coded: bytes, lane: NDArray[np.uint8]) -> bytes:
 def decode_plain(
     lanes: Sequence[bytes], lane_lengths: Sequence[int], out: list[NDArray[np.uint8]], progress: Progress | None = None
 ) -> list[int]:
-    """Decode the lanes that are stored plain into their arrays of ``out``; gives the numbers of the others."""
+    """Decode the lanes that are stored plain, as far as their arrays of ``out`` go; gives the numbers of the others."""
     coded = []
     for number, (lane, length) in enumerate(zip(lanes, lane_lengths, strict=True)):
         if len(lane) > plain_bytes(length):
             raise FormatError(f"lane {number} has {len(lane)} bytes, more than its {length} bases can take")
         if len(lane) == plain_bytes(length):
-            out[number][:] = UniformCoder().decode([lane], [length], progress)
+            out[number][:] = UniformCoder().decode([lane], [length], progress, [len(out[number])])
         else:
             coded.append(number)
     return coded

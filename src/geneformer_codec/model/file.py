@@ -207,8 +207,9 @@ class Model:
         from .experts.predictor import Predictor
 
         start = self.experts.start
-        if (settings.low_orders, settings.count_orders) != (start.settings.low_orders, start.settings.count_orders):
+        if settings.kinds != start.settings.kinds:
             raise FormatError(f"the model {self.name} was trained with other contexts than the settings ask for")
+        start = start.at(settings)
         panel = self.panel(threads)
         predictor = Predictor(
             settings,

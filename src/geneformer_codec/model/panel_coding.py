@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import FormatError
 from .experts.predictor import MAX_PLACES, Predictor
 from .experts.settings import ExpertSettings
+from .general import general_start
 
 LANE_BASES = 1 << 24
 """Bases that are coded in one go; longer panels are unpacked by several threads."""
@@ -26,7 +27,7 @@ def encode_panel(
     lane: int = LANE_BASES,
 ) -> bytes:
     """The coded panel. ``bases`` uint8 [n] of 0..3."""
-    predictor = Predictor(settings)
+    predictor = _predictor(settings)
     pieces = [bases[at : at + lane] for at in range(0, len(bases), lane)]
     with ThreadPoolExecutor(max(1, min(threads, len(pieces)))) as pool:
         streams = list(pool.map(lambda piece: predictor.encode(piece, report), pieces))
@@ -37,7 +38,7 @@ def encode_panel(
 def decode_panel(coded: bytes, count: int, threads: int = 1) -> NDArray[np.uint8]:
     """The ``count`` bases of a coded panel; ``FormatError`` for what no `encode_panel` has written."""
     settings, lane, sizes, at = _header(coded, count)
-    predictor = Predictor(settings)
+    predictor = _predictor(settings)
     jobs = []
     for number, size in enumerate(sizes):
         jobs.append((coded[at : at + size], min(lane, count - number * lane)))
@@ -47,6 +48,11 @@ def decode_panel(coded: bytes, count: int, threads: int = 1) -> NDArray[np.uint8
     with ThreadPoolExecutor(max(1, min(threads, len(jobs)))) as pool:
         pieces = list(pool.map(lambda job: predictor.decode(*job), jobs))
     return np.concatenate([np.zeros(0, np.uint8), *pieces])
+
+
+def _predictor(settings: ExpertSettings) -> Predictor:
+    start = general_start(settings)
+    return Predictor(settings, start=start.mix, low=start.low)
 
 
 def _header(coded: bytes, count: int) -> tuple[ExpertSettings, int, list[int], int]:

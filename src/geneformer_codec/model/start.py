@@ -15,14 +15,14 @@ from ..errors import FormatError
 from .experts.copies import ATTENTION_LIMIT
 from .experts.mixer import FINAL_LIMIT, WEIGHT_LIMIT
 from .experts.settings import ExpertSettings
-from .experts.state import LOW_ROW, Mixing, tuple_size, untrained
+from .experts.state import LOW_ROW, SET_ROWS, SETS, Mixing, fresh_low, inputs_of, untrained
 from .packed import fold, from_planes, pack, to_planes, unfold, unpack
 
 _LIMITS = {
     "weights": (-WEIGHT_LIMIT, WEIGHT_LIMIT),
     "final": (-FINAL_LIMIT, FINAL_LIMIT),
-    "map_one": (0, 65535),
-    "map_two": (0, 65535),
+    "map_one": (0, (1 << 22) - 1),
+    "map_two": (0, (1 << 22) - 1),
     "trust": (256, 15 << 18),
     "trust_seen": (0, 1022),
     "swaps": (0, 65536),
@@ -44,11 +44,8 @@ class Start:
     @classmethod
     def untrained(cls, settings: ExpertSettings) -> Self:
         """Where training starts."""
-        mix = untrained(settings.kernel(False), len(settings.low_orders), len(settings.count_orders))
-        rows = int(tuple_size(np.array(settings.low_orders, np.int64), 1)[-1])
-        low = np.zeros((rows, LOW_ROW), np.uint16)
-        low[:, :4] = 1 << 14
-        return cls(settings, mix, low.reshape(-1))
+        mix = untrained(settings.kernel(False), settings.contexts)
+        return cls(settings, mix, fresh_low(settings.low_orders, settings.frame_orders))
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -60,6 +57,25 @@ class Start:
         """The same experts with other arrays."""
         rest = {name: array for name, array in arrays.items() if name != "low"}
         return Start(self.settings, self.mix._replace(**rest), arrays["low"])
+
+    def at(self, settings: ExpertSettings) -> "Start":
+        """The same for settings with fewer heads and sets: those left do the work of all."""
+        if (settings.heads, settings.sets) == (self.settings.heads, self.settings.sets):
+            return self
+        old, contexts = self.settings.heads, settings.contexts
+        before = self.mix.weights.reshape(sum(SET_ROWS), -1)
+        weights = np.zeros((len(before), inputs_of(settings.heads, contexts)), np.int32)
+        weights[:, : settings.heads] = before[:, : settings.heads]
+        weights[:, settings.heads - 1] += before[:, settings.heads : old].sum(axis=1, dtype=np.int32)
+        weights[:, settings.heads : settings.heads + contexts] = before[:, old : old + contexts]
+        final = np.zeros_like(self.mix.final).reshape(-1, SETS)
+        held = self.mix.final.reshape(-1, SETS)
+        final[:, : settings.sets] = held.sum(axis=1, keepdims=True, dtype=np.int32) // settings.sets
+        mix = self.mix._replace(
+            weights=weights.clip(-WEIGHT_LIMIT, WEIGHT_LIMIT).reshape(-1),
+            final=final.clip(-FINAL_LIMIT, FINAL_LIMIT).reshape(-1),
+        )
+        return Start(settings, mix, self.low)
 
     def update(self, digest: "hashlib._Hash") -> None:
         """Let a digest take the content in: name, type, size and bytes of every array, by name."""

@@ -44,6 +44,7 @@ class Choice:
     bits_per_base: float
     saves: float  # share of the payload, against the best before it
     bases_per_second: float
+    start_bytes: int  # of the start state in the model
     kept: bool
 
 
@@ -150,21 +151,21 @@ def choose(
     table: list[Choice] = []
     best, least = ExpertSettings(), 0.0
 
-    def measure(settings: ExpertSettings) -> tuple[float, float]:
+    def measure(settings: ExpertSettings) -> tuple[float, float, int]:
         start = fit(settings, panel, teaching, MEASURED_BASES)
         experts = predictor(with_level(settings, "balanced"), panel, start)
         begun, coded, bases = time.perf_counter(), 0, 0
         for lane in lanes(measuring, MEASURED_BASES):
             coded += len(experts.encode(lane))
             bases += len(lane)
-        return 8 * coded / bases, bases / (time.perf_counter() - begun)
+        return 8 * coded / bases, bases / (time.perf_counter() - begun), len(start.to_bytes())
 
     def consider(choice: str, settings: ExpertSettings, saving: float = LEAST_SAVING) -> None:
         nonlocal best, least
-        bits, speed = measure(settings)
+        bits, speed, size = measure(settings)
         saves = 1 - bits / least if least else 0.0
         kept = not least or saves >= saving
-        table.append(Choice(choice, round(bits, 6), round(saves, 5), round(speed), kept))
+        table.append(Choice(choice, round(bits, 6), round(saves, 5), round(speed), size, kept))
         if kept:
             best, least = settings, bits
 
@@ -174,6 +175,8 @@ def choose(
     consider("copies compared by their longer past", replace(best, reach=8))
     consider("fewer places looked at", replace(best, tries=8))
     consider("both strands", replace(best, both_strands=True), 0.005)
+    consider("reading frames", replace(best, frame_orders=(3, 5)))
+    consider("weights that adapt faster", replace(best, rate=50))
     consider("counts of order 20 as well", replace(best, count_orders=(12, 20), count_priors=(10, 5)), 0.005)
     consider(
         "counts of orders 11, 16 and 22", replace(best, count_orders=(11, 16, 22), count_priors=(30, 10, 5)), 0.005
@@ -184,10 +187,10 @@ def choose(
 def decisions_table(model: Model) -> str:
     """The decisions as text in columns."""
     rows: list[dict[str, Any]] = model.metadata.get("decisions", [])
-    lines = [f"{'choice':<52} {'bits/base':>9} {'saves':>8} {'Mbases/s':>8}  kept"]
+    lines = [f"{'choice':<52} {'bits/base':>9} {'saves':>8} {'Mbases/s':>8} {'model kB':>8}  kept"]
     for row in rows:
         lines.append(
             f"{row['choice']:<52} {row['bits_per_base']:>9.4f} {row['saves']:>8.2%} "
-            f"{row['bases_per_second'] / 1e6:>8.2f}  {'yes' if row['kept'] else 'no'}"
+            f"{row['bases_per_second'] / 1e6:>8.2f} {row.get('start_bytes', 0) / 1e3:>8.1f}  {'yes' if row['kept'] else 'no'}"
         )
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from .state import (
     COPIES,
     CROWD,
     DEAD,
+    DIRTY,
     DONE,
     FEATURE,
     FEATURES,
@@ -26,7 +27,6 @@ from .state import (
     FLIP,
     GAIN,
     GROUP,
-    HEADS,
     LOG_HIT,
     LOG_MISS,
     MARKS,
@@ -35,7 +35,6 @@ from .state import (
     PLACE,
     ROOM,
     RUN,
-    SETS,
     STEP,
     TOP,
     TRUST,
@@ -57,6 +56,7 @@ LEAST_VOTE = 1600
 LEAST_MISS = 256
 MOST_MISS = 15 << 18
 TEACHERS = 3
+DIRTY_PART = np.uint32(0xFFFF)
 RECENT = np.uint32(0xFFFFFF)
 _HIT = -205  # what a base of the proposed passage counts before the copy has any gain of its own: -0.05 in Q12
 _MISS = -18432  # -4.5
@@ -139,17 +139,26 @@ def trust_row(misses: Int, run: Int) -> Int:
 
 @inline
 def predict(
-    frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, own: Int, previous: Int
+    cfg: Settings,
+    frozen: Frozen,
+    local: Local,
+    bank: NDArray[np.int32],
+    mix: Mixing,
+    work: Work,
+    own: Int,
+    previous: Int,
 ) -> None:
     """What each copy predicts and how far it is trusted; the heads' votes, as inputs 0..HEADS-1."""
     live = np.int64(local.numbers[COPIES])
     if live == 0:
-        for head in range(HEADS):
+        for head in range(cfg.heads):
             put(work, head, 0, 0, 0, 0)
             for base in range(4):
                 work.votes[u(4 * head + base)] = 1 << 22
         return
     for c in range(live):
+        recent = np.uint32(bank[u(MISSES + c)]) & DIRTY_PART
+        bank[u(DIRTY + c)] = np.int32(1) if ones(recent) > 1 else np.int32(0)
         place = np.int64(bank[u(PLACE + c)])
         base = np.int64(frozen.bases[u(place)]) if place < own else np.int64(local.bases[u(place - own)])
         bank[u(BASE + c)] = base ^ np.int64(bank[u(FLIP + c)])
@@ -173,17 +182,18 @@ def predict(
             bank[u(FEATURE + 5 * ROOM + k)] = np.int32(
                 np.int32(bank[u(LOG_HIT + k)] - bank[u(LOG_MISS + k)]) >> np.int32(2)
             )
-    for at in range(8 * HEADS):
+    for at in range(12 * cfg.heads):
         work.sums[u(at)] = 0
-    for head in range(HEADS):
+    for head in range(cfg.heads):
         attend(bank, mix.attention, head, groups)
-    for k in range(live):
-        base, miss = np.int64(bank[u(BASE + k)]), np.int64(bank[u(MISS + k)])
-        for head in range(HEADS):
+    for head in range(cfg.heads):
+        for k in range(live):
+            base, miss = np.int64(bank[u(BASE + k)]), np.int64(bank[u(MISS + k)])
             weight = np.int64(bank[u(WEIGHT + head * ROOM + k)])
-            work.sums[u(8 * head + base)] += weight
-            work.sums[u(8 * head + 4 + base)] += (weight * miss) >> 12
-    for head in range(HEADS):
+            dirty = np.int64(bank[u(DIRTY + k)])
+            work.sums[u(12 * head + base)] += weight
+            work.sums[u(12 * head + 4 + 4 * dirty + base)] += (weight * miss) >> 12
+    for head in range(cfg.heads):
         vote(mix.swaps, work, head, previous)
 
 
@@ -232,17 +242,23 @@ def attend(bank: NDArray[np.int32], attention: NDArray[np.int32], head: Int, gro
 @inline
 def vote(swaps: NDArray[np.int32], work: Work, head: Int, previous: Int) -> None:
     """The head's distribution, Q24 times the sum of weights, and its input."""
-    at = 8 * head
-    m0, m1, m2, m3 = work.sums[u(at + 4)], work.sums[u(at + 5)], work.sums[u(at + 6)], work.sums[u(at + 7)]
-    t = 4 * previous
-    v0 = (work.sums[u(at)] << 4) - m0 + LEAST_VOTE
-    v1 = (work.sums[u(at + 1)] << 4) - m1 + LEAST_VOTE
-    v2 = (work.sums[u(at + 2)] << 4) - m2 + LEAST_VOTE
-    v3 = (work.sums[u(at + 3)] << 4) - m3 + LEAST_VOTE
-    v0 += (m1 * np.int64(swaps[u(16 + t)]) + m2 * np.int64(swaps[u(32 + t)]) + m3 * np.int64(swaps[u(48 + t)])) >> 16
-    v1 += (m0 * np.int64(swaps[u(1 + t)]) + m2 * np.int64(swaps[u(33 + t)]) + m3 * np.int64(swaps[u(49 + t)])) >> 16
-    v2 += (m0 * np.int64(swaps[u(2 + t)]) + m1 * np.int64(swaps[u(18 + t)]) + m3 * np.int64(swaps[u(50 + t)])) >> 16
-    v3 += (m0 * np.int64(swaps[u(3 + t)]) + m1 * np.int64(swaps[u(19 + t)]) + m2 * np.int64(swaps[u(35 + t)])) >> 16
+    at = 12 * head
+    v0 = (work.sums[u(at)] << 4) + LEAST_VOTE
+    v1 = (work.sums[u(at + 1)] << 4) + LEAST_VOTE
+    v2 = (work.sums[u(at + 2)] << 4) + LEAST_VOTE
+    v3 = (work.sums[u(at + 3)] << 4) + LEAST_VOTE
+    for dirty in range(2):
+        m = at + 4 + 4 * dirty
+        m0, m1, m2, m3 = work.sums[u(m)], work.sums[u(m + 1)], work.sums[u(m + 2)], work.sums[u(m + 3)]
+        t = 64 * dirty + 4 * previous
+        n0 = m1 * np.int64(swaps[u(t + 16)]) + m2 * np.int64(swaps[u(t + 32)]) + m3 * np.int64(swaps[u(t + 48)])
+        n1 = m0 * np.int64(swaps[u(t + 1)]) + m2 * np.int64(swaps[u(t + 33)]) + m3 * np.int64(swaps[u(t + 49)])
+        n2 = m0 * np.int64(swaps[u(t + 2)]) + m1 * np.int64(swaps[u(t + 18)]) + m3 * np.int64(swaps[u(t + 50)])
+        n3 = m0 * np.int64(swaps[u(t + 3)]) + m1 * np.int64(swaps[u(t + 19)]) + m2 * np.int64(swaps[u(t + 35)])
+        v0 += (n0 >> 16) - m0
+        v1 += (n1 >> 16) - m1
+        v2 += (n2 >> 16) - m2
+        v3 += (n3 >> 16) - m3
     work.votes[u(4 * head)] = v0
     work.votes[u(4 * head + 1)] = v1
     work.votes[u(4 * head + 2)] = v2
@@ -252,12 +268,12 @@ def vote(swaps: NDArray[np.int32], work: Work, head: Int, previous: Int) -> None
 
 @inline
 def judge(work: Work, live: Int) -> None:
-    """For the mixer: the second head's top base, how sure it is, and how many copies there are."""
-    total = work.votes[4] + work.votes[5] + work.votes[6] + work.votes[7]
-    top, most = 0, work.votes[4]
+    """For the mixer: the first head's top base, how sure it is, and how many copies there are."""
+    total = work.votes[0] + work.votes[1] + work.votes[2] + work.votes[3]
+    top, most = 0, work.votes[0]
     for base in range(1, 4):
-        if work.votes[u(4 + base)] > most:
-            top, most = base, work.votes[u(4 + base)]
+        if work.votes[u(base)] > most:
+            top, most = base, work.votes[u(base)]
     sure, share = 0, most << 10
     if live:
         sure = 1 + (share >= 512 * total) + (share >= 717 * total) + (share >= 870 * total)
@@ -278,9 +294,9 @@ def learn_attention(
     final = work.recall[FINAL]
     pull, escape, slopes = work.pull, work.escape, work.slopes
     groups = (live + GROUP - 1) // GROUP
-    for head in range(HEADS):
+    for head in range(cfg.heads):
         reach = np.int64(0)  # weight of this head in the logits, Q16
-        for which in range(SETS):
+        for which in range(cfg.sets):
             reach += (
                 np.int64(mix.final[u(final + which)]) * np.int64(mix.weights[u(work.rows[u(which)] + head)])
             ) >> 20
@@ -295,18 +311,20 @@ def learn_attention(
             share = max((work.votes[u(4 * head + other)] << 16) // votes, 16)
             pull[u(other)] = min(max((error << 16) // share, -(1 << 26)), 1 << 26)  # Q16
         escape[:] = 0
-        for said in range(4):
+        for kind in range(8):
+            said = kind & 3
             for other in range(4):
                 if other != said:
-                    escape[u(said)] += (pull[u(other)] * np.int64(mix.swaps[u(16 * said + 4 * previous + other)])) >> 16
-        for said in range(4):
-            escape[u(said)] -= pull[u(said)]
+                    escape[u(kind)] += (pull[u(other)] * np.int64(mix.swaps[u(16 * kind + 4 * previous + other)])) >> 16
+            escape[u(kind)] -= pull[u(said)]
         scale = np.int64(np.uint64(1 << 42) // np.uint64(total))
         for k in range(live, groups * GROUP):
             bank[u(GAIN + k)] = 0
         for k in range(live):
             said = np.int64(bank[u(BASE + k)])
-            worth = pull[u(said)] + ((escape[u(said)] * np.int64(bank[u(MISS + k)])) >> 16)
+            worth = pull[u(said)] + (
+                (escape[u(4 * np.int64(bank[u(DIRTY + k)]) + said)] * np.int64(bank[u(MISS + k)])) >> 16
+            )
             share = (np.int64(bank[u(WEIGHT + head * ROOM + k)]) * scale) >> 26
             bank[u(GAIN + k)] = (worth * share + (1 << 15)) >> 16  # the row of gains is free until these are learned
         s0 = s1 = s2 = s3 = s4 = s5 = np.int64(0)
@@ -400,7 +418,7 @@ def teach_trust(
         seen, miss = entry & 1023, entry >> 10
         if hit:
             for _ in range(TEACHERS + 1):
-                miss -= (miss * divisors[u(seen)]) >> 16
+                miss -= (miss * divisors[u(seen)] + (1 << 15)) >> 16
                 seen += seen < cfg.trust_limit
         else:
             miss += (((1 << 22) - miss) * divisors[u(seen)]) >> 16
@@ -418,7 +436,7 @@ def learn_missed(local: Local, bank: NDArray[np.int32], mix: Mixing, live: Int, 
         if said == base:
             gain = np.int64(bank[u(LOG_HIT + k)]) << 2
         else:
-            swap = np.int64(mix.swaps[u(16 * said + 4 * previous + base)])
+            swap = np.int64(mix.swaps[u(64 * np.int64(bank[u(DIRTY + k)]) + 16 * said + 4 * previous + base)])
             gain = (np.int64(bank[u(LOG_MISS + k)]) + log2_q10(swap + 1) - (16 << 10)) << 2
         bank[u(GAIN + k)] = gain
         total += gain
@@ -431,7 +449,7 @@ def learn_missed(local: Local, bank: NDArray[np.int32], mix: Mixing, live: Int, 
         )
         said = np.int64(bank[u(BASE + k)])
         if said != base:
-            swap = 16 * said + 4 * previous
+            swap = 64 * np.int64(bank[u(DIRTY + k)]) + 16 * said + 4 * previous
             for other in range(4):
                 if other != said:
                     value = np.int64(mix.swaps[u(swap + other)])

@@ -51,16 +51,22 @@ def predict_low(local: Local, work: Work, past: Int, at: Int) -> Int:
     """Inputs of the short contexts; gives the place after the last."""
     for k in range(local.low_orders.shape[0]):
         row = local.low_at[u(k)] + np.int64(last_bases(past, local.low_orders[u(k)])) * LOW_ROW
-        put(
-            work,
-            at,
-            log2_q10(np.int64(local.low[u(row)]) + 1) >> 3,
-            log2_q10(np.int64(local.low[u(row + 1)]) + 1) >> 3,
-            log2_q10(np.int64(local.low[u(row + 2)]) + 1) >> 3,
-            log2_q10(np.int64(local.low[u(row + 3)]) + 1) >> 3,
-        )
+        put_row(local, work, at, row)
         at += 1
     return at
+
+
+@inline
+def put_row(local: Local, work: Work, at: Int, row: Int) -> None:
+    """Input ``at``: the adaptive probabilities that start at ``row`` of `Local.low`."""
+    put(
+        work,
+        at,
+        log2_q10(np.int64(local.low[u(row)]) + 1) >> 3,
+        log2_q10(np.int64(local.low[u(row + 1)]) + 1) >> 3,
+        log2_q10(np.int64(local.low[u(row + 2)]) + 1) >> 3,
+        log2_q10(np.int64(local.low[u(row + 3)]) + 1) >> 3,
+    )
 
 
 @inline
@@ -99,7 +105,12 @@ def prefetch_counts(cfg: Settings, frozen: Frozen, past: Int) -> None:
 @inline
 def learn_low(local: Local, divisors: NDArray[np.int64], context: Int, k: Int, base: Int) -> None:
     """Move the probabilities of a short context towards ``base``, by 1/(observations + 1.6), at least 1/256."""
-    row = local.low_at[u(k)] + np.int64(context) * LOW_ROW
+    learn_low_row(local, divisors, local.low_at[u(k)] + np.int64(context) * LOW_ROW, base)
+
+
+@inline
+def learn_low_row(local: Local, divisors: NDArray[np.int64], row: Int, base: Int) -> None:
+    """The same for the row that starts at ``row``."""
     seen = np.int64(local.low[u(row + 4)])
     rate = divisors[u(seen)]
     for other in range(4):

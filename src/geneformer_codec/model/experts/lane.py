@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import copies as copying
-from . import counts, mixer
+from . import counts, frames, mixer
 from .compiled import Int, inline, kernel
 from .integers import u
 from .state import (
@@ -14,7 +14,6 @@ from .state import (
     DONE,
     FAILS,
     GUESS,
-    HEADS,
     HR,
     LOW,
     WIDTH,
@@ -32,6 +31,8 @@ _FLOOR = np.uint64(1 << 48)
 _BYTE = np.uint64(8)
 _TOP = np.uint64(56)
 
+FEW = 4
+"""Copies that are few enough to look for more oftener."""
 SURE = 15 << 18
 """A share of 2**22 (15/16) above which a base teaches attention nothing worth the time."""
 
@@ -78,12 +79,16 @@ def run(
         if orders:
             counts.prefetch_counts(cfg, frozen, past)
         copying.prefetch_own(cfg, local, past, own_bits)
-        copying.predict(frozen, local, bank, mix, work, own, previous)
-        place = counts.predict_low(local, work, past, HEADS)
-        counts.predict_counts(cfg, frozen, work, past, place)
+        copying.predict(cfg, frozen, local, bank, mix, work, own, previous)
+        place = counts.predict_low(local, work, past, cfg.heads)
+        place = counts.predict_counts(cfg, frozen, work, past, place)
+        place = frames.predict_frames(local, work, past, place)
+        if local.outside.shape[0]:
+            said, at_said = local.outside, 4 * done
+            counts.put(work, place, said[u(at_said)], said[u(at_said + 1)], said[u(at_said + 2)], said[u(at_said + 3)])
         copying.judge(work, local.numbers[COPIES])
-        mixer.choose(work, past, fails, orders)
-        mixer.mix_all(mix, work)
+        mixer.choose(local, work, past, fails, orders)
+        mixer.mix_all(cfg, mix, work)
         mixer.correct(mix, work, past)
 
         step = width >> _BITS
@@ -125,12 +130,13 @@ def run(
         copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS)
         turned = (turned >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62))
         counts.learn(cfg, frozen, local, DIVISORS, past, turned, done, base)
+        frames.learn_frames(cfg, local, DIVISORS, past, turned, done, base)
         fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
         past = (past << np.uint64(2)) | np.uint64(base)
         copying.remember(cfg, local, past, base, own_bits)
         live = local.numbers[COPIES]
         done += 1
-        if done % cfg.every == 0 or live == 0 or (live < 4 and (done & 1) == 0):
+        if done % cfg.every == 0 or (live < FEW and done % cfg.hungry == 0):
             copying.search(cfg, frozen, local, bank, own, past, turned, panel_bits, own_bits)
     local.registers[H], local.registers[HR], local.registers[FAILS] = past, turned, fails
     local.registers[LOW], local.registers[WIDTH], local.registers[CODE] = low, width, code

@@ -15,13 +15,16 @@ from .state import (
     CROWD,
     DENSITY,
     FINAL,
+    FRAME,
     GUESS,
     MAP_ONE,
     MAP_TWO,
+    PHASE,
     SET_ROWS,
     SETS,
     SLANT,
     TOP,
+    Local,
     Mixing,
     Settings,
     Work,
@@ -38,7 +41,7 @@ _B1, _B2, _B3, _B4, _B5 = _BEFORE[1:]
 
 
 @inline
-def choose(work: Work, past: Int, fails: Int, orders: Int) -> None:
+def choose(local: Local, work: Work, past: Int, fails: Int, orders: Int) -> None:
     """The row of each set, of the final layer and of the maps."""
     sure, top, crowd = work.recall[CONFIDENCE], work.recall[TOP], work.recall[CROWD]
     inputs = work.inputs.shape[0] >> 2
@@ -48,7 +51,6 @@ def choose(work: Work, past: Int, fails: Int, orders: Int) -> None:
         steady = work.steady[0]
     elif orders > 1:
         steady = work.steady[u(orders - 2)] * 16 + work.steady[u(orders - 1)]
-    work.rows[0] = (sure * 16 + (h & 15)) * inputs
     failed = np.int64(ones(np.uint32(fails & np.uint64(0xFFFFFFFF)))) + np.int64(
         ones(np.uint32(fails >> np.uint64(32)))
     )
@@ -56,21 +58,28 @@ def choose(work: Work, past: Int, fails: Int, orders: Int) -> None:
         (failed >= 1) + (failed >= 2) + (failed >= 3) + (failed >= 5) + (failed >= 8) + (failed >= 13) + (failed >= 21)
     )
     work.recall[DENSITY] = density
-    work.rows[1] = (_B1 + density * 32 + np.int64(fails & np.uint64(31))) * inputs
-    work.rows[2] = (_B2 + h * 4 + (sure >> 1)) * inputs
+    work.rows[0] = (sure * 16 + (h & 15)) * inputs
+    work.rows[1] = (_B1 + steady) * inputs
+    work.rows[2] = (_B2 + density * 32 + np.int64(fails & np.uint64(31))) * inputs
     work.rows[3] = (_B3 + (sure * 4 + top) * 8 + crowd) * inputs
-    work.rows[4] = (_B4 + steady) * inputs
-    work.rows[5] = _B5 * inputs
     work.recall[FINAL] = ((sure * 8 + crowd) * 4 + np.int64(fails & np.uint64(3))) * SETS
+    if local.frame_orders.shape[0]:
+        frame, phase = work.recall[FRAME], work.recall[PHASE]
+        work.rows[4] = (_B4 + ((h & 15) * 8 + (6 if phase == 3 else frame >> 2)) * 8 + sure) * inputs
+        work.rows[5] = (_B5 + frame) * inputs
+        work.recall[FINAL] = ((sure * 8 + crowd) * 4 + phase) * SETS
+    else:
+        work.rows[4] = (_B4 + (h & 127) * 8 + sure) * inputs
+        work.rows[5] = _B5 * inputs
 
 
 @inline
-def mix_all(mix: Mixing, work: Work) -> None:
+def mix_all(cfg: Settings, mix: Mixing, work: Work) -> None:
     """The logits and shares of every set, then of the final layer."""
     inputs = work.inputs.shape[0] >> 2
     x, weights = work.inputs, mix.weights
     f0 = f1 = f2 = f3 = np.int64(0)
-    for which in range(SETS):
+    for which in range(cfg.sets):
         row = work.rows[u(which)]
         s0 = s1 = s2 = s3 = np.int32(0)
         for j in range(inputs):
@@ -120,10 +129,10 @@ def correct(mix: Mixing, work: Work, past: Int) -> None:
     h = np.int64(past & np.uint64(0xFF))
     one = (((work.recall[DENSITY] * 8 + work.recall[CONFIDENCE]) * 4 + (h & 3)) * 4 + guess) * BINS + cell
     kind = (work.recall[CONFIDENCE] * 4 + work.recall[TOP]) * 8 + work.recall[CROWD]
-    two = ((kind & 255) * 4 + guess) * BINS + cell
+    two = (((kind & 255) * 4 + work.recall[PHASE]) * 4 + guess) * BINS + cell
     first = np.int64(mix.map_one[u(one)]) * (768 - slant) + np.int64(mix.map_one[u(one + 1)]) * slant
     second = np.int64(mix.map_two[u(two)]) * (768 - slant) + np.int64(mix.map_two[u(two + 1)]) * slant
-    moved = (2 * share + np.int64(np.uint64((first + second) << 6) // np.uint64(768))) >> 2
+    moved = (2 * share + np.int64(np.uint64(first + second) // np.uint64(768))) >> 2
     moved = min(moved, TOTAL - 3 * FLOOR)
     left = TOTAL - moved
     scale = np.int64(np.uint64((left - 3 * FLOOR) << 20) // np.uint64(rest))
@@ -145,7 +154,7 @@ def learn(cfg: Settings, mix: Mixing, work: Work, base: Int) -> None:
     inputs = work.inputs.shape[0] >> 2
     x, weights = work.inputs, mix.weights
     rate = np.int32(cfg.rate)
-    for which in range(SETS):
+    for which in range(cfg.sets):
         at = 4 * which
         e0 = np.int32((65536 if base == 0 else 0) - work.shares[u(at)])
         e1 = np.int32((65536 if base == 1 else 0) - work.shares[u(at + 1)])
@@ -159,14 +168,14 @@ def learn(cfg: Settings, mix: Mixing, work: Work, base: Int) -> None:
             moved = np.int32(weights[u(row + j)] + step)
             weights[u(row + j)] = min(max(moved, np.int32(-WEIGHT_LIMIT)), np.int32(WEIGHT_LIMIT))
     row = work.recall[FINAL]
-    for which in range(SETS):
+    for which in range(cfg.sets):
         push = np.int64(0)
         for other in range(4):
             error = (65536 if other == base else 0) - (work.mixed[u(other)] >> 6)
             push += error * work.logits[u(4 * which + other)]  # Q26
         moved = np.int64(mix.final[u(row + which)]) + ((push * cfg.final_rate + (1 << 23)) >> 24)
         mix.final[u(row + which)] = min(max(moved, -FINAL_LIMIT), FINAL_LIMIT)
-    held = 65535 if work.recall[GUESS] == base else 0
+    held = TOTAL - 1 if work.recall[GUESS] == base else 0
     slant = work.recall[SLANT]
     for side in range(2):
         near = slant if side else 768 - slant

@@ -14,13 +14,15 @@ from .state import (
     AT,
     BLOCK_BITS,
     CODE,
-    LOW_ROW,
+    FRAMES,
     WIDTH,
     Frozen,
     Local,
     Mixing,
     Work,
+    fresh_low,
     inputs_of,
+    low_places,
     make_copies,
     make_work,
     untrained,
@@ -64,9 +66,10 @@ class Predictor:
             [round(128 * math.log2(k + prior / 100)) for prior in settings.count_priors for k in range(16)], np.int32
         )
         self._low_orders = np.array(settings.low_orders, np.int64)
-        self._low_at = np.concatenate([[0], np.cumsum(LOW_ROW << (2 * self._low_orders))]).astype(np.int64)
-        self.start = start or untrained(self._cfg, len(self._low_orders), len(self._orders))
-        self.low = self._fresh_low() if low is None else low
+        self._frame_orders = np.array(settings.frame_orders, np.int64)
+        self._low_at = low_places(settings.low_orders, settings.frame_orders)
+        self.start = start or untrained(self._cfg, settings.contexts)
+        self.low = fresh_low(settings.low_orders, settings.frame_orders) if low is None else low
         self._starts = np.zeros(0, np.int64) if starts is None or not self.has_panel else starts[: len(starts)]
         self._frozen = self._freeze() if self.has_panel else None
 
@@ -75,11 +78,6 @@ class Predictor:
         other = copy.copy(self)
         other.settings, other._cfg = settings, settings.kernel(not self.has_panel)
         return other
-
-    def _fresh_low(self) -> NDArray[np.uint16]:
-        low = np.zeros((int(self._low_at[-1]) // LOW_ROW, LOW_ROW), np.uint16)
-        low[:, :4] = 1 << 14
-        return low.reshape(-1)
 
     def _freeze(self) -> Frozen:
         panel, settings = self._panel, self.settings
@@ -111,7 +109,9 @@ class Predictor:
             self._orders, self._count_at[:-1], self._logs,
         )  # fmt: skip
 
-    def _lane(self, length: int, mix: Mixing, low: NDArray[np.uint16]) -> tuple[Frozen, Local, NDArray[np.int32], Work]:
+    def _lane(
+        self, length: int, mix: Mixing, low: NDArray[np.uint16], outside: NDArray[np.int32] | None = None
+    ) -> tuple[Frozen, Local, NDArray[np.int32], Work]:
         if len(self._panel) + length > MAX_PLACES:
             raise FormatError(f"a lane of {length:,} bases is more than this version can index; use smaller parts")
         frozen = self._frozen or self._own_tables()
@@ -119,13 +119,15 @@ class Predictor:
         blocks = (len(self._panel) >> BLOCK_BITS) + (length >> BLOCK_BITS) + 4
         registers = np.zeros(6, np.uint64)
         registers[WIDTH] = _ALL
+        frames_at = len(self._low_orders)
         local = Local(
             np.zeros(length, np.uint8), np.zeros(length // 32 + 3, np.uint64), np.zeros(1 << bits, np.int32),
-            np.zeros(length + 1, np.int32), np.zeros(blocks, np.int32), low, self._low_orders, self._low_at[:-1],
-            registers, np.zeros(4, np.int64),
+            np.zeros(length + 1, np.int32), np.zeros(blocks, np.int32), low, self._low_orders, self._low_at[:frames_at],
+            self._frame_orders, self._low_at[frames_at:-1], np.zeros(FRAMES, np.int64),
+            np.zeros(0, np.int32) if outside is None else outside, registers, np.zeros(5, np.int64),
         )  # fmt: skip
         bank = make_copies()
-        work = make_work(inputs_of(len(self._low_orders), len(self._orders)))
+        work = make_work(inputs_of(self.settings.heads, self.settings.contexts))
         lane.begin(self._cfg, frozen, local, bank, mix, work)
         return frozen, local, bank, work
 
@@ -152,16 +154,22 @@ class Predictor:
         end = lane.finish(local, stream)
         return stream[:end].tobytes()
 
-    def decode(self, data: bytes, length: int, report: Callable[[int], None] | None = None) -> NDArray[np.uint8]:
-        """The ``length`` bases of a lane. Any bytes decode to something; a checksum must say whether it is right."""
+    def decode(
+        self, data: bytes, length: int, report: Callable[[int], None] | None = None, stop: int | None = None
+    ) -> NDArray[np.uint8]:
+        """The first ``stop`` bases of a lane of ``length``, all if not said.
+
+        Any bytes decode to something; a checksum must say whether it is right.
+        """
+        wanted = length if stop is None else min(stop, length)
         mix, low = self.start.copy(), self.low.copy()
         frozen, local, bank, work = self._lane(length, mix, low)
         local.registers[CODE] = int.from_bytes(data[:8].ljust(8, b"\0"), "big")
         local.numbers[AT] = 8
-        stream, out = np.frombuffer(bytearray(data + b"\0"), np.uint8), np.zeros(length, np.uint8)
-        for stop in range(CHUNK, length + CHUNK, CHUNK):
-            size = min(stop, length) - (stop - CHUNK)
-            lane.run(self._cfg, frozen, local, bank, mix, work, out, stop - CHUNK + size, stream, len(data), True)
+        stream, out = np.frombuffer(bytearray(data + b"\0"), np.uint8), np.zeros(wanted, np.uint8)
+        for end in range(CHUNK, wanted + CHUNK, CHUNK):
+            size = min(end, wanted) - (end - CHUNK)
+            lane.run(self._cfg, frozen, local, bank, mix, work, out, end - CHUNK + size, stream, len(data), True)
             if report:
                 report(size)
         return out

@@ -1,18 +1,21 @@
 """How the experts predict, as the archive states it, and what the levels mean."""
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from ...errors import FormatError
-from .state import MAX_COUNT_ORDERS, MAX_LOW_ORDERS, ROOM, Settings
+from .state import HEADS, MAX_COUNT_ORDERS, MAX_FRAME_ORDERS, MAX_LOW_ORDERS, ROOM, SETS, Settings
 
 MAX_COPIES = ROOM
+_START = re.compile("([0-9a-f]{16})?")
 _BOUNDS = {
     "copies": (1, MAX_COPIES),
     "seed": (8, 31),
     "own_seed": (8, 31),
     "own_seed_both": (8, 31),
     "every": (1, 1024),
+    "hungry": (1, 1024),
     "tries": (1, 1024),
     "accept": (0, 24),
     "drop": (0, 24),
@@ -22,6 +25,8 @@ _BOUNDS = {
     "attention_rate": (0, 255),
     "trust_limit": (1, 1022),
     "table_bits": (8, 28),
+    "heads": (1, HEADS),
+    "sets": (1, SETS),
 }
 
 
@@ -42,6 +47,7 @@ class ExpertSettings:
     own_seed: int = 12
     own_seed_both: int = 16
     every: int = 8
+    hungry: int = 2
     tries: int = 16
     accept: int = 12
     drop: int = 16
@@ -52,9 +58,14 @@ class ExpertSettings:
     attention_rate: int = 0
     trust_limit: int = 500
     table_bits: int = 24
+    heads: int = HEADS
+    sets: int = SETS
     low_orders: tuple[int, ...] = (2, 3)
     count_orders: tuple[int, ...] = (12,)
     count_priors: tuple[int, ...] = (10,)
+    frame_orders: tuple[int, ...] = ()
+    network: bool = False
+    start: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -71,12 +82,16 @@ class ExpertSettings:
         }
         for name, (low, high) in _BOUNDS.items():
             _check(name, given[name], low, high)
-        if not isinstance(given["both_strands"], bool):
-            raise FormatError("the experts' both_strands is neither true nor false")
+        for name in ("both_strands", "network"):
+            if not isinstance(given[name], bool):
+                raise FormatError(f"the experts' {name} is neither true nor false")
+        if not isinstance(given["start"], str) or not _START.fullmatch(given["start"]):
+            raise FormatError(f"the experts' start is {str(given['start'])[:40]!r}, not the digest of a start state")
         for name, most, low, high in (
             ("low_orders", MAX_LOW_ORDERS, 1, 10),
             ("count_orders", MAX_COUNT_ORDERS, 1, 31),
             ("count_priors", MAX_COUNT_ORDERS, 1, 1000),
+            ("frame_orders", MAX_FRAME_ORDERS, 1, 9),
         ):
             if not isinstance(given[name], tuple) or len(given[name]) > most:
                 raise FormatError(f"the experts' {name} is not a list of at most {most} numbers")
@@ -86,50 +101,60 @@ class ExpertSettings:
             raise FormatError("the experts' count_orders and count_priors differ in number")
         return cls(**given)
 
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """Which contexts there are: a start state fits these only."""
+        return self.low_orders, self.count_orders, self.frame_orders, self.network
+
+    @property
+    def contexts(self) -> int:
+        """How many inputs of the mixer are contexts of any kind."""
+        return len(self.low_orders) + len(self.count_orders) + len(self.frame_orders) + self.network
+
     def kernel(self, own_counts: bool) -> Settings:
         """For compiled code; ``own_counts`` when there is no panel that taught the counts."""
         own_seed = self.own_seed_both if self.both_strands else self.own_seed
         return Settings(
-            self.copies, self.seed, own_seed, self.every, self.tries, self.accept, self.drop, self.reach,
+            self.copies, self.seed, own_seed, self.every, self.hungry, self.tries, self.accept, self.drop, self.reach,
             int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
-            int(own_counts),
+            self.heads, self.sets, int(own_counts),
         )  # fmt: skip
 
 
 def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     """What a level makes of a model's settings: more copies, looked for more often; the contexts stay as trained."""
     if level == "fast":
-        return replace(trained, copies=4, every=32, tries=8, attention_rate=0)
+        return replace(trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=1, sets=1)
     if level == "max":
-        return replace(trained, copies=32, every=4, attention_rate=8, trust_limit=1000, rate=35)
+        return replace(trained, copies=32, every=4, attention_rate=8, trust_limit=1000, rate=max(trained.rate, 35))
     return replace(trained, copies=16, every=16, attention_rate=4)
+
+
+STARTS = {"fast": "911d35704f793895", "balanced": "ef512cec9b8d787c", "max": "3f356ee3523a341b"}
+"""The start states of parts without a model, shipped in `model/starts` and made by `training.general`."""
 
 
 def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     """The settings for parts that no model is given for, by level."""
     # where both strands help, relatives are few and passages long: short seeds would find chance only
-    common: dict[str, Any] = {
-        "own_seed": 12,
-        "own_seed_both": 16,
-        "tries": 8,
-        "reach": 8,
-        "both_strands": both_strands,
-        "trust_limit": 1000,
-    }
+    common = ExpertSettings(
+        own_seed=12, own_seed_both=16, tries=8, reach=8, both_strands=both_strands, trust_limit=1000, rate=50,
+        start=STARTS[level],
+    )  # fmt: skip
     if level == "fast":
-        return ExpertSettings(
-            **common | {"copies": 4, "own_seed": 16, "own_seed_both": 16, "every": 16, "tries": 4},
-            low_orders=(2,), count_orders=(12,), count_priors=(30,),
+        return replace(
+            common, copies=4, own_seed=16, every=16, hungry=16, tries=4, heads=1, sets=1, low_orders=(2,),
+            count_orders=(12,), count_priors=(30,),
         )  # fmt: skip
     if level == "max":
-        return ExpertSettings(
-            **common, copies=24, every=4, attention_rate=8,
-            low_orders=(1, 2, 3, 4, 6, 8), count_orders=(9, 10, 11, 12, 13, 14, 16, 18, 20, 22),
+        return replace(
+            common, copies=16, every=4, hungry=1, attention_rate=8, low_orders=(1, 2, 3, 4, 6, 8),
+            frame_orders=(3, 5, 8), count_orders=(9, 10, 11, 12, 13, 14, 16, 18, 20, 22),
             count_priors=(100, 100, 100, 100, 100, 100, 20, 20, 5, 5),
         )  # fmt: skip
-    return ExpertSettings(
-        **common, copies=16, every=8, attention_rate=8, low_orders=(2, 3), count_orders=(11, 12, 16),
-        count_priors=(30, 30, 10),
+    return replace(
+        common, copies=16, every=8, hungry=4, attention_rate=8, low_orders=(2, 3), frame_orders=(3, 5, 8),
+        count_orders=(11, 12, 16), count_priors=(30, 30, 10),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 All of it is arrays of integers in named tuples, which compiled code takes apart at no cost.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,23 +14,28 @@ BLOCK_BITS = 14
 HEADS = 3
 FEATURES = 6
 SETS = 6
-SET_ROWS = (128, 256, 1024, 256, 256, 1)
+SET_ROWS = (128, 256, 256, 256, 1024, 24)
 """Rows of each weight set, one chosen a base; see `mixer.choose`."""
 FINAL_ROWS = 256
 BINS = 33
-MAP_ROWS = (1024, 1024)
+MAP_ROWS = (1024, 4096)
 TRUST_BITS = 12
 TRUST_RUNS = 64
 TRUST_ROWS = (1 << TRUST_BITS) + TRUST_RUNS
 MAX_COUNT_ORDERS = 12
 MAX_LOW_ORDERS = 8
 LOW_ROW = 8
+FRAMES = 6
+CLASSES = 8
+"""Rows of a context in the tables of reading frames; six are used."""
+MAX_FRAME_ORDERS = 4
 INPUT_PAD = 8
 
 H, HR, FAILS, LOW, WIDTH, CODE = range(6)
 """Places in `Local.registers`: past bases, their reverse complement, failures of the guess, the range coder's state."""
-DONE, COPIES, TURN, AT = range(4)
-"""Places in `Local.numbers`: bases done, live copies, where the next search of a long list starts, stream bytes."""
+DONE, COPIES, TURN, AT, BEST_FRAME = range(5)
+"""Places in `Local.numbers`: bases done, live copies, where the next search of a long list starts, stream bytes, the
+reading frame that is believed."""
 
 
 class Settings(NamedTuple):
@@ -39,6 +45,7 @@ class Settings(NamedTuple):
     seed: int  # bases that a place must share to be proposed from the panel
     own_seed: int  # the same for the lane's own past
     every: int  # bases between two searches
+    hungry: int  # the same while copies are few
     tries: int  # places looked at in one search
     accept: int  # misses among the last 24 bases that a new copy may have
     drop: int  # misses among the last 24 bases that end a copy
@@ -49,6 +56,8 @@ class Settings(NamedTuple):
     attention_rate: int  # 0: the attention stays as it was trained
     trust_limit: int  # observations after which trust adapts no slower
     table_bits: int  # of a hashed table of counts
+    heads: int  # of attention, at most `HEADS`
+    sets: int  # of weights, the first ones, at most `SETS`
     learn_counts: int  # 1: the counts are the lane's own
 
 
@@ -77,6 +86,10 @@ class Local(NamedTuple):
     low: NDArray[np.uint16]  # adaptive probabilities of short contexts, `LOW_ROW` a context
     low_orders: NDArray[np.int64]
     low_at: NDArray[np.int64]
+    frame_orders: NDArray[np.int64]
+    frame_at: NDArray[np.int64]  # in `low`
+    frame_scores: NDArray[np.int64]  # [FRAMES], log2, Q10
+    outside: NDArray[np.int32]  # [capacity, 4] log2 probabilities from elsewhere (a network), Q7; or empty
     registers: NDArray[np.uint64]
     numbers: NDArray[np.int64]
 
@@ -98,11 +111,12 @@ GROUP = 16
     LOG_MISS,
     GAIN,  # log2 of what it gave the actual base, Q12
     DEAD,  # 0, or a score that leaves a row without a copy no weight
-) = (row * ROOM for row in range(12))
-MARKS = 12 * ROOM  # 4 rows: decayed sums of GAIN, Q12
-FEATURE = 16 * ROOM  # `FEATURES` rows, Q8
-WEIGHT = 22 * ROOM  # one row: of the head at work, Q20 of the best; `HEADS` rows
-BANK = 25 * ROOM
+    DIRTY,  # 1: two or more of the last 16 bases failed
+) = (row * ROOM for row in range(13))
+MARKS = 13 * ROOM  # 4 rows: decayed sums of GAIN, Q12
+FEATURE = 17 * ROOM  # `FEATURES` rows, Q8
+WEIGHT = 23 * ROOM  # one row: of the head at work, Q20 of the best; `HEADS` rows
+BANK = 26 * ROOM
 
 
 class Mixing(NamedTuple):
@@ -110,10 +124,10 @@ class Mixing(NamedTuple):
 
     weights: NDArray[np.int32]  # [rows of all sets, inputs], Q20
     final: NDArray[np.int32]  # [FINAL_ROWS, SETS], Q16
-    map_one: NDArray[np.uint16]  # [rows, BINS], Q16
-    map_two: NDArray[np.uint16]
+    map_one: NDArray[np.int32]  # [rows, BINS], Q22
+    map_two: NDArray[np.int32]
     trust: NDArray[np.uint32]  # P(miss) by a copy's recent misses: Q22, observations in the low 10 bits
-    swaps: NDArray[np.int32]  # [predicted, previous, actual] when a copy misses, Q16
+    swaps: NDArray[np.int32]  # [dirty, predicted, previous, actual] when a copy misses, Q16
     attention: NDArray[np.int32]  # [HEADS, FEATURES], Q20
 
     def copy(self) -> "Mixing":
@@ -127,7 +141,7 @@ class Work(NamedTuple):
     trust_logs: NDArray[np.int32]  # [TRUST_ROWS, 2] log2 of P(hit) and P(miss), Q10: follows `Mixing.trust`
     inputs: NDArray[np.int32]  # [4, inputs], centred log2, Q7
     votes: NDArray[np.int64]  # [HEADS, 4], Q24
-    sums: NDArray[np.int64]  # [HEADS, 8] weights by base, and what of them is lost to misses
+    sums: NDArray[np.int64]  # [HEADS, 12] weights by base, and what of them is lost to misses of clean, of dirty copies
     logits: NDArray[np.int64]  # [SETS, 4], Q10
     shares: NDArray[np.int64]  # [SETS, 4], Q16
     mixed: NDArray[np.int64]  # [4] after the final layer, Q22
@@ -135,40 +149,50 @@ class Work(NamedTuple):
     rows: NDArray[np.int64]  # [SETS] first weight of the chosen row
     steady: NDArray[np.int64]  # confidence of each count order
     pull: NDArray[np.int64]  # [4], of the attention's gradient, as are the next two
-    escape: NDArray[np.int64]  # [4]
+    escape: NDArray[np.int64]  # [2, 4]
     slopes: NDArray[np.int64]  # [FEATURES]
     recall: NDArray[np.int64]  # [RECALL] what the update must know of the prediction
 
 
-CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS, DENSITY = range(9)
-RECALL = 9
+CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS, DENSITY, FRAME, PHASE = range(11)
+RECALL = 11
 
 
-def tuple_size(orders: NDArray[np.int64], row: int) -> NDArray[np.int64]:
-    """Where the table of each order starts, and where the last ends."""
-    return np.concatenate([[0], np.cumsum(row << (2 * orders))]).astype(np.int64)
+def low_places(low_orders: Sequence[int], frame_orders: Sequence[int]) -> NDArray[np.int64]:
+    """Where the table of each short context and of each order of the reading frames starts, and where the last ends."""
+    rows = [4**order for order in low_orders] + [CLASSES * 4**order for order in frame_orders]
+    return np.cumsum([0, *(LOW_ROW * row for row in rows)]).astype(np.int64)
 
 
-def inputs_of(low_orders: int, count_orders: int) -> int:
+def fresh_low(low_orders: Sequence[int], frame_orders: Sequence[int]) -> NDArray[np.uint16]:
+    """Tables that have seen nothing."""
+    low = np.zeros((int(low_places(low_orders, frame_orders)[-1]) // LOW_ROW, LOW_ROW), np.uint16)
+    low[:, :4] = 1 << 14
+    return low.reshape(-1)
+
+
+def inputs_of(heads: int, contexts: int) -> int:
     """Inputs of the mixer, padded so that rows of weights stay aligned."""
-    return -(-(HEADS + low_orders + count_orders) // INPUT_PAD) * INPUT_PAD
+    return -(-(heads + contexts) // INPUT_PAD) * INPUT_PAD
 
 
-def untrained(settings: Settings, low_orders: int, count_orders: int) -> Mixing:
-    """Where training starts."""
-    inputs = inputs_of(low_orders, count_orders)
+def untrained(settings: Settings, contexts: int) -> Mixing:
+    """Where training starts; ``contexts`` is how many of them give an input."""
+    heads = settings.heads
+    inputs = inputs_of(heads, contexts)
     weights = np.zeros((sum(SET_ROWS), inputs), np.int32)
-    weights[:, :HEADS] = round(0.3 * (1 << 20))
-    weights[:, HEADS : HEADS + low_orders + count_orders] = round(0.15 * (1 << 20))
-    final = np.full((FINAL_ROWS, SETS), (1 << 16) // SETS, np.int32)
+    weights[:, :heads] = round(0.3 * (1 << 20))
+    weights[:, heads : heads + contexts] = round(0.15 * (1 << 20))
+    final = np.zeros((FINAL_ROWS, SETS), np.int32)
+    final[:, : settings.sets] = (1 << 16) // settings.sets
     from .integers import EXP
 
     bins = []
     for index in range(BINS):  # P of a log-odds of (index - 16) * 3/4 bits
         odds = (int(EXP[(abs(index - 16) * 768) & 1023]) >> ((abs(index - 16) * 768) >> 10)) + 1
-        small = (odds << 16) // ((1 << 30) + odds)
-        bins.append(65535 - small if index >= 16 else small)
-    maps = [np.tile(np.array(bins, np.uint16), (rows, 1)) for rows in MAP_ROWS]
+        small = (odds << 22) // ((1 << 30) + odds)
+        bins.append((1 << 22) - 1 - small if index >= 16 else small)
+    maps = [np.tile(np.array(bins, np.int32), (rows, 1)) for rows in MAP_ROWS]
     trust = np.zeros(TRUST_ROWS, np.uint32)
     recent = 1 << TRUST_BITS
     histories = np.arange(recent)
@@ -181,10 +205,10 @@ def untrained(settings: Settings, low_orders: int, count_orders: int) -> Mixing:
     trust[:recent] = np.minimum(rate, 3 << 20) << 10
     trust[recent:] = np.maximum((1 << 22) // (8 * np.arange(TRUST_RUNS) + 30), 64) << 10
     trust[recent + 32 :] = ((1 << 22) // 60) << 10
-    swaps = np.full((4, 4, 4), 65536 // 3, np.int32)
+    swaps = np.full((2, 4, 4, 4), 65536 // 3, np.int32)
     attention = np.zeros((HEADS, FEATURES), np.int32)
-    for head in range(HEADS):
-        attention[head, head] = 1 << 20
+    for head, horizon in enumerate((1, 0, 2)):
+        attention[head, horizon] = 1 << 20
     return Mixing(
         weights.reshape(-1), final.reshape(-1), maps[0].reshape(-1), maps[1].reshape(-1), trust,
         swaps.reshape(-1), attention.reshape(-1),
@@ -196,10 +220,10 @@ def make_work(inputs: int) -> Work:
     wide: Any = np.int64
     return Work(
         np.zeros(2 * TRUST_ROWS, np.int32), np.zeros(4 * inputs, np.int32), np.zeros(HEADS * 4, wide),
-        np.zeros(HEADS * 8, wide),
+        np.zeros(HEADS * 12, wide),
         np.zeros(SETS * 4, wide), np.zeros(SETS * 4, wide),
         np.zeros(4, wide), np.zeros(4, wide), np.zeros(SETS, wide), np.zeros(MAX_COUNT_ORDERS, wide),
-        np.zeros(4, wide), np.zeros(4, wide), np.zeros(FEATURES, wide), np.zeros(RECALL, wide),
+        np.zeros(4, wide), np.zeros(8, wide), np.zeros(FEATURES, wide), np.zeros(RECALL, wide),
     )  # fmt: skip
 
 

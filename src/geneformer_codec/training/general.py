@@ -1,0 +1,55 @@
+"""Make the start states that lanes without a model begin with (`model.general`).
+
+python -m geneformer_codec.training.general -o src/geneformer_codec/model/starts FASTA ... learns from the first bases
+of each file, one after the other, for every level, and prints the digests that `experts.settings.STARTS` names.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..files import atomic_output
+from ..model.experts.predictor import Predictor
+from ..model.experts.settings import STARTS, without_panel
+from ..model.general import digest
+from ..model.start import Start
+from .data import Bases, read_records
+
+BASES = 1_500_000
+"""Of each file."""
+TRUST_SEEN = 60
+"""Observations of trust that a lane takes over: few, so that it soon learns its own."""
+ATTENTION_RATE = 12
+
+
+def learn_start(level: str, texts: Sequence[Bases]) -> Start:
+    """The state that lanes of ``texts`` lead to, without their short contexts."""
+    settings = replace(without_panel(level, both_strands=False), start="")
+    pupil = Predictor(replace(settings, attention_rate=ATTENTION_RATE if settings.attention_rate else 0))
+    mix = pupil.start.copy()
+    for text in texts:
+        pupil.adapt(text, mix, pupil.low.copy())
+    mix.trust[:] = mix.trust >> 10 << 10 | np.minimum(mix.trust & 1023, TRUST_SEEN)
+    return Start(settings, mix, pupil.low)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("fasta", nargs="+", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the start states")
+    options = parser.parse_args()
+    texts = [np.concatenate(read_records([path]))[:BASES] for path in options.fasta]
+    options.output.mkdir(parents=True, exist_ok=True)
+    for level in STARTS:
+        data = learn_start(level, texts).to_bytes()
+        with atomic_output(options.output / f"{digest(data)}.bin", True) as stream:
+            stream.write(data)
+        print(f"{level}: {digest(data)}, {len(data):,} bytes")
+
+
+if __name__ == "__main__":
+    main()
