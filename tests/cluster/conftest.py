@@ -51,11 +51,11 @@ class Cluster:
             said.seek(0)
             assert done.returncode == 0, said.read()
 
-    def kill(self, daemon: str) -> None:
-        """End a daemon as a crash would."""
-        killed = psutil.Process(int((self.state / "run" / f"{daemon}.pid").read_text()))
-        killed.kill()
-        until(lambda: not killed.is_running() or killed.status() == psutil.STATUS_ZOMBIE)
+    def end(self, daemon: str) -> None:
+        """End a daemon, which saves its state; killed outright, it would forget the last seconds."""
+        ended = psutil.Process(int((self.state / "run" / f"{daemon}.pid").read_text()))
+        ended.terminate()
+        until(lambda: not ended.is_running() or ended.status() == psutil.STATUS_ZOMBIE)
 
     def steps(self, job: str) -> list[Path]:
         """The sockets of the processes by which the node looks after a job."""

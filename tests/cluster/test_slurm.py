@@ -130,14 +130,14 @@ def test_a_run_outlives_a_controller_and_a_node(on_cluster: ClusterProject) -> N
     process = on_cluster.start("compress_all", "--verbose")
     (job,) = on_cluster.wait_for_call("00000000.part")
     until(lambda: cluster.ask("squeue -h -o %i").split() == [job])
-    cluster.kill("slurmctld")
+    cluster.end("slurmctld")
     until(lambda: "MinJobAge=None" in on_cluster.said())  # it has asked, and had no answer
     cluster.script("start-controller")
     assert cluster.ask(f"squeue -h -o %T -j {job}").strip() == "RUNNING"
     cluster.ask(f"scontrol update nodename={cluster.node} state=down reason=test")
     until(lambda: cluster.ask(f"squeue -h -o %T -j {job}").strip() == "PENDING")
     until(lambda: not cluster.steps(job))  # as a node that has started again has none
-    cluster.kill("slurmd")
+    cluster.end("slurmd")
     cluster.script("start-node")
     on_cluster.hold("")
     cluster.ask(f"scontrol update jobid={job} starttime=now")  # or Slurm would wait for two minutes
