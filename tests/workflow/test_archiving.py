@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -221,3 +222,19 @@ def test_real_data(with_model: Project, real_data: Callable[[str], bytes]) -> No
     for name, text in texts.items():
         expected = text if name.startswith("corpus") else text[:400_000]
         assert project.result("decompressed", f"{name}.fa").read_bytes() == expected, name
+
+
+def test_only_networks_ask_for_a_gpu(with_model: Project, panel: bytes) -> None:
+    """What a model consists of that is given as a file is read from the file."""
+    project = with_model
+    (project.directory / "panel.fa").write_bytes(panel)
+    project.add_species("network", panel="panel.fa", preset="stream-tiny")
+    project.add_species("experts", panel="panel.fa")
+    text = related(count=2, length=300, seed=30)
+    for species in ("small", "network", "experts", "none"):
+        project.add_sample(f"of_{species}", text, species)
+    said = project.run("-n", "compress_all", "--config", "device=cuda")
+    jobs = re.findall(r"wildcards: (\S+)\n *resources: (.*)", said)
+    assert {wildcards for wildcards, asked in jobs if "gpu=1" in asked} == {"species=network", "batch=of_network+1"}
+    assert len(jobs) > 2
+    assert "gpu=1" not in project.run("-n", "compress_all")
