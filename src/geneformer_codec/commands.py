@@ -33,6 +33,8 @@ def _train(options: argparse.Namespace) -> None:
         return _train_experts(options)
     from .training.fit import train
 
+    if options.network or options.refer_panel:
+        raise UsageError(f"--network and --refer-panel are for experts: leave --preset away, or give {EXPERTS}")
     model = train(
         options.panels,
         options.out,
@@ -66,6 +68,7 @@ def _train_experts(options: argparse.Namespace) -> None:
         options.panels,
         options.out,
         options.name,
+        network=options.network,
         refer_panel=options.refer_panel,
         seed=options.seed,
         threads=options.threads or len(os.sched_getaffinity(0)),

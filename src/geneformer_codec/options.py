@@ -57,6 +57,12 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help=f"{EXPERTS} (counts, copies and attention over them: quick and small), or the size and form of a network "
         f"(default: {EXPERTS}, or that of --base)",
     )
+    add(
+        "--network",
+        type=Path,
+        metavar="MODEL",
+        help="of experts: a model whose network becomes one of them, at level max, if that is measured to pay",
+    )
     add("--refer-panel", action="store_true",
         help="of experts: leave the panel out of the model and name its records by their refget digests; "
         "they are then looked for in the FASTA files and directories of GFZ_REF_PATH")  # fmt: skip

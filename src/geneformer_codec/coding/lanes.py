@@ -83,8 +83,9 @@ class NetworkCoder:
         coded = decode_plain(lanes, lane_lengths, out, progress)
 
         def work(batch: list[int], report: Progress) -> None:
-            lengths = [ends[i] for i in batch]  # a network predicts alike, however long a lane is
-            decoded = self._decode_batch([lanes[i] for i in batch], lengths, report)
+            decoded = self._decode_batch(
+                [lanes[i] for i in batch], [lane_lengths[i] for i in batch], [ends[i] for i in batch], report
+            )
             for number, symbols in zip(batch, decoded, strict=True):
                 out[number][:] = symbols
 
@@ -133,7 +134,10 @@ class NetworkCoder:
             streams = [head + stream for head, stream in zip(raw, streams, strict=True)]
         return streams
 
-    def _decode_batch(self, streams: list[bytes], lengths: list[int], report: Progress) -> list[NDArray[np.uint8]]:
+    def _decode_batch(
+        self, streams: list[bytes], whole: list[int], lengths: list[int], report: Progress
+    ) -> list[NDArray[np.uint8]]:
+        """The first ``lengths`` bases of lanes of ``whole`` bases, which make no difference to a network."""
         longest, done = max(lengths), 0
 
         def reached(position: int) -> None:

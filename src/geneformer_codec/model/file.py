@@ -218,7 +218,13 @@ class Model:
             start.mix,
             start.low,
         )
-        return ExpertCoder(predictor, self.id, threads)
+        if not settings.network:
+            return ExpertCoder(predictor, self.id, threads)
+        if self.network is None or panel is None:
+            raise FormatError(f"the model {self.name} has no network and panel, but its experts are to hear a network")
+        from ..coding.mixed import MixedCoder
+
+        return MixedCoder(predictor, self, device, threads, arithmetic=arithmetic, lane_batch=lane_batch)
 
 
 @dataclass(frozen=True)

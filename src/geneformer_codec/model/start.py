@@ -59,10 +59,11 @@ class Start:
         return Start(self.settings, self.mix._replace(**rest), arrays["low"])
 
     def at(self, settings: ExpertSettings) -> "Start":
-        """The same for settings with fewer heads and sets: those left do the work of all."""
-        if (settings.heads, settings.sets) == (self.settings.heads, self.settings.sets):
+        """The same for settings with fewer heads and sets, or no network: those left do the work of all."""
+        mine = self.settings
+        if (settings.heads, settings.sets, settings.network) == (mine.heads, mine.sets, mine.network):
             return self
-        old, contexts = self.settings.heads, settings.contexts
+        old, contexts = mine.heads, settings.contexts
         before = self.mix.weights.reshape(sum(SET_ROWS), -1)
         weights = np.zeros((len(before), inputs_of(settings.heads, contexts)), np.int32)
         weights[:, : settings.heads] = before[:, : settings.heads]

@@ -4,6 +4,7 @@ Some records are held out. The others are the panel, as a finished model's whole
 as lanes, as in use. Half of them teach the start state, the other half measure. What a choice saves is written down.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
+from ..errors import UsageError
 from ..files import atomic_output
 from ..model.experts.predictor import Predictor
 from ..model.experts.settings import ExpertSettings, with_level, without_panel
-from ..model.file import Experts, Model
+from ..model.file import Experts, Model, read_model
 from ..model.panel import Panel, embed, refer
 from ..model.panel_coding import encode_panel
 from ..model.start import Start
@@ -44,7 +47,7 @@ class Choice:
     bits_per_base: float
     saves: float  # share of the payload, against the best before it
     bases_per_second: float
-    start_bytes: int  # of the start state in the model
+    start_bytes: int  # of start state and network in the model
     kept: bool
 
 
@@ -53,6 +56,7 @@ def train_experts(
     out: Path,
     name: str,
     *,
+    network: Path | None = None,
     refer_panel: bool = False,
     seed: int = 0,
     threads: int = 1,
@@ -62,14 +66,16 @@ def train_experts(
     """Train experts on FASTA files and write the model to ``out``.
 
     The panel goes into the model, or with ``refer_panel`` stays outside and is named by the refget digests of its
-    records. ``log`` gets the decisions, one JSON object a line. The same panel and seed give the same bytes but for the
-    times in the metadata. Raises ``InputError`` for unreadable panels.
+    records. ``network`` is a model whose network is to be one more expert, if that pays. ``log`` gets the decisions,
+    one JSON object a line. The same panel and seed give the same bytes but for the times in the metadata. Raises
+    ``InputError`` for unreadable panels.
     """
     with atomic_output(out, force) as stream:
         records = read_records(panels)
         rest, teaching, measuring = hold_out(records, seed)
-        settings, choices = choose(rest, teaching, measuring)
-        start = fit(settings, rest, [*teaching, *measuring])
+        heard = Heard(read_model(network)) if network else None
+        settings, choices = choose(rest, teaching, measuring, heard)
+        start = fit(settings, rest, [*teaching, *measuring], heard=heard)
         panel = Panel.of(records)
         coded = without_panel("balanced", settings.both_strands)
         source = refer(panel) if refer_panel else embed(panel, lambda bases: encode_panel(bases, coded, threads))
@@ -81,12 +87,38 @@ def train_experts(
             "bases": len(panel.bases),
             "decisions": [vars(choice) for choice in choices],
         }
-        model = Model.of(None, Experts(start, source), metadata)
+        model = Model.of(heard.network if heard and settings.network else None, Experts(start, source), metadata)
         stream.write(model.to_bytes())
     if log:
         lines = [json.dumps({"event": "decision", **vars(choice)}) for choice in choices]
         log.write_text("".join(f"{line}\n" for line in lines))
     return model
+
+
+class Heard:
+    """What a network, one for streams, says of lanes; each lane is computed once."""
+
+    def __init__(self, model: Model) -> None:
+        if model.network is None or not model.network.config.causal:
+            raise UsageError(f"the model {model.name} has no network that predicts one base after the other")
+        from ..model.backends import make_backend
+        from ..model.exact import ExactNetwork
+
+        self.name, self.network = model.name, replace(model.network, floats={})
+        self.bytes = sum(tensor.nbytes for tensor in model.network.tensors.values())
+        self._net = ExactNetwork(model.network.config, model.network.tensors, make_backend("cpu", "auto"))
+        self._said: dict[bytes, NDArray[np.int32]] = {}
+
+    def logs(self, lane: Bases) -> NDArray[np.int32]:
+        """log2 of its probabilities, as experts take them: [4 * n]."""
+        from ..model.experts.lockstep import log_frequencies
+
+        key = hashlib.sha256(lane.tobytes()).digest()
+        if key not in self._said:
+            frequencies = np.concatenate(list(self._net.encode(lane[None])), axis=1)[0, : len(lane)]
+            self._said[key] = np.empty(4 * len(lane), np.int32)
+            log_frequencies(np.ascontiguousarray(frequencies).reshape(-1), self._said[key])
+        return self._said[key]
 
 
 def hold_out(records: list[Bases], seed: int) -> tuple[list[Bases], list[Bases], list[Bases]]:
@@ -133,32 +165,47 @@ def predictor(settings: ExpertSettings, records: list[Bases], start: Start | Non
     return Predictor(settings, np.concatenate(records), starts, mix, low)
 
 
-def fit(settings: ExpertSettings, panel: list[Bases], teaching: Sequence[Bases], most: int | None = None) -> Start:
+def fit(
+    settings: ExpertSettings,
+    panel: list[Bases],
+    teaching: Sequence[Bases],
+    most: int | None = None,
+    heard: Heard | None = None,
+) -> Start:
     """The state that two passes over ``teaching`` lead to, the panel given."""
     experts = predictor(settings, panel)
     mix, low = experts.start.copy(), experts.low.copy()
     for rate in ATTENTION_RATES:
-        pupil = experts.at(replace(with_level(settings, "balanced"), attention_rate=rate))
+        pupil = experts.at(replace(at_work(settings), attention_rate=rate))
         for lane in lanes(teaching, most):
-            pupil.adapt(lane, mix, low)
+            pupil.adapt(lane, mix, low, outside=heard.logs(lane) if heard and settings.network else None)
     return Start(settings, mix, low)
 
 
+def at_work(settings: ExpertSettings) -> ExpertSettings:
+    """How choices are measured: at the level that is the default, with the network if there is one."""
+    return replace(with_level(settings, "balanced"), network=settings.network)
+
+
 def choose(
-    panel: list[Bases], teaching: Sequence[Bases], measuring: Sequence[Bases]
+    panel: list[Bases], teaching: Sequence[Bases], measuring: Sequence[Bases], heard: Heard | None = None
 ) -> tuple[ExpertSettings, list[Choice]]:
     """The settings that measured best, and what was tried."""
     table: list[Choice] = []
     best, least = ExpertSettings(), 0.0
 
     def measure(settings: ExpertSettings) -> tuple[float, float, int]:
-        start = fit(settings, panel, teaching, MEASURED_BASES)
-        experts = predictor(with_level(settings, "balanced"), panel, start)
-        begun, coded, bases = time.perf_counter(), 0, 0
+        start = fit(settings, panel, teaching, MEASURED_BASES, heard)
+        experts = predictor(at_work(settings), panel, start)
+        coded, bases, seconds = 0, 0, 0.0
         for lane in lanes(measuring, MEASURED_BASES):
-            coded += len(experts.encode(lane))
+            begun = time.perf_counter()
+            outside = heard.logs(lane) if heard and settings.network else None
+            coded += len(experts.adapt(lane, None, None, outside=outside))
+            seconds += time.perf_counter() - begun
             bases += len(lane)
-        return 8 * coded / bases, bases / (time.perf_counter() - begun), len(start.to_bytes())
+        size = len(start.to_bytes()) + (heard.bytes if heard and settings.network else 0)
+        return 8 * coded / bases, bases / seconds, size
 
     def consider(choice: str, settings: ExpertSettings, saving: float = LEAST_SAVING) -> None:
         nonlocal best, least
@@ -181,6 +228,8 @@ def choose(
     consider(
         "counts of orders 11, 16 and 22", replace(best, count_orders=(11, 16, 22), count_priors=(30, 10, 5)), 0.005
     )
+    if heard:
+        consider(f"the network {heard.name}, at max", replace(best, network=True))
     return best, table
 
 
@@ -191,6 +240,7 @@ def decisions_table(model: Model) -> str:
     for row in rows:
         lines.append(
             f"{row['choice']:<52} {row['bits_per_base']:>9.4f} {row['saves']:>8.2%} "
-            f"{row['bases_per_second'] / 1e6:>8.2f} {row.get('start_bytes', 0) / 1e3:>8.1f}  {'yes' if row['kept'] else 'no'}"
+            f"{row['bases_per_second'] / 1e6:>8.2f} {row.get('start_bytes', 0) / 1e3:>8.1f}  "
+            f"{'yes' if row['kept'] else 'no'}"
         )
     return "\n".join(lines)

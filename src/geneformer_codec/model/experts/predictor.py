@@ -2,23 +2,28 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FormatError
-from . import lane, tables
+from . import lane as loop
+from . import tables
 from .settings import ExpertSettings
 from .state import (
     AT,
     BLOCK_BITS,
     CODE,
+    DONE,
     FRAMES,
     WIDTH,
     Frozen,
     Local,
     Mixing,
+    Settings,
     Work,
     fresh_low,
     inputs_of,
@@ -110,7 +115,7 @@ class Predictor:
         )  # fmt: skip
 
     def _lane(
-        self, length: int, mix: Mixing, low: NDArray[np.uint16], outside: NDArray[np.int32] | None = None
+        self, length: int, mix: Mixing, low: NDArray[np.uint16], outside: NDArray[np.int32]
     ) -> tuple[Frozen, Local, NDArray[np.int32], Work]:
         if len(self._panel) + length > MAX_PLACES:
             raise FormatError(f"a lane of {length:,} bases is more than this version can index; use smaller parts")
@@ -124,35 +129,66 @@ class Predictor:
             np.zeros(length, np.uint8), np.zeros(length // 32 + 3, np.uint64), np.zeros(1 << bits, np.int32),
             np.zeros(length + 1, np.int32), np.zeros(blocks, np.int32), low, self._low_orders, self._low_at[:frames_at],
             self._frame_orders, self._low_at[frames_at:-1], np.zeros(FRAMES, np.int64),
-            np.zeros(0, np.int32) if outside is None else outside, registers, np.zeros(5, np.int64),
+            outside, registers, np.zeros(5, np.int64),
         )  # fmt: skip
         bank = make_copies()
         work = make_work(inputs_of(self.settings.heads, self.settings.contexts))
-        lane.begin(self._cfg, frozen, local, bank, mix, work)
+        loop.begin(self._cfg, frozen, local, bank, mix, work)
         return frozen, local, bank, work
+
+    def lane(
+        self,
+        length: int,
+        symbols: NDArray[np.uint8],
+        data: bytes | None = None,
+        mix: Mixing | None = None,
+        low: NDArray[np.uint16] | None = None,
+        outside: NDArray[np.int32] | None = None,
+    ) -> "Lane":
+        """A lane of ``length`` bases to be encoded from ``symbols``, or decoded into them if there is ``data``.
+
+        ``mix`` and ``low`` are changed by the lane; copies of what the experts start from if not given. ``outside``
+        [4 * bases], where settings have a network, is to hold what it says of a base before the lane comes there.
+        """
+        if outside is None:
+            outside = np.zeros(4 * len(symbols) if self.settings.network else 0, np.int32)
+        mix, low = mix or self.start.copy(), self.low.copy() if low is None else low
+        frozen, local, bank, work = self._lane(length, mix, low, outside)
+        if data is None:
+            return Lane(self._cfg, frozen, local, bank, mix, work, symbols, np.zeros(3 * length + _END_BYTES, np.uint8))
+        local.registers[CODE] = int.from_bytes(data[:8].ljust(8, b"\0"), "big")
+        local.numbers[AT] = 8
+        stream = np.frombuffer(bytearray(data + b"\0"), np.uint8)
+        return Lane(self._cfg, frozen, local, bank, mix, work, symbols, stream, len(data), True)
+
+    def run_lanes(self, lanes: Sequence["Lane"], book: NDArray[np.int64], stop: int) -> None:
+        """Run all ``lanes``, whose `lockstep.address_book` is ``book``, to ``stop`` or their ends."""
+        from .lockstep import run_lanes
+
+        stops = np.array([min(stop, len(lane.symbols)) for lane in lanes], np.int64)
+        run_lanes(self._cfg, lanes[0].frozen, book, stops, lanes[0].decoding)
 
     def encode(self, bases: NDArray[np.uint8], report: Callable[[int], None] | None = None) -> bytes:
         """One lane's stream. ``bases`` uint8 [n], values 0..3; ``report`` is told of bases done now and then."""
-        mix, low = self.start.copy(), self.low.copy()
-        return self.adapt(bases, mix, low, report)
+        return self.adapt(bases, None, None, report)
 
     def adapt(
         self,
         bases: NDArray[np.uint8],
-        mix: Mixing,
-        low: NDArray[np.uint16],
+        mix: Mixing | None,
+        low: NDArray[np.uint16] | None,
         report: Callable[[int], None] | None = None,
+        outside: NDArray[np.int32] | None = None,
     ) -> bytes:
-        """Encode a lane that starts from ``mix`` and ``low`` and leaves there what it learned: this is training."""
-        frozen, local, bank, work = self._lane(len(bases), mix, low)
-        stream = np.zeros(3 * len(bases) + _END_BYTES, np.uint8)
-        for stop in range(CHUNK, len(bases) + CHUNK, CHUNK):
-            size = min(stop, len(bases)) - (stop - CHUNK)
-            lane.run(self._cfg, frozen, local, bank, mix, work, bases, stop - CHUNK + size, stream, 0, False)
-            if report:
-                report(size)
-        end = lane.finish(local, stream)
-        return stream[:end].tobytes()
+        """Encode a lane that starts from ``mix`` and ``low`` and leaves there what it learned: this is training.
+
+        ``outside`` [4 * n] is what the network says of the lane, where settings have one (`lockstep.log_frequencies`).
+        """
+        if self.settings.network and outside is None:
+            raise ValueError("the settings have a network, so what it says is needed")
+        lane = self.lane(len(bases), bases, None, mix, low, outside)
+        lane.run(len(bases), report)
+        return lane.finish()
 
     def decode(
         self, data: bytes, length: int, report: Callable[[int], None] | None = None, stop: int | None = None
@@ -162,14 +198,42 @@ class Predictor:
         Any bytes decode to something; a checksum must say whether it is right.
         """
         wanted = length if stop is None else min(stop, length)
-        mix, low = self.start.copy(), self.low.copy()
-        frozen, local, bank, work = self._lane(length, mix, low)
-        local.registers[CODE] = int.from_bytes(data[:8].ljust(8, b"\0"), "big")
-        local.numbers[AT] = 8
-        stream, out = np.frombuffer(bytearray(data + b"\0"), np.uint8), np.zeros(wanted, np.uint8)
-        for end in range(CHUNK, wanted + CHUNK, CHUNK):
-            size = min(end, wanted) - (end - CHUNK)
-            lane.run(self._cfg, frozen, local, bank, mix, work, out, end - CHUNK + size, stream, len(data), True)
+        lane = self.lane(length, np.zeros(wanted, np.uint8), data)
+        lane.run(wanted, report)
+        return lane.symbols
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """A lane at work: run on, from where it is, as often as wanted."""
+
+    cfg: Settings
+    frozen: Frozen
+    local: Local
+    bank: NDArray[np.int32]
+    mix: Mixing
+    work: Work
+    symbols: NDArray[np.uint8]
+    stream: NDArray[np.uint8]
+    end: int = 0
+    decoding: bool = False
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """In the order of `lockstep.run_lanes`."""
+        return self.symbols, self.stream, *self.local, self.bank, *self.mix, *self.work
+
+    def run(self, stop: int, report: Callable[[int], None] | None = None) -> None:
+        """Code on to base ``stop``."""
+        while (done := int(self.local.numbers[DONE])) < stop:
+            to = min(done + CHUNK, stop)
+            loop.run(
+                self.cfg, self.frozen, self.local, self.bank, self.mix, self.work, self.symbols, to, self.stream,
+                self.end, self.decoding,
+            )  # fmt: skip
             if report:
-                report(size)
-        return out
+                report(to - done)
+
+    def finish(self) -> bytes:
+        """The stream, of a lane that was encoded to its end."""
+        return self.stream[: loop.finish(self.local, self.stream)].tobytes()

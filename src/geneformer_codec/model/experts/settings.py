@@ -104,7 +104,7 @@ class ExpertSettings:
     @property
     def kinds(self) -> tuple[Any, ...]:
         """Which contexts there are: a start state fits these only."""
-        return self.low_orders, self.count_orders, self.frame_orders, self.network
+        return self.low_orders, self.count_orders, self.frame_orders
 
     @property
     def contexts(self) -> int:
@@ -122,12 +122,17 @@ class ExpertSettings:
 
 
 def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
-    """What a level makes of a model's settings: more copies, looked for more often; the contexts stay as trained."""
+    """What a level makes of a model's settings: more copies, looked for more often; contexts stay as trained.
+
+    The network, if there is one, predicts at ``max`` only: it takes far more time than all the rest.
+    """
     if level == "fast":
-        return replace(trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=1, sets=1)
+        return replace(
+            trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=1, sets=1, network=False
+        )  # fmt: skip
     if level == "max":
         return replace(trained, copies=32, every=4, attention_rate=8, trust_limit=1000, rate=max(trained.rate, 35))
-    return replace(trained, copies=16, every=16, attention_rate=4)
+    return replace(trained, copies=16, every=16, attention_rate=4, network=False)
 
 
 STARTS = {"fast": "911d35704f793895", "balanced": "ef512cec9b8d787c", "max": "3f356ee3523a341b"}
