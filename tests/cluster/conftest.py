@@ -90,7 +90,7 @@ class ClusterProject(Project):
 
     cluster: Cluster = field(kw_only=True)
     # Snakemake asks after its jobs when this has passed, and then ever more rarely.
-    job_seconds: int = 8
+    job_seconds: int = 10
     started: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     @classmethod
@@ -164,10 +164,13 @@ class ClusterProject(Project):
         return self.finish(self.start(*arguments, snakefile=snakefile), status)
 
     def stop(self) -> None:
-        """End what a test that failed has left running."""
+        """End what is left running here: by a test that failed, or of a job that Slurm lost with its node."""
         for process in self.started:
             process.kill()
             process.wait()
+        for left in psutil.process_iter(["cwd"]):
+            if left.info["cwd"] == str(self.directory):
+                left.kill()
 
     def need_memory(self, megabytes: int) -> None:
         """From now on, compressing takes this much."""

@@ -47,7 +47,7 @@ def archiving(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     Compressing takes more memory than was planned.
     """
     project = ClusterProject.on(cluster, tmp_path_factory.mktemp("archived"))
-    project.job_seconds = 11
+    project.job_seconds = 12
     project.settings |= {"device": "cuda", "part_bases": PART, "training": {"preset": "stream-tiny", "minutes": 0.05}}
     project.settings["slurm"] |= {"partition": "cpu", "gpu_partition": "gpu", "gpu_model": "pretended"}
     (project.directory / "panel.fa").write_bytes(related(count=12, length=700, seed=51))
