@@ -124,7 +124,9 @@ def test_the_slurm_profile_resolves_after_an_installation(installed: Path, tmp_p
 
     def profile(*arguments: str) -> subprocess.CompletedProcess[str]:
         call = [str(command), "profile", "slurm", *arguments]
-        return subprocess.run(call, env={**os.environ, **home}, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            call, env={**os.environ, "PYTHONPATH": "", **home}, capture_output=True, text=True, check=False
+        )
 
     directory = profile().stdout.strip()
     assert Path(directory).is_relative_to(installed.parents[1])
