@@ -147,10 +147,10 @@ def test_a_finished_run_has_nothing_to_do(copied: Project) -> None:
 def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project) -> None:
     project = with_model
     project.settings |= {"embed_model": True, "part_bases": 1024}
-    text = {"whole": related(count=1, length=500, seed=7), "parts": related(count=3, length=700, seed=7)}
+    text = {"whole": related(count=1, length=500, seed=7), "parts": related(count=2, length=700, seed=7)}
     for name in text:
         project.add_sample(name, text[name], "small")
-    project.run("compress_all", "decompress_all", "verify_all")
+    project.run("compress_all", "decompress_all")
     assert not project.result("archives", "models").exists()
     for name in text:
         assert project.report(name)["model_bytes"] > 0
