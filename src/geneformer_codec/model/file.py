@@ -206,10 +206,7 @@ class Model:
         from ..coding.experts import ExpertCoder
         from .experts.predictor import Predictor
 
-        start = self.experts.start
-        if settings.kinds != start.settings.kinds:
-            raise FormatError(f"the model {self.name} was trained with other contexts than the settings ask for")
-        start = start.at(settings)
+        start = self.experts.start.at(settings)
         panel = self.panel(threads)
         predictor = Predictor(
             settings,

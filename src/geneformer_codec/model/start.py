@@ -15,7 +15,7 @@ from ..errors import FormatError
 from .experts.copies import ATTENTION_LIMIT
 from .experts.mixer import FINAL_LIMIT, WEIGHT_LIMIT
 from .experts.settings import ExpertSettings
-from .experts.state import LOW_ROW, SET_ROWS, SETS, Mixing, fresh_low, inputs_of, untrained
+from .experts.state import LOW_ROW, SET_ROWS, SETS, Mixing, fresh_low, inputs_of, low_places, untrained
 from .packed import fold, from_planes, pack, to_planes, unfold, unpack
 
 _LIMITS = {
@@ -59,24 +59,37 @@ class Start:
         return Start(self.settings, self.mix._replace(**rest), arrays["low"])
 
     def at(self, settings: ExpertSettings) -> "Start":
-        """The same for settings with fewer heads and sets, or no network: those left do the work of all."""
+        """The same for settings with fewer heads and sets, or without reading frames or network.
+
+        What is left does the work of all. Raises ``FormatError`` for settings with other contexts.
+        """
         mine = self.settings
-        if (settings.heads, settings.sets, settings.network) == (mine.heads, mine.sets, mine.network):
+        if settings.kinds == mine.kinds:
             return self
-        old, contexts = mine.heads, settings.contexts
+        same = (settings.low_orders, settings.count_orders) == (mine.low_orders, mine.count_orders)
+        if not same or settings.frame_orders not in ((), mine.frame_orders) or settings.network > mine.network:
+            raise FormatError("the experts were trained with other contexts than the settings ask for")
+        first = mine.heads
+        columns = list(range(first, first + len(mine.low_orders) + len(mine.count_orders)))
+        if settings.frame_orders:
+            columns += range(columns[-1] + 1, columns[-1] + 1 + len(mine.frame_orders))
+        if settings.network:
+            columns.append(first + mine.contexts - 1)
         before = self.mix.weights.reshape(sum(SET_ROWS), -1)
-        weights = np.zeros((len(before), inputs_of(settings.heads, contexts)), np.int32)
+        weights = np.zeros((len(before), inputs_of(settings.heads, settings.contexts)), np.int32)
         weights[:, : settings.heads] = before[:, : settings.heads]
-        weights[:, settings.heads - 1] += before[:, settings.heads : old].sum(axis=1, dtype=np.int32)
-        weights[:, settings.heads : settings.heads + contexts] = before[:, old : old + contexts]
-        final = np.zeros_like(self.mix.final).reshape(-1, SETS)
+        weights[:, settings.heads - 1] += before[:, settings.heads : first].sum(axis=1, dtype=np.int32)
+        weights[:, settings.heads : settings.heads + len(columns)] = before[:, columns]
         held = self.mix.final.reshape(-1, SETS)
-        final[:, : settings.sets] = held.sum(axis=1, keepdims=True, dtype=np.int32) // settings.sets
+        final = np.zeros_like(held)
+        final[:, : settings.sets] = held[:, : mine.sets].sum(axis=1, keepdims=True, dtype=np.int32) // settings.sets
+        if settings.sets == mine.sets:
+            final = held
         mix = self.mix._replace(
             weights=weights.clip(-WEIGHT_LIMIT, WEIGHT_LIMIT).reshape(-1),
             final=final.clip(-FINAL_LIMIT, FINAL_LIMIT).reshape(-1),
         )
-        return Start(settings, mix, self.low)
+        return Start(settings, mix, self.low[: int(low_places(settings.low_orders, settings.frame_orders)[-1])])
 
     def update(self, digest: "hashlib._Hash") -> None:
         """Let a digest take the content in: name, type, size and bytes of every array, by name."""

@@ -183,8 +183,9 @@ def fit(
 
 
 def at_work(settings: ExpertSettings) -> ExpertSettings:
-    """How choices are measured: at the level that is the default, with the network if there is one."""
-    return replace(with_level(settings, "balanced"), network=settings.network)
+    """How choices are measured: as at the level that is the default, but with all that levels may leave out."""
+    level = with_level(settings, "balanced")
+    return replace(level, heads=settings.heads, sets=settings.sets, network=settings.network)
 
 
 def choose(

@@ -17,7 +17,6 @@ from .integers import log2_q10
 from .lane import run
 from .state import Frozen, Local, Mixing, Settings, Work
 
-
 fill: Any = arrayobj.populate_array
 U8, U16, U32, U64, I32, I64 = np.uint8, np.uint16, np.uint32, np.uint64, np.int32, np.int64
 

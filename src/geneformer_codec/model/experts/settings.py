@@ -103,8 +103,8 @@ class ExpertSettings:
 
     @property
     def kinds(self) -> tuple[Any, ...]:
-        """Which contexts there are: a start state fits these only."""
-        return self.low_orders, self.count_orders, self.frame_orders
+        """What a start state is made for."""
+        return self.low_orders, self.count_orders, self.frame_orders, self.network, self.heads, self.sets
 
     @property
     def contexts(self) -> int:
@@ -124,18 +124,20 @@ class ExpertSettings:
 def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     """What a level makes of a model's settings: more copies, looked for more often; contexts stay as trained.
 
-    The network, if there is one, predicts at ``max`` only: it takes far more time than all the rest.
+    Reading frames are left out of ``fast``, and a network, if there is one, of all but ``max``: it takes far more time
+    than all the rest.
     """
     if level == "fast":
         return replace(
-            trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=1, sets=1, network=False
+            trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=1, sets=1, frame_orders=(),
+            network=False,
         )  # fmt: skip
     if level == "max":
         return replace(trained, copies=32, every=4, attention_rate=8, trust_limit=1000, rate=max(trained.rate, 35))
-    return replace(trained, copies=16, every=16, attention_rate=4, network=False)
+    return replace(trained, copies=16, every=16, attention_rate=4, heads=2, sets=3, network=False)
 
 
-STARTS = {"fast": "911d35704f793895", "balanced": "ef512cec9b8d787c", "max": "3f356ee3523a341b"}
+STARTS = {"fast": "5825117269bdc0d0", "balanced": "74c2497d0d34609d", "max": "3f356ee3523a341b"}
 """The start states of parts without a model, shipped in `model/starts` and made by `training.general`."""
 
 
@@ -149,7 +151,7 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     if level == "fast":
         return replace(
             common, copies=4, own_seed=16, every=16, hungry=16, tries=4, heads=1, sets=1, low_orders=(2,),
-            count_orders=(12,), count_priors=(30,),
+            count_orders=(11,), count_priors=(30,),
         )  # fmt: skip
     if level == "max":
         return replace(
@@ -158,8 +160,8 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
             count_priors=(100, 100, 100, 100, 100, 100, 20, 20, 5, 5),
         )  # fmt: skip
     return replace(
-        common, copies=16, every=8, hungry=4, attention_rate=8, low_orders=(2, 3), frame_orders=(3, 5, 8),
-        count_orders=(11, 12, 16), count_priors=(30, 30, 10),
+        common, copies=16, every=16, hungry=4, attention_rate=8, heads=2, sets=3, low_orders=(2, 3),
+        frame_orders=(3, 5), count_orders=(12, 16), count_priors=(30, 10),
     )  # fmt: skip
 
 
