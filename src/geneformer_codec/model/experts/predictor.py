@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,20 +91,26 @@ class Predictor:
         bits = min(24, max(12, len(panel).bit_length()))
         seeds, places = np.zeros((1 << bits) + 1, np.uint32), np.zeros(len(panel), np.uint32)
         counts = np.zeros(int(self._count_at[-1]) + 16, np.uint16)
-        tables.pack_words(panel, words)
-        tables.seed_index(panel, settings.seed, bits, seeds, places, np.zeros(AHEAD, np.int64))
-        for order, at in zip(settings.count_orders, self._count_at, strict=False):
-            tables.count_all(
-                panel,
-                order,
-                int(at),
-                settings.table_bits,
-                settings.both_strands,
-                counts,
-                np.zeros(AHEAD, np.int64),
-                np.zeros(AHEAD, np.int64),
-            )
+        with ThreadPoolExecutor(1) as pool:  # beside the counts, both being bound by memory
+            waiting = pool.submit(self._index, panel, words, bits, seeds, places)
+            for order, at in zip(settings.count_orders, self._count_at, strict=False):
+                tables.count_all(
+                    panel, order, int(at), settings.table_bits, settings.both_strands, counts,
+                    np.zeros(AHEAD, np.int64), np.zeros(AHEAD, np.int64),
+                )  # fmt: skip
+            waiting.result()
         return Frozen(panel, words, seeds, places, self._starts, counts, self._orders, self._count_at[:-1], self._logs)
+
+    def _index(
+        self,
+        panel: NDArray[np.uint8],
+        words: NDArray[np.uint64],
+        bits: int,
+        seeds: NDArray[np.uint32],
+        places: NDArray[np.uint32],
+    ) -> None:
+        tables.pack_words(panel, words)
+        tables.seed_index(panel, self.settings.seed, bits, seeds, places, np.zeros(AHEAD, np.int64))
 
     def _own_tables(self) -> Frozen:
         """Counts of the lane's own where there is no panel."""
