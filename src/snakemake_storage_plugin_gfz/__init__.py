@@ -249,6 +249,7 @@ def mtime_of(archive: str) -> float:
     system, path = url_to_fs(archive)  # type: ignore[no-untyped-call]
     try:
         modified: float = system.modified(path).timestamp()
+    # what file systems of fsspec raise that keep no times, NotImplementedError among them
     except (NotImplementedError, FileNotFoundError, AttributeError, KeyError, TypeError):
         return 0.0
     return modified

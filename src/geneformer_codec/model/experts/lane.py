@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from . import copies as copying
 from . import counts, frames, mixer
+from . import search as searching
 from .compiled import Int, inline, kernel
 from .integers import u
 from .state import (
@@ -54,7 +55,7 @@ def begin(cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], 
     count = min(records, cfg.copies)
     own = copying.own_start(frozen)
     for k in range(count):
-        copying.add(cfg, frozen, local, bank, frozen.starts[k * records // count], 1, np.uint32(0), own, 0, 0)
+        searching.add(cfg, frozen, local, bank, frozen.starts[k * records // count], 1, np.uint32(0), own, 0, 0)
 
 
 @kernel
@@ -78,7 +79,7 @@ def run(
         previous = np.int64(past & np.uint64(3))
         if orders:
             counts.prefetch_counts(cfg, frozen, past)
-        copying.prefetch_own(cfg, local, past, own_bits)
+        searching.prefetch_own(cfg, local, past, own_bits)
         copying.predict(cfg, frozen, local, bank, mix, work, own, previous)
         place = counts.predict_low(local, work, past, cfg.heads)
         place = counts.predict_counts(cfg, frozen, work, past, place)
@@ -133,11 +134,11 @@ def run(
         frames.learn_frames(cfg, local, DIVISORS, past, turned, done, base)
         fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
         past = (past << np.uint64(2)) | np.uint64(base)
-        copying.remember(cfg, local, past, base, own_bits)
+        searching.remember(cfg, local, past, base, own_bits)
         live = local.numbers[COPIES]
         done += 1
         if done % cfg.every == 0 or (live < FEW and done % cfg.hungry == 0):
-            copying.search(cfg, frozen, local, bank, own, past, turned, panel_bits, own_bits)
+            searching.search(cfg, frozen, local, bank, own, past, turned, panel_bits, own_bits)
     local.registers[H], local.registers[HR], local.registers[FAILS] = past, turned, fails
     local.registers[LOW], local.registers[WIDTH], local.registers[CODE] = low, width, code
     local.numbers[AT] = at

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import Int, kernel
-from .copies import seed_row
 from .counts import add_count, count_place, last_bases
 from .integers import prefetch
+from .search import seed_row
 
 
 @kernel

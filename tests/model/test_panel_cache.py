@@ -1,0 +1,217 @@
+"""The cache: a panel is decoded once on a machine, whatever happens meanwhile."""
+
+import errno
+import hashlib
+import multiprocessing
+import time
+import warnings
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from panels import PANEL, PANELS, SOURCE, Bases, decode, encode, never, same
+
+from geneformer_codec.errors import GfzError, ModelMissingError, OutputError
+from geneformer_codec.model import panel_cache
+from geneformer_codec.model.panel import (
+    EmbeddedPanel,
+    Panel,
+    embed,
+    pack_bases,
+    refer,
+)
+from geneformer_codec.model.panel_cache import cache_directory, unpacked
+
+
+def cached(cache: Path, panel: Panel = PANEL) -> Path:
+    return cache / "panels" / f"{panel.digest}.gfpanel"
+
+
+@settings(deadline=None)
+@given(PANELS)
+def test_a_panel_is_decoded_once(tmp_path_factory: pytest.TempPathFactory, panel: Panel) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    source = embed(panel, encode)
+    assert same(unpacked(source, decode, cache), panel)
+    assert same(unpacked(source, never, cache), panel)
+    assert same(unpacked(refer(panel), never, cache), panel)
+    assert sorted(path.suffix for path in cached(cache).parent.iterdir()) == [".gfpanel", ".lock"]
+
+
+def test_the_cache_file_is_what_its_description_says(tmp_path: Path) -> None:
+    unpacked(SOURCE, decode, tmp_path)
+    data = cached(tmp_path).read_bytes()
+    assert data[:24] == b"gfpanel1" + (5).to_bytes(8, "little") + (501).to_bytes(8, "little")
+    assert hashlib.sha256(data[24:]).hexdigest() == PANEL.digest
+    assert data[24 + 40 :] == pack_bases(PANEL.bases).tobytes()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_a_damaged_cache_is_made_again(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    cache = tmp_path_factory.getbasetemp() / "damaged"
+    unpacked(SOURCE, decode, cache)
+    whole = cached(cache).read_bytes()
+    damaged = bytearray(whole)
+    if data.draw(st.booleans()):
+        bit = data.draw(st.integers(0, 8 * len(whole) - 1))
+        damaged[bit // 8] ^= 1 << bit % 8
+    elif data.draw(st.booleans()):
+        del damaged[data.draw(st.integers(0, len(whole) - 1)) :]
+    else:
+        damaged += data.draw(st.binary(min_size=1, max_size=9))
+    cached(cache).write_bytes(damaged)
+    calls: list[int] = []
+
+    def counted(coded: bytes, count: int) -> Bases:
+        calls.append(count)
+        return decode(coded, count)
+
+    assert same(unpacked(SOURCE, counted, cache), PANEL)
+    assert calls == [501]
+    assert cached(cache).read_bytes() == whole
+
+
+def test_what_a_killed_job_left_is_removed(tmp_path: Path) -> None:
+    cached(tmp_path).parent.mkdir()
+    left, other = (cached(tmp_path).with_name(f".{name}.gfpanel.0a1b2c3d.tmp") for name in (PANEL.digest, "0" * 64))
+    left.write_bytes(b"half")
+    other.write_bytes(b"half")
+    unpacked(SOURCE, decode, tmp_path)
+    assert not left.exists()
+    assert other.exists()
+
+
+def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("GFZ_CACHE", raising=False)
+    assert cache_directory() == tmp_path / "home/.cache/geneformer-rules"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_directory() == tmp_path / "home/.cache/geneformer-rules"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_directory() == tmp_path / "xdg/geneformer-rules"
+    monkeypatch.setenv("GFZ_CACHE", str(tmp_path / "own"))
+    assert cache_directory() == tmp_path / "own"
+    unpacked(SOURCE, decode)
+    assert cached(tmp_path / "own").is_file()
+
+
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GFZ_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(panel_cache.Path, "home", no_home)
+    with pytest.warns(RuntimeWarning, match="no home directory"):
+        assert same(unpacked(SOURCE, decode), PANEL)
+
+
+@pytest.fixture
+def fresh_warnings() -> None:
+    panel_cache._warn.cache_clear()
+
+
+def decoded_with_one_warning(cache: Path, match: str) -> None:
+    with pytest.warns(RuntimeWarning, match=match) as caught:
+        assert same(unpacked(SOURCE, decode, cache), PANEL)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert same(unpacked(SOURCE, decode, cache), PANEL)
+
+
+@pytest.mark.usefixtures("fresh_warnings")
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    decoded_with_one_warning(tmp_path / "file", r"not cached.*GFZ_CACHE")
+
+
+@pytest.mark.usefixtures("fresh_warnings")
+def test_a_directory_in_the_place_of_the_cache_file(tmp_path: Path) -> None:
+    cached(tmp_path).mkdir(parents=True)
+    decoded_with_one_warning(tmp_path, "it is a directory")
+
+
+@pytest.mark.usefixtures("fresh_warnings")
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(panel_cache.fcntl, "flock", no_locks)
+    decoded_with_one_warning(tmp_path, "No locks available")
+
+
+@pytest.mark.usefixtures("fresh_warnings")
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **options: Any) -> Any:
+        raise OutputError("cannot write: the disk is full")
+
+    monkeypatch.setattr(panel_cache, "atomic_output", full)
+    decoded_with_one_warning(tmp_path, "the disk is full")
+    assert not cached(tmp_path).exists()
+
+
+@pytest.mark.usefixtures("fresh_warnings")
+def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached(tmp_path).parent.mkdir()
+    monkeypatch.setattr(panel_cache, "_PATIENCE", -1.0)
+    with panel_cache._held(panel_cache._acquire(cached(tmp_path).with_suffix(".lock"), 0)):
+        decoded_with_one_warning(tmp_path, "another job holds the lock")
+    assert same(unpacked(SOURCE, decode, tmp_path), PANEL)
+    assert cached(tmp_path).is_file()
+
+
+def test_errors_of_the_panel_itself_pass_and_nothing_stays_locked(tmp_path: Path) -> None:
+    def broken(coded: bytes, count: int) -> Bases:
+        raise OSError("of the decoder")
+
+    with pytest.raises(OSError, match="of the decoder"):
+        unpacked(SOURCE, broken, tmp_path)
+    with pytest.raises(ModelMissingError):
+        unpacked(refer(PANEL), never, tmp_path)
+    with pytest.raises(GfzError):
+        unpacked(SOURCE, lambda coded, count: np.zeros(count, np.uint8), tmp_path)
+    assert not cached(tmp_path).exists()
+    assert same(unpacked(SOURCE, decode, tmp_path), PANEL)
+
+
+class LoggedDecode:
+    """Leaves a byte in a file for every call, and takes long enough for the others to come."""
+
+    def __init__(self, log: Path):
+        self._log = log
+
+    def __call__(self, coded: bytes, count: int) -> Bases:
+        with self._log.open("ab") as log:
+            log.write(b"x")
+        time.sleep(0.5)
+        return decode(coded, count)
+
+
+def job(source: EmbeddedPanel, log: Path, cache: Path, together: Barrier) -> None:
+    together.wait(120)
+    found = unpacked(source, LoggedDecode(log), cache)
+    (cache / f"{multiprocessing.current_process().name}.done").write_text(found.digest)
+
+
+def test_of_jobs_that_start_at_once_one_decodes(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(3)
+    log = tmp_path / "log"
+    jobs = [
+        context.Process(target=job, args=(SOURCE, log, tmp_path, together), name=f"job{number}") for number in range(3)
+    ]
+    for process in jobs:
+        process.start()
+    for process in jobs:
+        process.join()
+    assert [process.exitcode for process in jobs] == [0, 0, 0]
+    assert [path.read_text() for path in tmp_path.glob("*.done")] == [PANEL.digest] * 3
+    assert log.read_bytes() == b"x"
