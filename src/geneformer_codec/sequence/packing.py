@@ -122,6 +122,10 @@ class ByteReader:
         """A varint length and as many bytes, as written by :func:`frame`."""
         return self.take(self.varint())
 
+    def rest(self) -> bytes:
+        """All that is left."""
+        return self.take(len(self._data) - self._place)
+
     def finish(self) -> None:
         """FormatError unless everything was read."""
         if self._place != len(self._data):

@@ -1,0 +1,250 @@
+"""Compiled loops over FASTQ; see ``_kernels.py``, whose arrays and habits these share.
+
+A *read* here is a regular one: header, sequence lines, a ``+`` line and as many quality lines of the same lengths, all
+with the same line end. Whatever else a text holds is stray.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, _push, kernel
+
+AT, PLUS = 64, 43
+
+
+@kernel
+def _has_cr(text: Bytes, start: int, stop: int) -> bool:
+    """Whether the line from ``start`` to its line feed at ``stop`` ends in CR LF; the last line may have no end."""
+    return start < stop < len(text) and text[stop - 1] == CR
+
+
+@kernel
+def _same(text: Bytes, one: int, other: int, size: int) -> bool:
+    for place in range(size):
+        if text[one + place] != text[other + place]:
+            return False
+    return True
+
+
+@kernel
+def _read_at(text: Bytes, ends: Integers, first: int) -> tuple[int, bool]:
+    """Sequence lines of the read whose header is line ``first``, and whether it is named twice; -1 if it is none."""
+    start = ends[first - 1] + 1 if first > 0 else 0
+    stop = ends[first]
+    if stop == len(text) or stop == start or text[start] != AT:
+        return -1, False
+    crlf = _has_cr(text, start, stop)
+    line = first + 1
+    while line < len(ends):
+        begin, end = ends[line - 1] + 1, ends[line]
+        if end == len(text) or _has_cr(text, begin, end) != crlf:
+            return -1, False
+        if end > begin and (text[begin] == AT or text[begin] == HEADER):
+            return -1, False
+        if end > begin and text[begin] == PLUS:
+            break
+        line += 1
+    if line >= len(ends):
+        return -1, False
+    lines = line - first - 1
+    begin, size = ends[line - 1] + 1, ends[line] - ends[line - 1] - 2 - crlf
+    named = size > 0
+    if named and (size != stop - start - 1 - crlf or not _same(text, start + 1, begin + 1, size)):
+        return -1, False
+    if line + lines >= len(ends):
+        return -1, False
+    for step in range(lines):
+        here, there = first + 1 + step, line + 1 + step
+        size, found = ends[here] - ends[here - 1], ends[there] - ends[there - 1]
+        if ends[there] == len(text):  # the last line, without an end
+            found += crlf
+        elif _has_cr(text, ends[there - 1] + 1, ends[there]) != crlf:
+            return -1, False
+        if size != found:
+            return -1, False
+    return lines, named
+
+
+@kernel
+def scan_reads(text: Bytes, ends: Integers) -> tuple[Integers, Integers, Integers, Integers, Integers, Integers]:
+    """The reads of a text whose lines end at ``ends`` (its length, if the last line has no end).
+
+    Returns, of each: where it starts, where its ``+`` line does, where its qualities do, and where it stops; its
+    sequence lines; whether its name is repeated.
+    """
+    starts, pluses, bodies = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    stops, counts, repeats = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    reads = 0
+    line = 0
+    while line < len(ends):
+        lines, named = _read_at(text, ends, line)
+        if lines < 0:
+            line += 1
+            continue
+        plus, last = line + lines + 1, line + 2 * lines + 1
+        starts = _push(starts, reads, ends[line - 1] + 1 if line > 0 else 0)
+        pluses = _push(pluses, reads, ends[plus - 1] + 1)
+        bodies = _push(bodies, reads, ends[plus] + 1)
+        stops = _push(stops, reads, min(ends[last] + 1, len(text)))
+        counts = _push(counts, reads, lines)
+        repeats = _push(repeats, reads, 1 if named else 0)
+        reads += 1
+        line = last + 1
+    return starts[:reads], pluses[:reads], bodies[:reads], stops[:reads], counts[:reads], repeats[:reads]
+
+
+@kernel
+def gather_ranges(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
+    """The ranges start..stop of a text, one after the other."""
+    out, filled = np.empty(np.sum(stops - starts), np.uint8), 0
+    for number in range(len(starts)):
+        size = stops[number] - starts[number]
+        out[filled : filled + size] = text[starts[number] : stops[number]]
+        filled += size
+    return out
+
+
+@kernel
+def gather_qualities(text: Bytes, pluses: Integers, bodies: Integers, stops: Integers) -> Bytes:
+    """The quality lines of reads, without their ends; ``pluses`` tell the line end of a read."""
+    out, filled = np.empty(np.sum(stops - bodies), np.uint8), 0
+    for number in range(len(bodies)):
+        start, crlf = bodies[number], text[pluses[number] - 2] == CR
+        for place in range(bodies[number], stops[number]):
+            if text[place] == LF:
+                size = place - crlf - start
+                out[filled : filled + size] = text[start : start + size]
+                filled += size
+                start = place + 1
+        if start < stops[number]:  # the last line, without an end
+            size = stops[number] - start
+            out[filled : filled + size] = text[start : stops[number]]
+            filled += size
+    return out[:filled]
+
+
+@kernel
+def write_reads(
+    fasta: Bytes,
+    place: int,
+    qualities: Bytes,
+    used: int,
+    reads: int,
+    repeats: Integers,
+    gaps: Integers,
+    lengths: Integers,
+    strays: Bytes,
+    out: Bytes,
+) -> tuple[int, int, int, int]:
+    """Write so many reads, from ``place`` of their FASTA text and ``used`` of their qualities on.
+
+    ``repeats`` are the reads where it changes whether names are repeated; strays stand ``gaps`` reads apart. Returns the
+    bytes written, where the next read and its qualities are, and the length of the last line end; all -1 if it does not
+    fit. ``out`` has room for twice the FASTA text and the strays.
+    """
+    filled, change, named, stray, taken, crlf = 0, 0, False, 0, 0, 0
+    next_stray = gaps[0] if len(gaps) > 0 else -1
+    for read in range(reads + 1):
+        while stray < len(gaps) and next_stray == read:
+            out[filled : filled + lengths[stray]] = strays[taken : taken + lengths[stray]]
+            filled += lengths[stray]
+            taken += lengths[stray]
+            stray += 1
+            next_stray += gaps[stray] if stray < len(gaps) else 0
+        if read == reads:
+            break
+        while change < len(repeats) and repeats[change] == read:
+            named = not named
+            change += 1
+        first, here = place, place
+        if place >= len(fasta) or fasta[place] != HEADER:
+            return -1, -1, -1, -1
+        while fasta[here] != LF:
+            here += 1
+        crlf = 1 if fasta[here - 1] == CR else 0
+        here += 1
+        header = here - first
+        lines = here
+        while here < len(fasta) and fasta[here] != HEADER:
+            while fasta[here] != LF:
+                here += 1
+            here += 1
+        out[filled] = AT
+        for step in range(1, here - first):
+            out[filled + step] = fasta[first + step]
+        filled += here - first
+        out[filled] = PLUS
+        filled += 1
+        for step in range(1 if named else header - 1 - crlf, header):
+            out[filled] = fasta[first + step]
+            filled += 1
+        start = lines
+        while start < here:
+            stop = start
+            while fasta[stop] != LF:
+                stop += 1
+            size = stop - start - crlf
+            if size < 0 or used + size > len(qualities):
+                return -1, -1, -1, -1
+            out[filled : filled + size] = qualities[used : used + size]
+            filled += size
+            used += size
+            for step in range(stop - crlf, stop + 1):
+                out[filled] = fasta[step]
+                filled += 1
+            start = stop + 1
+        place = here
+    return filled, place, used, 1 + crlf
+
+
+@kernel
+def find_changes(names: Bytes, split: int, changes: Integers, from_end: Integers, from_blank: Integers) -> None:
+    """Compare the names before ``split`` with those after it, each followed by LF; there are ``len(changes)`` of both.
+
+    ``changes``: how many bytes differ, 2 if it is more than one, or not a 1 that becomes a 2. Where one differs:
+    ``from_end``, its distance from the end of the name; ``from_blank``, from its first blank, 0 if it is before it.
+    """
+    one, other = 0, split
+    for number in range(len(changes)):
+        found, place, blank = 0, -1, -1
+        step = 0
+        while names[one + step] != LF and names[other + step] != LF:
+            octet = names[one + step]
+            if blank < 0 and (octet == 32 or octet == 9):
+                blank = step
+            if octet != names[other + step]:
+                found += 1 if octet == 49 and names[other + step] == 50 else 2
+                place = step
+            step += 1
+        if names[one + step] != names[other + step]:
+            found = 2
+        changes[number] = min(found, 2)
+        from_end[number] = step - place if found == 1 else 0
+        from_blank[number] = place - blank if found == 1 and 0 <= blank < place else 0
+        while names[one] != LF:
+            one += 1
+        while names[other] != LF:
+            other += 1
+        one += 1
+        other += 1
+
+
+@kernel
+def apply_changes(names: Bytes, distance: int, after_blank: bool, out: Bytes) -> None:
+    """Copy names, each followed by LF, and make the byte at ``distance`` a 2; not where 0 is said, or there is none."""
+    start = 0
+    while start < len(names):
+        stop = start
+        blank = -1
+        while names[stop] != LF:
+            if blank < 0 and (names[stop] == 32 or names[stop] == 9):
+                blank = stop
+            out[stop] = names[stop]
+            stop += 1
+        out[stop] = LF
+        if distance > 0:
+            place = blank + distance if after_blank else stop - distance
+            if start <= place < stop and (blank >= 0 or not after_blank):
+                out[place] = 50
+        start = stop + 1
