@@ -1,11 +1,13 @@
-"""Archive several samples with one start of Python and one load of their model."""
+"""Archive, decompress or verify several samples with one start of Python and one load of their model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geneformer_codec import api
-from geneformer_codec.archive.models import CodingModel, Execution, open_model
+from geneformer_codec.archive.manifest import WITHOUT_MODEL
+from geneformer_codec.archive.models import CodingModel, Execution, find_model, open_model
+from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_directory
 
@@ -78,4 +80,48 @@ def archive_samples(
             except (GfzError, OSError) as error:
                 errors.append(f"{name}: {error}")
                 (out / f"{name}.error").write_text(f"{error}\n", encoding="utf-8")
+    return errors
+
+
+def decompress_samples(archives: Sequence[Path], directory: Path, *, execution: Execution) -> list[str]:
+    """Decompress each archive, ``NAME.gfz``, to ``directory/NAME.fa``.
+
+    What is there and no older than its archive stays, so that work that was interrupted goes on where it stopped. An
+    archive that cannot be decoded does not stop the others; the list that is returned has a message for each.
+    """
+
+    def work(archive: Path, model: CodingModel | None) -> None:
+        text = directory / f"{archive.stem}.fa"
+        if not is_current(text, archive):
+            api.decompress(archive, text, model=model, force=True, execution=execution)
+
+    directory.mkdir(parents=True, exist_ok=True)
+    return _each(archives, work)
+
+
+def verify_samples(archives: Sequence[Path], *, execution: Execution) -> list[str]:
+    """Decode each archive and check every checksum; the list that is returned has a message for each that fails."""
+    return _each(archives, lambda archive, model: api.verify(archive, model=model, execution=execution))
+
+
+def is_current(text: Path, archive: Path) -> bool:
+    """Whether what was made of an archive is there and no older than it."""
+    try:
+        return text.stat().st_mtime_ns >= archive.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], object]) -> list[str]:
+    models: dict[str, CodingModel | None] = dict.fromkeys(WITHOUT_MODEL)
+    errors = []
+    for path in archives:
+        try:
+            with Archive(path) as archive:
+                wanted = archive.manifest.model
+                if wanted.id not in models and not wanted.embedded:
+                    models[wanted.id] = ReadyModel(found) if (found := find_model(archive)) else None
+            work(path, models.get(wanted.id))
+        except (GfzError, OSError) as error:
+            errors.append(f"sample '{path.stem}': {error}")
     return errors

@@ -1,9 +1,11 @@
 """Which samples one job archives: those that fit into a part, as many of a species as make up one.
 
 A batch is named after its first sample and the number of its samples, which follow one another among the samples of
-their species in the sheet. So a job on another machine knows its samples from its name, whatever has happened since.
+their species in the sheet. So a job on another machine knows its samples from its name, whatever has happened since. A
+third word tells it from an earlier one of the same samples that has left its proof behind.
 """
 
+import itertools
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +32,7 @@ class Batches:
 
     def members(self, batch: str) -> list[Sample]:
         """The samples of a batch; KeyError if there is no such batch."""
-        first, _, count = batch.rpartition(SEPARATOR)
+        first, count = batch.split(SEPARATOR)[:2]
         alike = self._by_species[self.samples[first].species]
         start = alike.index(self.samples[first])
         members = alike[start : start + int(count)]
@@ -61,6 +63,12 @@ def plan_batches(
             room = (room if members else limit) - weight
             members.append(sample.name)
     return Batches(samples, batch_of)
+
+
+def fresh(batch: str, is_there: Callable[[str], bool]) -> str:
+    """A name of this batch under which nothing is there from a run that did not end well."""
+    names = itertools.chain([batch], (f"{batch}{SEPARATOR}{number}" for number in itertools.count(2)))
+    return next(name for name in names if not is_there(name))
 
 
 def _by_species(samples: Mapping[str, Sample]) -> dict[str, list[Sample]]:

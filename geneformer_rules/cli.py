@@ -47,9 +47,19 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--embed", action="store_true", help="put the model into the archives")
     step.add_argument("--level", required=True)
     step.add_argument("--part-bases", type=int, required=True)
-    step.add_argument("--threads", type=int, default=0)
-    step.add_argument("--device", default="auto")
     step.set_defaults(step=_archive_batch)
+    _add_execution(step)
+
+    step = steps.add_parser("decompress-batch", help="decompress several archives; what is there already stays")
+    step.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
+    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the texts")
+    step.set_defaults(step=_decompress_batch)
+    _add_execution(step)
+
+    step = steps.add_parser("verify-batch", help="decode several archives, and check every checksum")
+    step.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
+    step.set_defaults(step=_verify_batch)
+    _add_execution(step)
 
     step = steps.add_parser("delete-source", help="delete a sample's file whose archive was verified")
     step.add_argument("source", type=Path)
@@ -81,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_execution(step: argparse.ArgumentParser) -> None:
+    step.add_argument("--threads", type=int, default=0)
+    step.add_argument("--device", default="auto")
+
+
 def _publish(options: argparse.Namespace) -> None:
     from geneformer_rules.publishing import publish
 
@@ -102,6 +117,27 @@ def _archive_batch(options: argparse.Namespace) -> None:
     )
     for error in errors:
         print(f"geneformer-rules: error: {error}", file=sys.stderr)
+
+
+def _decompress_batch(options: argparse.Namespace) -> None:
+    from geneformer_codec.archive.models import Execution
+    from geneformer_rules.archiving import decompress_samples
+
+    _fail_for(
+        decompress_samples(options.archives, options.output, execution=Execution(options.threads, options.device))
+    )
+
+
+def _verify_batch(options: argparse.Namespace) -> None:
+    from geneformer_codec.archive.models import Execution
+    from geneformer_rules.archiving import verify_samples
+
+    _fail_for(verify_samples(options.archives, execution=Execution(options.threads, options.device)))
+
+
+def _fail_for(errors: Sequence[str]) -> None:
+    if errors:
+        raise GfzError("\ngeneformer-rules: error: ".join(errors))
 
 
 def _delete_source(options: argparse.Namespace) -> None:

@@ -68,6 +68,14 @@ def text_bytes(files: Iterable[str]) -> int:
     return int(total)
 
 
+def archived_bytes(report: Path) -> int | None:
+    """How much text an archive holds, by the report of its publication; None without one."""
+    try:
+        return int(json.loads(report.read_text(encoding="utf-8"))["input_bytes"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 @dataclass(frozen=True)
 class Needs:
     """The needs of every kind of job, from the checked configuration."""

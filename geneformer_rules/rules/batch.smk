@@ -3,7 +3,7 @@
 rule archive_batch:
     input:
         samples=batch_sources,
-        model=batch_model,
+        model=model,
     output:
         archives=temp(directory("<results>/batches/{batch}")),
     log:
@@ -11,7 +11,7 @@ rule archive_batch:
     benchmark:
         "<benchmarks>/archive_batch/{batch}.tsv"
     wildcard_constraints:
-        batch=r"[^/+]+\+[0-9]+",
+        batch=BATCH,
     retries: RETRIES
     conda:
         "../envs/gfz.yaml"

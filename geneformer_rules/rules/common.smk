@@ -1,5 +1,6 @@
 # Everything that rules ask for: the checked sheets, which model a sample takes, what a job needs.
 
+import functools
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from geneformer_rules import models as model_files
-from geneformer_rules import batching, placement, planning, sheets
+from geneformer_rules import archiving, batching, placement, planning, sheets
 
 # `snakemake` is often run by its path, from an environment that is not activated; the commands of the same environment
 # are then found here, after anything on the PATH.
@@ -79,10 +80,24 @@ def pattern(samples):
     return f"(?:{'|'.join(map(re.escape, samples)) or '(?!)'})"
 
 
+def archived_size(sample):
+    """The size of a sample whose archive is decoded in a job with others; None for one in parts."""
+    if split_plan(sample.name).is_file() or sample.name not in DONE:
+        return size_if_whole(sample)
+    size = planning.archived_bytes(Path(RESULTS, "verified", f"{sample.name}.json"))
+    return size if size is not None and size <= SETTINGS["part_bases"] else None
+
+
+def is_decompressed(sample):
+    archive, text = Path(RESULTS, "archives", f"{sample.name}.gfz"), Path(RESULTS, "decompressed", f"{sample.name}.fa")
+    return sample.name in DONE and archiving.is_current(text, archive)
+
+
 # What is done is made by no rule, but found as a file that is there. So the graph holds only what is to be done, and a
 # batch, which is another one on every run, is no reason to make anything anew.
 DONE = {sample.name for sample in SHEETS.samples.values() if is_done(sample)}
 BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, SETTINGS["part_bases"])
+BATCH = r"[^/+]+\+[0-9]+(?:\+[0-9]+)?"
 WHOLE = pattern(BATCHES.batch_of)
 SPLIT = rf"(?!{pattern([*DONE, *BATCHES.batch_of])}\.(?:gfz|json)$)[^/]+"
 
@@ -112,17 +127,6 @@ def source(wildcards):
     return sample_of(wildcards).path
 
 
-def model_file(species):
-    """The model of a species: the file that was given, or the one that will be trained."""
-    return SHEETS.species[species].model or f"{RESULTS}/models/{species}.gfmodel"
-
-
-def model(wildcards):
-    """The model that codes a sample; nothing if it is to be coded without one."""
-    species = sample_of(wildcards).species
-    return [] if species == sheets.NO_MODEL else model_file(species)
-
-
 def batch(wildcards):
     return f"{RESULTS}/batches/{BATCHES.batch_of[wildcards.sample]}"
 
@@ -131,13 +135,28 @@ def members(wildcards):
     return BATCHES.members(wildcards.batch)
 
 
+def chosen(wildcards):
+    """The samples that a job works on."""
+    return members(wildcards) if hasattr(wildcards, "batch") else [sample_of(wildcards)]
+
+
+def model_file(species):
+    """The model of a species: the file that was given, or the one that will be trained."""
+    return SHEETS.species[species].model or f"{RESULTS}/models/{species}.gfmodel"
+
+
+def model(wildcards):
+    """The model that codes a sample, or those of a batch; nothing if they are to be coded without one."""
+    species = chosen(wildcards)[0].species
+    return [] if species == sheets.NO_MODEL else model_file(species)
+
+
 def batch_sources(wildcards):
     return [sample.path for sample in members(wildcards)]
 
 
-def batch_model(wildcards):
-    species = members(wildcards)[0].species
-    return [] if species == sheets.NO_MODEL else model_file(species)
+def batch_archives(wildcards):
+    return [f"{RESULTS}/archives/{sample.name}.gfz" for sample in members(wildcards)]
 
 
 def embedded_model(wildcards):
@@ -164,12 +183,33 @@ def archives(wildcards):
     return [f"{RESULTS}/archives/{sample}.gfz" for sample in SHEETS.samples]
 
 
+ALONE = [sample.name for sample in SHEETS.samples.values() if archived_size(sample) is None]
+DECOMPRESSED = f"{RESULTS}/decompressed/.{{}}.ok"
+RECHECKED = f"{RESULTS}/rechecked/{{}}.ok"
+
+
+@functools.cache
+def proofs(proof, again):
+    """What jobs leave that decode samples together; without ``again``, what is decompressed already has none.
+
+    It is asked several times in a run, and must stay the same.
+    """
+    done = set() if again else {sample.name for sample in SHEETS.samples.values() if is_decompressed(sample)}
+    batch_of = batching.plan_batches(SHEETS.samples, done, archived_size, SETTINGS["part_bases"]).batch_of
+    alone = [f"{sample}{batching.SEPARATOR}1" for sample in ALONE] if again else []
+
+    def is_there(batch):
+        return Path(proof.format(batch)).exists()
+
+    return [proof.format(batching.fresh(batch, is_there)) for batch in [*dict.fromkeys(batch_of.values()), *alone]]
+
+
 def decompressed(wildcards):
-    return [f"{RESULTS}/decompressed/{sample}.fa" for sample in SHEETS.samples]
+    return [f"{RESULTS}/decompressed/{sample}.fa" for sample in ALONE] + proofs(DECOMPRESSED, again=False)
 
 
 def rechecks(wildcards):
-    return [f"{RESULTS}/rechecked/{sample}.ok" for sample in SHEETS.samples]
+    return proofs(RECHECKED, again=True)
 
 
 def reports(wildcards):
@@ -218,6 +258,13 @@ def leftovers(wildcards, output):
     return f"{shlex.quote(str(path.parent))}/.{shlex.quote(path.name)}.*.tmp"
 
 
+def stale_proofs(wildcards, output):
+    """What an earlier run that did not end well has left of batches that begin with the same sample, as a pattern."""
+    path = Path(output[0])
+    first = path.name.partition(batching.SEPARATOR)[0]
+    return f"{shlex.quote(str(path.parent))}/{shlex.quote(first + batching.SEPARATOR)}*.ok"
+
+
 def results_directory(wildcards, output):
     return Path(output.table).parent
 
@@ -249,115 +296,3 @@ def checkpoint_option(wildcards, output):
     return (
         "" if species_of(wildcards).trains_experts else f"--checkpoint {shlex.quote(output.progress)}.$run.checkpoint"
     )
-
-
-# --- what jobs need --------------------------------------------------------------------------------------------------
-
-
-def plan_of(wildcards):
-    """The plan of a sample, if it has been split."""
-    path = split_plan(wildcards.sample)
-    return planning.read_plan(path) if path.is_file() else None
-
-
-def panel_bases(species):
-    """About how large the panel is that the model of a species holds."""
-    if SHEETS.species[species].model is None:
-        return planning.text_bytes(SHEETS.species[species].panel)
-    return model_files.panel_bases(SHEETS.species[species].model)
-
-
-def panel_of_sample(wildcards):
-    species = sample_of(wildcards).species
-    return 0 if species == sheets.NO_MODEL else panel_bases(species)
-
-
-def part_memory_mb(wildcards, attempt):
-    part = NEEDS.part_bytes(plan_of(wildcards), wildcards.part)
-    return NEEDS.memory_mb(part, attempt, panel_bases=panel_of_sample(wildcards))
-
-
-def batch_threads(wildcards):
-    return NEEDS.threads("compress", 1, bool(batch_model(wildcards)))
-
-
-def batch_memory_mb(wildcards, attempt):
-    largest = max(planning.text_bytes([sample.path]) for sample in members(wildcards))
-    species = members(wildcards)[0].species
-    panel = 0 if species == sheets.NO_MODEL else panel_bases(species)
-    return NEEDS.memory_mb(min(largest, SETTINGS["part_bases"]), attempt, panel_bases=panel)
-
-
-def batch_minutes(wildcards, attempt):
-    """Encoding and decoding."""
-    size = planning.text_bytes(batch_sources(wildcards))
-    return NEEDS.encode_minutes(size, attempt) + NEEDS.decode_minutes(size, attempt)
-
-
-def part_minutes(wildcards, attempt):
-    return NEEDS.encode_minutes(NEEDS.part_bytes(plan_of(wildcards), wildcards.part), attempt)
-
-
-def part_threads(wildcards):
-    return NEEDS.threads("compress", 1, bool(model(wildcards)))
-
-
-def decode_threads(wildcards):
-    plan = plan_of(wildcards)
-    return NEEDS.threads("decode", len(plan.parts) if plan else None, bool(model(wildcards)))
-
-
-def decode_memory_mb(wildcards, attempt, threads):
-    parts = 1 if model(wildcards) else threads
-    part = NEEDS.part_bytes(plan_of(wildcards))
-    return NEEDS.memory_mb(part, attempt, parts, panel_of_sample(wildcards))
-
-
-def decode_minutes(wildcards, attempt):
-    plan = plan_of(wildcards)
-    return NEEDS.decode_minutes(plan.total_bytes if plan else SETTINGS["part_bases"], attempt)
-
-
-def split_memory_mb(wildcards, attempt):
-    return attempt * (500 + 4 * SETTINGS["part_bases"] // 1_000_000)
-
-
-def split_minutes(wildcards, input, attempt):
-    """Ten megabytes a second of compressed text is slow; reading may be from a busy network disk."""
-    return attempt * (5 + int(input.size_mb) // 600)
-
-
-def training_memory_mb(wildcards, attempt):
-    return NEEDS.training_memory_mb(species_of(wildcards), panel_bases(wildcards.species), attempt)
-
-
-def training_minutes(wildcards, attempt):
-    return NEEDS.training_minutes(species_of(wildcards), panel_bases(wildcards.species), attempt)
-
-
-# --- where jobs run --------------------------------------------------------------------------------------------------
-
-
-def runs_network(species):
-    """Whether the model of a species has a network; of a file that is not there yet it is assumed."""
-    entry = SHEETS.species[species]
-    if entry.model is None:
-        return not entry.trains_experts
-    return model_files.has_network(entry.model) is not False
-
-
-def device(wildcards):
-    """Where a job runs its model, or trains it: experts have no use for a GPU."""
-    if hasattr(wildcards, "species"):
-        species = wildcards.species
-    else:
-        species = members(wildcards)[0].species if hasattr(wildcards, "batch") else sample_of(wildcards).species
-    return SETTINGS["device"] if species != sheets.NO_MODEL and runs_network(species) else "cpu"
-
-
-def uses_gpu(wildcards):
-    return device(wildcards) == "cuda"
-
-
-CPU_JOB = placement.resources(SETTINGS)
-GPU_JOB = placement.resources(SETTINGS, uses_gpu)

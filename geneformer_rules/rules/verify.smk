@@ -33,15 +33,18 @@ rule verify:
         " -o {output.archive:q} --report {output.report:q} ) > {log:q} 2>&1"
 
 
+# Small samples share jobs; one that was split has a job of its own. What fails is told at the end, when all are decoded.
 rule recheck:
     input:
-        archive="<results>/archives/{sample}.gfz",
+        archives=batch_archives,
     output:
-        passed=temp(touch("<results>/rechecked/{sample}.ok")),
+        passed=temp(touch(RECHECKED.format("{batch}"))),
     log:
-        "<logs>/recheck/{sample}.log",
+        "<logs>/recheck/{batch}.log",
     benchmark:
-        "<benchmarks>/recheck/{sample}.tsv"
+        "<benchmarks>/recheck/{batch}.tsv"
+    wildcard_constraints:
+        batch=BATCH,
     conda:
         "../envs/gfz.yaml"
     threads: decode_threads
@@ -52,9 +55,12 @@ rule recheck:
         device=device,
     params:
         models=f"{RESULTS}/archives/models",
+        stale=stale_proofs,
     shell:
-        'GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
-        " gfz verify {input.archive:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
+        "rm -f {params.stale};"
+        ' GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
+        " geneformer-rules verify-batch {input.archives:q} --threads {threads} --device {resources.device}"
+        " > {log:q} 2>&1"
 
 
 # A rule of its own, after the archive is on the disk for good: Snakemake removes the outputs of a job that is

@@ -157,17 +157,40 @@ def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project)
         assert project.result("decompressed", f"{name}.fa").read_bytes() == text[name]
 
 
-def test_verify_all_looks_at_the_disk_every_time(copied: Project) -> None:
-    copied.samples = [row for row in copied.samples if row.startswith(("sample", "crlf", "modelled"))]
-    assert copied.run("verify_all").count("rule recheck:") == 2
+def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(copied: Project, texts: Texts) -> None:
+    """The error names the sample; what is decompressed stays; nothing that was proved before the damage counts."""
     archive = copied.result("archives", "crlf.gfz")
-    damaged = bytearray(archive.read_bytes())
+    sound = archive.read_bytes()
+    damaged = bytearray(sound)
     damaged[len(damaged) // 2] ^= 1
-    archive.write_bytes(damaged)
-    said = copied.run("verify_all", "--retries", "0", status=1)
-    assert "rule recheck" in said
-    assert archive.read_bytes() == damaged
-    assert "crlf.gfz" in (copied.directory / "logs" / "recheck" / "crlf.log").read_text()
+    status = archive.stat()
+
+    def put(content: bytes) -> None:
+        archive.write_bytes(content)
+        os.utime(archive, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    put(bytes(damaged))
+    shutil.rmtree(copied.result("decompressed"))
+    said = copied.run("decompress_all", "verify_all", "--keep-going", "--retries", "0", status=1)
+    batches = {line.partition("=")[2] for line in said.splitlines() if "wildcards: batch=" in line}
+    assert {batch for batch in batches if batch.endswith("+1")} == {"many+1"}, "in parts, and so alone"
+    assert sum(int(batch.rpartition("+")[2]) for batch in batches) == len(texts)
+    for rule in ("recheck", "decompress_batch"):
+        (log,) = (log for log in (copied.directory / "logs" / rule).iterdir() if "error: " in log.read_text())
+        assert "error: sample 'crlf': results/archives/crlf.gfz: " in log.read_text()
+        assert log.read_text().count("error: ") == 1
+    decompressed = {path.stem: path for path in copied.result("decompressed").glob("*.fa")}
+    assert {name: path.read_bytes() for name, path in decompressed.items()} == {
+        name: text for name, text in texts.items() if name != "crlf"
+    }
+    put(sound)
+    decompressed["plain"].unlink()
+    said = copied.run("decompress_all", "verify_all")
+    assert said.count("rule decompress_batch:") == 2, "of the two that are missing"
+    assert said.count("rule recheck:") == len(batches), "those that passed before as well"
+    for name in ("crlf", "plain"):
+        assert copied.result("decompressed", f"{name}.fa").read_bytes() == texts[name]
+    assert not list(copied.result().rglob("*.ok"))
 
 
 class TestDeletingSources:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from geneformer_rules.batching import plan_batches
+from geneformer_rules.batching import fresh, plan_batches
 from geneformer_rules.sheets import Sample
 
 MB = 10**6
@@ -35,6 +35,14 @@ def test_a_batch_is_known_by_its_name_alone() -> None:
     assert [sample.name for sample in later.members("b+2")] == ["b", "c"]
     with pytest.raises(KeyError):
         later.members("b+3")
+
+
+def test_a_batch_that_has_left_something_gets_another_name_and_keeps_its_samples() -> None:
+    batches = plan_batches(sheet("a:fish", "b:fish"), (), lambda sample: 1, MB)
+    assert fresh("a+2", set().__contains__) == "a+2"
+    again = fresh("a+2", {"a+2", "a+2+2"}.__contains__)
+    assert again == "a+2+3"
+    assert batches.members(again) == batches.members("a+2")
 
 
 def test_many_tiny_samples_are_several_jobs() -> None:

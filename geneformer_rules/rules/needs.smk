@@ -1,0 +1,117 @@
+# What jobs need, and where they run.
+
+
+def plan_of(sample):
+    """The plan of a sample, if it has been split."""
+    path = split_plan(sample)
+    return planning.read_plan(path) if path.is_file() else None
+
+
+def panel_bases(species):
+    """About how large the panel is that the model of a species holds."""
+    if SHEETS.species[species].model is None:
+        return planning.text_bytes(SHEETS.species[species].panel)
+    return model_files.panel_bases(SHEETS.species[species].model)
+
+
+def panel_of_samples(wildcards):
+    species = chosen(wildcards)[0].species
+    return 0 if species == sheets.NO_MODEL else panel_bases(species)
+
+
+def part_memory_mb(wildcards, attempt):
+    part = NEEDS.part_bytes(plan_of(wildcards.sample), wildcards.part)
+    return NEEDS.memory_mb(part, attempt, panel_bases=panel_of_samples(wildcards))
+
+
+def batch_threads(wildcards):
+    return NEEDS.threads("compress", 1, bool(model(wildcards)))
+
+
+def batch_memory_mb(wildcards, attempt):
+    largest = max(planning.text_bytes([sample.path]) for sample in members(wildcards))
+    return NEEDS.memory_mb(min(largest, SETTINGS["part_bases"]), attempt, panel_bases=panel_of_samples(wildcards))
+
+
+def batch_minutes(wildcards, attempt):
+    """Encoding and decoding."""
+    size = planning.text_bytes(batch_sources(wildcards))
+    return NEEDS.encode_minutes(size, attempt) + NEEDS.decode_minutes(size, attempt)
+
+
+def part_minutes(wildcards, attempt):
+    return NEEDS.encode_minutes(NEEDS.part_bytes(plan_of(wildcards.sample), wildcards.part), attempt)
+
+
+def part_threads(wildcards):
+    return NEEDS.threads("compress", 1, bool(model(wildcards)))
+
+
+def text_plan(sample):
+    """The sizes of the parts of a sample: as it was split, or of one that is archived whole; None if not known yet."""
+    plan = plan_of(sample.name)
+    if plan is None and (size := archived_size(sample)) is not None:
+        return planning.Plan((size,))
+    return plan
+
+
+def decode_threads(wildcards):
+    plans = [text_plan(sample) for sample in chosen(wildcards)]
+    parts = max(len(plan.parts) for plan in plans) if all(plans) else None
+    return NEEDS.threads("decode", parts, bool(model(wildcards)))
+
+
+def decode_memory_mb(wildcards, attempt, threads):
+    parts = 1 if model(wildcards) else threads
+    part = max(NEEDS.part_bytes(text_plan(sample)) for sample in chosen(wildcards))
+    return NEEDS.memory_mb(part, attempt, parts, panel_of_samples(wildcards))
+
+
+def decode_minutes(wildcards, attempt):
+    plans = [text_plan(sample) for sample in chosen(wildcards)]
+    return NEEDS.decode_minutes(sum(plan.total_bytes if plan else SETTINGS["part_bases"] for plan in plans), attempt)
+
+
+def split_memory_mb(wildcards, attempt):
+    return attempt * (500 + 4 * SETTINGS["part_bases"] // 1_000_000)
+
+
+def split_minutes(wildcards, input, attempt):
+    """Ten megabytes a second of compressed text is slow; reading may be from a busy network disk."""
+    return attempt * (5 + int(input.size_mb) // 600)
+
+
+def training_memory_mb(wildcards, attempt):
+    return NEEDS.training_memory_mb(species_of(wildcards), panel_bases(wildcards.species), attempt)
+
+
+def training_minutes(wildcards, attempt):
+    return NEEDS.training_minutes(species_of(wildcards), panel_bases(wildcards.species), attempt)
+
+
+# --- where jobs run --------------------------------------------------------------------------------------------------
+
+
+def runs_network(species):
+    """Whether the model of a species has a network; of a file that is not there yet it is assumed."""
+    entry = SHEETS.species[species]
+    if entry.model is None:
+        return not entry.trains_experts
+    return model_files.has_network(entry.model) is not False
+
+
+def device(wildcards):
+    """Where a job runs its model, or trains it: experts have no use for a GPU."""
+    if hasattr(wildcards, "species"):
+        species = wildcards.species
+    else:
+        species = chosen(wildcards)[0].species
+    return SETTINGS["device"] if species != sheets.NO_MODEL and runs_network(species) else "cpu"
+
+
+def uses_gpu(wildcards):
+    return device(wildcards) == "cuda"
+
+
+CPU_JOB = placement.resources(SETTINGS)
+GPU_JOB = placement.resources(SETTINGS, uses_gpu)
