@@ -3,14 +3,32 @@
 import functools
 from pathlib import Path
 
-from geneformer_codec.errors import GfzError
+from geneformer_codec.errors import FormatError, GfzError
+from geneformer_codec.model.experts.settings import ExpertSettings, with_level
 from geneformer_codec.model.file import ModelHeader, read_header
 
 
 def has_network(model: str) -> bool | None:
-    """Whether the model has a network, which a GPU is for; None where the file is not there, or is no model."""
+    """Whether the model has a network; None where the file is not there, or is no model."""
     header = _header(model)
     return None if header is None else "network" in header.given
+
+
+def runs_network(model: str, level: str) -> bool | None:
+    """Whether the model runs a network at this level: experts leave theirs out of all levels but one.
+
+    None where the file is not there, or is no model.
+    """
+    header = _header(model)
+    if header is None or "experts" not in header.given:
+        return has_network(model)
+    try:
+        return (
+            "network" in header.given and with_level(ExpertSettings.from_dict(header.given["experts"]), level).network
+        )
+    except FormatError:
+        return None
+    return "network" in header.given and with_level(experts, level).network
 
 
 def panel_bases(model: str) -> int:

@@ -93,11 +93,11 @@ def training_minutes(wildcards, attempt):
 
 
 def runs_network(species):
-    """Whether the model of a species has a network; of a file that is not there yet it is assumed."""
+    """Whether the jobs of a species run a network, which a GPU is for; of a file that is not there yet it is assumed."""
     entry = SHEETS.species[species]
     if entry.model is None:
         return not entry.trains_experts
-    return model_files.has_network(entry.model) is not False
+    return model_files.runs_network(entry.model, SETTINGS["level"]) is not False
 
 
 def device(wildcards):

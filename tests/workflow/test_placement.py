@@ -1,9 +1,13 @@
 """Where jobs run on a cluster, and how they ask for a GPU, from the configuration."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from geneformer_codec.model.experts.settings import ExpertSettings
+from geneformer_rules.models import runs_network
 from geneformer_rules.placement import resources
 from geneformer_rules.sheets import SheetError, check_config
 
@@ -47,3 +51,26 @@ def test_a_gpu_is_asked_for_as_the_cluster_wants_it(slurm: dict[str, Any], reque
 def test_a_model_of_gpu_that_slurm_would_not_understand_is_refused() -> None:
     with pytest.raises(SheetError, match=r"key 'slurm\.gpu_model': 'a100:2' cannot be used"):
         asked({"gpu_model": "a100:2"}, gpu=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "at"),
+    [
+        ({"network": {}}, {"fast", "balanced", "max"}),
+        ({"experts": ExpertSettings(network=True).as_dict(), "network": {}}, {"max"}),
+        ({"experts": ExpertSettings().as_dict(), "network": {}}, set()),
+        ({"experts": ExpertSettings().as_dict()}, set()),
+    ],
+    ids=["network", "experts that hear a network", "experts that do not", "experts"],
+)
+def test_a_gpu_is_for_levels_that_run_a_network(given: dict[str, Any], at: set[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.gfmodel"
+    header = {"format": "gfmodel/2", "id": "ab" * 32, "metadata": "{}"}
+    header |= {name: json.dumps(settings) for name, settings in given.items()}
+    text = json.dumps({"__metadata__": {"gfmodel": json.dumps(header)}}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    assert {level for level in ("fast", "balanced", "max") if runs_network(str(path), level)} == at
+
+
+def test_a_model_that_is_not_there_yet_is_unknown(tmp_path: Path) -> None:
+    assert runs_network(str(tmp_path / "later.gfmodel"), "balanced") is None
