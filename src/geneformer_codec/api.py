@@ -25,7 +25,6 @@ from .archive.manifest import (
     MAX_PART_BYTES,
     WHOLE_PART,
     WITHOUT_MODEL,
-    Sample,
     Settings,
 )
 from .archive.models import (
@@ -39,13 +38,13 @@ from .archive.models import (
 )
 from .archive.plan import PLAN_NAME, Plan, read_part
 from .archive.read import Archive
+from .archive.sample import Sample
 from .archive.write import write_archive
 from .coding.coder import Progress
 from .errors import FormatError, OutputError, UsageError
 from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, output_error, same_file
-from .sequence.inputs import open_input
 from .sequence.parts import Part
-from .sequence.parts import split as split_stream
+from .sources import AnyFile, open_source
 
 __all__ = [
     "Archive",
@@ -62,13 +61,10 @@ __all__ = [
 ]
 
 AnyPath = str | Path
-AnyFile = str | Path | BinaryIO
-"""A path, ``-`` for standard input or output, or a binary stream."""
 AnyModel = str | Path | CodingModel
 
 MIN_LANE_LENGTH = 64
 MIN_PART_BASES = 1024
-_COMPRESSED = {".gz", ".bgz", ".bz2", ".xz", ".zst"}
 
 
 class Coding(TypedDict, total=False):
@@ -98,21 +94,23 @@ def compress(
     source: AnyFile,
     out: AnyFile,
     *,
+    mate: AnyFile | None = None,
     part_bases: int = DEFAULT_PART_BASES,
     name: str | None = None,
     **coding: Unpack[Coding],
 ) -> dict[str, Any]:
-    """Archive a FASTA file, compressed or not. Gives what ``info`` gives.
+    """Archive a FASTA or FASTQ file, compressed or not, or a pair of FASTQ files. Gives what ``info`` gives.
 
-    ``name`` is that of the sample, ``part_bases`` how large its parts are to be; `Coding` has the other options. The
-    same source, model, settings and ``name`` give the same bytes, whatever the ``execution``.
+    ``mate`` is the second file of a pair, ``name`` that of the sample, ``part_bases`` how large its parts are to be;
+    `Coding` has the other options. The same source, model, settings and ``name`` give the same bytes, whatever the
+    ``execution``.
     """
     model = open_model(coding.get("model"))
     settings = _settings(model, coding, part_bases)
-    _check_distinct(source, out)
-    with open_input(source) as stream:
-        parts = split_stream(stream, settings.part_bases)
-        return _write(parts, sample_name_of(source) if name is None else name, out, settings, model, coding)
+    for given in (source, mate):
+        _check_distinct(given, out)
+    with open_source(source, mate, name) as opened:
+        return _write(opened.parts(part_bases), opened.sample, out, settings, model, coding)
 
 
 def compress_part(part: AnyPath, out: AnyFile, **coding: Unpack[Coding]) -> dict[str, Any]:
@@ -126,21 +124,32 @@ def compress_part(part: AnyPath, out: AnyFile, **coding: Unpack[Coding]) -> dict
 
 def decompress(
     source: AnyFile,
-    out: AnyFile,
+    out: AnyFile | None,
     *,
+    mate: AnyFile | None = None,
     model: AnyModel | None = None,
     force: bool = False,
     execution: Execution | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Give back the exact text that was archived. Nothing is written of a part before its checksum held."""
-    _check_distinct(source, out)
-    with open_archive(source) as archive:
+    """Give back the exact text that was archived, of a pair the second to ``mate``; None: not that one.
+
+    Nothing is written of a part before its checksum held.
+    """
+    outs = [out, mate]
+    for given in outs:
+        _check_distinct(source, given)
+    _check_distinct(out, mate)
+    with open_archive(source) as archive, contextlib.ExitStack() as stack:
         archive.check_complete()
+        if mate is not None and archive.manifest.sample.mate is None:
+            raise UsageError(f"{archive.label}: holds no pair but one text; leave --mate away")
         coders = coders_of(archive, model, execution)
-        with _output(out, force) as file, contextlib.closing(archive.decode_all(coders, progress)) as parts:
-            for part in parts:
-                file.write(part.text)
+        files = [None if to is None else stack.enter_context(_output(to, force)) for to in outs]
+        for part in stack.enter_context(contextlib.closing(archive.decode_all(coders, progress))):
+            for text, file in zip(part.texts, files, strict=False):
+                if file is not None:
+                    file.write(text)
 
 
 def verify(
@@ -185,15 +194,15 @@ def split(
     source: AnyPath,
     out: AnyPath,
     *,
+    mate: AnyPath | None = None,
     part_bases: int = DEFAULT_PART_BASES,
     name: str | None = None,
     force: bool = False,
 ) -> Plan:
     """Cut a sample into a directory of parts, ``plan.json`` beside them, for jobs to compress one by one."""
     check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BYTES // 2)
-    with open_input(source) as stream, atomic_directory(Path(out), force) as directory:
-        sample_name = sample_name_of(source) if name is None else name
-        return split_sample(stream, directory, sample_name, part_bases)
+    with open_source(source, mate, name) as opened, atomic_directory(Path(out), force) as directory:
+        return split_sample(opened.parts(part_bases), opened.sample, directory, part_bases)
 
 
 def gather(
@@ -263,19 +272,9 @@ def check_range(name: str, value: int, low: int, high: int) -> None:
         raise UsageError(f"--{name} {value} is out of range; give {low:,} to {high:,}")
 
 
-def sample_name_of(source: AnyFile) -> str:
-    """The file's name without the suffix of its compression.
-
-    >>> sample_name_of("data/fish.fa.gz")
-    'fish.fa'
-    """
-    path = Path(source if isinstance(source, str | Path) else str(getattr(source, "name", STREAM)))
-    return path.stem if path.suffix.lower() in _COMPRESSED else path.name
-
-
 def _write(
     parts: Iterator[Part],
-    sample: Sample | str,
+    sample: Sample,
     out: AnyFile,
     settings: Settings,
     model: CodingModel | None,
@@ -347,6 +346,6 @@ def _output(out: AnyFile, force: bool, *, seekable: bool = False, binary: bool =
             out.flush()
 
 
-def _check_distinct(source: AnyFile, out: AnyFile) -> None:
+def _check_distinct(source: AnyFile | None, out: AnyFile | None) -> None:
     if isinstance(source, str | Path) and isinstance(out, str | Path) and same_file(source, out):
         raise UsageError(f"{source} is both the source and the output; choose another name for the output")

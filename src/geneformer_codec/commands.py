@@ -20,6 +20,7 @@ from .errors import UsageError
 from .files import STREAM, atomic_output
 from .options import EXPERTS, build_parser
 from .showing import info_table, model_table, stats_table, summary
+from .sources import sample_name_of
 
 
 def run(options: argparse.Namespace) -> None:
@@ -394,7 +395,7 @@ def _progress(options: argparse.Namespace, what: str, total: int | None) -> Iter
 def _expected_bases(source: str | Path, twice: bool) -> int | None:
     """About how many bases there are to code, where the size of the file tells."""
     path = Path(source)
-    if str(source) == STREAM or not path.is_file() or api.sample_name_of(path) != path.name:
+    if str(source) == STREAM or not path.is_file() or sample_name_of(path) != path.name:
         return None
     return path.stat().st_size * (1 + twice)
 

@@ -165,7 +165,7 @@ class SequenceReader:
     def _open(self, numbers: set[int]) -> dict[int, _Part]:
         """Blocks made ready; of a remote archive, what they need is fetched together."""
         missing = {number: self._archive.blocks[number] for number in sorted(numbers - self._parts.keys())}
-        ranges = [(STREAMS[0], STREAMS[0]), (SIDE_STREAMS[0], SIDE_STREAMS[-1])]
+        ranges = [("lanes", "lanes"), ("names", "exceptions")]
         self._archive.hold(
             (block, *self._archive.stream_range(block, *streams)) for block in missing.values() for streams in ranges
         )
@@ -187,9 +187,9 @@ class SequenceReader:
         return _Part(block, sides_of(block, streams), np.cumsum(table.lengths, dtype=np.int64), payload)
 
     def _remote_streams(self, block: Block) -> dict[str, bytes]:
-        """The streams of a block but the payload and the digests."""
+        """The streams of a block but the payload, the qualities and the digests."""
         return {
             name: self._archive.read_range(block, *self._archive.stream_range(block, name))
             for name in STREAMS
-            if name == "lanes" or name in SIDE_STREAMS
+            if name == "lanes" or (name in SIDE_STREAMS and name != "qualities")
         }

@@ -2,33 +2,42 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..coding.coder import Progress
 from ..errors import FormatError, GfzError
-from ..sequence.fasta import Sides, parse
+from ..sequence.fasta import Sides, Streams, parse, residues_of
+from ..sequence.fastq import Reads, ReadsShape, put_together, take_apart
+from ..sequence.names import unpack_names
 from ..sequence.parts import Part
 from .coders import Coders
 from .lanes import LaneTable, cut_lanes
-from .manifest import STREAMS, Block, Settings
+from .manifest import READS_STREAMS, STREAMS, Block, Settings
 
 
-def encode_block(part: Part, coders: Coders, lane_length: int, progress: Progress | None = None) -> tuple[Block, bytes]:
+def encode_block(
+    part: Part, coders: Coders, settings: Settings, progress: Progress | None = None
+) -> tuple[Block, bytes]:
     """Compress a part. Gives what the manifest says of the block, and the bytes of its entry."""
-    streams = parse(part.text)
-    lengths = cut_lanes(streams.record_bases, lane_length)
-    strands = coders.choose(streams.bases)
-    lanes = coders.coder(strands).encode(streams.bases, lengths, progress) if lengths else []
-    if len(lanes) != len(lengths):
-        raise RuntimeError(f"the coder gave {len(lanes)} lanes for {len(lengths)}")
-    contents = {
-        "lanes": LaneTable(lengths, [len(lane) for lane in lanes]).pack(),
-        "payload": b"".join(lanes),
-        "names": streams.names,
+    side: dict[str, bytes] = dict.fromkeys(READS_STREAMS, b"")
+    if part.is_reads:
+        reads = take_apart(part.texts)
+        streams = parse(reads.fasta, pack=bytes)
+        coded, names, side["qualities"] = _encode_reads(reads, streams, coders, settings, progress)
+        side["reads"] = reads.shape.pack()
+    else:
+        streams = parse(part.text)
+        coded, names = _encode_bases(streams, coders, settings, progress), streams.names
+    contents = side | {
+        "lanes": coded.table.pack(),
+        "payload": coded.payload,
+        "names": names,
         "layout": streams.layout,
         "case": streams.case,
         "exceptions": streams.exceptions,
@@ -36,13 +45,13 @@ def encode_block(part: Part, coders: Coders, lane_length: int, progress: Progres
     }
     block = Block(
         part=part.number,
-        text_bytes=len(part.text),
-        sha256=hashlib.sha256(part.text).hexdigest(),
+        text_bytes=sum(map(len, part.texts)),
+        sha256=_sha256(part.texts),
         records=len(streams.record_residues) - streams.has_preamble,
         residues=int(streams.record_residues.sum()),
         bases=len(streams.bases),
-        lanes=len(lanes),
-        strands=strands,
+        lanes=len(coded.table.lengths),
+        strands=coded.strands,
         streams={name: len(contents[name]) for name in STREAMS},
         starts_record=part.starts_record,
         ends_record=part.ends_record,
@@ -50,13 +59,56 @@ def encode_block(part: Part, coders: Coders, lane_length: int, progress: Progres
     return block, b"".join(contents[name] for name in STREAMS)
 
 
+class _Coded(NamedTuple):
+    """The bases of a part, coded."""
+
+    table: LaneTable
+    payload: bytes
+    strands: int
+
+
+def _encode_bases(streams: Streams, coders: Coders, settings: Settings, progress: Progress | None) -> _Coded:
+    lengths = cut_lanes(streams.record_bases, settings.lane_length)
+    strands = coders.choose(streams.bases)
+    lanes = coders.coder(strands).encode(streams.bases, lengths, progress) if lengths else []
+    if len(lanes) != len(lengths):
+        raise RuntimeError(f"the coder gave {len(lanes)} lanes for {len(lengths)}")
+    return _Coded(LaneTable(lengths, [len(lane) for lane in lanes]), b"".join(lanes), strands)
+
+
+def _encode_reads(
+    reads: Reads, streams: Streams, coders: Coders, settings: Settings, progress: Progress | None
+) -> tuple[_Coded, bytes, bytes]:
+    """Bases, names and qualities; the latter on another thread, if there may be one."""
+    from ..model.qualities import encode_qualities
+
+    lengths = streams.record_residues
+
+    def qualities() -> bytes:
+        with coders.working:
+            residues = residues_of(reads.fasta, int(lengths.sum()))
+            return encode_qualities(reads.qualities, lengths, residues, settings.level)
+
+    with ThreadPoolExecutor(1) if coders.threads > 1 else contextlib.nullcontext() as pool:
+        beside = pool.submit(qualities) if pool else None
+        with coders.working:
+            coded = _encode_bases(streams, coders, settings, progress)
+            names = reads.shape.pack_names(streams.names)
+        return coded, names, beside.result() if beside else qualities()
+
+
 @dataclass(frozen=True)
 class DecodedBlock:
-    """A part that was decoded and matched its SHA-256."""
+    """A part that was decoded and matched its SHA-256; of a pair, ``mate`` is the second text."""
 
-    text: bytes
+    texts: tuple[bytes, ...]
     sides: Sides
     bases: NDArray[np.uint8]
+
+    @property
+    def text(self) -> bytes:
+        """The text; the first of a pair."""
+        return self.texts[0]
 
     def residues(self) -> bytes:
         """The residues of all fragments as they stand in the text, without line ends."""
@@ -70,10 +122,14 @@ def read_sides(block: Block, data: bytes, label: str) -> Sides:
 
 
 def sides_of(block: Block, contents: dict[str, bytes]) -> Sides:
-    """The same from the streams of a block by name."""
-    sides = Sides(contents["names"], contents["layout"], contents["case"], contents["exceptions"], block.text_bytes)
+    """The same from the streams of a block by name; those of FASTQ are of its headers and sequence lines alone."""
+    most = block.text_bytes
+    unpack: Callable[[bytes, int, int], bytes] = unpack_names
+    if block.is_reads:
+        unpack = ReadsShape.unpack(contents["reads"], most).unpack_names
+    sides = Sides(contents["names"], contents["layout"], contents["case"], contents["exceptions"], most, unpack)
     records = len(sides.record_residues) - sides.has_preamble
-    found = sides.text_bytes, records, sides.residues, sides.bases
+    found = block.text_bytes if block.is_reads else sides.text_bytes, records, sides.residues, sides.bases
     if found != (block.text_bytes, block.records, block.residues, block.bases):
         raise FormatError("its side streams are not those of the manifest; the archive is damaged")
     return sides
@@ -84,19 +140,41 @@ def decode_block(
 ) -> DecodedBlock:
     """Decode a part and check it against its SHA-256. ``label`` names the archive in messages."""
     sides = read_sides(block, data, label)
-    with naming(block, label):
+    with naming(block, label), coders.working:
         contents = split_streams(block, data)
         table = lane_table(block, settings, contents)
         bases = np.zeros(0, np.uint8)
         if block.lanes:
             bases = coders.coder(block.strands).decode(table.split(contents["payload"]), table.lengths, progress)
-        text = sides.render(bases)
-        if len(text) != block.text_bytes or hashlib.sha256(text).hexdigest() != block.sha256:
+        texts = decode_reads(block, contents, sides, bases) if block.is_reads else (sides.render(bases),)
+        if sum(map(len, texts)) != block.text_bytes or _sha256(texts) != block.sha256:
             raise FormatError(
                 "the decoded text does not match its SHA-256. Either the archive is damaged, or the computer that "
                 "wrote it erred; try another copy of the archive, and --device cpu"
             )
-    return DecodedBlock(text, sides, bases)
+    return DecodedBlock(texts, sides, bases)
+
+
+def decode_reads(block: Block, contents: dict[str, bytes], sides: Sides, bases: NDArray[np.uint8]) -> tuple[bytes, ...]:
+    """The FASTQ text of a block, or those of a pair."""
+    residues = sides.all_residues(bases)
+    qualities = decode_qualities_of(contents, sides, residues)
+    shape = ReadsShape.unpack(contents["reads"], block.text_bytes)
+    return tuple(put_together(shape, sides.lay_out(residues), qualities, block.text_bytes))
+
+
+def decode_qualities_of(contents: dict[str, bytes], sides: Sides, residues: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The qualities of a block's residues, as they stand in the text."""
+    from ..model.qualities import decode_qualities
+
+    return decode_qualities(contents["qualities"], sides.record_residues, residues)
+
+
+def _sha256(texts: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError
+from ..sequence.fastq import ReadsShape
 from ..sequence.names import unpack_names
 from ..sequence.parts import DIGEST_BYTES, DIGEST_MIN_RESIDUES
 from ..sequence.sides import Layout
@@ -55,8 +56,10 @@ class Catalogue:
     latter excluded.
     """
 
-    def __init__(self, headers: bytes, fragments: "_Fragments", first: Integers, last: Integers):
-        self._headers = headers
+    def __init__(
+        self, headers: bytes, fragments: "_Fragments", first: Integers, last: Integers, is_reads: NDArray[np.bool_]
+    ):
+        self._headers, self._is_reads = headers, is_reads
         self._blocks, self._starts, self._sizes, self._widths = fragments
         self._first, self._last = first, last
         self._ends = np.flatnonzero(np.frombuffer(headers, np.uint8) == 10)
@@ -89,7 +92,8 @@ class Catalogue:
             before += count
             open_record = (open_record or fresh > 0) and not block.ends_record
         columns = _Fragments(*map(np.concatenate, zip(*fragments, strict=True)))
-        return cls(b"".join(headers), columns, _joined(first), _joined(last))
+        is_reads = np.array([block.is_reads for block in archive.blocks])
+        return cls(b"".join(headers), columns, _joined(first), _joined(last), is_reads)
 
     def __len__(self) -> int:
         return len(self._first)
@@ -145,31 +149,35 @@ class Catalogue:
         return spans
 
     def stored_digest(self, record: int) -> tuple[int, int] | None:
-        """The number of the block that holds a record's digests, and where in its index stream; None for short ones."""
-        if self.lengths[record] < DIGEST_MIN_RESIDUES:
+        """The number of the block that holds a record's digests, and where in its index stream; None if there are none.
+
+        Short records have none, nor have reads.
+        """
+        ends_in, digested, digests_before = self._digests
+        if not digested[record]:
             return None
-        ends_in, digests_before = self._digests
         block = ends_in[record]
         first_here = int(np.searchsorted(ends_in, block))
         return int(block), int(digests_before[record] - digests_before[first_here]) * DIGEST_BYTES
 
     @cached_property
-    def _digests(self) -> tuple[Integers, Integers]:
-        """The block that each record ends in, and how many records before it have digests."""
-        return self._blocks[self._last - 1], np.cumsum(self.lengths >= DIGEST_MIN_RESIDUES) - (
-            self.lengths >= DIGEST_MIN_RESIDUES
-        )
+    def _digests(self) -> tuple[Integers, NDArray[np.bool_], Integers]:
+        """The block that each record ends in, whether it has digests, and how many records before it have."""
+        ends_in = self._blocks[self._last - 1]
+        digested = (self.lengths >= DIGEST_MIN_RESIDUES) & ~self._is_reads[ends_in]
+        return ends_in, digested, np.cumsum(digested) - digested
 
 
 def _read(archive: "Archive", block: Block) -> tuple[bytes, Layout]:
     """The headers of a block, each followed by a line feed, and its layout."""
     start, stop = archive.stream_range(block, "names", "layout")
     data = archive.read_range(block, start, stop)
-    size = block.streams["names"]
-    layout = Layout.unpack(data[size:], block.text_bytes)
+    names, reads = block.streams["names"], block.streams["names"] + block.streams["reads"]
+    layout = Layout.unpack(data[reads:], block.text_bytes)
     if layout.records != block.records or int(layout.residues.sum()) != block.residues:
         raise FormatError("its layout is not that of the manifest; the archive is damaged")
-    return unpack_names(data[:size], layout.records, block.text_bytes), layout
+    unpack = ReadsShape.unpack(data[names:reads], block.text_bytes).unpack_names if block.is_reads else unpack_names
+    return unpack(data[:names], layout.records, block.text_bytes), layout
 
 
 def _widths(layout: Layout) -> Integers:

@@ -16,14 +16,22 @@ STRANDS = ("auto", "one", "both")
 class Coders:
     """Makes coders when they are first needed; used by all threads.
 
-    ``parts_at_once`` is how many parts are to be worked on at a time; ``strands`` is one of `STRANDS`, or None where it
-    is not a block's own choice.
+    ``parts_at_once`` is how many parts are to be worked on at a time, ``threads`` how many threads there are in all;
+    ``strands`` is one of `STRANDS`, or None where it is not a block's own choice.
     """
 
     def __init__(
-        self, model_id: str, make: Callable[[int], BaseCoder], parts_at_once: int = 1, strands: str | None = None
+        self,
+        model_id: str,
+        make: Callable[[int], BaseCoder],
+        parts_at_once: int = 1,
+        strands: str | None = None,
+        threads: int = 1,
     ) -> None:
         self.model_id, self.parts_at_once = model_id, parts_at_once
+        self.threads = threads
+        self.working = threading.BoundedSemaphore(max(threads, parts_at_once))
+        """Held by whatever computes: a part may use two threads, and all parts no more than there are."""
         self._make, self._strands = make, strands
         self._coders: dict[int, BaseCoder] = {}
         self._lock = threading.Lock()

@@ -55,6 +55,17 @@ class Fields:
         """An object."""
         return Fields(self._take(name, lambda value: isinstance(value, dict)), name)
 
+    def optional(self, name: str) -> "Fields | None":
+        """An object, or null."""
+        fields = self.object(name)
+        return None if fields is None else Fields(fields, name)
+
+    def text_or_none(self, name: str, pattern: str) -> str | None:
+        """Text that fits the pattern, or null."""
+        if self._fields.get(name, "") is None:
+            return self._take(name, lambda value: value is None)  # type: ignore[no-any-return]
+        return self.text(name, pattern)
+
     def object(self, name: str) -> dict[str, Any] | None:
         """An object to be taken apart elsewhere, or null."""
         fields: dict[str, Any] | None = self._take(name, lambda value: value is None or isinstance(value, dict))

@@ -2,40 +2,46 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..coding.coder import Progress
 from ..errors import FormatError, ModelMissingError, UsageError
 from ..files import output_error
-from ..sequence.parts import Splitter
+from ..sequence.fastq import is_fastq
+from ..sequence.parts import Part
 from .coders import Coders
-from .manifest import FORMAT_VERSION, MAX_PARTS, Block, ModelReference, Sample, Settings
+from .manifest import FORMAT_VERSION, Block, ModelReference, Settings
 from .models import CodingModel
 from .plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
 from .read import Archive
-from .write import ArchiveWriter
+from .sample import MAX_PARTS, Sample
+from .write import ArchiveWriter, Taken
 
 
-def split_sample(stream: BinaryIO, directory: Path, name: str, part_bases: int) -> Plan:
+def split_sample(parts: Iterable[Part], sample: Sample, directory: Path, part_bases: int) -> Plan:
     """Write the parts of a sample and their plan into ``directory``; memory is that of one part."""
-    splitter, parts = Splitter(stream, part_bases), []
-    for part in splitter:
-        planned = PlannedPart(
-            number=part.number,
-            file=f"{part.number:08d}.part",
-            text_bytes=len(part.text),
-            sha256=sha256_hex(part.text),
-            digests_sha256=sha256_hex(part.digests),
-            starts_record=part.starts_record,
-            ends_record=part.ends_record,
+    taken, planned, is_reads = Taken(parts), [], False
+    for part in taken:
+        text = b"".join(part.texts)
+        planned.append(
+            PlannedPart(
+                number=part.number,
+                file=f"{part.number:08d}.part",
+                text_bytes=len(text),
+                mate_bytes=len(text) - len(part.text),
+                sha256=sha256_hex(text),
+                digests_sha256=sha256_hex(part.digests),
+                starts_record=part.starts_record,
+                ends_record=part.ends_record,
+            )
         )
-        _write(directory / planned.file, part.text)
-        _write(directory / planned.digests_file, part.digests)
-        parts.append(planned)
-    plan = Plan(Sample(name, splitter.bytes, splitter.sha256, len(parts)), part_bases, tuple(parts))
+        _write(directory / planned[-1].file, text)
+        _write(directory / planned[-1].digests_file, part.digests)
+        is_reads = part.is_reads
+    plan = Plan(taken.complete(sample), is_reads, part_bases, tuple(planned))
     _write(directory / PLAN_NAME, plan.dump())
     return plan
 
@@ -96,31 +102,55 @@ def join_archives(
     with Archive(sources[0]) as first:
         manifest, model_data = first.manifest, first.model_data() or b""
         coders, common = coders_of(first), _made_alike(first)
-    digest, size, number, ended = hashlib.sha256(), 0, 0, True
+    joined, number = _Joined(manifest.sample), 0
     with ArchiveWriter(out, manifest.settings, manifest.model) as writer:
         for source in sources:
             with Archive(source) as archive:
                 if _made_alike(archive) != common:
                     raise FormatError(
-                        f"{source}: was made with another model, version or lane length, or other experts, than "
-                        f"{sources[0]}; decompress them, and compress their texts together"
+                        f"{source}: was made with another model, version, lane length, or other experts, or of "
+                        f"another kind of text, than {sources[0]}; decompress them, and compress their texts together"
                     )
                 with contextlib.closing(archive.decode_all(coders, progress)) as parts:
                     for block, part in zip(archive.blocks, parts, strict=True):
-                        begins = size and part.text and block is archive.blocks[0]
-                        if begins and not (ended and part.text.startswith(b">")):
-                            raise FormatError(
-                                f"{source}: cannot be put after the one before, as that text does not end in a line "
-                                "end, or this one does not begin with '>', so that records would run together"
-                            )
+                        joined.add(part.texts, source, begins=block is archive.blocks[0])
                         writer.add(replace(block, part=number), archive.block_data(block))
-                        digest.update(part.text)
-                        size, number = size + len(part.text), number + 1
-                        ended = part.text.endswith(b"\n") if part.text else ended
+                        number += 1
         if number > MAX_PARTS:
             raise FormatError(f"the archives have {number:,} parts, more than {MAX_PARTS:,}; they cannot be merged")
-        sample = Sample(manifest.sample.name if name is None else name, size, digest.hexdigest(), number)
-        writer.finish(sample, model_data)
+        sample = joined.sample(number)
+        writer.finish(replace(sample, name=sample.name if name is None else name), model_data)
+
+
+class _Joined:
+    """The texts of archives, one after the other."""
+
+    def __init__(self, first: Sample) -> None:
+        self._first = first
+        self._digests = [hashlib.sha256() for _ in range(1 + (first.mate is not None))]
+        self._bytes, self._ended = [0] * len(self._digests), [True] * len(self._digests)
+
+    def add(self, texts: Sequence[bytes], source: str | Path, begins: bool) -> None:
+        """Add what a part holds; with ``begins`` it is the first of its archive."""
+        for number, text in enumerate(texts):
+            fits = self._ended[number] and (text.startswith(b">") or is_fastq(text))
+            if begins and self._bytes[number] and text and not fits:
+                raise FormatError(
+                    f"{source}: cannot be put after the one before, as that text does not end in a line end, or this "
+                    "one does not begin with a record, so that records would run together"
+                )
+            self._digests[number].update(text)
+            self._bytes[number] += len(text)
+            self._ended[number] = text.endswith(b"\n") if text else self._ended[number]
+
+    def sample(self, parts: int) -> Sample:
+        """All of it, named as the first."""
+        whole, mate = replace(self._first, parts=parts), self._first.mate
+        sizes: list[dict[str, Any]] = [
+            {"bytes": size, "sha256": digest.hexdigest()}
+            for size, digest in zip(self._bytes, self._digests, strict=True)
+        ]
+        return replace(whole, **sizes[0], mate=replace(mate, **sizes[1]) if mate else None)
 
 
 def _made_alike(archive: Archive) -> tuple[object, ...]:
@@ -128,7 +158,9 @@ def _made_alike(archive: Archive) -> tuple[object, ...]:
     manifest, settings = archive.manifest, archive.manifest.settings
     if manifest.version != FORMAT_VERSION:
         raise FormatError(f"{archive.label}: was written by an earlier version of the tool; compress its text again")
-    return manifest.model.id, settings.experts, settings.lane_length
+    sample, is_reads = manifest.sample, any(block.is_reads for block in archive.blocks)
+    derived = sample.mate is not None, sample.origin, sample.quality_bins
+    return manifest.model.id, settings.experts, settings.lane_length, is_reads, derived
 
 
 def _check_block(plan: Plan, archive: Archive, block: Block) -> None:

@@ -1,8 +1,8 @@
 """The index: from the name of a record to its block, lane and offset, with its length and digests.
 
 Names and lengths are read from the side streams, so that nothing is stored twice; the index stream of a block holds the
-digests of the records that end in it, MD5 and sha512t24u (40 bytes) each, leaving out records so short that decoding
-them is as quick as reading a digest.
+digests of the records that end in it, MD5 and sha512t24u (40 bytes) each, leaving out reads, and records so short that
+decoding them is as quick as reading a digest.
 """
 
 from collections.abc import Iterator
@@ -64,7 +64,8 @@ def walk_records(archive: "Archive", coders: Coders | None = None) -> Iterator[R
     walk = _Walk(archive.label)
     for block in archive.blocks:
         sides, residues = archive.sides(block), None
-        if coders is not None and len(sides.record_residues) and sides.record_residues.min() < DIGEST_MIN_RESIDUES:
+        sizes = sides.record_residues
+        if coders is not None and len(sizes) and (block.is_reads or sizes.min() < DIGEST_MIN_RESIDUES):
             residues = archive.decode(block, coders).residues()
         yield from walk.block(block, sides, _Index.of(archive, block), residues)
 
@@ -134,7 +135,7 @@ class _Walk:
             return
         header, name = (text.decode(errors="surrogateescape") for text in (record.header, name_of(record.header)))
         stored = record.digest.stored() if decoded else None
-        if record.residues >= DIGEST_MIN_RESIDUES:
+        if record.residues >= DIGEST_MIN_RESIDUES and not block.is_reads:
             kept = next(digests, b"")
             if len(kept) != DIGEST_BYTES:
                 raise FormatError(f"{self._label}: part {block.part}: the digest of {name!r} is missing; it is damaged")

@@ -5,11 +5,13 @@ size, index or loop by.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import FormatError
 from .fields import HEX64, Fields, unique_fields
+from .sample import MAX_PARTS, Sample
 
 if TYPE_CHECKING:
     from ..model.experts.settings import ExpertSettings
@@ -20,10 +22,8 @@ OLD_VERSION = 1
 """Is read as well: lanes as runs of one length, and no experts."""
 
 MAX_MANIFEST_BYTES = 1 << 26
-MAX_PARTS = 1 << 20
 MAX_PART_BYTES = 1 << 30
 """The most bytes of text that a part may have."""
-MAX_SAMPLE_BYTES = 1 << 50
 MAX_LANE_LENGTH = 1 << 30
 
 LEVELS = ("fast", "balanced", "max")
@@ -35,9 +35,11 @@ WHOLE_PART = 0
 """The lane length of an archive each of whose parts is one lane."""
 DEFAULT_PART_BASES = 1 << 24
 
-STREAMS = ("lanes", "payload", "names", "layout", "case", "exceptions", "index")
+STREAMS = ("lanes", "payload", "names", "reads", "layout", "case", "exceptions", "qualities", "index")
 """The streams of a block, in the order of the file."""
-SIDE_STREAMS = ("names", "layout", "case", "exceptions")
+SIDE_STREAMS = ("names", "reads", "layout", "case", "exceptions", "qualities")
+READS_STREAMS = ("reads", "qualities")
+"""Those of FASTQ alone, unknown to the first version; ``reads`` is never empty there, and always elsewhere."""
 INDEX_STREAMS = ("lanes", "index")
 
 UNIFORM = "uniform"
@@ -80,16 +82,6 @@ class ModelReference:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """The text that was archived, decompressed; ``parts`` is how many parts it was cut into."""
-
-    name: str
-    bytes: int
-    sha256: str
-    parts: int
-
-
-@dataclass(frozen=True)
 class Block:
     """One compressed part, of ``lanes`` lanes.
 
@@ -114,6 +106,11 @@ class Block:
     def entry(self) -> str:
         """The name of the entry that holds the block."""
         return f"blocks/{self.part:08d}"
+
+    @property
+    def is_reads(self) -> bool:
+        """Whether its text is FASTQ."""
+        return self.streams["reads"] > 0
 
     @property
     def stored_bytes(self) -> int:
@@ -149,7 +146,7 @@ class Manifest:
             "tool_version": self.tool_version,
             "settings": self.settings.as_dict(),
             "model": vars(self.model),
-            "sample": vars(self.sample),
+            "sample": self.sample.as_dict(),
             "blocks": [block.as_dict() for block in self.blocks],
         }
         return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
@@ -180,7 +177,7 @@ class Manifest:
             tool_version,
             settings,
             model,
-            _sample(fields.inner("sample")),
+            (Sample.take if version == FORMAT_VERSION else Sample.take_old)(fields.inner("sample")),
             tuple(_block(Fields(item, "a block"), settings, model) for item in fields.items("blocks", MAX_PARTS))
             if version == FORMAT_VERSION
             else tuple(_old_block(Fields(item, "a block")) for item in fields.items("blocks", MAX_PARTS)),
@@ -190,7 +187,7 @@ class Manifest:
         numbers = [block.part for block in manifest.blocks]
         if numbers != sorted(set(numbers)) or not numbers or numbers[-1] >= manifest.sample.parts:
             raise ValueError("the numbers of the parts do not ascend, or pass the number of parts")
-        if manifest.complete and sum(block.text_bytes for block in manifest.blocks) != manifest.sample.bytes:
+        if manifest.complete and sum(block.text_bytes for block in manifest.blocks) != manifest.sample.all_bytes:
             raise ValueError("the sizes of the parts do not sum to the size of the sample")
         return manifest
 
@@ -239,23 +236,12 @@ def _model(fields: Fields, version: int) -> ModelReference:
     return model
 
 
-def _sample(fields: Fields) -> Sample:
-    sample = Sample(
-        name=fields.text("name"),
-        bytes=fields.number("bytes", 0, MAX_SAMPLE_BYTES),
-        sha256=fields.text("sha256", HEX64),
-        parts=fields.number("parts", 1, MAX_PARTS),
-    )
-    fields.done()
-    return sample
-
-
 def _block(fields: Fields, settings: Settings, model: ModelReference) -> Block:
     part, text_bytes, digest, records, residues, bases = _text(fields)
     most = min(bases, 1) if settings.lane_length == WHOLE_PART else most_lanes(bases, settings.lane_length)
     lanes = fields.number("lanes", min(bases, 1), most)
     strands = fields.number("strands", *((1, 2) if model.id == EXPERTS else (0, 0)))
-    block = Block(part, text_bytes, digest, records, residues, bases, lanes, strands, *_ends(fields))
+    block = Block(part, text_bytes, digest, records, residues, bases, lanes, strands, *_ends(fields, STREAMS))
     fields.done()
     return block
 
@@ -270,8 +256,8 @@ def _old_block(fields: Fields) -> Block:
     runs = tuple(_lane_run(item, bases) for item in fields.items("lanes", MAX_PARTS))
     if sum(length * count for length, count in runs) != bases:
         raise ValueError(f"part {part}: its lanes do not hold its bases")
-    lanes = sum(count for _, count in runs)
-    block = Block(part, text_bytes, digest, records, residues, bases, lanes, 0, *_ends(fields), runs)
+    lanes, old = sum(count for _, count in runs), [name for name in STREAMS if name not in READS_STREAMS]
+    block = Block(part, text_bytes, digest, records, residues, bases, lanes, 0, *_ends(fields, old), runs)
     fields.done()
     return block
 
@@ -286,10 +272,10 @@ def _text(fields: Fields) -> tuple[int, int, str, int, int, int]:
     return part, text_bytes, digest, records, residues, fields.number("bases", 0, residues)
 
 
-def _ends(fields: Fields) -> tuple[dict[str, int], bool, bool]:
+def _ends(fields: Fields, stated: Sequence[str]) -> tuple[dict[str, int], bool, bool]:
     """The sizes of a block's streams, and whether it starts and ends with a record."""
     streams = fields.inner("streams")
-    sizes = {name: streams.number(name, 0, 1 << 31) for name in STREAMS}
+    sizes = {name: streams.number(name, 0, 1 << 31) if name in stated else 0 for name in STREAMS}
     streams.done()
     return sizes, fields.flag("starts_record"), fields.flag("ends_record")
 

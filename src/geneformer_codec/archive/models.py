@@ -102,15 +102,16 @@ def make_coders(
         from ..compiling import say_if_compiling
 
         say_if_compiling()
+    threads = execution.threads or cores()
     if needed == UNIFORM:
-        return Coders(UNIFORM, lambda _: UniformCoder())
+        return Coders(UNIFORM, lambda _: UniformCoder(), threads=threads)
     if needed == EXPERTS:
-        return _untrained(settings, execution.threads or cores(), strands)
+        return _untrained(settings, threads, strands)
     if model is None:
         raise ValueError(f"model {needed} is not at hand")
     arithmetic, batch = execution.arithmetic, execution.lane_batch
     coder = model.coder(settings.experts, execution.device, execution.threads, arithmetic=arithmetic, lane_batch=batch)
-    return Coders(needed, lambda _: coder)
+    return Coders(needed, lambda _: coder, threads=threads)
 
 
 def coders_of(
@@ -139,7 +140,7 @@ def _untrained(settings: Settings, threads: int, strands: str) -> Coders:
         predictor = Predictor(chosen, start=start.mix, low=start.low)
         return ExpertCoder(predictor, EXPERTS, threads)  # of one lane alone, it uses one thread
 
-    return Coders(EXPERTS, make, threads if whole else 1, strands)
+    return Coders(EXPERTS, make, threads if whole else 1, strands, threads)
 
 
 def find_model(archive: Archive, given: str | Path | CodingModel | None = None) -> CodingModel | None:

@@ -9,20 +9,25 @@ from typing import Any, Self
 from ..errors import FormatError, InputError
 from ..sequence.parts import Part
 from .fields import HEX64, Fields, unique_fields
-from .manifest import MAX_PART_BYTES, MAX_PARTS, MAX_SAMPLE_BYTES, Sample
+from .manifest import MAX_PART_BYTES
+from .sample import MAX_PARTS, Sample
 
 PLAN_NAME = "plan.json"
-PLAN_FORMAT = "gfz-plan-1"
+PLAN_FORMAT = "gfz-plan-2"
 MAX_PLAN_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """One part: its number, the file that holds its text, and what that text must be."""
+    """One part: its number, the file that holds its text, and what that text must be.
+
+    The last ``mate_bytes`` of the file are those of the mate, if the sample is a pair.
+    """
 
     number: int
     file: str
     text_bytes: int
+    mate_bytes: int
     sha256: str
     digests_sha256: str
     starts_record: bool
@@ -36,19 +41,21 @@ class PlannedPart:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sample and its parts."""
+    """A sample and its parts; ``is_reads``: it is FASTQ."""
 
     sample: Sample
+    is_reads: bool
     part_bases: int
     parts: tuple[PlannedPart, ...]
 
     def dump(self) -> bytes:
         """The JSON of the plan."""
+        sample = self.sample.as_dict()
         fields: dict[str, Any] = {
             "format": PLAN_FORMAT,
-            "sample": self.sample.name,
-            "bytes": self.sample.bytes,
-            "sha256": self.sample.sha256,
+            "sample": sample.pop("name"),
+            **{name: value for name, value in sample.items() if name != "parts"},
+            "is_reads": self.is_reads,
             "part_bases": self.part_bases,
             "parts": [vars(part) for part in self.parts],
         }
@@ -74,12 +81,12 @@ class Plan:
         if not items:
             raise ValueError("it has no parts")
         parts = tuple(_part(Fields(item, f"part {number}"), number) for number, item in enumerate(items))
-        size = fields.number("bytes", 0, MAX_SAMPLE_BYTES)
-        if sum(part.text_bytes for part in parts) != size:
+        is_reads, part_bases = fields.flag("is_reads"), fields.number("part_bases", 1, MAX_PART_BYTES)
+        sample = Sample.take(fields, "sample", len(parts))
+        mates = sum(part.mate_bytes for part in parts)
+        if sum(part.text_bytes for part in parts) != sample.all_bytes or mates != sample.all_bytes - sample.bytes:
             raise ValueError("the sizes of the parts do not sum to the size of the sample")
-        sample = Sample(fields.text("sample"), size, fields.text("sha256", HEX64), len(parts))
-        plan = cls(sample, fields.number("part_bases", 1, MAX_PART_BYTES), parts)
-        fields.done()
+        plan = cls(sample, is_reads, part_bases, parts)
         return plan
 
 
@@ -100,7 +107,10 @@ def read_part(plan: Plan, path: Path) -> Part:
         if sha256_hex(data) != digest:
             raise FormatError(f"{file}: does not match its SHA-256 in {PLAN_NAME}; run 'gfz split' again")
         contents.append(data)
-    return Part(planned.number, contents[0], contents[1], planned.starts_record, planned.ends_record)
+    text, digests = contents
+    cut, paired = len(text) - planned.mate_bytes, plan.sample.mate is not None
+    ends = planned.starts_record, planned.ends_record
+    return Part(planned.number, text[:cut], digests, *ends, plan.is_reads, text[cut:] if paired else None)
 
 
 def sha256_hex(data: bytes) -> str:
@@ -112,7 +122,8 @@ def _part(fields: Fields, number: int) -> PlannedPart:
     part = PlannedPart(
         number=fields.number("number", number, number),
         file=fields.text("file", r"[^/\0]{1,255}"),
-        text_bytes=fields.number("text_bytes", 0, MAX_PART_BYTES),
+        text_bytes=(text_bytes := fields.number("text_bytes", 0, MAX_PART_BYTES)),
+        mate_bytes=fields.number("mate_bytes", 0, text_bytes),
         sha256=fields.text("sha256", HEX64),
         digests_sha256=fields.text("digests_sha256", HEX64),
         starts_record=fields.flag("starts_record"),

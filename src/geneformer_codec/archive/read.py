@@ -14,7 +14,7 @@ from .block import DecodedBlock, decode_block, read_sides
 from .coders import BOTH_STRANDS, Coders
 from .container import ContainerReader
 from .index import RecordEntry, walk_records
-from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, SIDE_STREAMS, STREAMS, Block, Manifest
+from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, READS_STREAMS, SIDE_STREAMS, STREAMS, Block, Manifest
 from .remote import RemoteFile, is_url
 
 
@@ -105,11 +105,16 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     def decode_all(self, coders: Coders, progress: Progress | None = None) -> Generator[DecodedBlock, None, None]:
         """Every part in order; that the iteration ends without an error means that the sample's SHA-256 held too."""
         self.check_complete()
-        digest = hashlib.sha256()
-        for decoded in self.decode_blocks(coders, progress):
-            digest.update(decoded.text)
+        sample = self.manifest.sample
+        expected = [sample.sha256, *([sample.mate.sha256] if sample.mate else [])]
+        digests = [hashlib.sha256() for _ in expected]
+        for block, decoded in zip(self.blocks, self.decode_blocks(coders, progress), strict=True):
+            if len(decoded.texts) != len(digests):
+                raise FormatError(f"{self.label}: part {block.part} is of a pair, or of none; the archive is damaged")
+            for digest, text in zip(digests, decoded.texts, strict=True):
+                digest.update(text)
             yield decoded
-        if digest.hexdigest() != self.manifest.sample.sha256:
+        if [digest.hexdigest() for digest in digests] != expected:
             raise FormatError(f"{self.label}: the parts are sound but not their order; the archive is damaged")
 
     def sides(self, block: Block) -> Sides:
@@ -141,11 +146,15 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             "format_version": manifest.version,
             "tool_version": manifest.tool_version,
             "sample": manifest.sample.name,
+            "kind": "FASTQ" if any(block.is_reads for block in self.blocks) else "FASTA",
             "records": sum(block.records for block in self.blocks),
             "residues": sum(block.residues for block in self.blocks),
             "bases": bases,
             "input_bytes": sum(block.text_bytes for block in self.blocks),
             "sha256": manifest.sample.sha256,
+            "mate": vars(manifest.sample.mate) if manifest.sample.mate else None,
+            "origin": vars(manifest.sample.origin) if manifest.sample.origin else None,
+            "quality_bins": manifest.sample.quality_bins,
             "payload_bytes": streams["payload"],
             "side_bytes": side,
             "index_bytes": index,
@@ -164,7 +173,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             "blocks": len(self.blocks),
             "complete": manifest.complete,
             "lanes": sum(block.lanes for block in self.blocks),
-            "streams": streams,
+            "streams": {name: size for name, size in streams.items() if size or name not in READS_STREAMS},
         }
 
     def _check_coders(self, coders: Coders) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from .. import __version__
@@ -12,14 +13,15 @@ from ..sequence.parts import Part
 from .block import encode_block
 from .coders import Coders
 from .container import ContainerWriter
-from .manifest import Block, Manifest, ModelReference, Sample, Settings
+from .manifest import Block, Manifest, ModelReference, Settings
+from .sample import Sample
 
 
 class ArchiveWriter(contextlib.AbstractContextManager["ArchiveWriter"]):
     """Writes one archive to ``out``; memory is that of one block.
 
     >>> with ArchiveWriter(out, Settings(), ModelReference()) as writer:  # doctest: +SKIP
-    ...     writer.add(*encode_block(part, coders, 65536))
+    ...     writer.add(*encode_block(part, coders, Settings()))
     ...     writer.finish(Sample("genome.fa", len(part.text), sha256, parts=1))
     """
 
@@ -51,30 +53,43 @@ def write_archive(
     coders: Coders,
     settings: Settings,
     model: ModelReference,
-    sample: Sample | str,
+    sample: Sample,
     model_data: bytes = b"",
     progress: Progress | None = None,
 ) -> Manifest:
     """Compress ``parts`` into an archive, as many at a time as ``coders`` say.
 
-    When ``sample`` is a name, the parts are the whole of it.
+    A ``sample`` of no parts is not known yet, but for what things are called: the parts are the whole of it.
     """
-    digest, size, count = hashlib.sha256(), 0, 0
-
-    def taken() -> Iterator[Part]:
-        nonlocal size, count
-        for part in parts:
-            digest.update(part.text)
-            size, count = size + len(part.text), count + 1
-            yield part
+    taken = Taken(parts)
 
     def work(part: Part, report: Progress) -> tuple[Block, bytes]:
-        return encode_block(part, coders, settings.lane_length, report)
+        return encode_block(part, coders, settings, report)
 
-    results = in_order(work, taken(), coders.parts_at_once, progress)
+    results = in_order(work, taken, coders.parts_at_once, progress)
     with contextlib.closing(results), ArchiveWriter(out, settings, model) as writer:
         for block, data in results:
             writer.add(block, data)
-        if isinstance(sample, str):
-            sample = Sample(sample, size, digest.hexdigest(), count)
-        return writer.finish(sample, model_data)
+        return writer.finish(sample if sample.parts else taken.complete(sample), model_data)
+
+
+class Taken:
+    """Parts as they are taken, and what all of them are."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self._parts, self._count = parts, 0
+        self._digests, self._bytes = (hashlib.sha256(), hashlib.sha256()), [0, 0]
+
+    def __iter__(self) -> Iterator[Part]:
+        for part in self._parts:
+            for number, text in enumerate(part.texts):
+                self._digests[number].update(text)
+                self._bytes[number] += len(text)
+            self._count += 1
+            yield part
+
+    def complete(self, sample: Sample) -> Sample:
+        """The sample with its sizes and digests, when all parts were taken."""
+        first, second = (digest.hexdigest() for digest in self._digests)
+        mate = sample.mate and replace(sample.mate, bytes=self._bytes[1], sha256=second)
+        return replace(sample, bytes=self._bytes[0], sha256=first, parts=self._count, mate=mate)

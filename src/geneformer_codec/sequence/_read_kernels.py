@@ -11,6 +11,7 @@ import numpy as np
 from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, _push, kernel
 
 AT, PLUS = 64, 43
+LEAST, MOST = 33, 126  # qualities; what holds others is stray
 
 
 @kernel
@@ -21,10 +22,7 @@ def _has_cr(text: Bytes, start: int, stop: int) -> bool:
 
 @kernel
 def _same(text: Bytes, one: int, other: int, size: int) -> bool:
-    for place in range(size):
-        if text[one + place] != text[other + place]:
-            return False
-    return True
+    return bool(np.all(text[one : one + size] == text[other : other + size]))
 
 
 @kernel
@@ -63,6 +61,9 @@ def _read_at(text: Bytes, ends: Integers, first: int) -> tuple[int, bool]:
             return -1, False
         if size != found:
             return -1, False
+        for place in range(ends[there - 1] + 1, ends[there] - (crlf if ends[there] < len(text) else 0)):
+            if text[place] < LEAST or text[place] > MOST:
+                return -1, False
     return lines, named
 
 
@@ -139,9 +140,9 @@ def write_reads(
 ) -> tuple[int, int, int, int]:
     """Write so many reads, from ``place`` of their FASTA text and ``used`` of their qualities on.
 
-    ``repeats`` are the reads where it changes whether names are repeated; strays stand ``gaps`` reads apart. Returns the
-    bytes written, where the next read and its qualities are, and the length of the last line end; all -1 if it does not
-    fit. ``out`` has room for twice the FASTA text and the strays.
+    ``repeats`` are the reads where it changes whether names are repeated; strays stand ``gaps`` reads apart. Returns
+    the bytes written, where the next read and its qualities are, and the length of the last line end; all -1 if it does
+    not fit. ``out`` has room for twice the FASTA text and the strays.
     """
     filled, change, named, stray, taken, crlf = 0, 0, False, 0, 0, 0
     next_stray = gaps[0] if len(gaps) > 0 else -1

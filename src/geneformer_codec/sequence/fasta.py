@@ -7,6 +7,7 @@ A, C, G, T or U are exceptions, the rest is bases 0..3; letter case and U are ke
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,8 +44,19 @@ class Streams:
 class Sides:
     """The unpacked and checked side streams of a part: what is known of its text without its bases."""
 
-    def __init__(self, names: bytes, layout: bytes, case: bytes, exceptions: bytes, max_text: int) -> None:
-        """Unpack for a text of at most ``max_text`` bytes; FormatError on anything that cannot be."""
+    def __init__(
+        self,
+        names: bytes,
+        layout: bytes,
+        case: bytes,
+        exceptions: bytes,
+        max_text: int,
+        unpack: Callable[[bytes, int, int], bytes] = unpack_names,
+    ) -> None:
+        """Unpack for a text of at most ``max_text`` bytes; FormatError on anything that cannot be.
+
+        ``unpack`` gives the names, from ``names``, their number and ``max_text``.
+        """
         from geneformer_codec.sequence._rendering import measure_layout
 
         self.layout = Layout.unpack(layout, max_text)
@@ -57,7 +69,7 @@ class Sides:
             raise FormatError("damaged layout: its lines do not hold its residues, or more than the text can")
         self.residues = int(residues)
         self._lines = int(lines) + shape.records
-        self._names = unpack_names(names, shape.records, max_text)
+        self._names = unpack(names, shape.records, max_text)
         self._cases, self._uracils = unpack_case(case, self.residues)
         self._exceptions = Exceptions.unpack(exceptions, self.residues)
         self._edges = np.concatenate((np.zeros(1, np.int64), np.cumsum(shape.residues)))
@@ -131,11 +143,19 @@ class Sides:
             raise FormatError("damaged part: its bases do not match its exceptions")
         return out
 
+    def all_residues(self, bases: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The residues of the part, given all its bases."""
+        return self._write_residues(bases, 0, self.residues)
+
     def render(self, bases: NDArray[np.uint8]) -> bytes:
         """The text of the part, given all its bases."""
+        return self.lay_out(self.all_residues(bases))
+
+    def lay_out(self, residues: NDArray[np.uint8]) -> bytes:
+        """The text of the part, given all its residues."""
         from geneformer_codec.sequence._rendering import write_text
 
-        residues = self._write_residues(bases, 0, self.residues)
+        residues = residues.view()
         residues.flags.writeable = False  # one compiled form for literal and other residues
         shape = self.layout
         out = np.empty(self.text_bytes + self._last_end, np.uint8)
@@ -149,8 +169,11 @@ class Sides:
         return out[: self.text_bytes].tobytes()
 
 
-def parse(text: bytes) -> Streams:
-    """Take a text apart; any bytes at all will do. Memory is a small multiple of the text."""
+def parse(text: bytes, pack: Callable[[bytes], bytes] = pack_names) -> Streams:
+    """Take a text apart; any bytes at all will do. Memory is a small multiple of the text.
+
+    ``pack`` packs the names, each followed by a line feed.
+    """
     from geneformer_codec.sequence import _kernels
 
     octets = np.frombuffer(text, np.uint8)
@@ -172,7 +195,7 @@ def parse(text: bytes) -> Streams:
     edges = np.concatenate((np.zeros(1, np.int64), np.cumsum(layout.residues)))
     return Streams(
         bases=bases,
-        names=pack_names(names),
+        names=pack(names),
         layout=layout.pack(),
         case=pack_case(cases, uracils),
         exceptions=exceptions.pack(),
@@ -180,6 +203,15 @@ def parse(text: bytes) -> Streams:
         record_bases=np.diff(exceptions.bases_before(edges)),
         has_preamble=has_preamble,
     )
+
+
+def residues_of(text: bytes, total: int) -> NDArray[np.uint8]:
+    """The residues of a text, of which there are ``total``, as they stand in it."""
+    from geneformer_codec.sequence import _kernels
+
+    octets = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(octets == _kernels.LF)
+    return _kernels.gather_residues(octets, ends if text.endswith(b"\n") else np.append(ends, len(text)), total)
 
 
 def render(streams: Streams, max_text: int) -> bytes:

@@ -30,7 +30,7 @@ Octets = NDArray[np.uint8]
 
 HEAD_BYTES = 1 << 16
 """So much of a text tells whether it is FASTQ."""
-_LF, _HEADER = 10, 62
+LINE_FEED, _HEADER = 10, 62
 
 
 def is_fastq(head: bytes) -> bool:
@@ -105,19 +105,22 @@ class ReadsShape:
 
         return pack_pair(names, self.texts[0].reads)
 
-    def unpack_names(self, data: bytes, max_text: int) -> bytes:
-        """Inverse of :meth:`pack_names`."""
-        if len(self.texts) == 1:
+    def unpack_names(self, data: bytes, count: int, max_text: int) -> bytes:
+        """Inverse of :meth:`pack_names`, which were ``count`` names of at most ``max_text`` bytes."""
+        reads = [text.reads for text in self.texts]
+        if sum(reads) != count:
+            raise FormatError("damaged reads: not as many as the layout has headers")
+        if len(reads) == 1:
             from geneformer_codec.sequence.names import unpack_names
 
-            return unpack_names(data, self.texts[0].reads, max_text)
+            return unpack_names(data, count, max_text)
         from geneformer_codec.sequence.mates import unpack_pair
 
-        return unpack_pair(data, *(text.reads for text in self.texts), max_text)
+        return unpack_pair(data, reads[0], reads[1], max_text)
 
 
 class Reads(NamedTuple):
-    """Texts taken apart: the FASTA text of all reads, their qualities as in the text (uint8), and what else there is."""
+    """Texts taken apart: FASTA text of all reads, their qualities as they stand in the text, and what else there is."""
 
     fasta: bytes
     qualities: Octets
@@ -132,8 +135,8 @@ def take_apart(texts: Sequence[bytes]) -> Reads:
 
 def line_ends(octets: Octets) -> Integers:
     """Where the lines of a text end: its line feeds, and its own end if the last line has none."""
-    ends = np.flatnonzero(octets == _LF)
-    if len(octets) and octets[-1] != _LF:
+    ends = np.flatnonzero(octets == LINE_FEED)
+    if len(octets) and octets[-1] != LINE_FEED:
         ends = np.append(ends, len(octets))
     return ends
 
@@ -149,7 +152,7 @@ def _take_apart(text: bytes) -> tuple[bytes, Octets, TextShape]:
     places = np.flatnonzero(after > before)
     shape = TextShape(
         reads=len(starts),
-        unfinished=bool(len(stops) and stops[-1] == len(text) and octets[-1] != _LF),
+        unfinished=bool(len(stops) and stops[-1] == len(text) and octets[-1] != LINE_FEED),
         changes=_steps(np.flatnonzero(np.diff(repeats, prepend=0))),
         gaps=_steps(places),
         lengths=(after - before)[places],
@@ -166,7 +169,7 @@ def put_together(shape: ReadsShape, fasta: bytes, qualities: Octets, max_text: i
     """Inverse of :func:`take_apart`: the texts, of at most ``max_text`` bytes in all."""
     from geneformer_codec.sequence._read_kernels import write_reads
 
-    if fasta and fasta[-1] != _LF:
+    if fasta and fasta[-1] != LINE_FEED:
         raise FormatError("damaged reads: the last line has no end")
     octets = np.frombuffer(fasta, np.uint8)
     place = used = left = 0

@@ -39,6 +39,16 @@ def open_input(path: str | Path | BinaryIO) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Checked(source, detect_compression(head), name, owned), _BUFFER_BYTES))
 
 
+def peek(stream: BinaryIO, count: int) -> tuple[bytes, BinaryIO]:
+    """The first ``count`` bytes of a stream, fewer if it is shorter, and a stream that begins with them again."""
+    pieces, left = [], count
+    while left and (piece := stream.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    head = b"".join(pieces)
+    return head, cast(BinaryIO, io.BufferedReader(_Joined(head, stream), _BUFFER_BYTES))
+
+
 def detect_compression(head: bytes) -> str | None:
     """``gz``, ``bz2``, ``xz``, ``zst`` or None, from the first 10 bytes of a file (fewer if it is shorter)."""
     if head[:2] == b"\x1f\x8b" and head[2:3] in (b"", b"\x08"):

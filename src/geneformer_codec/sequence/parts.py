@@ -30,7 +30,8 @@ class Part:
 
     ``digests``: for each record that ends in this part and has at least DIGEST_MIN_RESIDUES residues, in order, MD5 (16
     bytes) and sha512t24u (24 bytes). ``starts_record`` is False when the part goes on with the last record of the part
-    before, ``ends_record`` is False when its own last record goes on in the next.
+    before, ``ends_record`` is False when its own last record goes on in the next. Of a pair of texts, ``mate`` is the
+    slice of the second. ``is_reads``: it is FASTQ, which has no digests, and whose records do not go on elsewhere.
     """
 
     number: int
@@ -38,6 +39,13 @@ class Part:
     digests: bytes
     starts_record: bool
     ends_record: bool
+    is_reads: bool = False
+    mate: bytes | None = None
+
+    @property
+    def texts(self) -> tuple[bytes, ...]:
+        """The text, or those of a pair."""
+        return (self.text,) if self.mate is None else (self.text, self.mate)
 
 
 def clean_sequence(sequence: bytes) -> bytes:
@@ -113,7 +121,7 @@ class Splitter:
         while not finished or place < len(buffer) or number == 0:
             if not finished and len(buffer) - place < needed:
                 pieces = [buffer[place:]]
-                finished = _fill(self._stream, pieces, max(needed, _READ_BYTES))
+                finished = fill(self._stream, pieces, max(needed, _READ_BYTES))
                 buffer, place = b"".join(pieces), 0
                 if not buffer and number:
                     return
@@ -159,7 +167,7 @@ def split(stream: BinaryIO, part_bases: int) -> Iterator[Part]:
     return iter(Splitter(stream, part_bases))
 
 
-def _fill(stream: BinaryIO, pieces: list[bytes], count: int) -> bool:
+def fill(stream: BinaryIO, pieces: list[bytes], count: int) -> bool:
     """Append ``count`` bytes of the stream to ``pieces``; True if it ended before."""
     while count > 0:
         piece = stream.read(count)
