@@ -23,9 +23,7 @@ def runs_network(model: str, level: str) -> bool | None:
     if header is None or "experts" not in header.given:
         return has_network(model)
     try:
-        return (
-            "network" in header.given and with_level(ExpertSettings.from_dict(header.given["experts"]), level).network
-        )
+        experts = ExpertSettings.from_dict(header.given["experts"])
     except FormatError:
         return None
     return "network" in header.given and with_level(experts, level).network
