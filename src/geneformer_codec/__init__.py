@@ -12,7 +12,7 @@ Everything is loaded when it is first used, so that importing this costs nothing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import compress, compress_part, decompress, gather, info, merge, read_index, split, verify
+    from .api import cat, compress, compress_part, decompress, gather, info, merge, read_index, split, verify
     from .archive.index import RecordEntry
     from .archive.models import Execution
     from .archive.read import Archive
@@ -39,6 +39,7 @@ __all__ = [
     "Region",
     "UsageError",
     "__version__",
+    "cat",
     "compress",
     "compress_part",
     "decompress",
@@ -55,7 +56,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("compress", "compress_part", "decompress", "gather", "info", "merge", "read_index", "split", "verify"),
+    "api": (
+        "cat",
+        "compress",
+        "compress_part",
+        "decompress",
+        "gather",
+        "info",
+        "merge",
+        "read_index",
+        "split",
+        "verify",
+    ),
     "archive.index": ("RecordEntry",),
     "archive.models": ("Execution",),
     "archive.read": ("Archive",),

@@ -49,6 +49,7 @@ from .sources import AnyFile, open_source
 __all__ = [
     "Archive",
     "RecordEntry",
+    "cat",
     "compress",
     "compress_part",
     "decompress",
@@ -122,31 +123,52 @@ def compress_part(part: AnyPath, out: AnyFile, **coding: Unpack[Coding]) -> dict
     return _write(iter([text]), plan.sample, out, _settings(model, coding, plan.part_bases), model, coding)
 
 
-def decompress(
-    source: AnyFile,
-    out: AnyFile | None,
-    *,
-    mate: AnyFile | None = None,
-    model: AnyModel | None = None,
-    force: bool = False,
-    execution: Execution | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Give back the exact text that was archived, of a pair the second to ``mate``; None: not that one.
+class Decoding(TypedDict, total=False):
+    """What `decompress` and `cat` may be told of how to decompress."""
+
+    model: AnyModel | None
+    """Needed as for `compress`, unless the archive holds it."""
+    force: bool
+    """Replace what is at ``out``."""
+    execution: Execution | None
+    """On what to compute."""
+    progress: Progress | None
+    """Called with numbers of bases."""
+
+
+def decompress(source: AnyFile, out: AnyFile, *, mate: AnyFile | None = None, **decoding: Unpack[Decoding]) -> None:
+    """Give back the exact text that was archived, and to ``mate`` the second of a pair.
 
     Nothing is written of a part before its checksum held.
     """
-    outs = [out, mate]
-    for given in outs:
-        _check_distinct(source, given)
     _check_distinct(out, mate)
-    with open_archive(source) as archive, contextlib.ExitStack() as stack:
-        archive.check_complete()
-        if mate is not None and archive.manifest.sample.mate is None:
-            raise UsageError(f"{archive.label}: holds no pair but one text; leave --mate away")
-        coders = coders_of(archive, model, execution)
-        files = [None if to is None else stack.enter_context(_output(to, force)) for to in outs]
-        for part in stack.enter_context(contextlib.closing(archive.decode_all(coders, progress))):
+    with open_archive(source) as archive:
+        paired = archive.manifest.sample.mate is not None
+        if paired and mate is None:
+            raise UsageError(f"{archive.label}: holds a pair; say with --mate where the second text is to go")
+        if mate is not None and not paired:
+            raise UsageError(f"{archive.label}: holds one text and no mates; leave --mate away")
+        _write_texts(archive, [out, mate] if paired else [out], decoding)
+
+
+def cat(source: AnyFile, out: AnyFile, *, mate: bool = False, **decoding: Unpack[Decoding]) -> None:
+    """Write one text to ``out``: of a pair the first, or with ``mate`` the second."""
+    with open_archive(source) as archive:
+        if mate and archive.manifest.sample.mate is None:
+            raise UsageError(f"{archive.label}: holds one text and no mates; leave --mate away")
+        _write_texts(archive, [None, out] if mate else [out], decoding)
+
+
+def _write_texts(archive: Archive, outs: Sequence[AnyFile | None], decoding: Decoding) -> None:
+    """Write the texts of which there are ``outs``."""
+    for out in outs:
+        _check_distinct(archive.label, out)
+    archive.check_complete()
+    coders, force = coders_of(archive, decoding.get("model"), decoding.get("execution")), decoding.get("force", False)
+    with contextlib.ExitStack() as stack:
+        files = [None if out is None else stack.enter_context(_output(out, force)) for out in outs]
+        parts = archive.decode_all(coders, decoding.get("progress"))
+        for part in stack.enter_context(contextlib.closing(parts)):
             for text, file in zip(part.texts, files, strict=False):
                 if file is not None:
                     file.write(text)

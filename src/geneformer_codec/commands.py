@@ -1,31 +1,29 @@
 """What each command of ``gfz`` does: call the library, show progress on a terminal, say in a line what came out."""
 
 import argparse
-import contextlib
 import json
 import logging
 import os
 import sys
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import api
 from .archive.manifest import DEFAULT_PART_BASES
 from .archive.models import Execution
-from .coding.coder import Progress
 from .errors import UsageError
 from .files import STREAM, atomic_output
 from .options import EXPERTS, build_parser
 from .showing import info_table, model_table, stats_table, summary
 from .sources import sample_name_of
+from .telling import progress_of, told
 
 
 def run(options: argparse.Namespace) -> None:
     """Do what ``options`` ask for."""
-    with _told(options.quiet):
+    with told(options.quiet):
         _COMMANDS[options.command](options)
 
 
@@ -102,12 +100,14 @@ def _compress(options: argparse.Namespace) -> None:
     }
     started = time.monotonic()
     source = options.source if options.part is None else options.part
-    with _progress(options, "compress", _expected_bases(source, options.verify)) as coding["progress"]:
+    with progress_of(options, "compress", _expected_bases(source, options.verify)) as coding["progress"]:
         if options.part is None:
             part_bases = options.part_bases or DEFAULT_PART_BASES
-            info = api.compress(source, options.out, name=options.name, part_bases=part_bases, **coding)
-        elif options.part_bases is not None or options.name is not None:
-            raise UsageError("--part-bases and --name belong to 'gfz split' when a part of it is compressed")
+            info = api.compress(
+                source, options.out, mate=options.mate, name=options.name, part_bases=part_bases, **coding
+            )
+        elif any(value is not None for value in (options.part_bases, options.name, options.mate)):
+            raise UsageError("--part-bases, --name and --mate belong to 'gfz split' when a part of it is compressed")
         else:
             info = api.compress_part(source, options.out, **coding)
     if options.json:
@@ -117,10 +117,11 @@ def _compress(options: argparse.Namespace) -> None:
 
 
 def _decompress(options: argparse.Namespace) -> None:
-    with _progress(options, "decompress", _archived_bases(options, options.source)) as progress:
+    with progress_of(options, "decompress", _archived_bases(options, options.source)) as progress:
         api.decompress(
             options.source,
             options.out,
+            mate=options.mate,
             model=options.model,
             force=options.force,
             execution=_execution_of(options),
@@ -129,9 +130,14 @@ def _decompress(options: argparse.Namespace) -> None:
 
 
 def _cat(options: argparse.Namespace) -> None:
-    with _progress(options, "cat", _archived_bases(options, *options.sources)) as progress:
+    with progress_of(options, "cat", _archived_bases(options, *options.sources)) as progress:
         for source in options.sources:
-            api.decompress(source, STREAM, model=options.model, execution=_execution_of(options), progress=progress)
+            decoding: api.Decoding = {
+                "model": options.model,
+                "execution": _execution_of(options),
+                "progress": progress,
+            }
+            api.cat(source, STREAM, mate=options.mate, **decoding)
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -141,7 +147,7 @@ def _fetch(options: argparse.Namespace) -> None:
         raise UsageError("the archive and the regions cannot both come from standard input; name one of them")
     with (
         api.open_archive(options.source) as archive,
-        _progress(options, "decode", None) as progress,
+        progress_of(options, "decode", None) as progress,
         atomic_output(options.out, options.force) as out,
     ):
         fetch(
@@ -174,7 +180,7 @@ def _faidx(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    with _progress(options, "verify", _archived_bases(options, options.source)) as progress:
+    with progress_of(options, "verify", _archived_bases(options, options.source)) as progress:
         info = api.verify(options.source, model=options.model, execution=_execution_of(options), progress=progress)
     if options.json:
         return _print_json(info)
@@ -236,7 +242,7 @@ def _stats(options: argparse.Namespace) -> None:
 
 
 def _merge(options: argparse.Namespace) -> None:
-    with _progress(options, "merge", _archived_bases(options, *options.sources)) as progress:
+    with progress_of(options, "merge", _archived_bases(options, *options.sources)) as progress:
         info = api.merge(
             options.sources,
             options.out,
@@ -285,19 +291,26 @@ def _complete_files(parser: argparse.ArgumentParser, how: Any) -> None:
         if isinstance(action, argparse._SubParsersAction):
             for sub in action.choices.values():
                 _complete_files(sub, how)
-        elif action.dest in _PATHS:
+        elif action.dest in _PATHS and action.nargs != 0:
             action.complete = how  # type: ignore[attr-defined]
 
 
 _PATHS = {
-    "source", "sources", "out", "part", "parts", "plan", "model", "embed_model", "panels", "base", "hybrid", "log",
-    "checkpoint", "region_file", "bed", "places",
+    "source", "sources", "out", "mate", "part", "parts", "plan", "model", "embed_model", "panels", "base", "hybrid",
+    "log", "checkpoint", "region_file", "bed", "places",
 }  # fmt: skip
 """Arguments that are files or directories."""
 
 
 def _split(options: argparse.Namespace) -> None:
-    plan = api.split(options.source, options.out, part_bases=options.part_bases, name=options.name, force=options.force)
+    plan = api.split(
+        options.source,
+        options.out,
+        mate=options.mate,
+        part_bases=options.part_bases,
+        name=options.name,
+        force=options.force,
+    )
     _say(options, f"{plan.sample.name}: {plan.sample.bytes:,} bytes in {len(plan.parts)} parts at {options.out}")
 
 
@@ -338,33 +351,6 @@ _COMMANDS = {
 _LOG = logging.getLogger("geneformer_codec")
 
 
-class _Teller(logging.Handler):
-    """Writes what the library has to tell to standard error, past the progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        kind = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        line = f"gfz: {kind}{record.getMessage()}"
-        if "tqdm" in sys.modules:
-            from tqdm import tqdm
-
-            tqdm.write(line, file=sys.stderr)
-        else:
-            print(line, file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _told(quiet: bool) -> Iterator[None]:
-    """Show what the library tells; if ``quiet``, warnings alone."""
-    teller, before = _Teller(), _LOG.level
-    _LOG.addHandler(teller)
-    _LOG.setLevel(logging.WARNING if quiet else logging.INFO)
-    try:
-        yield
-    finally:
-        _LOG.removeHandler(teller)
-        _LOG.setLevel(before)
-
-
 def _execution_of(options: argparse.Namespace) -> Execution:
     return Execution(options.threads, options.device, options.arithmetic, options.lane_batch)
 
@@ -372,24 +358,6 @@ def _execution_of(options: argparse.Namespace) -> Execution:
 def _say(options: argparse.Namespace, text: str) -> None:
     if not options.quiet:
         print(text, file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _progress(options: argparse.Namespace, what: str, total: int | None) -> Iterator[Progress | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if options.quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=what, unit="base", unit_scale=True, leave=False, file=sys.stderr) as bar:
-        lock = threading.Lock()  # coders call from several threads
-
-        def advance(bases: int) -> None:
-            with lock:
-                bar.update(bases)
-
-        yield advance
 
 
 def _expected_bases(source: str | Path, twice: bool) -> int | None:

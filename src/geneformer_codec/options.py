@@ -89,7 +89,9 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _compress(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", nargs="?", metavar="IN", help="FASTA file, or '-'; gzip, bzip2, xz and zstandard are recognised")
+    add("source", nargs="?", metavar="IN",
+        help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised")  # fmt: skip
+    add("--mate", metavar="IN2", help="the second FASTQ file of a pair, for both in one archive")
     add("--part", type=Path, metavar="PART", help="instead of IN: compress one part made by 'gfz split'")
     _output(parser, "OUT.gfz", "the archive to write")
     add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
@@ -116,6 +118,7 @@ def _compress(parser: argparse.ArgumentParser) -> None:
 def _decompress(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
     _output(parser, "OUT", "the file to write")
+    parser.add_argument("--mate", metavar="OUT2", help="of a pair, the file to write the second text to")
     _model(parser)
     _keep(parser)
     _force(parser)
@@ -125,6 +128,7 @@ def _decompress(parser: argparse.ArgumentParser) -> None:
 
 def _cat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    parser.add_argument("--mate", action="store_true", help="of pairs, write the second text instead of the first")
     _model(parser)
     _machine(parser)
     _execution(parser)
@@ -210,7 +214,8 @@ def _completion(parser: argparse.ArgumentParser) -> None:
 
 def _split(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="IN", help="FASTA file, or '-'; gzip, bzip2, xz and zstandard are recognised")
+    add("source", metavar="IN", help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised")
+    add("--mate", metavar="IN2", help="the second FASTQ file of a pair")
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="the directory to write: plan.json and the parts")
     add("--part-bases", type=int, default=DEFAULT_PART_BASES, metavar="N",
         help="the most bases in a part (default: %(default)s)")  # fmt: skip
@@ -294,7 +299,7 @@ def _count(text: str) -> int:
 
 _COMMANDS = {
     "train": (_train, "learn a model from the FASTA files of a species"),
-    "compress": (_compress, "archive a FASTA file"),
+    "compress": (_compress, "archive a FASTA or FASTQ file, or a pair of FASTQ files"),
     "decompress": (_decompress, "give back the exact text of an archive"),
     "cat": (_cat, "write the texts of archives to standard output, one after the other"),
     "fetch": (_fetch, "write records or regions as FASTA, decoding no more than they need"),
@@ -304,7 +309,7 @@ _COMMANDS = {
     "ls": (_ls, "list names and lengths of the records in archives"),
     "stats": (_stats, "show numbers, lengths and sizes of archives as a table"),
     "merge": (_merge, "join archives into one, without compressing again"),
-    "split": (_split, "cut a FASTA file into parts for jobs to compress"),
+    "split": (_split, "cut a FASTA or FASTQ file into parts for jobs to compress"),
     "gather": (_gather, "join the archives of the parts, without compressing again"),
     "model": (_models, "show model files"),
     "simulate": (_simulate, "write simulated genomes that are related, for trying things out"),

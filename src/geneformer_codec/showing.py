@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from .archive.manifest import SIDE_STREAMS
+
 
 def summary(info: dict[str, Any], seconds: float | None = None) -> str:
     """One line: sizes with everything that is in the file, and what has to be kept beside it."""
@@ -30,6 +32,8 @@ def info_table(info: dict[str, Any]) -> str:
     rows: list[tuple[str, str]] = [
         ("sample", info["sample"]),
         ("sha256", info["sha256"]),
+        *_provenance(info),
+        ("kind", info["kind"]),
         ("records", f"{info['records']:,}"),
         ("residues", f"{info['residues']:,}"),
         ("bases", f"{info['bases']:,}"),
@@ -44,7 +48,7 @@ def info_table(info: dict[str, Any]) -> str:
         ("", ""),
     ]
     sizes = [("payload", info["payload_bytes"], "the coded bases")]
-    sizes += [("side", info["side_bytes"], _listed(streams, "names", "layout", "case", "exceptions"))]
+    sizes += [("side", info["side_bytes"], _listed(streams, *(name for name in SIDE_STREAMS if name in streams)))]
     sizes += [("index", info["index_bytes"], _listed(streams, "lanes", "index"))]
     sizes += [("model", info["model_bytes"], "inside the archive"), ("container", info["container_bytes"], "")]
     lines = [f"{name:<12} {value}".rstrip() for name, value in rows]
@@ -52,6 +56,18 @@ def info_table(info: dict[str, Any]) -> str:
     lines += [f"{'total':<12} {info['total_bytes']:>15,} bytes", ""]
     lines += [f"bits per base: {_per_base(info['bpb_payload'])} payload, {_per_base(info['bpb_total'])} total"]
     return "\n".join(lines)
+
+
+def _provenance(info: dict[str, Any]) -> list[tuple[str, str]]:
+    """Of a pair, of a text derived from another format, and of binned qualities."""
+    rows = []
+    if mate := info["mate"]:
+        rows += [("mate", mate["name"]), ("mate sha256", mate["sha256"])]
+    if origin := info["origin"]:
+        rows += [("made from", origin["format"]), ("not kept", origin["not_kept"])]
+    if info["quality_bins"]:
+        rows.append(("qualities", f"LOSSY: binned by {info['quality_bins']}; checksums are of the binned text"))
+    return rows
 
 
 def _listed(streams: dict[str, int], *names: str) -> str:

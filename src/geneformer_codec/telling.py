@@ -1,0 +1,57 @@
+"""What the command says while it works, on standard error: messages of the library, and a bar."""
+
+import argparse
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+
+from .coding.coder import Progress
+
+_LOG = logging.getLogger("geneformer_codec")
+
+
+class _Teller(logging.Handler):
+    """Writes what the library has to tell to standard error, past the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        line = f"gfz: {kind}{record.getMessage()}"
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
+
+            tqdm.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def told(quiet: bool) -> Iterator[None]:
+    """Show what the library tells; if ``quiet``, warnings alone."""
+    teller, before = _Teller(), _LOG.level
+    _LOG.addHandler(teller)
+    _LOG.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        _LOG.removeHandler(teller)
+        _LOG.setLevel(before)
+
+
+@contextlib.contextmanager
+def progress_of(options: argparse.Namespace, what: str, total: int | None) -> Iterator[Progress | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    if options.quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit="base", unit_scale=True, leave=False, file=sys.stderr) as bar:
+        lock = threading.Lock()  # coders call from several threads
+
+        def advance(bases: int) -> None:
+            with lock:
+                bar.update(bases)
+
+        yield advance
