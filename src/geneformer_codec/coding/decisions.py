@@ -1,0 +1,283 @@
+"""Binary decisions, each coded by a mixed forecast: counters, a logistic mixer, a range coder; all in integers.
+
+A forecast is a logarithm of odds to base 2, in 256ths, from -`ODDS` to `ODDS`; a chance is of 2**16. Contexts have a
+*counter* each: an unsigned integer whose low 10 bits say how many decisions it saw, and the 22 above them what share of
+them was 1. The functions are parts of kernels, for numba to compile. ``docs/QUALITIES.md`` describes all to the bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from math import isqrt
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import llvmlite.ir
+import numpy as np
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.caching import FunctionCache
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Int = Any
+"""An integer: kernels mix Python's with NumPy's of all widths, which compiled code tells apart."""
+_njit: Any = njit
+_cgutils: Any = cgutils
+ir: Any = llvmlite.ir
+_Cache: Any = FunctionCache
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_SOURCE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def inline(function: _Function) -> _Function:
+    """A part of a kernel, compiled into it."""
+    return cast(_Function, _njit(forceinline=True, _nrt=False, error_model="numpy")(function))
+
+
+def instruction(function: Callable[..., Any]) -> Any:
+    """Code that is given to the compiler as it stands."""
+    return intrinsic(function)
+
+
+def kernel(function: _Function) -> _Function:
+    """What Python calls: run without the GIL, and kept compiled on disk where there is a place for it."""
+    compiled = _njit(nogil=True, _nrt=False, error_model="numpy")(function)
+    # Where neither the package's folder nor the user's cache can be written, every process compiles.
+    with contextlib.suppress(RuntimeError):
+        compiled._cache = _DecisionCache(function)
+    return cast(_Function, compiled)
+
+
+class _DecisionCache(_Cache):  # type: ignore[misc]
+    """numba's, which by itself looks at the kernel's file only, and not at this one."""
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(sig, codegen), _SOURCE)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+INPUTS = 8
+"""Forecasts that a mixer takes; so many that one instruction takes them all."""
+ODDS = 4095
+LIMIT = 255
+"""The most decisions that a counter counts: its memory."""
+
+
+def _squash() -> NDArray[np.int32]:
+    """Chances of forecasts -`ODDS` to `ODDS`: 2**16 / (1 + 2**(-forecast/256)), exact by integer roots."""
+    one = 1 << 62
+    roots, value = [], one << 1
+    for _ in range(8):  # 2**(1/2), 2**(1/4), ... 2**(1/256)
+        value = isqrt(value << 62)
+        roots.append(value)
+    upper = []
+    for forecast in range(ODDS + 1):
+        power = one
+        for bit in range(8):
+            if forecast >> (7 - bit) & 1:
+                power = power * roots[bit] >> 62
+        power <<= forecast >> 8
+        upper.append(min(65535, (power << 16) // (power + one)))
+    return np.array([65536 - chance for chance in upper[:0:-1]] + upper, np.int32)
+
+
+def _stretch(squash: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The forecast of each of 4096 chances: the first one whose squash is not less than the chance's middle."""
+    return (np.searchsorted(squash, np.arange(4096) * 16 + 8) - ODDS).clip(-ODDS, ODDS).astype(np.int32)
+
+
+SQUASH = _squash()
+STRETCH = _stretch(SQUASH)
+RATE = np.array([65536 * 5 // (5 * seen + 8) for seen in range(LIMIT + 1)], np.int32)
+"""By how much of 2**16 a counter moves that saw so many decisions."""
+TRUST = np.array([256 * (2 * seen + 1) // (2 * seen + 5) for seen in range(LIMIT + 1)], np.int32)
+"""How much of 2**8 of a counter's forecast is taken."""
+CELLS = 33
+"""An adaptive map has so many cells a row, at forecasts -4096, -3840, ... 4096."""
+MAP_ROW = SQUASH[np.clip(np.arange(CELLS) * 256 - 4096, -ODDS, ODDS) + ODDS].astype(np.uint16)
+
+
+# --- counters ---------------------------------------------------------------------------------------------------
+
+
+@inline
+def u(index: Int) -> Int:
+    """An index that is known not to be negative: compiled code then need not look."""
+    return np.uint64(index)
+
+
+@inline
+def between(value: Int, low: Int, high: Int) -> Int:
+    """The value, or the bound that it passes."""
+    return min(max(value, low), high)
+
+
+@inline
+def squashed(forecast: Int) -> Int:
+    """The chance of a forecast, which may lie outside of its bounds."""
+    return SQUASH[u(between(forecast, -ODDS, ODDS) + ODDS)]
+
+
+@inline
+def forecast_of(counter: Int) -> Int:
+    """What a counter foretells, weaker the less it has seen."""
+    return (STRETCH[u(counter >> 20)] * TRUST[u(counter & 1023)]) >> 8
+
+
+@inline
+def counted(counter: Int, bit: Int) -> Int:
+    """The counter after one more decision."""
+    seen: Int = counter & 1023
+    share: Int = np.int64(counter >> 10)
+    goal = 4194303 if bit else 0
+    share += ((goal - share) * RATE[u(seen)]) >> 16
+    return np.uint32((share << 10) | between(seen + 1, 1, LIMIT))
+
+
+# --- the mixer --------------------------------------------------------------------------------------------------
+
+
+_I32, _VECTOR = ir.IntType(32), ir.VectorType(ir.IntType(32), INPUTS)
+
+
+def _vector_at(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """A pointer to the `INPUTS` integers of an int32 array that begin at ``index``."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+def _splat(value: int) -> Any:
+    return ir.Constant(_VECTOR, [value] * INPUTS)
+
+
+@instruction
+def weighed(_typing: Any, weights: Any, row: Any, inputs: Any) -> Any:
+    """The sum of the inputs, each times a 16th of its weight of those from ``row`` on; ``row`` is an int64."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row_of = _vector_at(context, builder, signature.args[0], args[0], args[1])
+        start = context.get_constant(types.int64, 0)
+        forecasts = builder.load(_vector_at(context, builder, signature.args[2], args[2], start), align=4)
+        parts = builder.mul(builder.ashr(builder.load(row_of, align=4), _splat(4)), forecasts)
+        shape = ir.FunctionType(_I32, [_VECTOR])
+        name = f"llvm.vector.reduce.add.v{INPUTS}i32"
+        return builder.call(_cgutils.get_or_insert_function(builder.module, shape, name), [parts])
+
+    return types.int32(weights, types.int64, inputs), code
+
+
+@instruction
+def push(_typing: Any, weights: Any, row: Any, inputs: Any, force: Any) -> Any:
+    """Move each weight from ``row`` on by its input times ``force`` / 2**15, rounded, within 4 times 2**16."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row_of = _vector_at(context, builder, signature.args[0], args[0], args[1])
+        start = context.get_constant(types.int64, 0)
+        forecasts = builder.load(_vector_at(context, builder, signature.args[2], args[2], start), align=4)
+        force_ = ir.Constant(_VECTOR, ir.Undefined)
+        for j in range(INPUTS):
+            force_ = builder.insert_element(force_, args[3], _I32(j))
+        steps = builder.ashr(builder.add(builder.mul(forecasts, force_), _splat(1 << 14)), _splat(15))
+        moved = builder.add(builder.load(row_of, align=4), steps)
+        for sign, bound in ((">", 4 << 16), ("<", -4 << 16)):
+            moved = builder.select(builder.icmp_signed(sign, moved, _splat(bound)), _splat(bound), moved)
+        builder.store(moved, row_of, align=4)
+        return context.get_dummy_value()
+
+    return types.void(weights, types.int64, inputs, types.int32), code
+
+
+@inline
+def mixed(weights: NDArray[np.int32], row: Int, inputs: NDArray[np.int32]) -> Int:
+    """The forecast of the row of weights that begins at ``row``."""
+    return between(np.int64(weighed(weights, row, inputs)) >> 12, -ODDS, ODDS)
+
+
+@inline
+def teach(weights: NDArray[np.int32], row: Int, inputs: NDArray[np.int32], error: Int) -> None:
+    """Move a row of weights; ``error`` is what the chance missed, of 2**16, times the rate."""
+    push(weights, row, inputs, np.int32(error >> 8))
+
+
+# --- the range coder --------------------------------------------------------------------------------------------
+
+_FLOOR, _TOP, _BYTE, _BITS = np.uint64(1 << 48), np.uint64(56), np.uint64(8), np.uint64(16)
+LOW, WIDTH, PLACE = 0, 1, 2
+"""The coder's state: the low end of the interval (decoding: the stream less it), its width, bytes written or read."""
+
+
+def coder_state() -> NDArray[np.uint64]:
+    """The state at the start."""
+    return np.array([0, (1 << 64) - 1, 0], np.uint64)
+
+
+@inline
+def start_decoding(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
+    """Read the first eight bytes."""
+    for _ in range(8):
+        _read(state, data)
+
+
+@inline
+def _read(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
+    place = state[PLACE]
+    octet = np.uint64(data[place]) if place < np.uint64(len(data)) else np.uint64(0)
+    state[LOW] = (state[LOW] << _BYTE) | octet
+    state[PLACE] = place + np.uint64(1)
+
+
+@inline
+def encode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int, bit: Int) -> None:
+    """Write a decision; ``chance`` is that of 1, of 2**16, neither 0 nor 2**16."""
+    bound = (state[WIDTH] >> _BITS) * np.uint64(chance)
+    if bit:
+        state[WIDTH] = bound
+    else:
+        moved = state[LOW] + bound
+        if moved < bound:
+            at = state[PLACE] - np.uint64(1)
+            while data[at] == 255:
+                data[at] = 0
+                at -= np.uint64(1)
+            data[at] += 1
+        state[LOW] = moved
+        state[WIDTH] -= bound
+    while state[WIDTH] < _FLOOR:
+        data[state[PLACE]] = np.uint8(state[LOW] >> _TOP)
+        state[PLACE] += np.uint64(1)
+        state[LOW] <<= _BYTE
+        state[WIDTH] <<= _BYTE
+
+
+@inline
+def decode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int) -> Int:
+    """Read a decision."""
+    bound = (state[WIDTH] >> _BITS) * np.uint64(chance)
+    if state[LOW] < bound:
+        bit = 1
+        state[WIDTH] = bound
+    else:
+        bit = 0
+        state[LOW] -= bound
+        state[WIDTH] -= bound
+    while state[WIDTH] < _FLOOR:
+        _read(state, data)
+        state[WIDTH] <<= _BYTE
+    return bit
+
+
+def finish(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> bytes:
+    """The stream: what was written, and the fewest bytes that stay inside the interval when zeros follow them."""
+    low, width, place = (int(value) for value in state)
+    written = int.from_bytes(data[:place].tobytes(), "big")
+    for keep in range(9):
+        unit = 1 << (64 - 8 * keep)
+        end = -(-low // unit) * unit
+        if end < low + width:
+            break
+    whole = (written << 64) + end
+    return whole.to_bytes(place + 8, "big").rstrip(b"\0")
