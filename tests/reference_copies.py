@@ -1,0 +1,344 @@
+"""Copies in plain Python, by sections 5 to 7, 10 and 12 of docs/EXPERTS.md; `reference_experts` has the rest."""
+
+from collections import Counter
+from functools import cache
+
+from reference_state import (
+    DIV,
+    Counts,
+    Panel,
+    Settings,
+    State,
+    Vector,
+    clamp,
+    digits,
+    log2,
+    low_bit,
+    ones,
+    row,
+    within,
+)
+
+MASK_32 = (1 << 32) - 1
+SHIFTS = (2, 4, 6, 8)
+
+
+@cache
+def decayed(gain: int, h: int, age: int) -> int:
+    return gain * ((1 << SHIFTS[h]) - 1) ** age >> SHIFTS[h] * age
+
+
+MARKS = [[[decayed(gain, h, age) for age in range(32)] for gain in (-205, -18432)] for h in range(4)]
+
+
+def first_mark(h: int, misses: int) -> int:
+    """A(h, misses)."""
+    hit, miss = MARKS[h]
+    return sum(miss[i] if misses >> i & 1 else hit[i] for i in range(32))
+
+
+class Slot:
+    """Room for a copy. What follows `marks` holds for one base."""
+
+    def __init__(self) -> None:
+        self.place = self.step = self.flip = self.misses = self.run = 0
+        self.marks = [0] * 4
+        self.dirty = self.said = self.trust = self.miss = self.hit_log = self.miss_log = self.gain = 0
+        self.features = [0] * 6
+        self.weights = [0] * 3
+
+    def take(self, other: "Slot") -> None:
+        self.place, self.step, self.flip = other.place, other.step, other.flip
+        self.misses, self.run, self.marks = other.misses, other.run, list(other.marks)
+
+
+class Copies:
+    """The copies of a lane of ``length`` bases, and what they are made of. ``state`` is changed."""
+
+    def __init__(self, settings: Settings, state: State, length: int, panel: Panel | None) -> None:
+        self.settings, self.state, self.panel = settings, state, panel
+        self.taken: Counter[str] = Counter()  # how often the rarer branches were taken
+        self.heads = settings["heads"]
+        self.both = settings["both_strands"]
+        self.own_seed: int = settings["own_seed_both"] if self.both else settings["own_seed"]
+        self.panel_bases = panel.bases if panel else []
+        self.n_panel = len(self.panel_bases)
+        self.origin = -(-self.n_panel // (1 << 14)) << 14
+        self.counts = panel.counts if panel and self.n_panel else Counts(settings)
+        self.bases: Vector = []
+        self.past = self.turned = self.fails = self.previous = self.guess = self.turn = self.n = 0
+        self.votes = [[1 << 22] * 4 for _ in range(self.heads)]
+        self.frequencies: Vector = []
+        self.lists: dict[int, Vector] = {}
+        self.bits = digits(length)
+        self.scores: Counter[int] = Counter()
+        self.slots = [Slot() for _ in range(64)]
+        starts = panel.starts if panel else []
+        count = min(len(starts), settings["copies"])
+        for k in range(count):
+            self.add_copy(starts[k * len(starts) // count], 1, 0)
+
+    def base(self, place: int) -> int:
+        if place < self.origin:
+            return self.panel_bases[place]
+        place -= self.origin
+        return self.bases[place] if place < len(self.bases) else 0
+
+    def context(self, k: int) -> int:
+        return self.past & ((1 << 2 * k) - 1)
+
+    def turned_context(self, k: int) -> int:
+        return self.turned >> (64 - 2 * k)
+
+    # 6. Claims
+
+    def look_for_claim(self) -> int:
+        """The largest run if there is a claim, else 0; the claim is the guess."""
+        copies = self.slots[: self.n]
+        longest = max((copy.run for copy in copies), default=0)
+        if not self.settings["sure"] or longest < 8:
+            return 0
+        for copy in copies:
+            copy.said = self.base(copy.place) ^ copy.flip
+        if any(copy.said != copies[0].said for copy in copies):
+            self.taken["copies that disagree"] += 1
+            return 0
+        self.guess, top, failed = copies[0].said, longest.bit_length() - 1, ones(self.fails)
+        length = min(2 * top + (longest >> (top - 1) & 1) - 6, 15)
+        density, crowd = sum(failed >= some for some in (1, 2, 4)), sum(self.n >= some for some in (2, 4, 8))
+        self.claim = 4160 + 64 * length + 16 * density + 4 * crowd + self.guess
+        return longest
+
+    def code_claim(self) -> None:
+        self.taken["claims"] += 1
+        p, at = self.state.chance[self.claim], 16 * self.guess + 4 * self.previous
+        self.frequencies = [(p * self.state.swaps[at + x] >> 16) + 4 for x in range(4)]
+        self.frequencies[self.guess] = 0
+        self.frequencies[self.guess] = (1 << 22) - sum(self.frequencies)
+        for copy in self.slots[: self.n]:
+            copy.dirty, copy.hit_log, copy.miss_log = 0, 0, -8192
+
+    def learn_claim(self, held: bool) -> None:
+        p, seen = self.state.chance[self.claim], self.state.seen[self.claim]
+        p += (-(p * DIV[seen] >> 16)) if held else ((1 << 22) - p) * DIV[seen] >> 16
+        self.state.chance[self.claim] = within(64, p, 15 << 18)
+        self.state.seen[self.claim] = seen + (seen < 1000)
+
+    # 7. Inputs: heads
+
+    def ask_copies(self) -> None:
+        state, previous, copies = self.state, self.previous, self.slots[: self.n]
+        for copy in copies:
+            copy.dirty = int(ones(copy.misses & 0xFFFF) > 1)
+            copy.said = self.base(copy.place) ^ copy.flip
+            r = copy.misses & 0xFFF
+            if r == 0 and copy.misses:
+                r = 4128 + (low_bit(copy.misses >> 12) >> 2)
+                self.taken["trust by distance"] += 1
+            elif r == 0:
+                r = 4096 + max((copy.run | 1).bit_length() - 4, 0)
+            copy.trust, p = r, state.chance[r]
+            copy.miss = p >> 6
+            copy.hit_log, copy.miss_log = log2((1 << 22) - p) - 22528, log2(p) - 22528
+            copy.features = [
+                *(clamp(mark >> 4, 8191) for mark in copy.marks),
+                clamp(self.scores[copy.place >> 14] >> 3, 2047),
+                (copy.hit_log - copy.miss_log) >> 2,
+            ]
+        for head in range(self.heads):
+            a = [value >> 8 for value in state.attention[6 * head : 6 * head + 6]]
+            s = [sum(x * f for x, f in zip(a, copy.features, strict=True)) >> 12 for copy in copies]
+            most = max(s)
+            total, lost = [0] * 4, [[0] * 4, [0] * 4]
+            for copy, score in zip(copies, s, strict=True):
+                fall = most - score
+                part = fall & 255
+                weight = ((1 << 20) - (part * (44040 - 44 * part) >> 4)) >> min(fall >> 8, 30)
+                copy.weights[head] = weight
+                total[copy.said] += weight
+                lost[copy.dirty][copy.said] += weight * copy.miss >> 12
+            vote = self.votes[head]
+            for b in range(4):
+                vote[b] = 16 * total[b] + 1600
+                for e in range(2):
+                    swap = 64 * e + 4 * previous + b
+                    gained = sum(lost[e][x] * state.swaps[swap + 16 * x] for x in range(4) if x != b)
+                    vote[b] += (gained >> 16) - lost[e][b]
+
+    # 10. Learning: copies
+
+    def learn_copies(self, b: int) -> None:
+        t, copies = len(self.bases), self.slots[: self.n]
+        missed = any(copy.said != b for copy in copies)
+        self.learn_gains(b)
+        ends = False
+        for number, slot in enumerate(self.slots[: -(-self.n // 16) * 16]):
+            if number < self.n:
+                slot.marks = [mark + slot.gain - (mark >> a) for mark, a in zip(slot.marks, SHIFTS, strict=True)]
+                slot.misses = (slot.misses << 1 | (slot.said != b)) & MASK_32
+                slot.run = 0 if slot.said != b else slot.run + 1
+            slot.place += slot.step
+            out = slot.place in (self.n_panel, self.origin - 1) or slot.place < 0
+            self.taken["copies at an end"] += out and number < self.n
+            ends = ends or out
+        if missed or ends:
+            self.drop(t, missed)
+        if t % 8 == 7:
+            for h in range(4):
+                live = self.slots[: self.n]
+                best = max((slot.marks[h] for slot in live), default=0)
+                for slot in live:
+                    self.taken["least mark"] += slot.marks[h] - best < -122880
+                    slot.marks[h] = max(slot.marks[h] - best, -122880)
+
+    def learn_trust(self, b: int) -> None:
+        state, limit, t = self.state, self.settings["trust_limit"], len(self.bases)
+        for k, copy in enumerate(self.slots[: self.n]):
+            hit = copy.said == b
+            if hit and (k + t) % 4:
+                continue
+            p, seen = state.chance[copy.trust], state.seen[copy.trust]
+            for _ in range(4 if hit else 1):
+                if hit:
+                    p -= (p * DIV[seen] + (1 << 15)) >> 16
+                else:
+                    p += ((1 << 22) - p) * DIV[seen] >> 16
+                self.taken["trust at its limit"] += seen >= limit
+                seen += seen < limit
+            self.taken["least trust"] += p < 256
+            self.taken["most trust"] += p > 15 << 18
+            state.chance[copy.trust], state.seen[copy.trust] = within(256, p, 15 << 18), seen
+
+    def learn_gains(self, b: int) -> None:
+        swaps, previous, copies = self.state.swaps, self.previous, self.slots[: self.n]
+        for copy in copies:
+            copy.gain = 4 * copy.hit_log
+            if copy.said != b:
+                swap = swaps[64 * copy.dirty + 16 * copy.said + 4 * previous + b]
+                copy.gain = 4 * (copy.miss_log + log2(swap + 1) - 16384)
+        if all(copy.said == b for copy in copies):
+            return
+        mean = sum(copy.gain for copy in copies) // len(copies)
+        for copy in copies:
+            q = copy.place >> 14
+            self.scores[q] += (within(-16384, copy.gain - mean, 8192) >> 4) - (self.scores[q] >> 9)
+            if copy.said != b:
+                at = 64 * copy.dirty + 16 * copy.said + 4 * previous
+                for x in range(4):
+                    if x != copy.said:
+                        swaps[at + x] += ((65536 if x == b else 0) - swaps[at + x]) >> 9
+
+    def drop(self, t: int, missed: bool) -> None:
+        kept, before = 0, self.n
+        for number in range(self.n):
+            slot = self.slots[number]
+            inside = 0 <= slot.place < self.n_panel or self.origin <= slot.place <= self.origin + t
+            self.taken["copies that left"] += not inside
+            if inside and ones(slot.misses & 0xFFFFFF) <= self.settings["drop"]:
+                if kept != number:
+                    self.slots[kept].take(slot)
+                kept += 1
+        self.taken["copies dropped"] += before - kept
+        self.taken["copies dropped without a miss"] += before - kept if not missed else 0
+        self.n = kept
+
+    # 12. Search
+
+    def search(self, coded: bool) -> None:
+        cfg, t = self.settings, len(self.bases)
+        if t >= self.own_seed:
+            self.lists.setdefault(row(self.own_seed, self.context(self.own_seed), self.bits), []).insert(0, t)
+        if coded or (t % cfg["every"] and not (self.n < 4 and t % cfg["hungry"] == 0)):
+            return
+        seed = cfg["seed"]
+        if t >= seed and self.panel and self.n_panel:
+            self.search_panel(self.panel, row(seed, self.context(seed), self.panel.bits), 1)
+            if self.both:
+                self.search_panel(self.panel, row(seed, self.turned_context(seed), self.panel.bits), -1)
+        if t >= self.own_seed:
+            self.search_past(row(self.own_seed, self.context(self.own_seed), self.bits), 1)
+            if self.both:
+                self.search_past(row(self.own_seed, self.turned_context(self.own_seed), self.bits), -1)
+
+    def search_panel(self, panel: Panel, number: int, step: int) -> None:
+        places, tries = panel.lists.get(number, []), self.settings["tries"]
+        at = 0
+        if len(places) > tries:
+            self.taken["tries run out in the panel"] += 1
+            self.turn += tries
+            at = self.turn % len(places)
+        for k in range(min(len(places), tries)):
+            place = places[(at + k) % len(places)]
+            self.look(panel.bases, place, step, panel.seed, 0, place < self.n_panel)
+
+    def search_past(self, number: int, step: int) -> None:
+        places, tries = self.lists.get(number, []), self.settings["tries"]
+        if step > 0 and places[0] == len(self.bases):
+            places = places[1:]  # the base to come
+        self.taken["tries run out in the past"] += len(places) > tries
+        for place in places[:tries]:
+            self.look(self.bases, place, step, self.own_seed, (1 << min(self.own_seed, 11)) - 1, True)
+
+    def look(self, text: Vector, p: int, step: int, seed: int, close: int, there: bool) -> None:
+        t, misses = len(self.bases), 0
+        if step > 0:
+            for i in range(min(32, p, t)):
+                misses |= (text[p - 1 - i] != self.bases[t - 1 - i]) << i
+            target = p
+        else:
+            f = p - seed
+            target = f - 1
+            there = target >= 0 and f + 32 <= len(text)
+            if there:
+                for i in range(32):
+                    misses |= (text[f + i] != self.turned >> (62 - 2 * i) & 3) << i
+        if there and ones(misses & 0xFFFFFF) <= self.settings["accept"]:
+            if misses & close:
+                self.taken["other seeds in the list"] += 1
+            else:
+                self.add_copy(target + (self.origin if text is self.bases else 0), step, misses)
+
+    def add_copy(self, place: int, step: int, misses: int) -> None:
+        copies = self.slots[: self.n]
+        if any(copy.place == place and copy.step == step for copy in copies):
+            self.taken["copies known already"] += 1
+            return
+        run = self.exact_run(place) if misses == 0 and step > 0 else 0
+        marks = [first_mark(h, misses) - 4096 for h in range(4)]
+        for h in (2, 3):
+            marks[h] += decayed(-18432, h, 16 * (run >> 4) + 8)
+        full = self.n == self.settings["copies"]
+        worths = [self.worth(copy.place, copy.marks) for copy in copies]
+        if full and self.worth(place, marks) <= min(worths):
+            self.taken["copies that promise too little"] += 1
+            return
+        if full:
+            self.taken["copies replaced"] += 1
+            slot = copies[worths.index(min(worths))]
+        else:
+            slot = self.slots[self.n]
+            self.n += 1
+        self.taken["forward copies" if step > 0 else "turned copies"] += 1
+        slot.place, slot.step, slot.flip = place, step, 0 if step > 0 else 3
+        slot.misses, slot.run, slot.marks = misses, run, marks
+
+    def worth(self, place: int, marks: Vector) -> int:
+        longer = (marks[2] + marks[3]) * self.settings["reach"] >> 4
+        return marks[1] + (self.scores[place >> 14] * 13 >> 3) + longer
+
+    def exact_run(self, place: int) -> int:
+        text, p = (self.panel_bases, place) if place < self.origin else (self.bases, place - self.origin)
+        t, run = len(self.bases), 32
+        for _ in range(30):
+            if p - run < 32 or t - run < 32:
+                break
+            equal = 0
+            while equal < 32 and text[p - run - 1 - equal] == self.bases[t - run - 1 - equal]:
+                equal += 1
+            run += equal
+            if equal < 32:
+                self.taken["runs measured"] += 1
+                break
+        else:
+            self.taken["longest run"] += 1
+        return run

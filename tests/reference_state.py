@@ -1,0 +1,262 @@
+"""Sections 1 to 4 of docs/EXPERTS.md, as `reference_experts` needs them: tables, what a panel teaches, start states."""
+
+import lzma
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any, Self
+
+Vector = list[int]
+Matrix = list[Vector]
+Settings = dict[str, Any]
+
+MASK_64 = (1 << 64) - 1
+SET_ROWS = (128, 256, 256, 256, 1024, 24)
+
+
+def clamp(value: int, limit: int) -> int:
+    return -limit if value < -limit else min(value, limit)
+
+
+def ones(value: int) -> int:
+    return value.bit_count()
+
+
+def low_bit(value: int) -> int:
+    return (value & -value).bit_length() - 1
+
+
+def within(low: int, value: int, high: int) -> int:
+    return max(low, min(value, high))
+
+
+# 2. Logarithms, powers, hashes
+
+
+def _powers() -> Vector:
+    roots = [1 << 63]
+    for _ in range(10):
+        roots.append(isqrt(roots[-1] << 62))
+    powers = []
+    for i in range(1024):
+        power = 1 << 62
+        for bit in range(10):
+            if i >> (9 - bit) & 1:
+                power = power * roots[bit + 1] >> 62
+        powers.append(power)
+    return [*powers, 1 << 63]
+
+
+P = _powers()
+
+
+def _nearest(value: int) -> int:
+    at = bisect_left(P, value)
+    return at - 1 if at and value - P[at - 1] < P[at] - value else at
+
+
+LOG = [_nearest((1024 + i) << 52) for i in range(1024)]
+EXP = [P[1024 - i] >> 33 for i in range(1024)]
+DIV = [655360 // (10 * n + 16) for n in range(1024)]
+
+
+def log2(value: int) -> int:
+    top = value.bit_length() - 1
+    return (top << 10) + LOG[(value << 10 >> top) & 1023]
+
+
+def exp2(fall: int) -> int:
+    return EXP[fall & 1023] >> min(fall >> 10, 31)
+
+
+def row(order: int, context: int, bits: int) -> int:
+    if 2 * order <= bits:
+        return context
+    h = ((context >> 2) + order * 0x12345678901) * 0x9E3779B97F4A7C15 & MASK_64
+    h ^= h >> 29
+    h = h * 0xD6E8FEB86659FD93 & MASK_64
+    return (h >> (66 - bits)) * 4 + (context & 3)
+
+
+def count_log(count: int, prior: int) -> int:
+    """128 log2(count + prior / 100), rounded: by the 256th power."""
+    number, unit = (100 * count + prior) ** 256, 100**256
+    v = (number.bit_length() - unit.bit_length()) // 2 - 1
+    while number << max(0, -2 * v - 1) >= unit << max(0, 2 * v + 1):
+        v += 1
+    return v
+
+
+# 3. What the panel teaches
+
+
+def digits(number: int) -> int:
+    return min(24, max(12, number.bit_length()))
+
+
+def add(counts: Vector, base: int) -> bool:
+    """One more of a base; whether the others had to be halved."""
+    full = bool(counts[base] == 15)
+    if full:
+        counts[:] = [count >> 1 for count in counts]
+    counts[base] += 1
+    return full
+
+
+class Counts:
+    """Tables of counts that exist where something was counted."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.orders: Vector = settings["count_orders"]
+        self.bits: int = settings["table_bits"]
+        self.tables: list[dict[int, Vector]] = [{} for _ in self.orders]
+
+    def of(self, number: int, context: int) -> Vector:
+        return self.tables[number].setdefault(row(self.orders[number], context, self.bits), [0] * 4)
+
+
+class Panel:
+    """The records of a panel, and what they teach for some settings."""
+
+    def __init__(self, settings: Settings, bases: Sequence[int], lengths: Sequence[int]) -> None:
+        self.bases, n = list(bases), len(bases)
+        starts = [sum(lengths[:number]) for number in range(len(lengths))]
+        self.starts = [start for start in starts if start < n]
+        self.seed, self.bits = settings["seed"], digits(n)
+        self.lists: dict[int, Vector] = {}
+        mask = (1 << 2 * self.seed) - 1
+        past = 0
+        for p in range(1, n + 1):
+            past = (past << 2 | self.bases[p - 1]) & mask
+            if p >= self.seed:
+                self.lists.setdefault(row(self.seed, past, self.bits), []).append(p)
+        self.counts = Counts(settings)
+        for number, k in enumerate(self.counts.orders):
+            self._count(number, k, settings["both_strands"])
+
+    def _count(self, number: int, k: int, both_strands: bool) -> None:
+        base, n, mask = self.bases, len(self.bases), (1 << 2 * k) - 1
+        contexts, past, turned = [], 0, 0  # the k bases before each base; the reverse complement of the last k
+        for t in range(n + 16):
+            if t < n:
+                contexts.append(past)
+                past = (past << 2 | base[t]) & mask
+                turned = turned >> 2 | (3 - base[t]) << 2 * (k - 1)
+            if k <= t - 16:
+                add(self.counts.of(number, contexts[t - 16]), base[t - 16])
+            if both_strands and k <= t < n:
+                add(self.counts.of(number, turned), 3 - base[t - k])
+
+
+# 4. Start states
+
+
+def inputs_of(settings: Settings) -> int:
+    contexts = sum(len(settings[name]) for name in ("low_orders", "count_orders", "frame_orders"))
+    return int(settings["heads"]) + contexts + int(settings["network"])
+
+
+def padded(inputs: int) -> int:
+    return -(-inputs // 8) * 8
+
+
+def low_rows(settings: Settings) -> int:
+    short, frames = settings["low_orders"], settings["frame_orders"]
+    return int(sum(4**k for k in short) + sum(8 * 4**k for k in frames))
+
+
+@dataclass
+class State:
+    """What a lane begins with and changes; every array as one list."""
+
+    weights: Vector
+    final: Vector
+    map_one: Vector
+    map_two: Vector
+    chance: Vector  # P of `trust`
+    seen: Vector
+    swaps: Vector
+    attention: Vector
+    low: Vector
+
+    ORDER = ("weights", "final", "map_one", "map_two", "chance", "seen", "swaps", "attention", "low")
+
+    @classmethod
+    def untrained(cls, settings: Settings) -> Self:
+        heads, used = settings["heads"], inputs_of(settings)
+        weights = [314573] * heads + [157286] * (used - heads) + [0] * (padded(used) - used)
+        sets = settings["sets"]
+        entries = []
+        for i in range(33):
+            d = 768 * abs(i - 16)
+            o = (EXP[d & 1023] >> (d >> 10)) + 1
+            p = (o << 22) // ((1 << 30) + o)
+            entries.append(p if i < 16 else (1 << 22) - 1 - p)
+        w = [65536]
+        for _ in range(11):
+            w.append(9 * w[-1] // 10)
+        chance = []
+        for h in range(4096):
+            m = sum(w[i] for i in range(12) if h >> i & 1)
+            chance.append(min(((97 * m // 100) << 22) // sum(w) + 83886, 3 << 20))
+        chance += [max((1 << 22) // (8 * j + 30), 64) for j in range(32)] + [69905] * 32
+        chance += [(1 << 20) // (8 << i // 2) for i in range(16) for _ in range(64)]
+        attention = [0] * 18
+        attention[1] = attention[6] = attention[14] = 1 << 20
+        return cls(
+            weights * sum(SET_ROWS), ([65536 // sets] * sets + [0] * (6 - sets)) * 256, entries * 1024, entries * 4096,
+            chance, [0] * 5184, [21845] * 128, attention, [16384, 16384, 16384, 16384, 0, 0, 0, 0] * low_rows(settings),
+        )  # fmt: skip
+
+    @classmethod
+    def read(cls, settings: Settings, packed: bytes) -> Self:
+        """From a file of the package, or the tensor of a model."""
+        filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 26, "lc": 0, "lp": 0, "pb": 0}]
+        data = lzma.decompress(packed, lzma.FORMAT_RAW, filters=filters)
+        before = cls.untrained(settings)
+        size = sum(len(getattr(before, name)) for name in cls.ORDER)
+        assert len(data) == 4 * size
+        planes = [data[plane * size : (plane + 1) * size] for plane in range(4)]
+        at = 0
+        for name in cls.ORDER:
+            old = getattr(before, name)
+            for i in range(len(old)):
+                u = sum(plane[at] << 8 * shift for shift, plane in enumerate(planes))
+                old[i] += (u >> 1) ^ -(u & 1)
+                at += 1
+        return before
+
+    def converted(self, before: Settings, after: Settings) -> "State":
+        """The state of a model's settings for those of an archive."""
+        kinds = ("low_orders", "count_orders", "frame_orders", "network", "heads", "sets")
+        if all(before[name] == after[name] for name in kinds):
+            return self
+        heads, more = after["heads"], before["heads"]
+        contexts = len(before["low_orders"]) + len(before["count_orders"])
+        columns = list(range(more, more + contexts))
+        at = more + contexts
+        if after["frame_orders"]:
+            columns += range(at, at + len(before["frame_orders"]))
+        if after["network"]:
+            columns.append(at + len(before["frame_orders"]))
+        weights, width, room = [], padded(inputs_of(before)), padded(inputs_of(after))
+        for first in range(0, len(self.weights), width):
+            old = self.weights[first : first + more]
+            new = [*old[: heads - 1], sum(old[heads - 1 :])]
+            new += [self.weights[first + column] for column in columns]
+            new = [clamp(value, (1 << 21) - 1) for value in new]
+            weights += new + [0] * (room - len(new))
+        final = self.final
+        if after["sets"] < before["sets"]:
+            final = []
+            for first in range(0, len(self.final), 6):
+                part = clamp(sum(self.final[first : first + before["sets"]]) // after["sets"], 1 << 18)
+                final += [part] * after["sets"] + [0] * (6 - after["sets"])
+        low = self.low[: 8 * low_rows(after)]
+        return State(
+            weights, final, self.map_one, self.map_two, self.chance, self.seen, self.swaps, self.attention, low
+        )
+
+    def copy(self) -> "State":
+        return State(*(list(getattr(self, name)) for name in self.ORDER))
