@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# kernels may compile in the middle of a test, and machines are busy: how long an example takes tells nothing
+settings.register_profile("here")
+settings.load_profile("here")
 
 DATA = Path(os.environ.get("GENEFORMER_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
 REAL_FASTA = sorted(path.name.removesuffix(".fa.gz") for path in DATA.glob("*.fa.gz"))

@@ -1,5 +1,7 @@
-"""Sections 1 to 4 of docs/EXPERTS.md, as `reference_experts` needs them: tables, what a panel teaches, start states."""
+"""Sections 1 to 4 of docs/EXPERTS.md: tables, what a panel teaches, start states; and the file of a model."""
 
+import hashlib
+import json
 import lzma
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -166,6 +168,18 @@ def low_rows(settings: Settings) -> int:
     return int(sum(4**k for k in short) + sum(8 * 4**k for k in frames))
 
 
+def unpack(packed: bytes) -> bytes:
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 26, "lc": 0, "lp": 0, "pb": 0}]
+    return lzma.decompress(packed, lzma.FORMAT_RAW, filters=filters)
+
+
+def from_planes(data: bytes, first: int, end: int) -> Vector:
+    """Some of the numbers of 32 bits whose byte planes these are."""
+    size = len(data) // 4
+    planes = [data[plane * size + first : plane * size + end] for plane in range(4)]
+    return [a | b << 8 | c << 16 | d << 24 for a, b, c, d in zip(*planes, strict=True)]
+
+
 @dataclass
 class State:
     """What a lane begins with and changes; every array as one list."""
@@ -212,19 +226,17 @@ class State:
     @classmethod
     def read(cls, settings: Settings, packed: bytes) -> Self:
         """From a file of the package, or the tensor of a model."""
-        filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 26, "lc": 0, "lp": 0, "pb": 0}]
-        data = lzma.decompress(packed, lzma.FORMAT_RAW, filters=filters)
+        data = unpack(packed)
         before = cls.untrained(settings)
         size = sum(len(getattr(before, name)) for name in cls.ORDER)
         assert len(data) == 4 * size
-        planes = [data[plane * size : (plane + 1) * size] for plane in range(4)]
         at = 0
         for name in cls.ORDER:
             old = getattr(before, name)
-            for i in range(len(old)):
-                u = sum(plane[at] << 8 * shift for shift, plane in enumerate(planes))
-                old[i] += (u >> 1) ^ -(u & 1)
-                at += 1
+            for i, u in enumerate(from_planes(data, at, at + len(old))):
+                if u:
+                    old[i] += (u >> 1) ^ -(u & 1)
+            at += len(old)
         return before
 
     def converted(self, before: Settings, after: Settings) -> "State":
@@ -260,3 +272,50 @@ class State:
 
     def copy(self) -> "State":
         return State(*(list(getattr(self, name)) for name in self.ORDER))
+
+    def arrays(self) -> dict[str, tuple[str, Vector]]:
+        """With their types, as the id of a model takes them in."""
+        trust = [p << 10 | seen for p, seen in zip(self.chance, self.seen, strict=True)]
+        names = ("attention", "final", "map_one", "map_two", "swaps", "weights")
+        return {name: ("int32", getattr(self, name)) for name in names} | {
+            "low": ("uint16", self.low),
+            "trust": ("uint32", trust),
+        }
+
+
+class ExpertModel:
+    """A model file with experts and without a network, read by hand as docs/MODEL.md says."""
+
+    def __init__(self, file: bytes) -> None:
+        size = int.from_bytes(file[:8], "little")
+        header: dict[str, Any] = json.loads(file[8 : 8 + size])
+        stated = json.loads(header.pop("__metadata__")["gfmodel"])
+        assert stated["format"] == "gfmodel/2"
+        assert all(entry["dtype"] == "U8" for entry in header.values())
+        begin = 8 + size
+        ends = {name: entry["data_offsets"] for name, entry in header.items()}
+        data = {name: file[begin + first : begin + last] for name, (first, last) in ends.items()}
+        self.stated_id: str = stated["id"]
+        self.settings: Settings = json.loads(stated["experts"])
+        self.state = State.read(self.settings, data["experts.start"])
+        self.panel: dict[str, Any] = json.loads(stated["panel"])
+        lengths = unpack(data["panel.lengths"])
+        self.coded, self.lengths = data["panel.coded"], from_planes(lengths, 0, len(lengths) // 4)
+        panel = {name: self.panel[name] for name in ("bases", "digest", "records")}
+        digest = hashlib.sha256(
+            json.dumps(
+                {"experts": self.settings, "format": "gfmodel/2", "network": None, "panel": panel}, sort_keys=True
+            ).encode()
+        )
+        for name, (dtype, values) in sorted(self.state.arrays().items()):
+            digest.update(f"\nstart.{name} {dtype} [{len(values)}]\n".encode())
+            width, signed = (2 if dtype == "uint16" else 4), dtype == "int32"
+            digest.update(b"".join(value.to_bytes(width, "little", signed=signed) for value in values))
+        self.id = digest.hexdigest()
+
+    def panel_digest(self, bases: Vector) -> str:
+        """Of the panel with these bases."""
+        digest = hashlib.sha256(b"".join(length.to_bytes(8, "little") for length in self.lengths))
+        padded = bases + [0] * (-len(bases) % 4)
+        digest.update(bytes(sum(padded[at + k] << 2 * k for k in range(4)) for at in range(0, len(padded), 4)))
+        return digest.hexdigest()

@@ -124,7 +124,7 @@ BOUNDED = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(chosen=BOUNDED, seed=st.integers(0, 1000))
 def test_whatever_settings_an_archive_may_state(chosen: ExpertSettings, seed: int) -> None:
     assert ExpertSettings.from_dict(chosen.as_dict()) == chosen

@@ -41,7 +41,7 @@ def test_a_million_symbols_take_their_entropy(sharpness: float) -> None:
     assert (decode([stream], frequencies) == symbols).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     lanes=st.integers(1, 9),

@@ -81,14 +81,14 @@ def test_tables_are_what_the_format_says() -> None:
     assert logit_table()[[0, 64, 127]].tolist() == [1 << 24, 11863283, round((1 << 24) * 2 ** (-127 / 128))]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, (1 << 52) - 1))
 def test_square_roots_are_exact(value: int) -> None:
     root = kernels.square_root(value)
     assert root * root <= value < (root + 1) * (root + 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(-(1 << 23), 1 << 23), min_size=4, max_size=4), st.integers(0, 8))
 def test_frequencies_sum_and_are_never_zero(sums: list[int], shift: int) -> None:
     rows = np.array([sums], np.int32)

@@ -43,7 +43,7 @@ def test_the_id_is_that_of_the_content() -> None:
     assert Model.make(one.config, changed, {}, {}).id != one.id
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 8 * len(DATA) - 1))
 def test_a_flipped_bit_is_found(bit: int) -> None:
     damaged = bytearray(DATA)
@@ -57,7 +57,7 @@ def test_a_flipped_bit_is_found(bit: int) -> None:
         assert found.id == load_model(DATA).id
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, len(DATA) - 1))
 def test_a_truncated_file_is_found(size: int) -> None:
     with pytest.raises(FormatError):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from numpy.typing import NDArray
 from panels import (
     BASES,
@@ -124,7 +124,6 @@ def test_an_embedded_panel_comes_back(panel: Panel) -> None:
     assert same(load(source, decode), panel)
 
 
-@settings(deadline=None)
 @given(PANELS)
 def test_a_referenced_panel_comes_back(tmp_path_factory: pytest.TempPathFactory, panel: Panel) -> None:
     path = tmp_path_factory.mktemp("panel") / "records.txt"

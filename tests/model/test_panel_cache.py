@@ -31,7 +31,6 @@ def cached(cache: Path, panel: Panel = PANEL) -> Path:
     return cache / "panels" / f"{panel.digest}.gfpanel"
 
 
-@settings(deadline=None)
 @given(PANELS)
 def test_a_panel_is_decoded_once(tmp_path_factory: pytest.TempPathFactory, panel: Panel) -> None:
     cache = tmp_path_factory.mktemp("cache")
@@ -50,7 +49,7 @@ def test_the_cache_file_is_what_its_description_says(tmp_path: Path) -> None:
     assert data[24 + 40 :] == pack_bases(PANEL.bases).tobytes()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_cache_is_made_again(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     cache = tmp_path_factory.getbasetemp() / "damaged"

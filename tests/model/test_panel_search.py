@@ -98,7 +98,7 @@ def test_the_places_of_the_environment_complement_each_other(tmp_path: Path, mon
         load(refer(PANEL), never)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(st.text("ACGTUNacgtun-\r\n", max_size=12), max_size=6),
     st.text("ACGT\n", max_size=4),

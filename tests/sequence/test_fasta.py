@@ -52,7 +52,7 @@ def test_odd_texts_come_back(text: bytes) -> None:
 
 
 @given(texts)
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_any_text_comes_back(text: bytes) -> None:
     assert joined(text) == text
 
@@ -74,7 +74,7 @@ def test_reads_come_back_too(real_data: Callable[[str], bytes]) -> None:
 
 
 @given(texts, st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_range_of_residues(text: bytes, data: st.DataObject) -> None:
     streams = parse(text)
     sides = Sides(streams.names, streams.layout, streams.case, streams.exceptions, len(text))
@@ -110,7 +110,7 @@ def test_residues_that_are_no_sequence_are_kept_as_they_are() -> None:
 
 
 @given(texts, st.sampled_from(["names", "layout", "case", "exceptions"]), st.data())
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=600)
 def test_damage_is_an_error_or_harmless(text: bytes, stream: str, data: st.DataObject) -> None:
     streams = parse(text)
     blob = bytearray(getattr(streams, stream))

@@ -31,14 +31,14 @@ def lines(names: list[bytes]) -> bytes:
 
 
 @given(name_lists)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_names_come_back(names: list[bytes]) -> None:
     text = lines(names)
     assert unpack_names(pack_names(text), len(names), len(text)) == text
 
 
 @given(name_lists, st.sampled_from([0, 1, 2]))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_every_kind_comes_back(names: list[bytes], kind: int) -> None:
     text = lines(names)
     if not text or b"\1" in text or b"\2" in text:
@@ -48,7 +48,7 @@ def test_every_kind_comes_back(names: list[bytes], kind: int) -> None:
 
 
 @given(name_lists, st.sampled_from([1, 2]), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_damage(names: list[bytes], kind: int, data: st.DataObject) -> None:
     text = lines(names)
     if not text or b"\1" in text or b"\2" in text:

@@ -27,7 +27,6 @@ def test_varints(values: list[int]) -> None:
 
 
 @given(integers)
-@settings(deadline=None)
 def test_integer_columns(values: list[int]) -> None:
     blob = packing.pack_integers(np.array(values, np.int64))
     assert packing.unpack_integers(blob, len(values)).tolist() == values
@@ -44,7 +43,6 @@ def test_zigzag(values: list[int]) -> None:
 
 
 @given(contents)
-@settings(deadline=None)
 def test_pack(data: bytes) -> None:
     blob = packing.pack(data)
     assert packing.unpack(blob, len(data)) == data
@@ -72,7 +70,7 @@ def test_every_method(method: int, size: int) -> None:
 
 
 @given(contents, st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_damaged_pack(data: bytes, draw: st.DataObject) -> None:
     blob = bytearray(packing.pack(data))
     if blob:
@@ -84,7 +82,7 @@ def test_damaged_pack(data: bytes, draw: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 100))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_garbage(data: bytes, most: int) -> None:
     for unpack in (packing.unpack, packing.unpack_integers):
         try:

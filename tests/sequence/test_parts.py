@@ -59,7 +59,7 @@ def check(text: bytes, size: int) -> list[Part]:
 @example(b">a\n" + b"acgt" * 64 + b"\n>b\n" + b"ACGT" * 64 + b"\r\n", 7)
 @example(b">a\n" + b"acgN \t" * 64 + b"\n>b\n" + b"ACGT" * 64 + b"\r\n", 100)
 @example(b"A>>>>>\r\nA", 1)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_text(text: bytes, size: int) -> None:
     for part in check(text, size)[:10]:
         assert render(parse(part.text), len(part.text)) == part.text

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geneformer_codec.sequence.strands import STRETCH, STRETCHES, WORD, both_strands, sample, word_pairs
@@ -17,7 +17,6 @@ def plainly(bases: list[int]) -> tuple[int, int]:
     return sum(count > 1 for count in words.values()), sum(all(word in words for word in pair) for pair in pairs)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 1), max_size=400), st.booleans())
 def test_counts_as_the_plainest_code_does(bases: list[int], turn: bool) -> None:
     if turn:

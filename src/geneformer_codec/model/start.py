@@ -23,7 +23,7 @@ _LIMITS = {
     "final": (-FINAL_LIMIT, FINAL_LIMIT),
     "map_one": (0, (1 << 22) - 1),
     "map_two": (0, (1 << 22) - 1),
-    "trust": (256, 15 << 18),
+    "trust": (64, 15 << 18),
     "trust_seen": (0, 1022),
     "swaps": (0, 65536),
     "attention": (-ATTENTION_LIMIT, ATTENTION_LIMIT),

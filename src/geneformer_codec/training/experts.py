@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import UsageError
 from ..files import atomic_output
 from ..model.experts.predictor import Predictor
-from ..model.experts.settings import ExpertSettings, with_level, without_panel
+from ..model.experts.settings import NEVER, ExpertSettings, with_level, without_panel
 from ..model.file import Experts, Model, read_model
 from ..model.panel import Panel, embed, refer
 from ..model.panel_coding import encode_panel
@@ -176,7 +176,7 @@ def fit(
     experts = predictor(settings, panel)
     mix, low = experts.start.copy(), experts.low.copy()
     for rate in ATTENTION_RATES:
-        pupil = experts.at(replace(at_work(settings), attention_rate=rate))
+        pupil = experts.at(replace(at_work(settings), attention_rate=rate, sure=NEVER))
         for lane in lanes(teaching, most):
             pupil.adapt(lane, mix, low, outside=heard.logs(lane) if heard and settings.network else None)
     return Start(settings, mix, low)

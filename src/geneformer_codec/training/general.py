@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files import atomic_output
 from ..model.experts.predictor import Predictor
-from ..model.experts.settings import STARTS, without_panel
+from ..model.experts.settings import NEVER, STARTS, without_panel
 from ..model.general import digest
 from ..model.start import Start
 from .data import Bases, read_records
@@ -28,7 +28,8 @@ ATTENTION_RATE = 12
 def learn_start(level: str, texts: Sequence[Bases]) -> Start:
     """The state that lanes of ``texts`` lead to, without their short contexts."""
     settings = replace(without_panel(level, both_strands=False), start="")
-    pupil = Predictor(replace(settings, attention_rate=ATTENTION_RATE if settings.attention_rate else 0))
+    rate = ATTENTION_RATE if settings.attention_rate else 0
+    pupil = Predictor(replace(settings, attention_rate=rate, sure=NEVER if settings.sure else 0))
     mix = pupil.start.copy()
     for text in texts:
         pupil.adapt(text, mix, pupil.low.copy())

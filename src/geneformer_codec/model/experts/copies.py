@@ -39,6 +39,7 @@ from .state import (
     TOP,
     TRUST,
     TRUST_BITS,
+    TRUST_ROWS,
     WEIGHT,
     Frozen,
     Local,
@@ -76,7 +77,7 @@ def refresh(mix: Mixing, work: Work, row: Int) -> None:
 @inline
 def refresh_all(mix: Mixing, work: Work) -> None:
     """The logarithms of all rows of trust."""
-    for row in range(mix.trust.shape[0]):
+    for row in range(TRUST_ROWS):
         refresh(mix, work, row)
 
 
@@ -306,7 +307,7 @@ def learn_attention(
 @inline
 def learn(
     cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, own: Int,
-    previous: Int, base: Int, divisors: NDArray[np.int64],
+    previous: Int, base: Int, divisors: NDArray[np.int64], teach: bool,
 ) -> None:  # fmt: skip
     """Score every copy by the base that came, move it on, and drop those that fail too often."""
     live = np.int64(local.numbers[COPIES])
@@ -314,7 +315,8 @@ def learn(
     missed = np.int64(0)
     for k in range(live):
         missed += np.int64(bank[u(BASE + k)]) != base
-    teach_trust(cfg, bank, mix, work, live, done, base, divisors)
+    if teach:
+        teach_trust(cfg, bank, mix, work, live, done, base, divisors)
     groups = (live + GROUP - 1) // GROUP
     if missed:
         learn_missed(local, bank, mix, live, previous, base)

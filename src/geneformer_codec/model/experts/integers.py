@@ -88,6 +88,13 @@ def ones(_typing: Any, value: Any) -> Any:
     return types.uint32(types.uint32), _unary("ctpop", 32)
 
 
+@inline
+def ones_of_64(value: Int) -> Int:
+    """The same of a uint64."""
+    low, high = np.uint32(value & np.uint64(0xFFFFFFFF)), np.uint32(value >> np.uint64(32))
+    return np.int64(ones(low)) + np.int64(ones(high))
+
+
 @instruction
 def prefetch(_typing: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of ``array[index]`` ahead of its use; has no other effect."""

@@ -4,12 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import copies as copying
-from . import counts, frames, mixer
+from . import counts, frames, mixer, runs
 from . import search as searching
 from .compiled import Int, inline, kernel
 from .integers import u
 from .state import (
     AT,
+    CLAIM,
     CODE,
     COPIES,
     DONE,
@@ -77,20 +78,28 @@ def run(
     while local.numbers[DONE] < stop:
         done = local.numbers[DONE]
         previous = np.int64(past & np.uint64(3))
-        if orders:
-            counts.prefetch_counts(cfg, frozen, past)
         searching.prefetch_own(cfg, local, past, own_bits)
-        copying.predict(cfg, frozen, local, bank, mix, work, own, previous)
-        place = counts.predict_low(local, work, past, cfg.heads)
-        place = counts.predict_counts(cfg, frozen, work, past, place)
-        place = frames.predict_frames(local, work, past, place)
-        if local.outside.shape[0]:
-            said, at_said = local.outside, 4 * done
-            counts.put(work, place, said[u(at_said)], said[u(at_said + 1)], said[u(at_said + 2)], said[u(at_said + 3)])
-        copying.judge(work, local.numbers[COPIES])
-        mixer.choose(local, work, past, fails, orders)
-        mixer.mix_all(cfg, mix, work)
-        mixer.correct(mix, work, past)
+        longest = runs.find(frozen, local, bank, work, own, fails) if cfg.sure else 0
+        claimed = longest >= max(cfg.sure, 1)
+        claim = work.recall[GUESS]
+        if claimed:
+            runs.predict(mix, work, previous)
+        else:
+            if orders:
+                counts.prefetch_counts(cfg, frozen, past)
+            copying.predict(cfg, frozen, local, bank, mix, work, own, previous)
+            place = counts.predict_low(local, work, past, cfg.heads)
+            place = counts.predict_counts(cfg, frozen, work, past, place)
+            place = frames.predict_frames(local, work, past, place)
+            if local.outside.shape[0]:
+                said, at_said = local.outside, 4 * done
+                counts.put(
+                    work, place, said[u(at_said)], said[u(at_said + 1)], said[u(at_said + 2)], said[u(at_said + 3)]
+                )
+            copying.judge(work, local.numbers[COPIES])
+            mixer.choose(local, work, past, fails, orders)
+            mixer.mix_all(cfg, mix, work)
+            mixer.correct(mix, work, past)
 
         step = width >> _BITS
         if decoding:
@@ -125,19 +134,25 @@ def run(
                 low <<= _BYTE
                 width <<= _BYTE
 
-        mixer.learn(cfg, mix, work, base)
-        if cfg.attention_rate and local.numbers[COPIES] and work.coded[u(work.recall[GUESS])] < SURE:
-            copying.learn_attention(cfg, local, bank, mix, work, base, previous)
-        copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS)
+        if longest:
+            runs.learn_claim(mix, work.recall[CLAIM], DIVISORS, claim == base)
         turned = (turned >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62))
-        counts.learn(cfg, frozen, local, DIVISORS, past, turned, done, base)
-        frames.learn_frames(cfg, local, DIVISORS, past, turned, done, base)
+        if claimed:
+            runs.prepare(local, bank)
+            copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, False)
+        else:
+            mixer.learn(cfg, mix, work, base)
+            if cfg.attention_rate and local.numbers[COPIES] and work.coded[u(work.recall[GUESS])] < SURE:
+                copying.learn_attention(cfg, local, bank, mix, work, base, previous)
+            copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, True)
+            counts.learn(cfg, frozen, local, DIVISORS, past, turned, done, base)
+            frames.learn_frames(cfg, local, DIVISORS, past, turned, done, base)
         fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
         past = (past << np.uint64(2)) | np.uint64(base)
         searching.remember(cfg, local, past, base, own_bits)
         live = local.numbers[COPIES]
         done += 1
-        if done % cfg.every == 0 or (live < FEW and done % cfg.hungry == 0):
+        if not claimed and (done % cfg.every == 0 or (live < FEW and done % cfg.hungry == 0)):
             searching.search(cfg, frozen, local, bank, own, past, turned, panel_bits, own_bits)
     local.registers[H], local.registers[HR], local.registers[FAILS] = past, turned, fails
     local.registers[LOW], local.registers[WIDTH], local.registers[CODE] = low, width, code

@@ -8,7 +8,7 @@ Two maps then correct the probability of the most likely base by how often such 
 import numpy as np
 
 from .compiled import Int, inline
-from .integers import exp2_q30, log2_q10, ones, u
+from .integers import exp2_q30, log2_q10, ones_of_64, u
 from .state import (
     BINS,
     CONFIDENCE,
@@ -51,9 +51,7 @@ def choose(local: Local, work: Work, past: Int, fails: Int, orders: Int) -> None
         steady = work.steady[0]
     elif orders > 1:
         steady = work.steady[u(orders - 2)] * 16 + work.steady[u(orders - 1)]
-    failed = np.int64(ones(np.uint32(fails & np.uint64(0xFFFFFFFF)))) + np.int64(
-        ones(np.uint32(fails >> np.uint64(32)))
-    )
+    failed = ones_of_64(fails)
     density = (
         (failed >= 1) + (failed >= 2) + (failed >= 3) + (failed >= 5) + (failed >= 8) + (failed >= 13) + (failed >= 21)
     )
@@ -90,6 +88,9 @@ def mix_all(cfg: Settings, mix: Mixing, work: Work) -> None:
             s3 += np.int32(w * x[u(3 * inputs + j)])
         z0, z1, z2, z3 = np.int64(s0) >> 11, np.int64(s1) >> 11, np.int64(s2) >> 11, np.int64(s3) >> 11
         at = 4 * which
+        if cfg.sets == 1:
+            f0, f1, f2, f3 = z0, z1, z2, z3
+            break
         work.logits[u(at)], work.logits[u(at + 1)], work.logits[u(at + 2)], work.logits[u(at + 3)] = z0, z1, z2, z3
         best = max(max(z0, z1), max(z2, z3))
         p0, p1, p2, p3 = exp2_q30(best - z0), exp2_q30(best - z1), exp2_q30(best - z2), exp2_q30(best - z3)
@@ -103,7 +104,8 @@ def mix_all(cfg: Settings, mix: Mixing, work: Work) -> None:
         f1 += part * z1
         f2 += part * z2
         f3 += part * z3
-    f0, f1, f2, f3 = f0 >> 16, f1 >> 16, f2 >> 16, f3 >> 16
+    if cfg.sets > 1:
+        f0, f1, f2, f3 = f0 >> 16, f1 >> 16, f2 >> 16, f3 >> 16
     best = max(max(f0, f1), max(f2, f3))
     p0, p1, p2, p3 = exp2_q30(best - f0), exp2_q30(best - f1), exp2_q30(best - f2), exp2_q30(best - f3)
     total = p0 + p1 + p2 + p3
@@ -112,6 +114,9 @@ def mix_all(cfg: Settings, mix: Mixing, work: Work) -> None:
     work.mixed[1] = (p1 * scale) >> 30
     work.mixed[2] = (p2 * scale) >> 30
     work.mixed[3] = (p3 * scale) >> 30
+    if cfg.sets == 1:
+        for base in range(4):
+            work.shares[u(base)] = work.mixed[u(base)] >> 6
 
 
 @inline
@@ -168,7 +173,7 @@ def learn(cfg: Settings, mix: Mixing, work: Work, base: Int) -> None:
             moved = np.int32(weights[u(row + j)] + step)
             weights[u(row + j)] = min(max(moved, np.int32(-WEIGHT_LIMIT)), np.int32(WEIGHT_LIMIT))
     row = work.recall[FINAL]
-    for which in range(cfg.sets):
+    for which in range(cfg.sets if cfg.sets > 1 else 0):
         push = np.int64(0)
         for other in range(4):
             error = (65536 if other == base else 0) - (work.mixed[u(other)] >> 6)

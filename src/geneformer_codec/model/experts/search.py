@@ -261,6 +261,8 @@ def search_own(
 ) -> None:  # fmt: skip
     """The same in the lane's past, newest first."""
     place = np.int64(local.heads[u(seed_row(seed, cfg.own_seed, bits))])
+    if step > 0 and place == done:
+        place = np.int64(local.previous[u(place)])  # the seed itself
     close = np.uint32((1 << min(cfg.own_seed, 11)) - 1)
     worst, weakest = find_worst(cfg, local, bank)
     for _ in range(cfg.tries):

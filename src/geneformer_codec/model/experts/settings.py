@@ -8,6 +8,8 @@ from ...errors import FormatError
 from .state import HEADS, MAX_COUNT_ORDERS, MAX_FRAME_ORDERS, MAX_LOW_ORDERS, ROOM, SETS, Settings
 
 MAX_COPIES = ROOM
+NEVER = 1 << 30
+"""A value of ``sure`` with which claims are learned but not coded."""
 _START = re.compile("([0-9a-f]{16})?")
 _BOUNDS = {
     "copies": (1, MAX_COPIES),
@@ -27,6 +29,7 @@ _BOUNDS = {
     "table_bits": (8, 28),
     "heads": (1, HEADS),
     "sets": (1, SETS),
+    "sure": (0, NEVER),
 }
 
 
@@ -39,7 +42,8 @@ class ExpertSettings:
     starts with at most ``accept`` and ends with more than ``drop`` misses in 24; ``reach`` sixteenths of its longer
     past count when it is compared with others. ``low_orders`` are contexts with adaptive probabilities,
     ``count_orders`` those with counts, direct up to ``table_bits``/2 bases and hashed beyond; ``count_priors`` are
-    added to each count, in hundredths. Rates say how fast a lane adapts.
+    added to each count, in hundredths. Rates say how fast a lane adapts. Where no copy disagrees and one has been right
+    for ``sure`` bases, it is believed without asking the others (`runs`); with 0 never.
     """
 
     copies: int = 16
@@ -60,6 +64,7 @@ class ExpertSettings:
     table_bits: int = 24
     heads: int = HEADS
     sets: int = SETS
+    sure: int = 0
     low_orders: tuple[int, ...] = (2, 3)
     count_orders: tuple[int, ...] = (12,)
     count_priors: tuple[int, ...] = (10,)
@@ -117,7 +122,7 @@ class ExpertSettings:
         return Settings(
             self.copies, self.seed, own_seed, self.every, self.hungry, self.tries, self.accept, self.drop, self.reach,
             int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
-            self.heads, self.sets, int(own_counts),
+            self.heads, self.sets, self.sure, int(own_counts),
         )  # fmt: skip
 
 
@@ -130,14 +135,14 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     if level == "fast":
         return replace(
             trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=1, sets=1, frame_orders=(),
-            network=False,
+            network=False, sure=16,
         )  # fmt: skip
     if level == "max":
         return replace(trained, copies=32, every=4, attention_rate=8, trust_limit=1000, rate=max(trained.rate, 35))
-    return replace(trained, copies=16, every=16, attention_rate=4, heads=2, sets=3, network=False)
+    return replace(trained, copies=16, every=16, attention_rate=4, heads=2, sets=3, network=False, sure=32)
 
 
-STARTS = {"fast": "5825117269bdc0d0", "balanced": "74c2497d0d34609d", "max": "3f356ee3523a341b"}
+STARTS = {"fast": "03e51db340e7fda7", "balanced": "58e71e8344ea6b84", "max": "9092ddfb86c3ff98"}
 """The start states of parts without a model, shipped in `model/starts` and made by `training.general`."""
 
 
@@ -150,8 +155,8 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     )  # fmt: skip
     if level == "fast":
         return replace(
-            common, copies=4, own_seed=16, every=16, hungry=16, tries=4, heads=1, sets=1, low_orders=(2,),
-            count_orders=(11,), count_priors=(30,),
+            common, copies=4, own_seed=16, every=16, hungry=8, tries=2, heads=1, sets=1, low_orders=(2,),
+            count_orders=(11,), count_priors=(30,), sure=16,
         )  # fmt: skip
     if level == "max":
         return replace(
@@ -161,7 +166,7 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
         )  # fmt: skip
     return replace(
         common, copies=16, every=16, hungry=4, attention_rate=8, heads=2, sets=3, low_orders=(2, 3),
-        frame_orders=(3, 5), count_orders=(12, 16), count_priors=(30, 10),
+        frame_orders=(3, 5), count_orders=(12, 16), count_priors=(30, 10), sure=32,
     )  # fmt: skip
 
 

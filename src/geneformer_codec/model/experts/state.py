@@ -22,6 +22,8 @@ MAP_ROWS = (1024, 4096)
 TRUST_BITS = 12
 TRUST_RUNS = 64
 TRUST_ROWS = (1 << TRUST_BITS) + TRUST_RUNS
+CLAIM_ROWS = 1024
+"""Rows of claims, after those of trust; see `runs`."""
 MAX_COUNT_ORDERS = 12
 MAX_LOW_ORDERS = 8
 LOW_ROW = 8
@@ -58,6 +60,7 @@ class Settings(NamedTuple):
     table_bits: int  # of a hashed table of counts
     heads: int  # of attention, at most `HEADS`
     sets: int  # of weights, the first ones, at most `SETS`
+    sure: int  # bases that a copy was right for which it is believed alone, while none disagrees; 0: never
     learn_counts: int  # 1: the counts are the lane's own
 
 
@@ -154,8 +157,8 @@ class Work(NamedTuple):
     recall: NDArray[np.int64]  # [RECALL] what the update must know of the prediction
 
 
-CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS, DENSITY, FRAME, PHASE = range(11)
-RECALL = 11
+CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS, DENSITY, FRAME, PHASE, CLAIM = range(12)
+RECALL = 12
 
 
 def low_places(low_orders: Sequence[int], frame_orders: Sequence[int]) -> NDArray[np.int64]:
@@ -193,7 +196,7 @@ def untrained(settings: Settings, contexts: int) -> Mixing:
         small = (odds << 22) // ((1 << 30) + odds)
         bins.append((1 << 22) - 1 - small if index >= 16 else small)
     maps = [np.tile(np.array(bins, np.int32), (rows, 1)) for rows in MAP_ROWS]
-    trust = np.zeros(TRUST_ROWS, np.uint32)
+    trust = np.zeros(TRUST_ROWS + CLAIM_ROWS, np.uint32)
     recent = 1 << TRUST_BITS
     histories = np.arange(recent)
     total, missed, weight = 0, np.zeros(recent, np.int64), 1 << 16
@@ -203,8 +206,10 @@ def untrained(settings: Settings, contexts: int) -> Mixing:
         weight = weight * 9 // 10
     rate = (missed * 97 // 100 << 22) // total + (1 << 22) // 50
     trust[:recent] = np.minimum(rate, 3 << 20) << 10
-    trust[recent:] = np.maximum((1 << 22) // (8 * np.arange(TRUST_RUNS) + 30), 64) << 10
-    trust[recent + 32 :] = ((1 << 22) // 60) << 10
+    trust[recent:TRUST_ROWS] = np.maximum((1 << 22) // (8 * np.arange(TRUST_RUNS) + 30), 64) << 10
+    trust[recent + 32 : TRUST_ROWS] = ((1 << 22) // 60) << 10
+    lengths = 8 << np.arange(8).repeat(2)
+    trust[TRUST_ROWS:] = ((1 << 22) // (4 * lengths) << 10).repeat(64)
     swaps = np.full((2, 4, 4, 4), 65536 // 3, np.int32)
     attention = np.zeros((HEADS, FEATURES), np.int32)
     for head, horizon in enumerate((1, 0, 2)):
