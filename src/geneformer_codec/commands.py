@@ -160,6 +160,8 @@ def _fetch(options: argparse.Namespace) -> None:
             mark_strand=options.mark_strand,
             width=options.length,
             skip_unknown=options.go_on,
+            qualities=options.fastq,
+            mate=options.mate,
             model=options.model,
             execution=_execution_of(options),
             progress=progress,

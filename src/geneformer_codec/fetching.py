@@ -31,17 +31,22 @@ def fetch(
     mark_strand: str = "rc",
     width: int | None = None,
     skip_unknown: bool = False,
+    qualities: bool = False,
+    mate: bool = False,
     model: str | None = None,
     execution: Execution | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the regions, those of the list and those of the BED file, to ``out`` in lines of ``width`` residues.
 
-    0 is all in one line; if not said, lines are as wide as the record's in the text.
+    0 is all in one line; if not said, lines are as wide as the record's in the text. With ``qualities``, as FASTQ;
+    with ``mate``, the second of two records of one name.
 
     A region of an unknown record is an ``InputError`` before anything is written, or with ``skip_unknown`` a warning.
     One that goes beyond its record is cut off, with a warning.
     """
+    if qualities and not any(block.is_reads for block in archive.blocks):
+        raise UsageError(f"{archive.label}: holds FASTA, which has no qualities; leave --fastq away")
     reader = Reader(archive, model, execution, progress)
     wanted = [reader.region(text) for text in regions]
     if region_file is not None:
@@ -53,7 +58,10 @@ def fetch(
     if not wanted:
         raise UsageError("no regions were given; name some, or a file with --region-file or --bed")
     turned = [replace(region, reverse=region.reverse != reverse) for region in wanted]
-    write_regions(reader, turned, out, mark_strand=mark_strand, width=width, skip_unknown=skip_unknown)
+    write_regions(
+        reader, turned, out, mark_strand=mark_strand, width=width, skip_unknown=skip_unknown, qualities=qualities,
+        mate=mate,
+    )  # fmt: skip
 
 
 def write_regions(
@@ -64,14 +72,23 @@ def write_regions(
     mark_strand: str = "rc",
     width: int | None = None,
     skip_unknown: bool = False,
+    qualities: bool = False,
+    mate: bool = False,
 ) -> None:
-    """Write regions to ``out`` as FASTA; see `fetch`."""
-    found = list(_found(reader, regions, skip_unknown))
+    """Write regions to ``out`` as FASTA, or with ``qualities`` as FASTQ; see `fetch`."""
+    found = list(_found(reader, regions, skip_unknown, int(mate)))
     marks = _TITLE_ENDS[mark_strand]
     for (record, region), pieces in zip(found, reader.pieces(found), strict=True):
         title = (region.title + marks[region.reverse]).encode(errors="surrogateescape")
-        out.write(b">" + title + b"\n")
-        write_lines(out, pieces, record.line_width if width is None else width)
+        out.write((b"@" if qualities else b">") + title + b"\n")
+        columns = record.line_width if width is None else width
+        if not qualities:
+            write_lines(out, pieces, columns)
+            continue
+        octets = record.qualities(region.start, region.stop)
+        for before, text in ((b"", b"".join(pieces)), (b"+\n", octets[::-1] if region.reverse else octets)):
+            out.write(before if text else before + b"\n")  # a read of no residues has two empty lines
+            write_lines(out, iter([text]), columns)
 
 
 def size_of(reader: Reader, region: Region) -> int:
@@ -98,10 +115,11 @@ def write_lines(out: BinaryIO, pieces: Iterator[bytes], width: int) -> None:
         out.write(held + b"\n")
 
 
-def _found(reader: Reader, wanted: Sequence[Region], skip_unknown: bool) -> Iterator[tuple[Record, Region]]:
+def _found(reader: Reader, wanted: Sequence[Region], skip_unknown: bool, which: int) -> Iterator[tuple[Record, Region]]:
     for region in wanted:
-        if (record := reader.get(region.name)) is None:
-            message = f"{reader.archive.label}: no record is called {region.name!r}; 'gfz ls' lists them"
+        if (record := reader.find(region.name, which)) is None:
+            called = "two records are" if which else "record is"
+            message = f"{reader.archive.label}: no {called} called {region.name!r}; 'gfz ls' lists them"
             if not skip_unknown:
                 raise InputError(message)
             _LOG.warning("%s", message)

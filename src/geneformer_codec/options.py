@@ -145,6 +145,8 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
         help="how titles tell the strand: /rc if reverse; (+) or (-); not at all (default: %(default)s)")  # fmt: skip
     add("-n", "--length", type=_count, metavar="N",
         help="residues in a line, 0 for all in one (default: as in the record's own lines)")  # fmt: skip
+    add("--fastq", action="store_true", help="write FASTQ, with the qualities of reads")
+    add("--mate", action="store_true", help="of two reads of one name, the second")
     add("-c", "--continue", dest="go_on", action="store_true",
         help="leave out regions of unknown records, with a warning, instead of ending there")  # fmt: skip
     add("-o", "--out", default="-", metavar="OUT", help="the FASTA file to write (default: standard output)")

@@ -99,6 +99,12 @@ class Record:
         region = Region(self.name, start, stop, reverse=reverse)
         return next(self._reader.pieces([(self, region)]))
 
+    def qualities(self, start: int = 0, stop: int | None = None) -> bytes:
+        """The qualities of a read as they stand in the text; `UsageError` for FASTA. All of its part are decoded."""
+        sequences = self._reader.sequences
+        spans = sequences.catalogue.spans(self._number, start, len(self) if stop is None else stop)
+        return b"".join(sequences.qualities(spans))
+
     def to_seqrecord(self) -> "SeqRecord":
         """A Biopython ``SeqRecord`` with the id, name and description that ``Bio.SeqIO`` gives.
 
@@ -152,10 +158,15 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         return isinstance(name, str) and self.sequences.catalogue.find(_octets(name)) is not None
 
     def __getitem__(self, name: str) -> Record:
-        number = self.sequences.catalogue.find(_octets(name))
-        if number is None:
+        record = self.find(name)
+        if record is None:
             raise KeyError(name)
-        return Record(self, number)
+        return record
+
+    def find(self, name: str, which: int = 0) -> Record | None:
+        """The record of a name; of several, such as mates, that with the number ``which``, from 0."""
+        number = self.sequences.catalogue.find(_octets(name), which)
+        return None if number is None else Record(self, number)
 
     def records(self) -> Iterator[Record]:
         """All records in order, also those that share a name."""

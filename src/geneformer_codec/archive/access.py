@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coding.coder import Progress
-from ..errors import FormatError, GfzError
+from ..errors import FormatError, GfzError, UsageError
 from ..sequence.fasta import Sides
 from ..sequence.parts import DIGEST_BYTES
-from .block import lane_table, naming, sides_of, split_streams
+from .block import decode_qualities_of, lane_table, naming, sides_of, split_streams
 from .catalogue import Catalogue, Span
 from .coders import Coders
 from .digests import RecordDigest
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .read import Archive
 
 PARTS_AT_ONCE = 32
+QUALITIES_AT_ONCE = 2
+"""Parts of which qualities are kept."""
 BASES_AT_ONCE = 1 << 26
 """Of lanes that are decoded together, on as many threads as there are."""
 BASES_KEPT = 1 << 27
@@ -68,6 +70,7 @@ class SequenceReader:
         self._archive, self._coders, self._progress = archive, coders, progress
         self._parts: OrderedDict[int, _Part] = OrderedDict()
         self._lanes: OrderedDict[tuple[int, int], Bases] = OrderedDict()
+        self._qualities: OrderedDict[int, bytes] = OrderedDict()
         self.catalogue = Catalogue.of(archive)
 
     def pieces(self, spans: Iterable[Span]) -> Iterator[bytes]:
@@ -83,6 +86,26 @@ class SequenceReader:
             bases += more
             parts.add(span.block)
         yield from self._residues(batch)
+
+    def qualities(self, spans: Iterable[Span]) -> Iterator[bytes]:
+        """The qualities of each span as they stand in the text. Those of a part are decoded all together, and kept."""
+        for span in spans:
+            if span.block not in self._qualities:
+                self._qualities[span.block] = self._qualities_of(span.block)
+            self._qualities.move_to_end(span.block)
+            while len(self._qualities) > QUALITIES_AT_ONCE:
+                self._qualities.popitem(last=False)
+            yield self._qualities[span.block][span.start : span.stop]
+
+    def _qualities_of(self, number: int) -> bytes:
+        block = self._archive.blocks[number]
+        if not block.is_reads:
+            raise UsageError(f"{self._archive.label}: is FASTA, which has no qualities")
+        residues = b"".join(self._residues([Span(number, 0, block.residues)]))
+        streams = {"qualities": self._archive.read_range(block, *self._archive.stream_range(block, "qualities"))}
+        with naming(block, self._archive.label):
+            octets = np.frombuffer(residues, np.uint8)
+            return decode_qualities_of(streams, self._open({number})[number].sides, octets).tobytes()
 
     def checked(self, record: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces of a whole record; when they end, their MD5 and refget digest must be those of the archive."""

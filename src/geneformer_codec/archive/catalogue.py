@@ -116,14 +116,16 @@ class Catalogue:
         widths = self._widths[self._first[record] : self._last[record]]
         return int(widths[np.argmax(widths > 0)])  # a part may have been cut in the first line
 
-    def find(self, name: bytes) -> int | None:
-        """The number of the first record of this name."""
+    def find(self, name: bytes, which: int = 0) -> int | None:
+        """The number of the first record of this name, or of the one ``which`` places after it."""
         hashes, order = self._by_hash
         wanted = hash(name)
         at = int(np.searchsorted(hashes, wanted))
         while at < len(order) and hashes[at] == wanted:
             if self.name(int(order[at])) == name:
-                return int(order[at])
+                if not which:
+                    return int(order[at])
+                which -= 1
             at += 1
         return None
 

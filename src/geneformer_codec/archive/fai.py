@@ -39,6 +39,8 @@ def index_text(archive: "Archive") -> Iterator[FaiEntry]:
     archive.check_complete()
     lines = _Lines(archive.label)
     for block in archive.blocks:
+        if block.is_reads:
+            raise FormatError(f"{archive.label}: is FASTQ; decompress it, and use 'samtools fqidx'")
         sides = archive.sides(block)
         yield from lines.take(sides.render(np.zeros(sides.bases, np.uint8)))
     yield from lines.finish()
