@@ -14,13 +14,15 @@ settings.load_profile("here")
 
 DATA = Path(os.environ.get("GENEFORMER_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
 REAL_FASTA = sorted(path.name.removesuffix(".fa.gz") for path in DATA.glob("*.fa.gz"))
+REAL_FASTQ = sorted(path.name.removesuffix(".gz") for path in DATA.glob("*.fastq.gz"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with an argument ``real_fasta`` runs once for the name of every real FASTA file."""
-    if "real_fasta" in metafunc.fixturenames:
-        none = [pytest.param("", marks=pytest.mark.skip(reason="no real data; set GENEFORMER_DATA to their folder"))]
-        metafunc.parametrize("real_fasta", REAL_FASTA or none)
+    """A test with an argument ``real_fasta`` or ``real_fastq`` runs once for the name of every such file."""
+    none = [pytest.param("", marks=pytest.mark.skip(reason="no real data; set GENEFORMER_DATA to their folder"))]
+    for argument, names in (("real_fasta", REAL_FASTA), ("real_fastq", REAL_FASTQ)):
+        if argument in metafunc.fixturenames:
+            metafunc.parametrize(argument, names or none)
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +36,9 @@ def real_data() -> Callable[[str], bytes]:
         pytest.skip("no real data; set GENEFORMER_DATA to their folder")
 
     return read
+
+
+@pytest.fixture(scope="session")
+def real_texts() -> list[bytes]:
+    """The beginnings of all real files; nothing where there are none."""
+    return [gzip.open(path).read(200_000) for path in sorted(DATA.glob("*.gz"))]

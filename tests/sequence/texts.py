@@ -1,4 +1,4 @@
-"""Texts that try everything FASTA can be, for hypothesis."""
+"""Texts that try everything FASTA and FASTQ can be, for hypothesis."""
 
 from hypothesis import strategies as st
 
@@ -32,3 +32,24 @@ def _records(draw: st.DrawFn) -> bytes:
 
 fasta_like = st.lists(_records(), max_size=8).map(b"".join)
 texts = st.one_of(fasta_like, st.binary(max_size=300), st.text(">\n\rACgtN", max_size=80).map(str.encode))
+
+
+@st.composite
+def _reads(draw: st.DrawFn) -> bytes:
+    end = draw(st.sampled_from([b"\n", b"\n", b"\n", b"\r\n"]))
+    name = draw(_names).replace(b"\n", b"")
+    residues = draw(st.one_of(_sequences, st.text("ACGTN", max_size=40).map(str.encode))).replace(b"\n", b"")
+    width = draw(st.sampled_from([7, 1000, 1000]))
+    spans = [slice(start, start + width) for start in range(0, max(len(residues), draw(st.integers(0, 1))), width)]
+    values = draw(st.sampled_from([b"I", b"#5I~", b"!@+>I", bytes(range(30, 130))]))
+    qualities = bytes(values[(place * place) % len(values)] for place in range(len(residues)))
+    lines = [b"@" + name, *(residues[span] for span in spans), b"+" + draw(st.sampled_from([b"", name, b"x"]))]
+    lines += [qualities[span] for span in spans]
+    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 2]))):
+        place = draw(st.integers(0, len(lines) - 1))
+        lines[place : place + draw(st.integers(0, 1))] = [draw(st.sampled_from([b"", b"@", b"+", b">x", b"AC", b"\r"]))]
+    return end.join(lines) + draw(st.sampled_from([end, end, end, end, b"", end + end]))
+
+
+fastq_like = st.lists(_reads(), max_size=8).map(b"".join)
+anything = st.one_of(fasta_like, fastq_like, fastq_like, st.binary(max_size=200))

@@ -204,7 +204,8 @@ def find_changes(names: Bytes, split: int, changes: Integers, from_end: Integers
     """Compare the names before ``split`` with those after it, each followed by LF; there are ``len(changes)`` of both.
 
     ``changes``: how many bytes differ, 2 if it is more than one, or not a 1 that becomes a 2. Where one differs:
-    ``from_end``, its distance from the end of the name; ``from_blank``, from its first blank, 0 if it is before it.
+    ``from_end``, its distance from the end of the name; ``from_blank``, how far it is behind the first blank, or behind
+    the end if there is none; negative before it. Elsewhere both are 0.
     """
     one, other = 0, split
     for number in range(len(changes)):
@@ -222,7 +223,7 @@ def find_changes(names: Bytes, split: int, changes: Integers, from_end: Integers
             found = 2
         changes[number] = min(found, 2)
         from_end[number] = step - place if found == 1 else 0
-        from_blank[number] = place - blank if found == 1 and 0 <= blank < place else 0
+        from_blank[number] = place - (blank if blank >= 0 else step) if found == 1 else 0
         while names[one] != LF:
             one += 1
         while names[other] != LF:
@@ -232,8 +233,11 @@ def find_changes(names: Bytes, split: int, changes: Integers, from_end: Integers
 
 
 @kernel
-def apply_changes(names: Bytes, distance: int, after_blank: bool, out: Bytes) -> None:
-    """Copy names, each followed by LF, and make the byte at ``distance`` a 2; not where 0 is said, or there is none."""
+def apply_changes(names: Bytes, distance: int, from_blank: bool, out: Bytes) -> None:
+    """Copy names, each followed by LF, and make the byte at ``distance`` a 2; not where 0 is said, or there is none.
+
+    Distances are counted as by `find_changes`.
+    """
     start = 0
     while start < len(names):
         stop = start
@@ -244,8 +248,10 @@ def apply_changes(names: Bytes, distance: int, after_blank: bool, out: Bytes) ->
             out[stop] = names[stop]
             stop += 1
         out[stop] = LF
-        if distance > 0:
-            place = blank + distance if after_blank else stop - distance
-            if start <= place < stop and (blank >= 0 or not after_blank):
+        if distance != 0:
+            place = stop - distance
+            if from_blank:
+                place = (blank if blank >= 0 else stop) + distance
+            if start <= place < stop:
                 out[place] = 50
         start = stop + 1

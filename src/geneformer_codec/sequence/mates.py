@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.names import pack_names, unpack_names
-from geneformer_codec.sequence.packing import ByteReader, encode_varint, frame, pack, pack_integers, unpack
+from geneformer_codec.sequence.packing import (
+    ByteReader,
+    encode_varint,
+    frame,
+    pack,
+    pack_integers,
+    unpack,
+    unzigzag,
+    zigzag,
+)
 from geneformer_codec.sequence.packing import unpack_integers as unpack_column
 
 STORED, SAME, FROM_END, FROM_BLANK = 0, 1, 2, 3
@@ -33,7 +42,7 @@ def pack_pair(names: bytes, first: int) -> bytes:
     choices = [(SAME, 0, changes == 0)]
     for rule, distances in ((FROM_END, from_end), (FROM_BLANK, from_blank)):
         distance = int(np.median(distances))
-        choices.append((rule, distance, (distances == distance) & (distance > 0)))
+        choices.append((rule, distance, (distances == distance) & (changes == 1)))
     rule, distance, follows = max(choices, key=lambda choice: int(choice[2].sum()))
     odd = np.flatnonzero(~follows)
     if len(odd) * _FEW > first:
@@ -41,7 +50,7 @@ def pack_pair(names: bytes, first: int) -> bytes:
     mates = names[split:].split(b"\n")
     listed = b"".join(mates[number] + b"\n" for number in odd.tolist())
     gaps = np.diff(odd, prepend=-1) - 1
-    head = bytes((rule,)) + encode_varint(distance) + frame((pack_integers(gaps), pack(listed)))
+    head = bytes((rule,)) + encode_varint(int(zigzag(np.int64(distance)))) + frame((pack_integers(gaps), pack(listed)))
     return head + pack_names(names[:split])
 
 
@@ -54,7 +63,7 @@ def unpack_pair(data: bytes, first: int, second: int, max_bytes: int) -> bytes:
     if data[0] > FROM_BLANK or first != second:
         raise FormatError("damaged names: an unknown rule for mates")
     reader = ByteReader(data[1:], "names of mates")
-    distance = reader.varint(max_bytes)
+    distance = int(unzigzag(np.int64(reader.varint(2 * max_bytes))))
     gaps, listed = unpack_column(reader.framed(), first), unpack(reader.framed(), max_bytes)
     names = unpack_names(reader.rest(), first, max_bytes)
     mates = _turned(names, distance if data[0] != SAME else 0, data[0] == FROM_BLANK)
@@ -63,12 +72,12 @@ def unpack_pair(data: bytes, first: int, second: int, max_bytes: int) -> bytes:
     return names + _replaced(mates, np.cumsum(gaps + 1) - 1, listed, first)
 
 
-def _turned(names: bytes, distance: int, after_blank: bool) -> bytes:
+def _turned(names: bytes, distance: int, from_blank: bool) -> bytes:
     from geneformer_codec.sequence._read_kernels import apply_changes
 
     octets = np.frombuffer(names, np.uint8)
     out = np.empty(len(octets), np.uint8)
-    apply_changes(octets, distance, after_blank, out)
+    apply_changes(octets, distance, from_blank, out)
     return out.tobytes()
 
 

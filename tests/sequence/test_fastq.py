@@ -1,0 +1,144 @@
+"""FASTQ taken apart and put together again."""
+
+import io
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from geneformer_codec.errors import FormatError
+from geneformer_codec.sequence.fastq import Reads, ReadsShape, is_fastq, put_together, take_apart
+from geneformer_codec.sequence.mates import pack_pair, unpack_pair
+from geneformer_codec.sequence.read_parts import split_reads
+
+from .texts import anything, fastq_like
+
+READS = b"@a 1\nACGT\n+\nIII#\n@b 1\nNNAC\n+\n##@+\n"
+
+
+def check(*texts: bytes) -> Reads:
+    reads = take_apart(texts)
+    size = sum(map(len, texts))
+    shape = ReadsShape.unpack(reads.shape.pack(), size)
+    assert put_together(shape, reads.fasta, reads.qualities, size) == list(texts)
+    names = b"".join(line[1:] + b"\n" for line in reads.fasta.replace(b"\r\n", b"\n").split(b"\n") if line[:1] == b">")
+    count = sum(text.reads for text in reads.shape.texts)
+    if names.count(b"\n") == count:  # else a name holds what looks like a line end here
+        assert shape.unpack_names(reads.shape.pack_names(names), count, size) == names
+    return reads
+
+
+@settings(deadline=None)
+@given(fastq_like)
+@example(b"@a\nAC\n+\nII")
+@example(b"@a\r\nAC\r\n+\r\nII")
+@example(b"@a\r\nAC\r\n+\r\nII\r")
+@example(b"@a\n\n+\n\n@b\n+\n@c\nA\n+c\n@")
+@example(b"@\nA\n+\n@\n@\nA\n+\n@")
+def test_any_text(text: bytes) -> None:
+    check(text)
+
+
+@settings(deadline=None)
+@given(anything, anything)
+def test_any_pair(text: bytes, mate: bytes) -> None:
+    check(text, mate)
+
+
+@pytest.mark.parametrize(
+    ("text", "reads", "strays"),
+    [
+        (READS, 2, b""),
+        (READS.replace(b"\n", b"\r\n"), 2, b""),
+        (READS.removesuffix(b"\n"), 2, b""),
+        (READS.replace(b"+\n", b"+a 1\n", 1), 2, b""),
+        (b"\n\n" + READS + b"\n", 2, b"\n\n\n"),
+        (b"@a\nAC\nGT\n+\nII\nII\n@b\nA\n+\n@\n", 2, b""),
+        (b"@a\nAC\nGT\n+\nIIII\n", 0, b"@a\nAC\nGT\n+\nIIII\n"),
+        (READS + b"@c\nACGT\n+\nIII\n", 2, b"@c\nACGT\n+\nIII\n"),
+        (b"@c\nACGT\n+\nIII\n" + READS, 2, b"@c\nACGT\n+\nIII\n"),
+        (READS + b"@c\nACGT\n+c", 2, b"@c\nACGT\n+c"),
+        (READS + b"@c\nAC\n+\nI \n", 2, b"@c\nAC\n+\nI \n"),
+        (b"@a\n\n+\n\n@b\n+\n", 2, b""),
+    ],
+)
+def test_what_is_a_read(text: bytes, reads: int, strays: bytes) -> None:
+    shape = check(text).shape.texts[0]
+    assert (shape.reads, shape.strays) == (reads, strays)
+
+
+def test_kind_is_told_by_content() -> None:
+    assert is_fastq(b" \n@a\n")
+    assert not any(map(is_fastq, (b"", b"\n", b">@", b"A@")))
+
+
+@pytest.mark.parametrize(
+    ("turn", "most"),
+    [
+        (lambda name: name, 8),
+        (lambda name: name.replace(b" 1:", b" 2:"), 8),
+        (lambda name: name.replace(b"/1", b"/2"), 8),
+        (lambda name: b"odd" if name.startswith(b"r7:") else name.replace(b" 1:", b" 2:"), 24),
+    ],
+)
+def test_names_of_mates(turn: Callable[[bytes], bytes], most: int) -> None:
+    names = [b"r%d:%d/1 1:N:%d" % (number, 11 * number, number**3 % 1111) for number in range(100)]
+    mates = list(map(turn, names))
+    alone = pack_pair(b"".join(name + b"\n" for name in names), 0)
+    joined = b"".join(name + b"\n" for name in names + mates)
+    packed = pack_pair(joined, 100)
+    assert len(packed) - len(alone) <= most
+    assert unpack_pair(packed, 100, 100, len(joined)) == joined
+
+
+def test_damage() -> None:
+    reads = take_apart([READS + b"stray\n" + READS, READS])
+    packed, size = reads.shape.pack(), 3 * len(READS) + 6
+    chance = random.Random(1)
+    for _ in range(300):
+        wrong = bytearray(packed)
+        wrong[chance.randrange(len(wrong))] = chance.randrange(256)
+        try:
+            shape = ReadsShape.unpack(bytes(wrong[: chance.randrange(1, len(wrong) + 1)]), size)
+            put_together(shape, reads.fasta, reads.qualities, size)
+        except FormatError:
+            continue
+    with pytest.raises(FormatError):
+        put_together(reads.shape, reads.fasta[:-1], reads.qualities, size)
+    with pytest.raises(FormatError):
+        put_together(reads.shape, reads.fasta, reads.qualities[:-1], size)
+    with pytest.raises(FormatError):
+        put_together(reads.shape, reads.fasta, reads.qualities, size - 1)
+
+
+@settings(deadline=None)
+@given(st.lists(fastq_like, min_size=1, max_size=2), st.sampled_from([1, 20, 200]))
+def test_parts_of_any_text(texts: list[bytes], part_bases: int) -> None:
+    parts = list(split_reads([io.BytesIO(text) for text in texts], part_bases))
+    assert [b"".join(pieces) for pieces in zip(*(part.texts for part in parts), strict=True)] == texts
+    assert [part.number for part in parts] == list(range(len(parts)))
+    assert all(len(text) <= part_bases * 2.5 + 1 for part in parts for text in part.texts)
+    assert all(any(part.texts) for part in parts[1:])
+
+
+def test_mates_are_in_the_same_part() -> None:
+    first = [b"@r%d\n%b\n+\n%b\n" % (number, b"A" * 26, b"I" * 26) for number in range(500)]
+    second = [b"@r%d\n%b\n+\n%b\n" % (number, b"C" * size, b"I" * size) for number, size in enumerate([90, 20] * 250)]
+    parts = list(split_reads([io.BytesIO(b"".join(text)) for text in (first, second)], 2000))
+    assert len(parts) > 10
+    for part in parts:
+        assert part.mate is not None
+        names = [text.split(b"\n")[::4] for text in part.texts]
+        assert names[0] == names[1]
+        assert len(part.text) + len(part.mate) <= 4000 * 1.25
+
+
+def test_real_reads(real_data: Callable[[str], bytes], real_fastq: str) -> None:
+    text = real_data(real_fastq)[: 1 << 20]
+    reads = check(text)
+    assert len(reads.shape.texts[0].strays) < 100_000
+    assert len(reads.fasta) + len(reads.qualities) > 0.8 * len(text)
+    assert int(np.bincount(reads.qualities, minlength=128)[33:127].sum()) == len(reads.qualities)
