@@ -134,7 +134,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     """
     if level == "fast":
         return replace(
-            trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=1, sets=1, frame_orders=(),
+            trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=2, sets=1, frame_orders=(),
             network=False, sure=16,
         )  # fmt: skip
     if level == "max":
