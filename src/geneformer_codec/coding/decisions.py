@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 from math import isqrt
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import llvmlite.ir
 import numpy as np
@@ -96,6 +96,8 @@ RATE = np.array([65536 * 5 // (5 * seen + 8) for seen in range(LIMIT + 1)], np.i
 """By how much of 2**16 a counter moves that saw so many decisions."""
 TRUST = np.array([256 * (2 * seen + 1) // (2 * seen + 5) for seen in range(LIMIT + 1)], np.int32)
 """How much of 2**8 of a counter's forecast is taken."""
+LINE = 16
+"""Counters of a context that stand together in memory."""
 CELLS = 33
 """An adaptive map has so many cells a row, at forecasts -4096, -3840, ... 4096."""
 MAP_ROW = SQUASH[np.clip(np.arange(CELLS) * 256 - 4096, -ODDS, ODDS) + ODDS].astype(np.uint16)
@@ -191,16 +193,99 @@ def push(_typing: Any, weights: Any, row: Any, inputs: Any, force: Any) -> Any:
     return types.void(weights, types.int64, inputs, types.int32), code
 
 
-@inline
-def mixed(weights: NDArray[np.int32], row: Int, inputs: NDArray[np.int32]) -> Int:
-    """The forecast of the row of weights that begins at ``row``."""
-    return between(np.int64(weighed(weights, row, inputs)) >> 12, -ODDS, ODDS)
+class Mixer(NamedTuple):
+    """What is learned, and room to work in."""
+
+    counters: NDArray[np.uint32]  # [INPUTS, lines * LINE]
+    weights: NDArray[np.int32]  # rows of INPUTS, those of a set after those of the set before
+    final: NDArray[np.int32]  # the weight of each set, for each node
+    maps: NDArray[np.uint16]  # rows of CELLS
+    contexts: NDArray[np.uint64]  # [INPUTS]
+    cells: NDArray[np.int64]  # [INPUTS], where each context's line of counters begins
+    inputs: NDArray[np.int32]  # [INPUTS], what the counters foretell
+    rows: NDArray[np.int64]  # [sets], the row of weights that each set uses
+    logits: NDArray[np.int64]  # [sets], what each set foretells
+    recall: NDArray[np.int64]  # the last chance, its place in the map, and how far it is from there to the next cell
+
+
+def new_mixer(size: int, most_lines: int, sets: int, rows: int, nodes: int, map_rows: int) -> Mixer:
+    """A mixer that knows nothing, for ``size`` symbols to come: so many lines of counters as may be of use."""
+    lines = 1 << 10
+    while lines < most_lines and lines * LINE < 4 * size:
+        lines *= 2
+    return Mixer(
+        counters=np.full((INPUTS, lines * LINE), 1 << 31, np.uint32),
+        weights=np.full(sets * rows * INPUTS, 65536 * 3 // 10, np.int32),
+        final=np.full(nodes * sets, 65536 // sets, np.int32),
+        maps=np.tile(MAP_ROW, map_rows),
+        contexts=np.zeros(INPUTS, np.uint64),
+        cells=np.zeros(INPUTS, np.int64),
+        inputs=np.zeros(INPUTS, np.int32),
+        rows=np.zeros(sets, np.int64),
+        logits=np.zeros(sets, np.int64),
+        recall=np.zeros(3, np.int64),
+    )
 
 
 @inline
-def teach(weights: NDArray[np.int32], row: Int, inputs: NDArray[np.int32], error: Int) -> None:
-    """Move a row of weights; ``error`` is what the chance missed, of 2**16, times the rate."""
-    push(weights, row, inputs, np.int32(error >> 8))
+def hash_contexts(mixer: Mixer) -> None:
+    """Spread the bits of the contexts."""
+    for j in range(INPUTS):
+        value = (mixer.contexts[u(j)] * np.uint64(INPUTS) + np.uint64(j)) * np.uint64(0x9E3779B97F4A7C15)
+        mixer.contexts[u(j)] = value ^ (value >> np.uint64(29))
+
+
+@inline
+def spread(mixer: Mixer, j: Int, part: Int) -> Int:
+    """The hash of a part of a context's decisions; `line_of` makes its upper bits a place."""
+    return (mixer.contexts[u(j)] + np.uint64(part)) * np.uint64(0xD6E8FEB86659FD93)
+
+
+@inline
+def line_of(mixer: Mixer, value: Int) -> Int:
+    """Where the line of counters begins."""
+    lines = np.uint64(mixer.counters.shape[1]) // np.uint64(LINE)
+    return np.int64((value >> np.uint64(36)) & (lines - np.uint64(1))) * LINE
+
+
+@inline
+def foretell(mixer: Mixer, slot: Int, node: Int, map_row: Int) -> Int:
+    """The chance that the next decision is 1, from the counters in the ``slot`` of their lines."""
+    for j in range(INPUTS):
+        mixer.inputs[u(j)] = forecast_of(mixer.counters[u(j), u(mixer.cells[u(j)] + slot)])
+    sets = mixer.rows.shape[0]
+    total: Int = np.int64(0)
+    for k in range(sets):
+        forecast = np.int64(weighed(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs)) >> 12
+        mixer.logits[u(k)] = between(forecast, -ODDS, ODDS)
+        total += mixer.final[u(node * sets + k)] * mixer.logits[u(k)]
+    forecast = between(total >> 16, -ODDS, ODDS) + 4096
+    chance = np.int64(squashed(forecast - 4096))
+    # The map: how often such a forecast held.
+    at, slant = map_row * CELLS + (forecast >> 8), forecast & 255
+    held = (np.int64(mixer.maps[u(at)]) * (256 - slant) + np.int64(mixer.maps[u(at + 1)]) * slant) >> 8
+    mixer.recall[0], mixer.recall[1], mixer.recall[2] = chance, at, slant
+    return between((chance + held) >> 1, 16, 65536 - 16)
+
+
+@inline
+def learn(mixer: Mixer, slot: Int, node: Int, bit: Int, rate: Int) -> None:
+    """Move everything that foretold the decision towards what it was."""
+    whole = 65536 if bit else 0
+    sets = mixer.rows.shape[0]
+    missed = whole - mixer.recall[0]
+    for k in range(sets):
+        logit = mixer.logits[u(k)]
+        force = np.int32(((whole - np.int64(squashed(logit))) * rate) >> 8)
+        push(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs, force)
+        spot = node * sets + k
+        moved = mixer.final[u(spot)] + ((logit * missed + (1 << 17)) >> 18)
+        mixer.final[u(spot)] = between(moved, -4 << 16, 4 << 16)
+    near = mixer.recall[1] + (mixer.recall[2] >> 7)
+    mixer.maps[u(near)] += ((65535 if bit else 0) - np.int64(mixer.maps[u(near)])) >> 6
+    for j in range(INPUTS):
+        cell = mixer.cells[u(j)] + slot
+        mixer.counters[u(j), u(cell)] = counted(mixer.counters[u(j), u(cell)], bit)
 
 
 # --- the range coder --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ _SETS = {"fast": 1, "balanced": 2, "max": 4}
 _SAMPLE = 1 << 17
 _PROFILES = 3
 _HEADER = 2
-_MOST_LINES, _LEAST_LINES = 1 << 17, 1 << 10
+_MOST_LINES = 1 << 17
 
 
 def encode_qualities(
@@ -67,37 +67,19 @@ def _run(
     stream: bytes | None,
 ) -> bytes:
     """Encode symbols, or decode the stream into them."""
-    from geneformer_codec.coding.decisions import MAP_ROW, PLACE, coder_state, finish
+    from geneformer_codec.coding.decisions import PLACE, coder_state, finish, new_mixer
 
-    from .contexts import CONTEXTS, MEMORY
-    from .kernels import LINE, NODES, ROWS, SETS, run
+    from .contexts import MEMORY
+    from .kernels import NODES, ROWS, run
 
     if stream is None:
         data = np.empty(16 + 2 * alphabet.decisions(symbols), np.uint8)
     else:
         data = np.frombuffer(stream, np.uint8).copy()  # kernels take arrays that can be written to
-    lines = _LEAST_LINES
-    while lines < _MOST_LINES and lines * LINE < 4 * len(symbols):
-        lines *= 2
-    state = coder_state()
-    run(
-        symbols,
-        lengths,
-        bases,
-        profile,
-        sets,
-        alphabet.tree,
-        np.full((CONTEXTS, lines * LINE), 1 << 31, np.uint32),
-        np.full(SETS * ROWS * CONTEXTS, 65536 * 3 // 10, np.int32),
-        np.full(NODES * SETS, 65536 // sets, np.int32),
-        np.tile(MAP_ROW, NODES * NODES),
-        np.zeros(MEMORY + 32, np.int64),
-        np.zeros(CONTEXTS, np.uint64),
-        np.zeros(CONTEXTS, np.int32),
-        state,
-        data,
-        stream is not None,
-    )
+    mixer = new_mixer(len(symbols), _MOST_LINES, sets, ROWS, NODES, NODES * NODES)
+    memory, around, state = np.zeros(MEMORY, np.int64), np.zeros(4, np.int64), coder_state()
+    decoding = stream is not None
+    run(symbols, lengths, bases, profile, alphabet.tree, mixer, memory, around, state, data, decoding)
     if stream is None:
         return finish(state, data)
     if int(state[PLACE]) < len(data):
