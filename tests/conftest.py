@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 # kernels may compile in the middle of a test, and machines are busy: how long an example takes tells nothing
-settings.register_profile("here")
+settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
 DATA = Path(os.environ.get("GENEFORMER_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
