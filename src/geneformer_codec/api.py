@@ -98,10 +98,16 @@ def compress(
     mate: AnyFile | None = None,
     part_bases: int = DEFAULT_PART_BASES,
     name: str | None = None,
+    as_is: bool = False,
+    bin_qualities: str | None = None,
     **coding: Unpack[Coding],
 ) -> dict[str, Any]:
     """Archive a FASTA or FASTQ file, compressed or not, or a pair of FASTQ files. Gives what ``info`` gives.
 
+    Of BAM and CRAM the reads are archived as FASTQ, of GenBank and EMBL the records as FASTA: what is not kept is
+    logged, and said by ``info``. With ``as_is`` they are archived as they are, as text without sequence.
+    ``bin_qualities`` (``illumina8``, ``illumina4``) rounds the qualities of reads first: the archive's text is then the
+    binned one, and ``info`` says so.
     ``mate`` is the second file of a pair, ``name`` that of the sample, ``part_bases`` how large its parts are to be;
     `Coding` has the other options. The same source, model, settings and ``name`` give the same bytes, whatever the
     ``execution``.
@@ -110,7 +116,7 @@ def compress(
     settings = _settings(model, coding, part_bases)
     for given in (source, mate):
         _check_distinct(given, out)
-    with open_source(source, mate, name) as opened:
+    with open_source(source, mate, name, as_is, bin_qualities) as opened:
         return _write(opened.parts(part_bases), opened.sample, out, settings, model, coding)
 
 
@@ -219,11 +225,16 @@ def split(
     mate: AnyPath | None = None,
     part_bases: int = DEFAULT_PART_BASES,
     name: str | None = None,
+    as_is: bool = False,
+    bin_qualities: str | None = None,
     force: bool = False,
 ) -> Plan:
     """Cut a sample into a directory of parts, ``plan.json`` beside them, for jobs to compress one by one."""
     check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BYTES // 2)
-    with open_source(source, mate, name) as opened, atomic_directory(Path(out), force) as directory:
+    with (
+        open_source(source, mate, name, as_is, bin_qualities) as opened,
+        atomic_directory(Path(out), force) as directory,
+    ):
         return split_sample(opened.parts(part_bases), opened.sample, directory, part_bases)
 
 

@@ -15,7 +15,7 @@ from .archive.manifest import DEFAULT_PART_BASES
 from .archive.models import Execution
 from .errors import UsageError
 from .files import STREAM, atomic_output
-from .options import EXPERTS, build_parser
+from .options import EXPERTS
 from .showing import info_table, model_table, stats_table, summary
 from .sources import sample_name_of
 from .telling import progress_of, told
@@ -104,16 +104,31 @@ def _compress(options: argparse.Namespace) -> None:
         if options.part is None:
             part_bases = options.part_bases or DEFAULT_PART_BASES
             info = api.compress(
-                source, options.out, mate=options.mate, name=options.name, part_bases=part_bases, **coding
+                source,
+                options.out,
+                mate=options.mate,
+                name=options.name,
+                part_bases=part_bases,
+                as_is=options.as_is,
+                bin_qualities=options.bin_qualities,
+                **coding,
             )
-        elif any(value is not None for value in (options.part_bases, options.name, options.mate)):
-            raise UsageError("--part-bases, --name and --mate belong to 'gfz split' when a part of it is compressed")
+        elif options.as_is or any(getattr(options, name) is not None for name in _OF_SPLIT):
+            raise UsageError(f"--as-is, {_listed(_OF_SPLIT)} belong to 'gfz split', not to one of its parts")
         else:
             info = api.compress_part(source, options.out, **coding)
     if options.json:
         _print_json(info)
     else:
         _say(options, summary(info, time.monotonic() - started))
+
+
+_OF_SPLIT = ("part_bases", "name", "mate", "bin_qualities")
+"""Options that say how parts are made, or of what."""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _decompress(options: argparse.Namespace) -> None:
@@ -280,28 +295,9 @@ def _model(options: argparse.Namespace) -> None:
 
 
 def _completion(options: argparse.Namespace) -> None:
-    import shtab
+    from .completing import script
 
-    parser = build_parser()
-    _complete_files(parser, shtab.FILE)
-    print(shtab.complete(parser, options.shell))
-
-
-def _complete_files(parser: argparse.ArgumentParser, how: Any) -> None:
-    """Have arguments that are paths complete as such."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for sub in action.choices.values():
-                _complete_files(sub, how)
-        elif action.dest in _PATHS and action.nargs != 0:
-            action.complete = how  # type: ignore[attr-defined]
-
-
-_PATHS = {
-    "source", "sources", "out", "mate", "part", "parts", "plan", "model", "embed_model", "panels", "base", "hybrid",
-    "log", "checkpoint", "region_file", "bed", "places",
-}  # fmt: skip
-"""Arguments that are files or directories."""
+    print(script(options.shell))
 
 
 def _split(options: argparse.Namespace) -> None:
@@ -311,6 +307,8 @@ def _split(options: argparse.Namespace) -> None:
         mate=options.mate,
         part_bases=options.part_bases,
         name=options.name,
+        as_is=options.as_is,
+        bin_qualities=options.bin_qualities,
         force=options.force,
     )
     _say(options, f"{plan.sample.name}: {plan.sample.bytes:,} bytes in {len(plan.parts)} parts at {options.out}")

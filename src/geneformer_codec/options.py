@@ -90,7 +90,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
 def _compress(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", nargs="?", metavar="IN",
-        help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised")  # fmt: skip
+        help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised. "
+        "Or BAM, CRAM, GenBank or EMBL: the reads or records in them are archived")  # fmt: skip
     add("--mate", metavar="IN2", help="the second FASTQ file of a pair, for both in one archive")
     add("--part", type=Path, metavar="PART", help="instead of IN: compress one part made by 'gfz split'")
     _output(parser, "OUT.gfz", "the archive to write")
@@ -106,6 +107,8 @@ def _compress(parser: argparse.ArgumentParser) -> None:
         help=f"the most bases in a part; memory grows with it, and without a model with the threads, "
         f"each of which works on a part (default: {DEFAULT_PART_BASES:,})")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
+    _as_is(parser)
+    _bin_qualities(parser)
     add("--embed", action="store_true", help="put the model into the archive, so that it decodes by itself")
     add("--verify", action="store_true", help="decode the archive and compare before it is put in place")
     _json(parser, "print what 'gfz info' does, instead of the summary")
@@ -222,6 +225,8 @@ def _split(parser: argparse.ArgumentParser) -> None:
     add("--part-bases", type=int, default=DEFAULT_PART_BASES, metavar="N",
         help="the most bases in a part (default: %(default)s)")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
+    _as_is(parser)
+    _bin_qualities(parser)
     _force(parser)
 
 
@@ -262,6 +267,17 @@ def _model(parser: argparse.ArgumentParser) -> None:
 
 def _json(parser: argparse.ArgumentParser, what: str = "for programs: JSON") -> None:
     parser.add_argument("--json", action="store_true", help=what)
+
+
+def _as_is(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--as-is", action="store_true",
+        help="archive BAM, CRAM, GenBank and EMBL as they are, not the reads or records in them")  # fmt: skip
+
+
+def _bin_qualities(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bin-qualities", choices=("illumina8", "illumina4"), metavar="BINS",
+        help="LOSSY: round the qualities of reads to the 8 or 4 values of illumina8 or illumina4; "
+        "the archive says so, and its text is the binned one")  # fmt: skip
 
 
 def _keep(parser: argparse.ArgumentParser) -> None:

@@ -107,6 +107,14 @@ def gather_ranges(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
 
 
 @kernel
+def map_ranges(text: Bytes, starts: Integers, stops: Integers, table: Bytes) -> None:
+    """Replace the bytes of ranges as ``table`` says."""
+    for number in range(len(starts)):
+        for place in range(starts[number], stops[number]):
+            text[place] = table[text[place]]
+
+
+@kernel
 def gather_qualities(text: Bytes, pluses: Integers, bodies: Integers, stops: Integers) -> Bytes:
     """The quality lines of reads, without their ends; ``pluses`` tell the line end of a read."""
     out, filled = np.empty(np.sum(stops - bodies), np.uint8), 0

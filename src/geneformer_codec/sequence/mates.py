@@ -50,7 +50,11 @@ def pack_pair(names: bytes, first: int) -> bytes:
     mates = names[split:].split(b"\n")
     listed = b"".join(mates[number] + b"\n" for number in odd.tolist())
     gaps = np.diff(odd, prepend=-1) - 1
-    head = bytes((rule,)) + encode_varint(int(zigzag(np.int64(distance)))) + frame((pack_integers(gaps), pack(listed)))
+    head = (
+        bytes((rule,))
+        + encode_varint(int(zigzag(np.array([distance]))[0]))
+        + frame((pack_integers(gaps), pack(listed)))
+    )
     return head + pack_names(names[:split])
 
 
@@ -63,7 +67,7 @@ def unpack_pair(data: bytes, first: int, second: int, max_bytes: int) -> bytes:
     if data[0] > FROM_BLANK or first != second:
         raise FormatError("damaged names: an unknown rule for mates")
     reader = ByteReader(data[1:], "names of mates")
-    distance = int(unzigzag(np.int64(reader.varint(2 * max_bytes))))
+    distance = int(unzigzag(np.array([reader.varint(2 * max_bytes + 1)]))[0])
     gaps, listed = unpack_column(reader.framed(), first), unpack(reader.framed(), max_bytes)
     names = unpack_names(reader.rest(), first, max_bytes)
     mates = _turned(names, distance if data[0] != SAME else 0, data[0] == FROM_BLANK)

@@ -14,12 +14,17 @@ from geneformer_codec.sequence.parts import Part, fill
 
 _LOG = logging.getLogger("geneformer_codec")
 _READ_BYTES = 1 << 22
+QUALITY_BINS = {
+    "illumina8": ((2, 9, 6), (10, 19, 15), (20, 24, 22), (25, 29, 27), (30, 34, 33), (35, 39, 37), (40, 93, 40)),
+    "illumina4": ((0, 2, 2), (3, 17, 12), (18, 29, 23), (30, 93, 37)),
+}
+"""Phred scores from, to, and what they become; those of no bin stay."""
 BYTES_A_BASE = 2
 """A part has at most so many bytes of text for each base it may have: those of the base and of its quality."""
 
 
-def split_reads(streams: Sequence[BinaryIO], part_bases: int) -> Iterator[Part]:
-    """The parts of a stream of FASTQ, or of a pair.
+def split_reads(streams: Sequence[BinaryIO], part_bases: int, bins: str | None = None) -> Iterator[Part]:
+    """The parts of a stream of FASTQ, or of a pair; the qualities of their reads binned, if ``bins`` are named.
 
     A part has at most ``BYTES_A_BASE * part_bases`` bytes of text, the last a quarter more, in whole reads where they
     are regular. Of a pair, a part has as many reads of both while both last.
@@ -33,7 +38,7 @@ def split_reads(streams: Sequence[BinaryIO], part_bases: int) -> Iterator[Part]:
             text.look()
         # Where a text is at its end, or has no reads at hand, there is nothing to keep together.
         together = min(text.fitting for text in texts)
-        pieces = [text.take(together) for text in texts]
+        pieces = [_binned(text.take(together), bins) for text in texts]
         for text in texts:
             text.fill()
         yield Part(number, pieces[0], b"", True, True, True, *pieces[1:])
@@ -41,6 +46,20 @@ def split_reads(streams: Sequence[BinaryIO], part_bases: int) -> Iterator[Part]:
     counts = [text.reads for text in texts]
     if len(set(counts)) > 1:
         _LOG.warning("the files hold %s reads, so that not all can be mates; archived as they are", counts)
+
+
+def _binned(text: bytes, bins: str | None) -> bytes:
+    from geneformer_codec.sequence._read_kernels import map_ranges, scan_reads
+
+    if bins is None:
+        return text
+    octets = np.frombuffer(text, np.uint8).copy()
+    _, _, bodies, stops, _, _ = scan_reads(octets, line_ends(octets))
+    table = np.arange(256, dtype=np.uint8)
+    for first, last, value in QUALITY_BINS[bins]:
+        table[33 + first : 33 + last + 1] = 33 + value
+    map_ranges(octets, bodies, stops, table)
+    return octets.tobytes()
 
 
 class _Text:
