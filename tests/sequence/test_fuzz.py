@@ -66,20 +66,20 @@ def check_mutated(sources: list[bytes], seed: int, cases: int) -> None:
 anyhow = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@settings(anyhow, max_examples=1000)
+@settings(anyhow, max_examples=600)
 @given(anything)
 def test_any_text(text: bytes) -> None:
     check(text)
 
 
-@settings(anyhow, max_examples=200)
+@settings(anyhow, max_examples=150)
 @given(anything, anything)
 def test_any_pair(text: bytes, mate: bytes) -> None:
     check(text, mate)
 
 
 def test_mutated_text(sources: list[bytes]) -> None:
-    check_mutated(sources, seed=1, cases=800)
+    check_mutated(sources, seed=1, cases=700)
 
 
 @pytest.mark.nightly

@@ -1,0 +1,203 @@
+"""FASTQ in archives: single and paired, whole and in parts, and what is shown and fetched of it."""
+
+import gzip
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import geneformer_codec as gfz
+from geneformer_codec import api
+from geneformer_codec.archive.catalogue import Catalogue
+from geneformer_codec.archive.models import Execution
+from geneformer_codec.errors import FormatError, InputError, UsageError
+from geneformer_codec.fetching import fetch
+
+from .conftest import ZlibModel
+
+Write = Callable[[str, bytes], Path]
+
+
+def make_reads(count: int, mate: int = 1, seed: int = 1, size: int = 100) -> bytes:
+    """Reads of which N has the lowest quality, and empty ones."""
+    chance, text = random.Random(10 * seed + mate), []
+    for number in range(count):
+        length = chance.choice((size, size, chance.randrange(size)))
+        residues = bytearray(chance.choices(b"ACGT", k=length))
+        qualities = bytearray(chance.choices(b"FFFF:,", k=length))
+        if length and number % 5 == 0:
+            residues[0], qualities[0] = b"N#"
+        text.append(b"@m%d:%d %d:N:0\n%b\n+\n%b\n" % (seed, number, mate, residues, qualities))
+    return b"".join(text)
+
+
+FIRST, SECOND = make_reads(300), make_reads(300, mate=2)
+"""300 reads, and their mates."""
+
+
+def both(archive: Path, model: ZlibModel | None = None) -> tuple[bytes, bytes]:
+    out, mate = io.BytesIO(), io.BytesIO()
+    api.decompress(archive, out, mate=mate, model=model)
+    return out.getvalue(), mate.getvalue()
+
+
+@pytest.mark.parametrize("packed", ["plain", "two members"])
+@pytest.mark.parametrize("part_bases", [4000, 1 << 20])
+def test_single(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int, packed: str) -> None:
+    text = FIRST if packed == "plain" else gzip.compress(FIRST[:5000]) + gzip.compress(FIRST[5000:])
+    source, archive = write("in.fq", text), tmp_path / "a.gfz"
+    info = api.compress(source, archive, model=model, part_bases=part_bases, lane_length=1000, verify=True)
+    assert (info["kind"], info["records"], info["mate"], info["index_bytes"] > 0) == ("FASTQ", 300, None, True)
+    assert info["streams"]["index"] == 0
+    assert info["side_bytes"] == sum(info["streams"][name] for name in api.Archive(archive).info()["streams"]) - (
+        info["payload_bytes"] + info["index_bytes"]
+    )
+    assert (info["parts"] > 1) == (part_bases == 4000)
+    api.decompress(archive, tmp_path / "out", model=model)
+    assert (tmp_path / "out").read_bytes() == FIRST
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("part_bases", [4000, 1 << 20])
+def test_pair(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int, threads: int) -> None:
+    source, mate, archive = write("r1.fq", FIRST), write("r2.fq.gz", gzip.compress(SECOND)), tmp_path / "a.gfz"
+    coding: api.Coding = {"model": model, "verify": True, "execution": Execution(threads)}
+    info = api.compress(source, archive, mate=mate, part_bases=part_bases, **coding)
+    assert (info["sample"], info["mate"]["name"], info["records"]) == ("r1.fq", "r2.fq", 600)
+    assert info["input_bytes"] == len(FIRST) + len(SECOND)
+    assert info["mate"]["bytes"] == len(SECOND)
+    assert both(archive, model) == (FIRST, SECOND)
+    out = io.BytesIO()
+    api.cat(archive, out, mate=True, model=model)
+    assert out.getvalue() == SECOND
+    alone = api.compress(source, tmp_path / "b.gfz", part_bases=part_bases, **coding)
+    if info["parts"] == 1:
+        assert info["streams"]["names"] - alone["streams"]["names"] <= 24
+    with pytest.raises(UsageError, match="--mate"):
+        api.decompress(archive, tmp_path / "out", model=model)
+    with pytest.raises(UsageError, match="leave --mate"):
+        api.decompress(tmp_path / "b.gfz", tmp_path / "out", mate=tmp_path / "out2", model=model)
+    with pytest.raises(UsageError, match="leave --mate"):
+        api.cat(tmp_path / "b.gfz", tmp_path / "out", mate=True, model=model)
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(
+    "mate", [b"@x\n", SECOND[:-1], SECOND[:9000], SECOND * 2, b"\n\n" + SECOND, make_reads(300, mate=5)]
+)
+def test_odd_mates(
+    tmp_path: Path, write: Write, model: ZlibModel, mate: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = write("1.fq", FIRST), tmp_path / "a.gfz"
+    api.compress(*files, mate=write("2.fq", mate), model=model, part_bases=4000, verify=True)
+    assert both(tmp_path / "a.gfz", model) == (FIRST, mate)
+    assert ("not all can be mates" in caplog.text) == (mate.count(b"\n+\n") != 300)
+
+
+def test_mates_are_fastq(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+    with pytest.raises(InputError, match=r"x\.fa: is not FASTQ"):
+        api.compress(write("1.fq", FIRST), tmp_path / "a.gfz", mate=write("x.fa", b">a\nA\n"), model=model)
+
+
+def test_parts_apart(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+    source, mate = write("1.fq", FIRST), write("2.fq", SECOND)
+    plan = api.split(source, tmp_path / "parts", mate=mate, part_bases=4000)
+    assert len(plan.parts) > 2
+    archives = [tmp_path / f"{part.number}.gfz" for part in plan.parts]
+    for part, archive in zip(plan.parts, archives, strict=True):
+        api.compress_part(tmp_path / "parts" / part.file, archive, model=model)
+    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "joined.gfz")
+    api.compress(source, tmp_path / "whole.gfz", mate=mate, part_bases=4000, model=model)
+    assert (tmp_path / "joined.gfz").read_bytes() == (tmp_path / "whole.gfz").read_bytes()
+
+
+def test_merge(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+    other = make_reads(50, 1, seed=2), make_reads(50, 2, seed=2)
+    for name, texts in {"a": (FIRST, SECOND), "b": other}.items():
+        files = [write(f"{name}{number}.fq", text) for number, text in enumerate(texts)]
+        api.compress(files[0], tmp_path / f"{name}.gfz", mate=files[1], model=model)
+    api.merge([tmp_path / "a.gfz", tmp_path / "b.gfz"], tmp_path / "ab.gfz", model=model)
+    assert both(tmp_path / "ab.gfz", model) == (FIRST + other[0], SECOND + other[1])
+    api.verify(tmp_path / "ab.gfz", model=model)
+    api.compress(write("c.fq", FIRST), tmp_path / "c.gfz", model=model)
+    with pytest.raises(FormatError, match="another kind of text"):
+        api.merge([tmp_path / "a.gfz", tmp_path / "c.gfz"], tmp_path / "ac.gfz", model=model)
+
+
+def test_records(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+    archive = tmp_path / "a.gfz"
+    api.compress(write("1.fq", FIRST), archive, mate=write("2.fq", SECOND), model=model, part_bases=4000)
+    lines = [text.split(b"\n") for text in (FIRST, SECOND)]
+    with gfz.open(archive, model=model) as reader:  # type: ignore[arg-type]
+        assert len(reader) == 600
+        assert sum(reader.lengths) == sum(len(line) for text in lines for line in text[1::4])
+        for number in (0, 7, 155, 299):
+            for which, text in enumerate(lines):
+                record = reader.find(f"m1:{number}", which)
+                assert record is not None
+                assert record.header.encode() == text[4 * number][1:]
+                assert record.residues() == text[4 * number + 1]
+                assert record.qualities(3, 30) == text[4 * number + 3][3:30]
+        assert reader.find("m1:7", 2) is None
+        assert Catalogue.of(reader.archive).stored_digest(3) is None
+    entries = api.read_index(archive, model=model)  # type: ignore[arg-type]
+    assert len(entries) == 600
+    assert all(entry.md5 for entry in entries)
+
+
+def test_fetched_as_fastq(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+    text = b"@a x\nACGTN\n+\nABC#!\n@b\n\n+\n\n"
+    api.compress(write("1.fq", text), tmp_path / "a.gfz", model=model)
+    api.compress(write("1.fa", b">a\nACGT\n"), tmp_path / "b.gfz", model=model)
+
+    def fetched(name: str, *regions: str, **how: bool) -> bytes:
+        out = io.BytesIO()
+        with api.open_archive(tmp_path / name) as archive:
+            fetch(archive, regions, out, model=model, **how)  # type: ignore[arg-type]
+        return out.getvalue()
+
+    assert fetched("a.gfz", "a:2-3") == b">a:2-3\nCG\n"
+    assert fetched("a.gfz", "a:4-", "b", qualities=True) == b"@a:4-\nTN\n+\n#!\n@b\n\n+\n\n"
+    assert fetched("a.gfz", "a:1-2", qualities=True, reverse=True) == b"@a:1-2/rc\nGT\n+\nBA\n"
+    with pytest.raises(UsageError, match="no qualities"):
+        fetched("b.gfz", "a", qualities=True)
+    with pytest.raises(InputError, match="no two records"):
+        fetched("a.gfz", "a", mate=True)
+
+
+@pytest.mark.parametrize("bins", ["illumina8", "illumina4"])
+def test_binned_qualities(tmp_path: Path, write: Write, model: ZlibModel, bins: str) -> None:
+    text = b"@a~\nACGT\n+a~\n!#5I\nstray~\n@b\r\nA\r\n+\r\n~\r\n"
+    info = api.compress(write("1.fq", text), tmp_path / "a.gfz", bin_qualities=bins, model=model, verify=True)
+    assert info["quality_bins"] == bins
+    api.decompress(tmp_path / "a.gfz", tmp_path / "out", model=model)
+    binned = {"illumina8": (b"!'7I", b"I"), "illumina4": (b"##8F", b"F")}[bins]
+    expected = text.replace(b"!#5I", binned[0]).replace(b"\r\n~", b"\r\n" + binned[1])
+    assert (tmp_path / "out").read_bytes() == expected
+    with pytest.raises(UsageError, match="no qualities"):
+        api.compress(write("1.fa", b">a\nA\n"), tmp_path / "b.gfz", bin_qualities=bins, model=model)
+    with pytest.raises(UsageError, match="no bins"):
+        api.compress(tmp_path / "1.fq", tmp_path / "b.gfz", bin_qualities="x", model=model)
+
+
+def test_damage_is_noticed(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+    api.compress(write("1.fq", FIRST), tmp_path / "a.gfz", mate=write("2.fq", SECOND), model=model)
+    data = bytearray((tmp_path / "a.gfz").read_bytes())
+    chance = random.Random(1)
+    for _ in range(60):
+        wrong = data.copy()
+        wrong[chance.randrange(len(wrong))] ^= 1 << chance.randrange(8)
+        with pytest.raises(FormatError):
+            api.verify(io.BytesIO(wrong), model=model)
+
+
+def test_unknown_costs_next_to_nothing(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+    text = b"".join(
+        b"@%d\n%bACGTACGT\n+\n%bFFFFFFFF\n" % (n, b"NA"[n % 3 > 0 :][:1], b"#F"[n % 3 > 0 :][:1]) for n in range(999)
+    )
+    info = api.compress(write("1.fq", text), tmp_path / "a.gfz", model=model)
+    assert info["streams"]["exceptions"] + info["streams"]["qualities"] < 200
+    assert np.isclose(info["bases"], 999 * 9 - 333)
