@@ -11,8 +11,8 @@ from geneformer_codec.archive.manifest import LEVELS
 from geneformer_codec.errors import FormatError
 from geneformer_codec.model.experts import compiled, integers, lane, predictor
 from geneformer_codec.model.experts.predictor import Predictor
-from geneformer_codec.model.experts.settings import ExpertSettings, with_level, without_panel
-from geneformer_codec.model.experts.state import Mixing, fresh_low
+from geneformer_codec.model.experts.settings import NEVER, ExpertSettings, with_level, without_panel
+from geneformer_codec.model.experts.state import COPIES, TRUST_ROWS, Mixing, fresh_low
 from geneformer_codec.model.general import digest, general_start
 from geneformer_codec.model.start import Start
 
@@ -66,6 +66,28 @@ def test_the_own_past_is_found_on_both_strands() -> None:
     assert len(both.encode(text)) < 0.5 * len(text) / 4
 
 
+def test_nothing_is_copied_from_the_place_that_is_coded() -> None:
+    random = np.random.default_rng(7).integers(0, 4, 2000).astype(np.uint8)
+    coder = Predictor(small(own_seed=16, every=1))
+    lane = coder.lane(len(random), random)
+    for stop in range(50, len(random), 50):
+        lane.run(stop)
+        assert lane.local.numbers[COPIES] == 0
+
+
+def test_a_copy_that_is_sure_is_believed_alone() -> None:
+    text = np.concatenate([ANCESTOR, *(mutated(ANCESTOR, 0.002, seed) for seed in range(9))])
+    asked, claimed = Predictor(small()), Predictor(small(sure=16))
+    stream = claimed.encode(text)
+    assert np.array_equal(claimed.decode(stream, len(text)), text)
+    assert stream != asked.encode(text)
+    assert len(stream) < 1.1 * len(asked.encode(text))
+    learned = Predictor(small(sure=NEVER))  # learns what claims are worth, but codes as if there were none
+    mix = learned.start.copy()
+    assert learned.adapt(text, mix, None) == asked.encode(text)
+    assert np.any(mix.trust[TRUST_ROWS:] != learned.start.trust[TRUST_ROWS:])
+
+
 @given(
     pieces=st.lists(
         st.tuples(st.integers(0, len(PANEL) - 1), st.integers(0, 300), st.booleans(), st.integers(0, 99)), max_size=8
@@ -74,18 +96,25 @@ def test_the_own_past_is_found_on_both_strands() -> None:
     both=st.booleans(),
     every=st.sampled_from([1, 7, 16]),
     rate=st.sampled_from([0, 12]),
+    sure=st.sampled_from([0, 1, 16, NEVER]),
     with_panel=st.booleans(),
 )
 @settings(max_examples=60)
 def test_any_bases_come_back(
-    pieces: list[tuple[int, int, bool, int]], copies: int, both: bool, every: int, rate: int, with_panel: bool
+    pieces: list[tuple[int, int, bool, int]],
+    copies: int,
+    both: bool,
+    every: int,
+    rate: int,
+    sure: int,
+    with_panel: bool,
 ) -> None:
     parts = [np.zeros(0, np.uint8)]
     for start, length, turn, seed in pieces:
         part = mutated(PANEL[start : start + length], 0.02, seed)
         parts.append((3 - part)[::-1] if turn else part)
     bases = np.concatenate(parts)
-    chosen = small(copies=copies, both_strands=both, every=every, attention_rate=rate)
+    chosen = small(copies=copies, both_strands=both, every=every, attention_rate=rate, sure=sure)
     coder = Predictor(chosen, PANEL, STARTS) if with_panel else Predictor(chosen)
     assert np.array_equal(coder.decode(coder.encode(bases), len(bases)), bases)
 
