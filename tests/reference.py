@@ -5,7 +5,9 @@ It is slow and proves that the description suffices. Names are those of the desc
 
 import hashlib
 import json
+from collections.abc import Generator
 from dataclasses import dataclass
+from itertools import count
 from math import isqrt, prod
 from typing import Any
 
@@ -222,20 +224,27 @@ class ReferenceModel:
         return self.decode_stream(lane, bases) if self.stream else self.decode_windows(lane, bases)
 
     def decode_stream(self, lane: bytes, bases: int) -> Vector:
-        decoder = RangeDecoder(lane)
+        decoder, said = RangeDecoder(lane), self.stream_frequencies()
+        frequencies, symbols = next(said), Vector()
+        for _ in range(bases):
+            symbols.append(decoder.symbol(frequencies))
+            frequencies = said.send(symbols[-1])
+        return symbols
+
+    def stream_frequencies(self) -> Generator[Vector, int, None]:
+        """The frequencies of each base, of the stream form; takes the base that came."""
         symbols = [START] * self.kernel
         before = coarse(self.fine_features([symbols]))
         # position t of the lane is at M + t
         keys = [self.requantised(before, "key")] * self.m
         values = [self.requantised(before, "value")] * self.m
-        for t in range(bases):
+        for t in count():
             fine = self.fine_features([symbols[-self.kernel :]])
             keys.append(self.requantised(coarse(fine), "key"))
             values.append(self.requantised(coarse(fine), "value"))
             first = t // self.n * self.n  # the oldest of the memory of t's segment
             out = self.layer(fine, t - first, keys[first:], values[first:])
-            symbols.append(decoder.symbol(self.frequencies(out)))
-        return symbols[self.kernel :]
+            symbols.append((yield self.frequencies(out)))
 
     def decode_windows(self, lane: bytes, bases: int) -> Vector:
         first = min(self.window, bases)

@@ -288,8 +288,10 @@ class Copies:
         else:
             f = p - seed
             target = f - 1
-            there = target >= 0 and f + 32 <= len(text)
-            if there:
+            there = target >= 0
+            if f + 32 > len(text):
+                misses = MASK_32
+            elif there:
                 for i in range(32):
                     misses |= (text[f + i] != self.turned >> (62 - 2 * i) & 3) << i
         if there and ones(misses & 0xFFFFFF) <= self.settings["accept"]:
