@@ -34,18 +34,16 @@ from geneformer_codec.coding.decisions import (
 
 LF, HYPHEN = 10, 45
 COLUMNS, MOVED = 64, 64
-"""Fields of a name that are told apart; most bytes of a field that are moved on."""
+"""Fields of a name that are told apart; room for a field that is moved on."""
 MOST_HITS = 15
 _SETS, _ROWS, _MOST_LINES = 4, 1024, 1 << 16
 _MATCHES = 1 << 16
 
 # What is remembered, in one array: of the name and the field at hand, then of each column.
-COLUMN, FIELD, NAME, TAIL, TAILED, WORD, OLD, OLD_END, MOVED_LENGTH, SAME, LIKE_MOVED, MATCH, MATCHED, PREFIX = range(
-    14
-)
-STARTS = 16  # where each field of this name begins
-OLDS = STARTS + COLUMNS  # ... of the name before
-OLD_ENDS = OLDS + COLUMNS
+COLUMN, FIELD, NAME, TAIL, TAILED, WORD, OLD, OLD_END = range(8)
+MOVED_LENGTH, SAME, LIKE_MOVED, MATCH, MATCHED, PREFIX = range(8, 14)
+OLDS = 16  # where each field of the name before begins
+OLD_ENDS = OLDS + COLUMNS  # ... and ends; 0: there was none
 VALUES = OLD_ENDS + COLUMNS  # the number at the end of each field
 STEPS = VALUES + COLUMNS  # how it changed last
 HITS = STEPS + COLUMNS  # how often of late the field was the one before, moved on
@@ -62,7 +60,7 @@ def _is_letter(octet: Int) -> Int:
 def _begin_field(memory: NDArray[np.int64], text: NDArray[np.uint8], place: Int) -> None:
     """Find what the field at ``place`` would be if it went on as it did: the one before, its last number moved on."""
     column = memory[COLUMN]
-    memory[STARTS + column] = memory[FIELD] = place
+    memory[FIELD] = place
     memory[OLD], memory[OLD_END] = memory[OLDS + column], memory[OLD_ENDS + column]
     memory[SAME] = memory[LIKE_MOVED] = 1
     memory[PREFIX] = 0
@@ -87,7 +85,7 @@ def _begin_field(memory: NDArray[np.int64], text: NDArray[np.uint8], place: Int)
             value = value // 10
         at += width
     # The byte after the field is that of the name before.
-    memory[at] = text[u(memory[OLD_END])] if memory[OLD_END] > memory[OLD] else 0
+    memory[at] = text[u(memory[OLD_END])] if memory[OLD_END] else 0
     memory[MOVED_LENGTH] = at + 1 - MOVED_BYTES
 
 
@@ -208,6 +206,7 @@ def _run(
     """Encode ``text[:size]`` into ``data``, or decode it; ``text`` has a byte more."""
     if decoding:
         start_decoding(state, data)
+    _begin_field(memory, text, 0)
     place: Int = np.int64(0)
     while place < size:
         _find_contexts(memory, text, place, mixer.contexts)
