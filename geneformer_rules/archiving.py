@@ -47,7 +47,7 @@ class ReadyModel:
 
 
 def archive_samples(
-    samples: Sequence[tuple[str, Path]],
+    samples: Sequence[tuple[str, Sequence[Path]]],
     directory: Path,
     *,
     model: Path | None,
@@ -56,7 +56,7 @@ def archive_samples(
     embed: bool,
     execution: Execution,
 ) -> list[str]:
-    """Archive each sample, a name and a file, as ``directory/NAME.gfz``, and prove it by decoding.
+    """Archive each sample, a name and a file or pair, as ``directory/NAME.gfz``, and prove it by decoding.
 
     A sample that cannot be archived does not stop the others: ``directory/NAME.error`` says why, and so does the list
     that is returned.
@@ -64,11 +64,12 @@ def archive_samples(
     ready = ReadyModel(opened) if (opened := open_model(model)) else None
     errors = []
     with atomic_directory(directory, force=True) as out:
-        for name, source in samples:
+        for name, (source, *mates) in samples:
             try:
                 api.compress(
                     source,
                     out / f"{name}.gfz",
+                    mate=mates[0] if mates else None,
                     part_bases=part_bases,
                     name=name,
                     model=ready,
@@ -84,16 +85,21 @@ def archive_samples(
 
 
 def decompress_samples(archives: Sequence[Path], directory: Path, *, execution: Execution) -> list[str]:
-    """Decompress each archive, ``NAME.gfz``, to ``directory/NAME.fa``.
+    """Decompress each archive, ``NAME.gfz``, to ``NAME.fa`` or, of reads, ``NAME.fq``; a pair has ``_1`` and ``_2``.
 
     What is there and no older than its archive stays, so that work that was interrupted goes on where it stopped. An
     archive that cannot be decoded does not stop the others; the list that is returned has a message for each.
     """
 
     def work(archive: Path, model: CodingModel | None) -> None:
-        text = directory / f"{archive.stem}.fa"
-        if not is_current(text, archive):
-            api.decompress(archive, text, model=model, force=True, execution=execution)
+        if is_current(archive, directory):
+            return
+        facts = api.info(archive)
+        suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
+        names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
+        text, *mates = [directory / f"{name}.{suffix}" for name in names]
+        mate = mates[0] if mates else None
+        api.decompress(archive, text, mate=mate, model=model, force=True, execution=execution)
 
     directory.mkdir(parents=True, exist_ok=True)
     return _each(archives, work)
@@ -104,8 +110,16 @@ def verify_samples(archives: Sequence[Path], *, execution: Execution) -> list[st
     return _each(archives, lambda archive, model: api.verify(archive, model=model, execution=execution))
 
 
-def is_current(text: Path, archive: Path) -> bool:
-    """Whether what was made of an archive is there and no older than it."""
+def is_current(archive: Path, directory: Path) -> bool:
+    """Whether what an archive holds is in the directory, and no older than the archive."""
+    return any(
+        all(_is_newer(directory / f"{archive.stem}{number}.{suffix}", archive) for number in numbers)
+        for suffix in ("fa", "fq")
+        for numbers in ([""], ["_1", "_2"])
+    )
+
+
+def _is_newer(text: Path, archive: Path) -> bool:
     try:
         return text.stat().st_mtime_ns >= archive.stat().st_mtime_ns
     except OSError:

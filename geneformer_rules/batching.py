@@ -66,7 +66,7 @@ def plan_batches(
 
 
 def fresh(batch: str, is_there: Callable[[str], bool]) -> str:
-    """A name of this batch under which nothing is there from a run that did not end well."""
+    """A name of this batch under which nothing is there from an earlier run."""
     names = itertools.chain([batch], (f"{batch}{SEPARATOR}{number}" for number in itertools.count(2)))
     return next(name for name in names if not is_there(name))
 

@@ -34,21 +34,36 @@ def _parser() -> argparse.ArgumentParser:
 
     step = steps.add_parser("publish", help="publish an archive that gfz verify has passed")
     step.add_argument("archive", type=Path)
-    step.add_argument("--source", type=Path, required=True, help="the sample's file, which must have the same text")
+    step.add_argument(
+        "--source", type=Path, nargs="+", required=True, help="the sample's file or pair, which must have the same text"
+    )
     step.add_argument("--model", type=Path, help="the model that the archive refers to; a copy is kept beside it")
     step.add_argument("-o", "--output", type=Path, required=True, help="where the archive is published")
     step.add_argument("--report", type=Path, required=True, help="sizes and digests, as JSON")
     step.set_defaults(step=_publish)
 
     step = steps.add_parser("archive-batch", help="archive several samples, and prove each archive by decoding it")
-    step.add_argument("--sample", nargs=2, action="append", required=True, metavar=("NAME", "FILE"))
+    step.add_argument(
+        "--sample", nargs="+", action="append", required=True, metavar="WORD", help="its name, and its file or pair"
+    )
     step.add_argument("-o", "--output", type=Path, required=True, help="directory for the archives")
-    step.add_argument("--model", type=Path)
-    step.add_argument("--embed", action="store_true", help="put the model into the archives")
-    step.add_argument("--level", required=True)
-    step.add_argument("--part-bases", type=int, required=True)
     step.set_defaults(step=_archive_batch)
-    _add_execution(step)
+    _add_coding(step)
+
+    step = steps.add_parser(
+        "archive-run", help="fetch a sequencing run, archive it, prove the archive, delete the download"
+    )
+    step.add_argument("accession", help="of a run; with ':paired' or ':unpaired' for those of its reads alone")
+    step.add_argument("-o", "--output", type=Path, required=True, help="the archive")
+    step.add_argument("--report", type=Path, required=True, help="sizes and digests, as JSON")
+    step.add_argument("--downloads", type=Path, required=True, help="directory for what is fetched")
+    step.add_argument("--at-most", type=int, default=1, help="how many runs there may be in it at a time")
+    step.add_argument("--keep", action="store_true", help="keep what was fetched")
+    step.add_argument("--ena", metavar="URL", help="of ENA's file reports; without it, the SRA toolkit is used")
+    step.add_argument("--tries", type=int, default=6, help="of a server that does not answer")
+    step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
+    step.set_defaults(step=_archive_run)
+    _add_coding(step)
 
     step = steps.add_parser("decompress-batch", help="decompress several archives; what is there already stays")
     step.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
@@ -61,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     step.set_defaults(step=_verify_batch)
     _add_execution(step)
 
-    step = steps.add_parser("delete-source", help="delete a sample's file whose archive was verified")
-    step.add_argument("source", type=Path)
+    step = steps.add_parser("delete-source", help="delete a sample's files whose archive was verified")
+    step.add_argument("source", type=Path, nargs="+")
     step.add_argument("--archive", type=Path, required=True)
     step.add_argument("--report", type=Path, required=True, help="the report of its publication")
     step.add_argument("-o", "--output", type=Path, required=True, help="what was deleted, as JSON")
@@ -91,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_coding(step: argparse.ArgumentParser) -> None:
+    step.add_argument("--model", type=Path)
+    step.add_argument("--embed", action="store_true", help="put the model into the archive")
+    step.add_argument("--level", required=True)
+    step.add_argument("--part-bases", type=int, required=True)
+    _add_execution(step)
+
+
 def _add_execution(step: argparse.ArgumentParser) -> None:
     step.add_argument("--threads", type=int, default=0)
     step.add_argument("--device", default="auto")
@@ -107,7 +130,7 @@ def _archive_batch(options: argparse.Namespace) -> None:
     from geneformer_rules.archiving import archive_samples
 
     errors = archive_samples(
-        [(name, Path(file)) for name, file in options.sample],
+        [(name, [Path(file) for file in files]) for name, *files in options.sample],
         options.output,
         model=options.model,
         level=options.level,
@@ -117,6 +140,31 @@ def _archive_batch(options: argparse.Namespace) -> None:
     )
     for error in errors:
         print(f"geneformer-rules: error: {error}", file=sys.stderr)
+
+
+def _archive_run(options: argparse.Namespace) -> None:
+    from geneformer_codec.archive.models import Execution
+    from geneformer_rules.accessions import parse
+    from geneformer_rules.downloading import Patience
+    from geneformer_rules.runs import Source, archive_run
+
+    accession = parse(options.accession)
+    if accession is None:
+        raise UsageError(f"'{options.accession}' is no accession of a run; give one such as SRR3927310")
+    archive_run(
+        accession,
+        Source(options.ena, Patience(options.tries, options.pause)),
+        options.downloads,
+        options.output,
+        options.report,
+        at_most=options.at_most,
+        keep=options.keep,
+        model=options.model,
+        level=options.level,
+        part_bases=options.part_bases,
+        embed=options.embed,
+        execution=Execution(options.threads, options.device),
+    )
 
 
 def _decompress_batch(options: argparse.Namespace) -> None:
@@ -141,9 +189,9 @@ def _fail_for(errors: Sequence[str]) -> None:
 
 
 def _delete_source(options: argparse.Namespace) -> None:
-    from geneformer_rules.publishing import delete_source
+    from geneformer_rules.publishing import delete_sources
 
-    delete_source(options.source, options.archive, options.report, options.output)
+    delete_sources(options.source, options.archive, options.report, options.output)
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,33 +24,52 @@ class MismatchError(GfzError):
     """Two files that must agree do not; nothing was published or deleted."""
 
 
-def publish(archive: Path, source: Path, model: Path | None, published: Path, report: Path) -> None:
+def publish(archive: Path, sources: Sequence[Path], model: Path | None, published: Path, report: Path) -> None:
     """Put ``archive``, whose decoding has passed, at ``published``, and a report of it at ``report``.
 
-    ``gfz verify`` has shown that the archive decodes to the text of its SHA-256; here the source must still have the
-    same one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the archive, so that no later
-    training can make the archive unreadable. Outputs of an earlier run are replaced.
+    ``gfz verify`` has shown that the archive decodes to the text of its SHA-256; here the source, or each of a pair,
+    must still have the same one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the
+    archive, so that no later training can make the archive unreadable. Outputs of an earlier run are replaced.
     """
     facts = api.info(archive)
-    check_source(source, facts)
+    check_sources(sources, facts)
     if model is not None and not facts["model_bytes"]:
         keep_model(model, str(facts["model_id"]), published.parent / "models")
     copy(archive, published)
-    facts |= {"sample": published.stem, "source": str(source), "source_bytes": source.stat().st_size}
-    facts |= {"archive_sha256": file_digest(published)}
-    write_json(facts, report)
+    write_report(facts, sources, published, report)
 
 
-def check_source(source: Path, facts: Mapping[str, Any]) -> None:
-    """Raise MismatchError unless the text of ``source`` is what the archive holds."""
+def write_report(facts: Mapping[str, Any], sources: Sequence[Path], published: Path, report: Path) -> None:
+    """Report on an archive that is in its place, and on the files that it was made of."""
+    named = {"sample": published.stem, "source": str(sources[0]), "sources": [str(source) for source in sources]}
+    size = sum(source.stat().st_size for source in sources)
+    write_json({**facts, **named, "source_bytes": size, "archive_sha256": file_digest(published)}, report)
+
+
+def check_sources(sources: Sequence[Path], facts: Mapping[str, Any]) -> None:
+    """Raise MismatchError unless the texts of the sources, one or a pair, are what the archive holds."""
+    for source, wanted in zip(sources, _held(sources, facts), strict=True):
+        _check_source(source, wanted)
+
+
+def _held(sources: Sequence[Path], facts: Mapping[str, Any]) -> list[str]:
+    """The digests of the texts that an archive holds, as many as there are sources."""
+    mate = facts.get("mate")
+    held = [str(facts["sha256"]), *([str(mate["sha256"])] if mate else [])]
+    if len(held) != len(sources):
+        raise MismatchError(f"{sources[0]}: the archive holds {len(held)} texts, and {len(sources)} files were given")
+    return held
+
+
+def _check_source(source: Path, wanted: str) -> None:
     digest = hashlib.sha256()
     with open_input(source) as text:
         while chunk := text.read(_CHUNK):
             digest.update(chunk)
-    if digest.hexdigest() != facts["sha256"]:
+    if digest.hexdigest() != wanted:
         raise MismatchError(
             f"{source}: the file is not what the archive holds (SHA-256 {digest.hexdigest()}, in the archive "
-            f"{facts['sha256']}); it has changed since it was read. Run the workflow again."
+            f"{wanted}); it has changed since it was read. Run the workflow again."
         )
 
 
@@ -62,25 +81,26 @@ def keep_model(model: Path, identity: str, directory: Path) -> Path:
     return kept
 
 
-def delete_source(source: Path, archive: Path, report: Path, proof: Path) -> None:
-    """Delete ``source``, if the archive is the very one that was verified and still holds the source's text."""
+def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: Path) -> None:
+    """Delete a sample's files, if the archive is the very one that was verified and still holds their texts."""
     facts = json.loads(report.read_text(encoding="utf-8"))
     if file_digest(archive) != facts["archive_sha256"]:
         raise MismatchError(
-            f"{archive}: this is not the archive that was verified, according to {report}. The source {source} is "
+            f"{archive}: this is not the archive that was verified, according to {report}. The source {sources[0]} is "
             "kept. Remove the archive and run the workflow again."
         )
-    if source.exists():
-        check_source(source, facts)
-        size = source.stat().st_size
+    # A run that was interrupted after a deletion and before the proof finds fewer files here.
+    left = [(source, wanted) for source, wanted in zip(sources, _held(sources, facts), strict=True) if source.exists()]
+    for source, wanted in left:
+        _check_source(source, wanted)
+    size = sum(source.stat().st_size for source, _ in left) if len(left) == len(sources) else None
+    for source, _ in left:
         source.unlink()
-    else:
-        # A run that was interrupted after the deletion and before the proof comes here.
-        size = None
     write_json(
         {
             "sample": facts["sample"],
-            "source": str(source),
+            "source": str(sources[0]),
+            "sources": [str(source) for source in sources],
             "source_bytes": size,
             "sha256": facts["sha256"],
             "archive": str(archive),

@@ -18,6 +18,7 @@ import yaml
 
 from geneformer_codec.errors import UsageError
 from geneformer_codec.options import EXPERTS
+from geneformer_rules import accessions
 from geneformer_rules.models import has_network
 
 NO_MODEL = "none"
@@ -52,6 +53,19 @@ class Sample:
     path: str
     species: str
     row: int
+    mate: str | None = None
+
+    @property
+    def accession(self) -> accessions.Accession | None:
+        """The run that is to be fetched, if no file is given."""
+        return accessions.parse(self.path)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that are given: one, a pair, or none for an accession."""
+        if self.accession:
+            return ()
+        return (self.path,) if self.mate is None else (self.path, self.mate)
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,7 @@ def _read_samples(
     samples: dict[str, Sample] = {}
     sources: dict[str, Sample] = {}
     for row, cells in _rows(sheet, "samples", problems):
-        sample = Sample(cells["sample"], cells["path"], cells["species"], row)
+        sample = Sample(cells["sample"], cells["path"], cells["species"], row, cells.get("mate"))
         place = f"{sheet}, row {row}"
         if sample.name in samples:
             problems.append(
@@ -179,19 +193,42 @@ def _read_samples(
             )
             continue
         samples[sample.name] = sample
-        if settings["delete_source"] and sample.path in sources:
+        for column, path in zip(("path", "mate"), sample.files, strict=False):
+            if settings["delete_source"] and path in sources:
+                problems.append(
+                    f"{place}, column '{column}': '{path}' is already the file of row {sources[path].row}; "
+                    "with delete_source every sample needs files of its own"
+                )
+            sources.setdefault(path, sample)
+        if sample.mate is not None and (sample.accession or sample.mate == sample.path):
             problems.append(
-                f"{place}, column 'path': '{sample.path}' is already the file of row {sources[sample.path].row}; "
-                "with delete_source every sample needs a file of its own"
+                f"{place}, column 'mate': "
+                + (
+                    f"the run '{sample.path}' is fetched with both files of a pair; leave the cell empty"
+                    if sample.accession
+                    else f"'{sample.mate}' is the file of the column 'path' as well; give the second file of the pair"
+                )
             )
-        sources.setdefault(sample.path, sample)
         if species is not None and sample.species != NO_MODEL and sample.species not in species:
             problems.append(
                 f"{place}, column 'species': '{sample.species}' is not in {settings['species']}; add a row for it "
                 f"there, or write '{NO_MODEL}' to code the sample without a model"
                 + _did_you_mean(sample.species, species)
             )
+    problems += _clashing_texts(sheet, samples)
     return samples
+
+
+def _clashing_texts(sheet: str, samples: Mapping[str, Sample]) -> Iterator[str]:
+    """The texts of a pair get the name of their sample, and a number."""
+    for sample in samples.values():
+        for number in (1, 2):
+            other = samples.get(f"{sample.name}_{number}")
+            if other is not None and (sample.mate or sample.accession):
+                yield (
+                    f"{sheet}, row {other.row}, column 'sample': the name '{other.name}' is that of a text of the pair "
+                    f"'{sample.name}' (row {sample.row}); give one of them another name"
+                )
 
 
 def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str, Species]:
@@ -299,8 +336,9 @@ def _missing_files(
     """What is archived needs its file no more, nor panel or model, of which a copy lies beside the archive."""
     waiting = [sample for sample in samples.values() if not archived(sample.name)]
     for sample in waiting:
-        if not exists(sample.path):
-            yield f"{settings['samples']}, row {sample.row}, column 'path': {_missing(sample.path)}"
+        for column, path in zip(("path", "mate"), sample.files, strict=False):
+            if not exists(path):
+                yield f"{settings['samples']}, row {sample.row}, column '{column}': {_missing(path)}"
     done = {sample.species for sample in samples.values()} - {sample.species for sample in waiting}
     needed = {name for name in species if name not in done}
     for name in list(needed):
@@ -447,6 +485,8 @@ def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> I
 
 
 def _missing(path: str) -> str:
+    if accessions.is_no_run(path):
+        return f"'{path}' is no accession of a run; write those of its runs (SRR, ERR or DRR), each in a row of its own"
     return (
         f"there is no file '{path}'; correct the path (it is relative to the working directory), or put the file there"
     )

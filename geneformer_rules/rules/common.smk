@@ -49,25 +49,28 @@ NEEDS = planning.Needs(SETTINGS)
 RETRIES = SETTINGS["retries"] if workflow.is_main_process else 0
 
 
-def is_made_here(path):
-    """Whether a rule of the including pipeline writes it, or may do so."""
-    return not SETTINGS["check_inputs"] or any(rule.is_producer(path) for rule in workflow.rules)
+def is_made_here(sample):
+    """Whether rules of the including pipeline write its files, or may do so."""
+    if not SETTINGS["check_inputs"]:
+        return bool(sample.files)
+    return any(rule.is_producer(path) for path in sample.files for rule in workflow.rules)
 
 
 def is_done(sample):
-    """Whether the archive of a file that nobody makes is as new as the file."""
+    """Whether the archive of files that nobody makes is as new as they are."""
     archive, report = Path(RESULTS, "archives", f"{sample.name}.gfz"), Path(RESULTS, "verified", f"{sample.name}.json")
-    if not (archive.is_file() and report.is_file()) or is_made_here(sample.path):
+    if not (archive.is_file() and report.is_file()) or is_made_here(sample):
         return False
-    path = Path(sample.path)
-    return not path.is_file() or path.stat().st_mtime_ns <= archive.stat().st_mtime_ns
+    files = [path for path in map(Path, sample.files) if path.is_file()]
+    return all(path.stat().st_mtime_ns <= archive.stat().st_mtime_ns for path in files)
 
 
 def size_if_whole(sample):
     """The size of a sample that is to be archived whole, with others; None for one that is cut into parts."""
-    if split_plan(sample.name).is_file() or not Path(sample.path).is_file() or is_made_here(sample.path):
+    there = bool(sample.files) and all(Path(path).is_file() for path in sample.files)
+    if split_plan(sample.name).is_file() or not there or is_made_here(sample):
         return None
-    size = planning.text_bytes([sample.path])
+    size = planning.text_bytes(sample.files)
     return size if size <= SETTINGS["part_bases"] else None
 
 
@@ -89,8 +92,8 @@ def archived_size(sample):
 
 
 def is_decompressed(sample):
-    archive, text = Path(RESULTS, "archives", f"{sample.name}.gfz"), Path(RESULTS, "decompressed", f"{sample.name}.fa")
-    return sample.name in DONE and archiving.is_current(text, archive)
+    archive = Path(RESULTS, "archives", f"{sample.name}.gfz")
+    return sample.name in DONE and archiving.is_current(archive, Path(RESULTS, "decompressed"))
 
 
 # What is done is made by no rule, but found as a file that is there. So the graph holds only what is to be done, and a
@@ -99,7 +102,9 @@ DONE = {sample.name for sample in SHEETS.samples.values() if is_done(sample)}
 BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, SETTINGS["part_bases"])
 BATCH = r"[^/+]+\+[0-9]+(?:\+[0-9]+)?"
 WHOLE = pattern(BATCHES.batch_of)
-SPLIT = rf"(?!{pattern([*DONE, *BATCHES.batch_of])}\.(?:gfz|json)$)[^/]+"
+RUNS = [sample.name for sample in SHEETS.samples.values() if sample.accession and sample.name not in DONE]
+FETCHED = pattern(RUNS)
+SPLIT = rf"(?!{pattern([*DONE, *BATCHES.batch_of, *RUNS])}\.(?:gfz|json)$)[^/]+"
 
 
 def sample_of(wildcards):
@@ -124,7 +129,8 @@ def species_of(wildcards):
 
 
 def source(wildcards):
-    return sample_of(wildcards).path
+    """The files of a sample, one or a pair."""
+    return list(sample_of(wildcards).files)
 
 
 def batch(wildcards):
@@ -152,7 +158,7 @@ def model(wildcards):
 
 
 def batch_sources(wildcards):
-    return [sample.path for sample in members(wildcards)]
+    return [path for sample in members(wildcards) for path in sample.files]
 
 
 def batch_archives(wildcards):
@@ -183,29 +189,28 @@ def archives(wildcards):
     return [f"{RESULTS}/archives/{sample}.gfz" for sample in SHEETS.samples]
 
 
-ALONE = [sample.name for sample in SHEETS.samples.values() if archived_size(sample) is None]
 DECOMPRESSED = f"{RESULTS}/decompressed/.{{}}.ok"
 RECHECKED = f"{RESULTS}/rechecked/{{}}.ok"
 
 
 @functools.cache
 def proofs(proof, again):
-    """What jobs leave that decode samples together; without ``again``, what is decompressed already has none.
+    """What jobs leave that decode samples, by names that are new, so that what earlier runs have left does not count.
 
-    It is asked several times in a run, and must stay the same.
+    Without ``again``, what is decompressed already has no job. It is asked several times in a run, and stays the same.
     """
     done = set() if again else {sample.name for sample in SHEETS.samples.values() if is_decompressed(sample)}
     batch_of = batching.plan_batches(SHEETS.samples, done, archived_size, SETTINGS["part_bases"]).batch_of
-    alone = [f"{sample}{batching.SEPARATOR}1" for sample in ALONE] if again else []
+    alone = {sample: f"{sample}{batching.SEPARATOR}1" for sample in SHEETS.samples if sample not in done}
 
     def is_there(batch):
         return Path(proof.format(batch)).exists()
 
-    return [proof.format(batching.fresh(batch, is_there)) for batch in [*dict.fromkeys(batch_of.values()), *alone]]
+    return [proof.format(batching.fresh(batch, is_there)) for batch in dict.fromkeys(({**alone, **batch_of}).values())]
 
 
 def decompressed(wildcards):
-    return [f"{RESULTS}/decompressed/{sample}.fa" for sample in ALONE] + proofs(DECOMPRESSED, again=False)
+    return proofs(DECOMPRESSED, again=False)
 
 
 def rechecks(wildcards):
@@ -220,7 +225,7 @@ def deletions(wildcards):
     """The proof that a source was deleted is wanted only if it is to be deleted."""
     if not SETTINGS["delete_source"]:
         return []
-    return [f"{RESULTS}/deleted/{sample}.json" for sample in SHEETS.samples]
+    return [f"{RESULTS}/deleted/{sample.name}.json" for sample in SHEETS.samples.values() if sample.files]
 
 
 def trained_species():
@@ -244,8 +249,24 @@ def model_option(wildcards, input):
 
 
 def batch_samples(wildcards):
-    words = [word for sample in members(wildcards) for word in ("--sample", sample.name, sample.path)]
+    words = [word for sample in members(wildcards) for word in ("--sample", sample.name, *sample.files)]
     return shlex.join(words)
+
+
+def mate_option(wildcards, input):
+    return f"--mate {shlex.quote(input.sample[1])}" if len(input.sample) == 2 else ""
+
+
+def accession(wildcards):
+    return sample_of(wildcards).path
+
+
+def run_options(wildcards):
+    """How a run is fetched."""
+    options = ["--tries", str(SETTINGS["sra"]["tries"]), "--at-most", str(SETTINGS["sra"]["downloads"])]
+    options += ["--keep"] if SETTINGS["sra"]["keep"] else []
+    options += ["--ena", SETTINGS["sra"]["ena_url"]] if SETTINGS["sra"]["source"] == "ena" else []
+    return shlex.join(options)
 
 
 def embed_option(wildcards, input):
@@ -259,7 +280,7 @@ def leftovers(wildcards, output):
 
 
 def stale_proofs(wildcards, output):
-    """What an earlier run that did not end well has left of batches that begin with the same sample, as a pattern."""
+    """What earlier runs have left of batches that begin with the same sample, as a pattern."""
     path = Path(output[0])
     first = path.name.partition(batching.SEPARATOR)[0]
     return f"{shlex.quote(str(path.parent))}/{shlex.quote(first + batching.SEPARATOR)}*.ok"

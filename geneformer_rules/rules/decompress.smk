@@ -32,7 +32,7 @@ rule decompress_batch:
     input:
         archives=batch_archives,
     output:
-        done=temp(touch(DECOMPRESSED.format("{batch}"))),
+        done=touch(DECOMPRESSED.format("{batch}")),
     log:
         "<logs>/decompress_batch/{batch}.log",
     benchmark:

@@ -29,7 +29,7 @@ def batch_threads(wildcards):
 
 
 def batch_memory_mb(wildcards, attempt):
-    largest = max(planning.text_bytes([sample.path]) for sample in members(wildcards))
+    largest = max(planning.text_bytes(sample.files) for sample in members(wildcards))
     return NEEDS.memory_mb(min(largest, SETTINGS["part_bases"]), attempt, panel_bases=panel_of_samples(wildcards))
 
 
@@ -37,6 +37,16 @@ def batch_minutes(wildcards, attempt):
     """Encoding and decoding."""
     size = planning.text_bytes(batch_sources(wildcards))
     return NEEDS.encode_minutes(size, attempt) + NEEDS.decode_minutes(size, attempt)
+
+
+def run_memory_mb(wildcards, attempt, threads):
+    """Qualities take as much as bases; without a model each thread has a part of its own."""
+    parts = 1 if model(wildcards) else threads
+    return NEEDS.memory_mb(2 * SETTINGS["part_bases"], attempt, parts, panel_of_samples(wildcards))
+
+
+def run_minutes(wildcards, attempt):
+    return attempt * int(60 * SETTINGS["sra"]["hours"])
 
 
 def part_minutes(wildcards, attempt):

@@ -19,6 +19,8 @@ checkpoint split:
         part_bases=SETTINGS["part_bases"],
         mem_mb=split_memory_mb,
         runtime=split_minutes,
+    params:
+        mate=mate_option,
     shell:
-        "( gfz split {input.sample:q} -o {output.parts:q} --name {wildcards.sample} --part-bases {resources.part_bases}"
-        " && cp {output.parts:q}/plan.json {output.plan:q} ) > {log:q} 2>&1"
+        "( gfz split {input.sample[0]:q} {params.mate} -o {output.parts:q} --name {wildcards.sample}"
+        " --part-bases {resources.part_bases} && cp {output.parts:q}/plan.json {output.plan:q} ) > {log:q} 2>&1"

@@ -10,6 +10,7 @@ rule compress_all:
 
 rule decompress_all:
     input:
+        archives,
         decompressed,
     localrule: True
 

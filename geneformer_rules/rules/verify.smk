@@ -38,7 +38,7 @@ rule recheck:
     input:
         archives=batch_archives,
     output:
-        passed=temp(touch(RECHECKED.format("{batch}"))),
+        passed=touch(RECHECKED.format("{batch}")),
     log:
         "<logs>/recheck/{batch}.log",
     benchmark:

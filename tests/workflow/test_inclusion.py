@@ -221,8 +221,10 @@ def test_conda_environments_have_what_the_wheel_needs() -> None:
     workflow = {named_as_in_conda(item) for item in extras["workflow"] + extras["slurm"] if "[" not in item}
     assert environment_file("envs/gfz.yaml") == codec
     assert environment_file("envs/workflow.yaml") == codec | workflow
-    # a copy and no link, which Snakemake would not follow in a repository that it reads through git
-    assert (ROOT / "envs" / "gfz.yaml").read_text() == (ROOT / "geneformer_rules" / "envs" / "gfz.yaml").read_text()
+    assert environment_file("envs/sra.yaml") == codec | {"sra-tools >=3.0"}
+    for name in ("gfz.yaml", "sra.yaml"):
+        # copies and no links, which Snakemake would not follow in a repository that it reads through git
+        assert (ROOT / "envs" / name).read_text() == (ROOT / "geneformer_rules" / "envs" / name).read_text()
 
 
 def test_the_container_has_every_source_of_the_wheel() -> None:

@@ -189,13 +189,13 @@ def test_a_key_that_is_missing() -> None:
 
 def test_sheets_that_are_no_sheets() -> None:
     assert problems("", SPECIES) == (
-        "samples.tsv: the sheet is empty; its first row names the columns: sample, path, species",
+        "samples.tsv: the sheet is empty; its first row names the columns: sample, path, species, mate",
     )
     assert problems("sample path species\n") == (
         "samples.tsv, row 1: the columns are not separated by tabs; export the sheet as text separated by tabs",
     )
     assert problems("sample\tfile\tspecies\n") == (
-        "samples.tsv, row 1: there is no column 'file'; the columns are sample, path, species",
+        "samples.tsv, row 1: there is no column 'file'; the columns are sample, path, species, mate",
         "samples.tsv, row 1: the column 'path' is missing; add it",
     )
     assert problems("sample\tpath\tspecies\tspecies\n") == (
@@ -241,3 +241,27 @@ def test_every_key_and_column_is_described() -> None:
         return all("description" in entry and described(entry) for entry in schema.get("properties", {}).values())
 
     assert all(described(sheets.load_schema(name)) for name in ("config", "samples", "species"))
+
+
+def test_pairs_and_runs_have_files_or_an_accession() -> None:
+    rows = "pair\tone.fa\tnone\ttwo.fa\nrun\tSRR000001:paired\tnone\t\none\tone.fa\tnone\t\n"
+    samples = load("sample\tpath\tspecies\tmate\n" + rows).samples
+    assert [sample.files for sample in samples.values()] == [("one.fa", "two.fa"), (), ("one.fa",)]
+    assert [sample.accession is not None for sample in samples.values()] == [False, True, False]
+
+
+def test_pairs_and_runs_that_cannot_be() -> None:
+    rows = "a\tone.fa\tnone\tone.fa\nb\tSRR000001\tnone\ttwo.fa\nc\tone.fa\tnone\tgone.fa\nd\tPRJNA12\tnone\t\n"
+    rows += "e\tone.fa\tnone\ttwo.fa\ne_2\tone.fa\tnone\t\n"
+    found = problems("sample\tpath\tspecies\tmate\n" + rows)
+    assert [problem.partition(";")[0] for problem in found] == [
+        "samples.tsv, row 2, column 'mate': 'one.fa' is the file of the column 'path' as well",
+        "samples.tsv, row 3, column 'mate': the run 'SRR000001' is fetched with both files of a pair",
+        "samples.tsv, row 7, column 'sample': the name 'e_2' is that of a text of the pair 'e' (row 6)",
+        "samples.tsv, row 4, column 'mate': there is no file 'gone.fa'",
+        "samples.tsv, row 5, column 'path': 'PRJNA12' is no accession of a run",
+    ]
+    pairs = "a\tone.fa\tnone\ttwo.fa\nb\ttwo.fa\tnone\t\n"
+    assert "column 'path': 'two.fa' is already the file of row 2" in "".join(
+        problems("sample\tpath\tspecies\tmate\n" + pairs, delete_source=True)
+    )
