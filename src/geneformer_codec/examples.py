@@ -28,6 +28,8 @@ examples:
   gfz compress genome.fa.gz -o genome.gfz                              (no model: it learns from the file itself)
   gfz compress genomes.fa -o genomes.gfz --model fish.gfmodel --verify
   cat *.fa | gfz compress - -o all.gfz --model fish.gfmodel --embed
+  gfz compress run_1.fq.gz --mate run_2.fq.gz -o run.gfz --verify       (a pair: one archive)
+  gfz compress reads.bam -o reads.gfz                                  (the reads; what is not kept is said)
   gfz compress --part parts/00000003.part -o 3.gfz --model fish.gfmodel   (one part of 'gfz split', for 'gfz gather')
 
 The same input, model, level, strands, lane length, part size and name give the same bytes, whatever the threads,
@@ -38,6 +40,7 @@ DECOMPRESS = """\
 examples:
   gfz decompress genome.gfz -o genome.fa
   gfz decompress genomes.gfz -o - --model fish.gfmodel | bgzip > genomes.fa.gz
+  gfz decompress run.gfz -o run_1.fq --mate run_2.fq
 
 Nothing is written of a part before its checksum held.
 """
@@ -46,6 +49,7 @@ CAT = """\
 examples:
   gfz cat genome.gfz | head
   gfz cat a.gfz b.gfz | seqkit stats
+  gfz cat run.gfz --mate | head -n 4                                   (the second text of a pair)
 """
 
 VERIFY = """\
@@ -80,6 +84,7 @@ examples:
   gfz fetch genome.gfz chr1:1001-2000 chr2:5,000-                      (from 1, both ends included, as in samtools)
   gfz fetch genome.gfz '{HLA:DRB1}:1-100'                              (braces say where a name with colons ends)
   gfz fetch genome.gfz --bed genes.bed --reverse-complement -n 0
+  gfz fetch reads.gfz --fastq SRR3927310.7                             (a read with its qualities)
   gfz fetch https://host/genome.gfz chr1:1-100 --model human.gfmodel
 
 Only the lanes that the regions lie in are decoded: at most 65,536 bases each in archives that were made with a model;
