@@ -3,6 +3,7 @@
 import hashlib
 import json
 import lzma
+import struct
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ Matrix = list[Vector]
 Settings = dict[str, Any]
 
 MASK_64 = (1 << 64) - 1
+TYPES = {"int32": "i", "uint32": "I", "uint16": "H"}
 SET_ROWS = (128, 256, 256, 256, 1024, 24)
 
 
@@ -302,15 +304,11 @@ class ExpertModel:
         lengths = unpack(data["panel.lengths"])
         self.coded, self.lengths = data["panel.coded"], from_planes(lengths, 0, len(lengths) // 4)
         panel = {name: self.panel[name] for name in ("bases", "digest", "records")}
-        digest = hashlib.sha256(
-            json.dumps(
-                {"experts": self.settings, "format": "gfmodel/2", "network": None, "panel": panel}, sort_keys=True
-            ).encode()
-        )
+        content = {"experts": self.settings, "format": "gfmodel/2", "network": None, "panel": panel}
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for name, (dtype, values) in sorted(self.state.arrays().items()):
             digest.update(f"\nstart.{name} {dtype} [{len(values)}]\n".encode())
-            width, signed = (2 if dtype == "uint16" else 4), dtype == "int32"
-            digest.update(b"".join(value.to_bytes(width, "little", signed=signed) for value in values))
+            digest.update(struct.pack(f"<{len(values)}{TYPES[dtype]}", *values))
         self.id = digest.hexdigest()
 
     def panel_digest(self, bases: Vector) -> str:
