@@ -1,0 +1,160 @@
+"""A decoder of qualities, written from docs/QUALITIES.md alone: plain Python, no package code."""
+
+from reference_decisions import Decider, Stream
+
+
+def fields(first: int, *rest: tuple[int, int]) -> int:
+    """[first, value:bits, ...] of the description."""
+    for value, bits in rest:
+        first = first << bits | value
+    return first
+
+
+def tree_of(weights: list[int]) -> dict[tuple[int, int], tuple[int, int]]:
+    """The number of each range of ranks that is divided, and where."""
+    tree: dict[tuple[int, int], tuple[int, int]] = {}
+    ranges = [(0, len(weights))]
+    while any(high - low > 1 for low, high in ranges):
+        low, high = min(
+            (one for one in ranges if one[1] - one[0] > 1), key=lambda one: (-sum(weights[one[0] : one[1]]), one[0])
+        )
+        split = min(
+            range(low + 1, high),
+            key=lambda place: (abs(sum(weights[low:place]) - sum(weights[place:high])), place),
+        )
+        tree[low, high] = len(tree), split
+        ranges.remove((low, high))
+        ranges += [(low, split), (split, high)]
+    return tree
+
+
+class Read:
+    """What is remembered of a read, and the bases around a place of it."""
+
+    def __init__(self, residues: bytes) -> None:
+        self.bases = [
+            next((i for i, some in enumerate((b"Aa", b"Cc", b"Gg", b"TtUu")) if r in some), 4) for r in residues
+        ]
+        self.q = [0, 0, 0, 0]
+        self.mean4 = self.mean8 = self.mean32 = self.mean128 = 0
+        self.run = self.other = self.below = self.tops = self.top16 = self.bands = 0
+        self.least = 127
+        self.near_of: dict[int, int] = {}
+        self.wide_of: dict[int, int] = {}
+        self.begun = False
+
+    def base(self, place: int) -> int:
+        return self.bases[place] if 0 <= place < len(self.bases) else 5
+
+    def equal(self, base: int, place: int, step: int, most: int) -> int:
+        count = 0
+        while count < most and self.base(place) == base:
+            count += 1
+            place += step
+        return count
+
+    def look(self, at: int) -> None:
+        self.at = at
+        self.b0, self.b1, self.b2 = self.base(at), self.base(at - 1), self.base(at - 2)
+        self.n1, self.n2, self.n3 = self.base(at + 1), self.base(at + 2), self.base(at + 3)
+        self.before, self.after = self.equal(self.b0, at - 1, -1, 15), self.equal(self.b0, at + 1, 1, 15)
+        self.next = 0 if self.n1 in (self.b0, 5) else self.equal(self.n1, at + 2, 1, 7)
+        self.near = 16 * (self.b1 % 4) + 4 * (self.b0 % 4) + self.n1 % 4
+        self.wide = 16 * self.near + 4 * (self.b2 % 4) + self.n2 % 4
+
+    def contexts(self, profile: int) -> list[int]:
+        q1, q2, q3, q4 = self.q
+        b0, b1, b2, n1, n3 = self.b0, self.b1, self.b2, self.n1, self.n3
+        h = 16 * self.before + self.after
+        near, wide = self.near_of.get(self.near, 0), self.wide_of.get(self.wide, 0)
+        lowest = fields(q1, (self.least, 7), (self.mean8 >> 6, 5))
+        if profile == 0:
+            at = min(self.at, 1023)
+            return [
+                fields(q1, (at, 10)),
+                fields(self.mean32 >> 4, (at >> 2, 8)),
+                fields(q1, (q2, 7), (b0, 3), (b1, 3), (b2, 3)),
+                fields(q1, (self.mean8 >> 4, 7), (self.below, 6)),
+                fields(q1, (self.other, 7), (min(self.run, 63), 6)),
+                fields(q1, (self.least, 7), (self.mean32 >> 5, 8)),
+                fields(q1, (max(q2, q3), 7), (at >> 3, 7)),
+                fields(self.mean4 >> 4, (self.mean32 >> 5, 8), (b0, 3)),
+            ]
+        if profile == 1:
+            return [
+                fields(q1, (b0, 3), (b1, 3), (n1, 3)),
+                fields(q1, (h, 8), (b0, 3)),
+                fields(self.wide, (n3, 3), (h, 8), (self.next, 3), (b0, 3)),
+                fields(q1, (self.tops, 8)),
+                fields(self.bands, (b0, 3), (b1, 3)),
+                fields(q1 >> 2, (q2 >> 2, 5), (q3 >> 2, 5), (q4 >> 2, 5)),
+                fields(q1, (wide, 7)),
+                lowest,
+            ]
+        return [
+            fields(q1, (h, 8), (b0, 3)),
+            fields(self.mean128 >> 4, (h, 8), (b0, 3), (n1, 3)),
+            fields(self.top16, (min(self.run, 31), 5), (b0, 3), (n1, 3)),
+            fields(near, (self.mean32 >> 5, 8), (self.before, 4)),
+            fields(q1, (wide, 7)),
+            fields(q1, (near, 7)),
+            lowest,
+            fields(q1, (self.tops, 8)),
+        ]
+
+    def rows(self, node: int) -> list[object]:
+        same = self.q[0] == self.q[1]
+        return [
+            node,
+            (node, min(self.at >> 3, 63)),
+            (self.q[0], min(self.mean8 >> 5, 63)),
+            (node, min(self.before, 3), min(self.after, 3), same),
+        ]
+
+    def remember(self, q: int, top: int) -> None:
+        if self.begun:
+            self.mean4 += (16 * q - self.mean4) >> 2
+            self.mean8 += (16 * q - self.mean8) >> 3
+            self.mean32 += (64 * q - self.mean32) >> 5
+            self.mean128 += (64 * q - self.mean128) >> 7
+        else:
+            self.begun = True
+            self.mean4 = self.mean8 = 16 * q
+            self.mean32 = self.mean128 = 64 * q
+        if q == self.q[0]:
+            self.run = min(self.run + 1, 255)
+        else:
+            self.run, self.other = 0, self.q[0]
+        self.below = min(self.below + (q != top), 63)
+        self.least = min(self.least, q)
+        self.tops = (2 * self.tops + (q == top)) % 256
+        self.top16 += ((256 if q == top else 0) - self.top16) >> 4
+        self.bands = (4 * self.bands + (3 if q == top else 3 * q // (top + 1))) % 65536
+        self.near_of[self.near] = self.wide_of[self.wide] = q
+        self.q = [q, *self.q[:3]]
+
+
+def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
+    """The qualities."""
+    profile, sets = data[:2]
+    values = [33 + i for i in range(94) if data[2 + i // 8] >> (i % 8) & 1]
+    codes, stream = data[14 : 14 + len(values)], Stream(data[14 + len(values) :])
+    tree = tree_of([(8 + (code & 7)) << (code >> 3) for code in codes])
+    decider = Decider(stream, len(residues), 1 << 17, sets, checked=False)
+    out = bytearray()
+    for length in lengths:
+        first = len(out)
+        rate = 160 + (400 << 15) // ((1 << 15) + first)
+        read = Read(residues[first : first + length])
+        for at in range(length):
+            read.look(at)
+            contexts = read.contexts(profile)
+            low, high = 0, len(values)
+            while high - low > 1:
+                node, split = tree[low, high]
+                upper = decider.decide(contexts, node, node // 16, node % 16, read.rows(node), (node, read.q[0]), rate)
+                low, high = (split, high) if upper else (low, split)
+            read.remember(low, len(values) - 1)
+            out.append(values[low])
+    assert stream.left <= 0
+    return bytes(out)
