@@ -68,6 +68,11 @@ def text_bytes(files: Iterable[str]) -> int:
     return int(total)
 
 
+def guess_plan(text_bytes: int, part_bytes: int) -> Plan:
+    """How a text that was not split before it was archived is likely to have been cut."""
+    return Plan(tuple(min(part_bytes, text_bytes - start) for start in range(0, max(text_bytes, 1), part_bytes)))
+
+
 def archived_bytes(report: Path) -> int | None:
     """How much text an archive holds, by the report of its publication; None without one."""
     try:

@@ -51,7 +51,7 @@ rule decompress_batch:
     params:
         models=f"{RESULTS}/archives/models",
         stale=stale_proofs,
-        directory=f"{RESULTS}/decompressed",
+        directory=texts_directory,
     shell:
         "rm -f {params.stale};"
         ' GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'

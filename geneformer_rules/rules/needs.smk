@@ -58,11 +58,12 @@ def part_threads(wildcards):
 
 
 def text_plan(sample):
-    """The sizes of the parts of a sample: as it was split, or of one that is archived whole; None if not known yet."""
+    """The sizes of the parts of a sample, as it was split, or about what they are; None if nothing is known yet."""
     plan = plan_of(sample.name)
-    if plan is None and (size := archived_size(sample)) is not None:
-        return planning.Plan((size,))
-    return plan
+    size = archived_size(sample) if plan is None else None
+    if plan is None and size is None:
+        size = planning.archived_bytes(Path(RESULTS, "verified", f"{sample.name}.json"))
+    return plan if size is None else planning.guess_plan(size, SETTINGS["part_bases"])
 
 
 def decode_threads(wildcards):

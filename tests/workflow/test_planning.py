@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geneformer_rules.planning import Needs, Plan, read_plan, text_bytes
+from geneformer_rules.planning import Needs, Plan, archived_bytes, guess_plan, read_plan, text_bytes
 from geneformer_rules.sheets import Species, check_config
 
 
@@ -25,6 +25,15 @@ def test_parts_are_named_by_number(tmp_path: Path) -> None:
     plan = read_plan(tmp_path / "plan.json")
     assert plan.parts == ["00000000", "00000001"]
     assert plan.total_bytes == 150
+
+
+def test_an_archive_tells_what_decoding_it_will_take(tmp_path: Path) -> None:
+    report = tmp_path / "one.json"
+    assert archived_bytes(report) is None
+    report.write_text('{"input_bytes": 250}')
+    assert archived_bytes(report) == 250
+    assert guess_plan(250, 100).part_bytes == (100, 100, 50)
+    assert guess_plan(0, 100).part_bytes == (0,)
 
 
 def test_a_plan_that_was_replaced_is_read_again(tmp_path: Path) -> None:
