@@ -113,10 +113,11 @@ def compress(
     ``execution``.
     """
     model = open_model(coding.get("model"))
-    settings = _settings(model, coding, part_bases)
+    _settings(model, coding, part_bases, False)  # what is wrong with them is said before anything is read
     for given in (source, mate):
         _check_distinct(given, out)
     with open_source(source, mate, name, as_is, bin_qualities) as opened:
+        settings = _settings(model, coding, part_bases, opened.is_reads)
         return _write(opened.parts(part_bases), opened.sample, out, settings, model, coding)
 
 
@@ -126,7 +127,8 @@ def compress_part(part: AnyPath, out: AnyFile, **coding: Unpack[Coding]) -> dict
     plan = Plan.read(Path(part).with_name(PLAN_NAME))
     text = read_part(plan, Path(part))
     model = open_model(coding.get("model"))
-    return _write(iter([text]), plan.sample, out, _settings(model, coding, plan.part_bases), model, coding)
+    settings = _settings(model, coding, plan.part_bases, plan.is_reads)
+    return _write(iter([text]), plan.sample, out, settings, model, coding)
 
 
 class Decoding(TypedDict, total=False):
@@ -283,8 +285,10 @@ def merge(
         return Archive(file, str(out)).info()
 
 
-def make_settings(model: CodingModel | None, level: str, lane_length: int | None, part_bases: int) -> Settings:
-    """The settings of an archive from what was asked for."""
+def make_settings(
+    model: CodingModel | None, level: str, lane_length: int | None, part_bases: int, is_reads: bool = False
+) -> Settings:
+    """The settings of an archive, of FASTQ or not, from what was asked for."""
     if level not in LEVELS:
         raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
     check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BYTES // 2)
@@ -292,11 +296,11 @@ def make_settings(model: CodingModel | None, level: str, lane_length: int | None
         lane_length = WHOLE_PART if model is None else DEFAULT_LANE_LENGTH
     else:
         check_range("lane-length", lane_length, MIN_LANE_LENGTH, MAX_LANE_LENGTH)
-    return Settings(level, lane_length, part_bases, expert_settings(model, level, lane_length or part_bases))
+    return Settings(level, lane_length, part_bases, expert_settings(model, level, lane_length or part_bases, is_reads))
 
 
-def _settings(model: CodingModel | None, coding: Coding, part_bases: int) -> Settings:
-    return make_settings(model, coding.get("level", DEFAULT_LEVEL), coding.get("lane_length"), part_bases)
+def _settings(model: CodingModel | None, coding: Coding, part_bases: int, is_reads: bool) -> Settings:
+    return make_settings(model, coding.get("level", DEFAULT_LEVEL), coding.get("lane_length"), part_bases, is_reads)
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:

@@ -10,7 +10,7 @@ from ..coding.threads import cores
 from ..coding.uniform import UniformCoder
 from ..errors import FormatError, GfzError, ModelMissingError
 from .coders import BOTH_STRANDS, Coders
-from .manifest import EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
+from .manifest import DEFAULT_LEVEL, EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
 from .read import Archive
 
 if TYPE_CHECKING:
@@ -83,13 +83,18 @@ def reference(model: CodingModel | None, embedded: bool) -> ModelReference:
     return ModelReference(model.id, model.name, len(model.data), embedded)
 
 
-def expert_settings(model: CodingModel | None, level: str, bases: int) -> "ExpertSettings | None":
+def expert_settings(
+    model: CodingModel | None, level: str, bases: int, is_reads: bool = False
+) -> "ExpertSettings | None":
     """How the experts are to predict at a level: as the model says, or untrained, for lanes of at most ``bases``."""
     if model is not None:
         return model.expert_settings(level)
     from ..model.experts.settings import without_panel
 
     settings = without_panel(level)
+    if is_reads and level == DEFAULT_LEVEL:
+        # A read has few relatives, or very many: a quarter faster, and 0.2 to 0.4 % larger on reads of Illumina.
+        settings = replace(settings, copies=8, every=8, hungry=16)
     # Tables four times as large as both strands of a lane: more only takes time to clear.
     return replace(settings, table_bits=min(settings.table_bits, max(8, bases.bit_length() + 2)))
 
