@@ -1,16 +1,20 @@
 """Names come back, accession-like ones in little space; damage is a FormatError."""
 
+import hashlib
 import lzma
-import time
 from collections.abc import Callable
 
 import pytest
+import reference_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence import names as module
 from geneformer_codec.sequence.names import pack_names, unpack_names
+from geneformer_codec.sequence.packing import ByteReader
+
+MIXED = (1496, "f3cf55b66ad41e44")
 
 accessions = st.builds(
     lambda stem, numbers, tail: [b"%b%0*d%b" % (stem, tail % 9, number, b" x-%d" % tail) for number in numbers],
@@ -37,17 +41,17 @@ def test_names_come_back(names: list[bytes]) -> None:
     assert unpack_names(pack_names(text), len(names), len(text)) == text
 
 
-@given(name_lists, st.sampled_from([0, 1, 2]))
+@given(name_lists, st.sampled_from([0, 1, 2, 3]))
 @settings(max_examples=300)
 def test_every_kind_comes_back(names: list[bytes], kind: int) -> None:
     text = lines(names)
-    if not text or b"\1" in text or b"\2" in text:
+    if not text or (kind < 3 and (b"\1" in text or b"\2" in text)):
         return
     packed = module._pack_as(text, kind)
     assert not packed or unpack_names(packed, len(names), len(text)) == text
 
 
-@given(name_lists, st.sampled_from([1, 2]), st.data())
+@given(name_lists, st.sampled_from([1, 2, 3]), st.data())
 @settings(max_examples=200)
 def test_damage(names: list[bytes], kind: int, data: st.DataObject) -> None:
     text = lines(names)
@@ -78,18 +82,59 @@ def test_real_names_are_never_larger_than_with_xz(real_fasta: str, real_data: Ca
     rival = len(lzma.compress(b"\n".join(headers), preset=9 | lzma.PRESET_EXTREME))
     assert len(packed) <= rival
     if real_fasta.startswith("odd_rna_tiny"):
-        assert len(packed) < rival / 2
+        assert len(packed) < rival / 3
     if real_fasta.startswith("sarscov2"):
         assert len(packed) < 0.9 * rival
 
 
-def test_a_million_names_take_seconds() -> None:
-    text = b"".join(b"SRR3927310.%d %d/1\n" % (number, number) for number in range(1_000_000))
-    start = time.monotonic()
+def test_many_names_that_count_take_next_to_nothing() -> None:
+    text = b"".join(b"SRR3927310.%d %d/1\n" % (number, number) for number in range(200_000))
     packed = pack_names(text)
-    assert unpack_names(packed, 1_000_000, len(text)) == text
-    assert time.monotonic() - start < 60  # a few seconds on a quiet machine
-    assert len(packed) < 1000
+    assert unpack_names(packed, 200_000, len(text)) == text
+    assert len(packed) < 300
+
+
+def simulated(count: int) -> bytes:
+    """Names of several makers, from nothing but a linear congruential generator."""
+    state, made = 1, b""
+    for number in range(count):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        made += (
+            b"A00742:412:HN2W7DSX3:1:%d:%d:%d 1:N:0:CGGATGAT\n"
+            % (1101 + number // 40, state >> 49, 1000 + number * 16),
+            b"%08x-%04x-4%03x\n" % (state >> 32, state >> 20 & 0xFFFF, state & 0xFFF),
+            b"cel-let-%d-5p MIMAT%07d Caenorhabditis elegans let-%d-5p\n" % (state >> 58, number, state >> 58),
+            b"m64004_210929_143746/%d/ccs\n" % (number * number * 7919),
+            b"\n -\t%s\n" % (b"9" * (number % 50)),
+        )[number * 5 // count]
+    return made
+
+
+def test_uuids_take_their_random_bits() -> None:
+    state, made = 1, b""
+    for _ in range(1500):
+        words = []
+        for _ in range(4):
+            state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+            words.append(state >> 32)
+        word = b"%08x%08x%08x%08x" % tuple(words)
+        variant = b"89ab"[words[2] & 3 : (words[2] & 3) + 1]
+        made += b"%s-%s-4%s-%s%s-%s\n" % (word[:8], word[8:12], word[13:16], variant, word[17:20], word[20:])
+    assert len(pack_names(made)) < 1.02 * 122 / 8 * 1500
+
+
+def test_the_description_of_mixed_names_suffices() -> None:
+    text = simulated(90)
+    packed = module._pack_as(text, 3)
+    reader = ByteReader(packed[1:], "names")
+    assert reader.varint() == len(text)
+    assert reference_names.decode(reader.rest(), len(text)) == text
+
+
+def test_mixed_names_of_old() -> None:
+    """What was written once is read for ever: nothing of how names are mixed may change."""
+    packed = module._pack_as(simulated(400), 3)
+    assert (len(packed), hashlib.sha256(packed).hexdigest()[:16]) == MIXED
 
 
 def test_counts_must_match() -> None:

@@ -43,7 +43,7 @@ _MATCHES = 1 << 16
 COLUMN, FIELD, NAME, TAIL, TAILED, WORD, OLD, OLD_END = range(8)
 MOVED_LENGTH, SAME, LIKE_MOVED, MATCH, MATCHED, PREFIX = range(8, 14)
 OLDS = 16  # where each field of the name before begins
-OLD_ENDS = OLDS + COLUMNS  # ... and ends; 0: there was none
+OLD_ENDS = OLDS + COLUMNS  # ... and what follows it begins; 0: there was none
 VALUES = OLD_ENDS + COLUMNS  # the number at the end of each field
 STEPS = VALUES + COLUMNS  # how it changed last
 HITS = STEPS + COLUMNS  # how often of late the field was the one before, moved on
@@ -64,7 +64,7 @@ def _begin_field(memory: NDArray[np.int64], text: NDArray[np.uint8], place: Int)
     memory[OLD], memory[OLD_END] = memory[OLDS + column], memory[OLD_ENDS + column]
     memory[SAME] = memory[LIKE_MOVED] = 1
     memory[PREFIX] = 0
-    length = between(memory[OLD_END] - memory[OLD], 0, MOVED - 20)
+    length = between(memory[OLD_END] - memory[OLD] - 1, 0, MOVED - 20)
     digits = np.int64(0)
     while digits < 18 and digits < length and 48 <= text[u(memory[OLD] + length - 1 - digits)] <= 57:
         digits += 1
@@ -85,7 +85,7 @@ def _begin_field(memory: NDArray[np.int64], text: NDArray[np.uint8], place: Int)
             value = value // 10
         at += width
     # The byte after the field is that of the name before.
-    memory[at] = text[u(memory[OLD_END])] if memory[OLD_END] else 0
+    memory[at] = text[u(memory[OLD_END] - 1)] if memory[OLD_END] else 0
     memory[MOVED_LENGTH] = at + 1 - MOVED_BYTES
 
 
@@ -103,7 +103,7 @@ def _end_field(memory: NDArray[np.int64], text: NDArray[np.uint8], place: Int) -
     memory[STEPS + column] = value - memory[VALUES + column]
     memory[VALUES + column] = value
     memory[HITS + column] = between(memory[HITS + column] + (1 if memory[LIKE_MOVED] else -8), 0, MOST_HITS)
-    memory[OLDS + column], memory[OLD_ENDS + column] = first, place
+    memory[OLDS + column], memory[OLD_ENDS + column] = first, place + 1
 
 
 @inline
@@ -111,7 +111,7 @@ def _take(memory: NDArray[np.int64], text: NDArray[np.uint8], matches: NDArray[n
     """Take in the byte at ``place``."""
     octet = np.int64(text[u(place)])
     offset = place - memory[FIELD]
-    if memory[OLD] + offset > memory[OLD_END] or memory[OLD_END] == 0 or text[u(memory[OLD] + offset)] != octet:
+    if memory[OLD] + offset >= memory[OLD_END] or text[u(memory[OLD] + offset)] != octet:
         memory[SAME] = 0
     if offset >= memory[MOVED_LENGTH] or memory[MOVED_BYTES + offset] != octet:
         memory[LIKE_MOVED] = 0
@@ -162,9 +162,9 @@ def _find_contexts(
     past = np.uint64(0)
     for j in range(min(place, 6)):
         past |= np.uint64(text[u(place - 1 - j)]) << np.uint64(8 * j)
-    reach = memory[OLD_END] - memory[OLD] - offset if memory[OLD_END] else np.int64(-1)
-    old = np.int64(text[u(memory[OLD] + offset)]) if reach >= 0 else 0
-    older = np.int64(text[u(memory[OLD] + offset + 1)]) if reach > 0 else 0
+    reach = memory[OLD_END] - memory[OLD] - offset
+    old = np.int64(text[u(memory[OLD] + offset)]) if reach > 0 else 0
+    older = np.int64(text[u(memory[OLD] + offset + 1)]) if reach > 1 else 0
     moved = memory[MOVED_BYTES + offset] if offset < memory[MOVED_LENGTH] else 0
     tail = np.int64(text[u(memory[TAIL] + place - memory[WORD])]) if memory[TAILED] else 0
     match = np.int64(text[u(memory[MATCH])]) if memory[MATCHED] else 0

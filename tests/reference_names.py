@@ -1,0 +1,152 @@
+"""A decoder of mixed names (kind 3), written from docs/format-sequence.md alone: plain Python, no package code."""
+
+from dataclasses import dataclass
+
+from reference_decisions import WORD, Decider, G, Stream
+from reference_qualities import fields
+
+ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+def digits_at_end(text: bytes) -> bytes:
+    count = 0
+    while count < min(18, len(text)) and text[len(text) - 1 - count] in b"0123456789":
+        count += 1
+    return text[len(text) - count :]
+
+
+@dataclass
+class Column:
+    old: bytes = b""
+    value: int = 0
+    step: int = 0
+    hits: int = 0
+
+    def moved(self) -> bytes:
+        if not self.old:
+            return b"\0"
+        field = self.old[:-1][:44]
+        digits = digits_at_end(field)
+        if digits:
+            value = self.value + self.step
+            number = b"%d" % (value if value >= 0 else self.value)
+            field = field[: -len(digits)] + (number.zfill(len(digits)) if digits[:1] == b"0" else number)
+        return field + self.old[-1:]
+
+    def end(self, field: bytes, moved: bytes) -> None:
+        self.hits = min(self.hits + 1, 15) if field == moved else max(self.hits - 8, 0)
+        value = int(digits_at_end(field[:-1]) or b"0")
+        self.old, self.value, self.step = field, value, value - self.value
+
+
+def at(text: bytes, place: int) -> int:
+    return text[place] if 0 <= place < len(text) else 0
+
+
+class Names:
+    """What is remembered of the text."""
+
+    def __init__(self) -> None:
+        self.text = bytearray()
+        self.columns = [Column() for _ in range(64)]
+        self.name = self.tail = self.word = 0
+        self.tailed = self.match = self.matched = 0
+        self.table: dict[int, int] = {}
+        self.begin(0)
+
+    def begin(self, column: int) -> None:
+        self.column, self.first = column, len(self.text)
+        self.moved = self.columns[column].moved()
+        self.prefix = 0
+
+    @property
+    def field(self) -> bytes:
+        return bytes(self.text[self.first :])
+
+    def start_equal(self, other: bytes) -> int:
+        return int(other[: len(self.field)] == self.field)
+
+    def take(self, byte: int) -> None:
+        place = len(self.text)
+        self.text.append(byte)
+        self.prefix = (self.prefix + byte + 1) * 0x2F0B4C47 % 2**40
+        if self.tailed and self.text[self.tail + place - self.word] != byte:
+            self.tailed = 0
+        if byte == ord("-") and self.tail == self.name:
+            self.tail, self.tailed = place + 1, 0
+        if byte not in ALPHANUMERIC:
+            self.columns[self.column].end(self.field, self.moved)
+            if byte in b" \t":
+                self.word, self.tailed = place + 1, 1
+            if byte == ord("\n"):
+                self.name = self.tail = self.word = place + 1
+                self.tailed = 0
+            self.begin(0 if byte == ord("\n") else min(self.column + 1, 63))
+        if self.matched and self.text[self.match] == byte:
+            self.matched, self.match = min(self.matched + 1, 31), self.match + 1
+        else:
+            self.matched = 0
+        if len(self.text) >= 5:
+            spot = (int.from_bytes(self.text[-5:], "little") * G & WORD) >> 48
+            if not self.matched and spot in self.table:
+                match = self.table[spot]
+                length = 0
+                while length < min(16, match) and self.text[match - 1 - length] == self.text[place - length]:
+                    length += 1
+                if length >= 5:
+                    self.match, self.matched = match, length
+            self.table[spot] = place + 1
+
+    def contexts(self) -> list[int]:
+        place, column = len(self.text), self.columns[self.column]
+        offset = place - self.first
+        old = at(column.old, offset)
+        same, like = self.start_equal(column.old), self.start_equal(self.moved)
+        past = int.from_bytes(self.text[-6:], "big")
+        tail = self.text[self.tail + place - self.word] if self.tailed else 0
+        match = self.text[self.match] if self.matched else 0
+        return [
+            fields(old, (at(column.old, offset + 1), 8), (same, 1), (self.column, 6)),
+            fields(self.prefix, (self.column, 6)),
+            fields(self.column, (past % 2**16, 16)),
+            past % 2**32,
+            past,
+            fields(match, (self.matched, 5)),
+            fields(at(self.moved, offset), (old, 8), (same, 1), (like, 1), (column.hits, 4)),
+            fields(tail, (self.column, 6), (min(offset, 63), 6)),
+        ]
+
+
+def decode(stream: bytes, size: int) -> bytes:
+    """The names, of ``size`` bytes in all."""
+    decider = Decider(Stream(stream), size, 1 << 16, 4, checked=True)
+    names = Names()
+    while len(names.text) < size:
+        n = len(names.text)
+        contexts, column = names.contexts(), names.columns[names.column]
+        same, like = names.start_equal(column.old), names.start_equal(names.moved)
+        rate = 128 + (400 << 12) // ((1 << 12) + n)
+
+        def decide(node: int, part: int, slot: int, bit: int) -> int:
+            rows: list[object] = [
+                node,
+                (names.column, bit, names.tailed),
+                (min(names.matched, 15), same, like, column.hits >> 1),  # noqa: B023
+                (at(names.text, n - 1), same, like),  # noqa: B023
+            ]
+            return decider.decide(contexts, node, part, slot, rows, (node, same, like), rate)  # noqa: B023
+
+        begins = n == names.first and column.hits == 15 and n + len(names.moved) <= size
+        if begins and decide(0, 0, 1, 0):
+            for byte in names.moved:
+                names.take(byte)
+            continue
+        node = part = 1
+        for bit in range(8):
+            if bit == 4:
+                part = node
+            slot = node if bit < 4 else 1 << (bit - 4) | node % (1 << (bit - 4))
+            node = 2 * node + decide(node, part, slot, bit)
+        names.take(node - 256)
+    assert decider.stream.left <= 0
+    return bytes(names.text)
