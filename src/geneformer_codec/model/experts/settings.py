@@ -142,7 +142,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     return replace(trained, copies=16, every=16, attention_rate=4, heads=2, sets=3, network=False, sure=32)
 
 
-STARTS = {"fast": "03e51db340e7fda7", "balanced": "58e71e8344ea6b84", "max": "9092ddfb86c3ff98"}
+STARTS = {"fast": "cdfae68a3a790c3a", "balanced": "58e71e8344ea6b84", "max": "9092ddfb86c3ff98"}
 """The start states of parts without a model, shipped in `model/starts` and made by `training.general`."""
 
 
@@ -155,8 +155,8 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     )  # fmt: skip
     if level == "fast":
         return replace(
-            common, copies=4, own_seed=16, every=16, hungry=8, tries=2, heads=1, sets=1, low_orders=(2,),
-            count_orders=(11,), count_priors=(30,), sure=16,
+            common, copies=4, own_seed=16, every=16, hungry=8, tries=2, heads=1, sets=1, low_orders=(2, 6),
+            count_orders=(), count_priors=(), sure=16,
         )  # fmt: skip
     if level == "max":
         return replace(
