@@ -145,7 +145,13 @@ def test_what_cannot_be_is_refused(damage: Callable[[bytes], bytes], message: st
 def test_lengths_must_add_up() -> None:
     values, lengths, residues = arrays(simulated("binned", 24))
     packed = encode_qualities(values, lengths, residues, "fast")
-    for wrong in (lengths[2:], lengths + 1, np.array([-5, len(residues) + 5])):
+    for wrong in (
+        lengths[2:],
+        lengths + 1,
+        np.array([-5, len(residues) + 5]),
+        np.zeros(0, np.int64),
+        np.array([2**62] * 4 + [len(residues)]),
+    ):
         with pytest.raises(FormatError):
             decode_qualities(packed, wrong, residues)
         with pytest.raises(ValueError, match="as many"):

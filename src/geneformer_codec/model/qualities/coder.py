@@ -49,7 +49,9 @@ def decode_qualities(data: bytes, lengths: NDArray[np.int64], residues: NDArray[
         return np.zeros(0, np.uint8)
     if len(data) < _HEADER or data[0] >= _PROFILES or data[1] not in _SETS.values():
         raise FormatError("damaged qualities: coded in an unknown way")
-    if int(lengths.sum()) != len(residues) or int(lengths.min()) < 0:
+    # Each by itself first: sums of damaged lengths may wrap around.
+    wrong = len(lengths) == 0 or int(lengths.min()) < 0 or int(lengths.max()) > len(residues)
+    if wrong or int(lengths.sum()) != len(residues):
         raise FormatError("damaged qualities: the reads' lengths do not add up to their residues")
     alphabet, taken = Alphabet.read(data[_HEADER:])
     symbols = np.zeros(len(residues), np.uint8)
