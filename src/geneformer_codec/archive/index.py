@@ -81,6 +81,10 @@ def verify_archive(archive: "Archive", coders: Coders, progress: Progress | None
         return
     walk = _Walk(archive.label, check=True)
     for block, decoded in zip(archive.blocks, archive.decode_all(coders, progress), strict=True):
+        if block.is_reads:  # has no digests, and may have millions of records
+            if block.streams["index"]:
+                raise FormatError(f"{archive.label}: part {block.part}: reads with digests; the archive is damaged")
+            continue
         for _ in walk.block(block, decoded.sides, _Index.of(archive, block), decoded.residues()):
             pass
 

@@ -47,8 +47,8 @@ def pack_pair(names: bytes, first: int) -> bytes:
     odd = np.flatnonzero(~follows)
     if len(odd) * _FEW > first:
         return bytes((STORED,)) + pack_names(names)
-    mates = names[split:].split(b"\n")
-    listed = b"".join(mates[number] + b"\n" for number in odd.tolist())
+    starts = np.append(split, ends[first:] + 1)
+    listed = b"".join(names[starts[number] : starts[number + 1]] for number in odd.tolist())
     gaps = np.diff(odd, prepend=-1) - 1
     head = (
         bytes((rule,))
