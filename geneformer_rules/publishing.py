@@ -15,7 +15,7 @@ from typing import Any
 from geneformer_codec import api
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_output
-from geneformer_codec.sequence.inputs import open_input
+from geneformer_codec.sources import open_source
 
 _CHUNK = 1 << 20
 
@@ -63,8 +63,8 @@ def _held(sources: Sequence[Path], facts: Mapping[str, Any]) -> list[str]:
 
 def _check_source(source: Path, wanted: str) -> None:
     digest = hashlib.sha256()
-    with open_input(source) as text:
-        while chunk := text.read(_CHUNK):
+    with open_source(source) as opened:  # the text that is derived of it, of formats that hold more than text
+        while chunk := opened.streams[0].read(_CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != wanted:
         raise MismatchError(
@@ -88,6 +88,11 @@ def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: 
         raise MismatchError(
             f"{archive}: this is not the archive that was verified, according to {report}. The source {sources[0]} is "
             "kept. Remove the archive and run the workflow again."
+        )
+    if facts.get("origin"):
+        raise MismatchError(
+            f"{sources[0]}: is {facts['origin']['format']}, of which the archive keeps the sequences only; the file is "
+            "kept. Switch delete_source off for such samples, or delete it by hand"
         )
     # A run that was interrupted after a deletion and before the proof finds fewer files here.
     left = [(source, wanted) for source, wanted in zip(sources, _held(sources, facts), strict=True) if source.exists()]
