@@ -1,6 +1,7 @@
 """What each command of ``gfz`` does: call the library, show progress on a terminal, say in a line what came out."""
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -17,8 +18,7 @@ from .errors import UsageError
 from .files import STREAM, atomic_output
 from .options import EXPERTS
 from .showing import info_table, model_table, stats_table, summary
-from .sources import sample_name_of
-from .telling import progress_of, told
+from .telling import archived_bases, expected_bases, progress_of, told
 
 
 def run(options: argparse.Namespace) -> None:
@@ -100,7 +100,7 @@ def _compress(options: argparse.Namespace) -> None:
     }
     started = time.monotonic()
     source = options.source if options.part is None else options.part
-    with progress_of(options, "compress", _expected_bases(source, options.verify)) as coding["progress"]:
+    with progress_of(options, "compress", expected_bases(source, options.verify)) as coding["progress"]:
         if options.part is None:
             part_bases = options.part_bases or DEFAULT_PART_BASES
             info = api.compress(
@@ -132,7 +132,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _decompress(options: argparse.Namespace) -> None:
-    with progress_of(options, "decompress", _archived_bases(options, options.source)) as progress:
+    with progress_of(options, "decompress", archived_bases(options, options.source)) as progress:
         api.decompress(
             options.source,
             options.out,
@@ -145,7 +145,7 @@ def _decompress(options: argparse.Namespace) -> None:
 
 
 def _cat(options: argparse.Namespace) -> None:
-    with progress_of(options, "cat", _archived_bases(options, *options.sources)) as progress:
+    with progress_of(options, "cat", archived_bases(options, *options.sources)) as progress:
         for source in options.sources:
             decoding: api.Decoding = {
                 "model": options.model,
@@ -197,7 +197,7 @@ def _faidx(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    with progress_of(options, "verify", _archived_bases(options, options.source)) as progress:
+    with progress_of(options, "verify", archived_bases(options, options.source)) as progress:
         info = api.verify(options.source, model=options.model, execution=_execution_of(options), progress=progress)
     if options.json:
         return _print_json(info)
@@ -259,7 +259,7 @@ def _stats(options: argparse.Namespace) -> None:
 
 
 def _merge(options: argparse.Namespace) -> None:
-    with progress_of(options, "merge", _archived_bases(options, *options.sources)) as progress:
+    with progress_of(options, "merge", archived_bases(options, *options.sources)) as progress:
         info = api.merge(
             options.sources,
             options.out,
@@ -322,11 +322,25 @@ def _gather(options: argparse.Namespace) -> None:
 def _simulate(options: argparse.Namespace) -> None:
     from .sequence.simulate import write_fasta
 
+    if options.reads is not None:
+        return _simulate_reads(options)
+    if options.mate is not None:
+        raise UsageError("--mate belongs to --reads; genomes have no mates")
     if not 0 <= options.divergence <= 0.5:
         raise UsageError(f"--divergence {options.divergence} is out of range; give 0 to 0.5")
     with atomic_output(options.out, options.force) as file:
         write_fasta(file, options.genomes, options.length, options.divergence, options.seed)
     _say(options, f"{options.out}: {options.genomes} simulated genomes, no real organisms")
+
+
+def _simulate_reads(options: argparse.Namespace) -> None:
+    from .sequence.simulate_reads import write_fastq
+
+    with contextlib.ExitStack() as stack:
+        paths = [path for path in (options.out, options.mate) if path is not None]
+        files = [stack.enter_context(atomic_output(path, options.force)) for path in paths]
+        write_fastq(files, options.reads, seed=options.seed)
+    _say(options, f"{', '.join(paths)}: {options.reads} simulated reads each, of no real organism")
 
 
 _COMMANDS = {
@@ -358,20 +372,6 @@ def _execution_of(options: argparse.Namespace) -> Execution:
 def _say(options: argparse.Namespace, text: str) -> None:
     if not options.quiet:
         print(text, file=sys.stderr)
-
-
-def _expected_bases(source: str | Path, twice: bool) -> int | None:
-    """About how many bases there are to code, where the size of the file tells."""
-    path = Path(source)
-    if str(source) == STREAM or not path.is_file() or sample_name_of(path) != path.name:
-        return None
-    return path.stat().st_size * (1 + twice)
-
-
-def _archived_bases(options: argparse.Namespace, *sources: str) -> int | None:
-    if STREAM in sources or options.quiet or not sys.stderr.isatty():
-        return None
-    return sum(int(api.info(source)["bases"]) for source in sources)
 
 
 def _print_json(value: Any) -> None:

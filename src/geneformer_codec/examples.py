@@ -129,6 +129,7 @@ SIMULATE = """\
 examples:
   gfz simulate -o panel.fa --genomes 40 --seed 1
   gfz simulate -o - --genomes 5 --length 30000 --divergence 0.05 | head
+  gfz simulate -o reads_1.fq --mate reads_2.fq --reads 1000
 
 The same seed and settings give the same genomes everywhere. Their names say that they are simulated.
 """

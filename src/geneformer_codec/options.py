@@ -241,11 +241,13 @@ def _gather(parser: argparse.ArgumentParser) -> None:
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    _output(parser, "OUT.fa", "the FASTA file to write")
+    _output(parser, "OUT", "the FASTA or FASTQ file to write")
     add("--genomes", type=_count, default=20, metavar="N", help="how many (default: %(default)s)")
     add("--length", type=_count, default=16_000, metavar="N", help="bases in each, about (default: %(default)s)")
     add("--divergence", type=float, default=0.01, metavar="X",
         help="share of the bases in which each differs from the common ancestor (default: %(default)s)")  # fmt: skip
+    add("--reads", type=_count, metavar="N", help="instead of genomes: how many reads of one, as FASTQ")
+    add("--mate", metavar="OUT2", help="with --reads: the file to write their mates to")
     add("--seed", type=_count, default=0, metavar="S", help="for all chance (default: %(default)s)")
     _force(parser)
 
@@ -330,7 +332,7 @@ _COMMANDS = {
     "split": (_split, "cut a FASTA or FASTQ file into parts for jobs to compress"),
     "gather": (_gather, "join the archives of the parts, without compressing again"),
     "model": (_models, "show model files"),
-    "simulate": (_simulate, "write simulated genomes that are related, for trying things out"),
+    "simulate": (_simulate, "write simulated genomes that are related, or reads, for trying things out"),
     "completion": (_completion, "write the script that completes gfz in your shell"),
 }
 """Each command's options, and what it does."""

@@ -6,8 +6,12 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
+from . import api
 from .coding.coder import Progress
+from .files import STREAM
+from .sources import sample_name_of
 
 _LOG = logging.getLogger("geneformer_codec")
 
@@ -55,3 +59,18 @@ def progress_of(options: argparse.Namespace, what: str, total: int | None) -> It
                 bar.update(bases)
 
         yield advance
+
+
+def expected_bases(source: str | Path, twice: bool) -> int | None:
+    """About how many bases there are to code, where the size of the file tells."""
+    path = Path(source)
+    if str(source) == STREAM or not path.is_file() or sample_name_of(path) != path.name:
+        return None
+    return path.stat().st_size * (1 + twice)
+
+
+def archived_bases(options: argparse.Namespace, *sources: str) -> int | None:
+    """How many bases archives hold, where it will be shown."""
+    if STREAM in sources or options.quiet or not sys.stderr.isatty():
+        return None
+    return sum(int(api.info(source)["bases"]) for source in sources)

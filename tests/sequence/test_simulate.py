@@ -8,6 +8,7 @@ import pytest
 
 from geneformer_codec.sequence.fasta import parse, render
 from geneformer_codec.sequence.simulate import simulate, write_fasta
+from geneformer_codec.sequence.simulate_reads import write_fastq
 
 
 def test_a_seed_gives_the_same_bytes_everywhere(tmp_path: Path) -> None:
@@ -59,3 +60,21 @@ def test_impossible_settings() -> None:
             list(simulate(**settings))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="width"):
         write_fasta(io.BytesIO(), 1, width=0)
+
+
+def test_reads_are_the_same_everywhere_and_pair() -> None:
+    alone, first, second = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    write_fastq([alone], 500, length=100, genome=5000, seed=7)
+    write_fastq([first, second], 500, length=100, genome=5000, seed=7)
+    assert hashlib.sha256(alone.getvalue()).hexdigest() == (
+        "09d8530d65b4b8b3624ae121c950997afb1f38ca3f58ca92c078808a46f911f2"
+    )
+    lines = [text.getvalue().split(b"\n") for text in (first, second)]
+    assert lines[0][0].replace(b" 1:", b" 2:") == lines[1][0]
+    assert b"simulated" in lines[0][0]
+    assert len(lines[0]) == 4 * 500 + 1
+    words = [{line[at : at + 20] for line in text[1::4] for at in range(80)} for text in lines]
+    turned = {word.translate(bytes.maketrans(b"ACGT", b"TGCA"))[::-1] for word in words[1]}
+    assert len(words[0] & turned) > len(words[0]) // 3
+    for residues, qualities in zip(lines[0][1::4], lines[0][3::4], strict=True):
+        assert [base == 78 for base in residues] == [value == 35 for value in qualities]

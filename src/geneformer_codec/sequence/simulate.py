@@ -38,7 +38,7 @@ def simulate(
     if genomes < 0 or length < 0 or not 0 <= divergence <= 0.5 or seed < 0:
         raise ValueError("genomes, length and seed must not be negative, divergence must be from 0 to 0.5")
     random = np.random.Generator(np.random.PCG64(seed))
-    ancestor = _ancestor(random, length)
+    ancestor = make_ancestor(random, length)
     # Lineages that tips descend from: half of the divergence is shared with others, half is a tip's own.
     lineages = [ancestor]
     for number in range(genomes):
@@ -80,7 +80,7 @@ def _draw(random: np.random.Generator, choices: int) -> int:
     return int(random.integers(max(choices, 1)))
 
 
-def _ancestor(random: np.random.Generator, length: int) -> Codes:
+def make_ancestor(random: np.random.Generator, length: int) -> Codes:
     """Random bases with a period of three and local changes of GC content, one repeat a kilobase, and a few tandems."""
     draws = random.integers(_SCALE, size=length)
     isochores = np.repeat(random.integers(-8, 9, size=length // 1000 + 1), 1000)[:length]
