@@ -5,26 +5,20 @@ collected and told together, so that nobody has to mend a sheet one error at a t
 """
 
 import copy
-import csv
-import difflib
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import yaml
-
 from geneformer_codec.errors import UsageError
 from geneformer_codec.options import EXPERTS
 from geneformer_rules import accessions
 from geneformer_rules.models import has_network
+from geneformer_rules.tables import did_you_mean, load_schema, rows, violations
 
 NO_MODEL = "none"
 """The species of a sample that is to be coded without a model."""
 
-_SCHEMAS = Path(__file__).resolve().parent / "schemas"
 _MOST_PROBLEMS_TOLD = 20
 
 _NETWORKS_ONLY = ("recipe", "minutes", "epochs")
@@ -101,13 +95,6 @@ class Sheets:
     species: Mapping[str, Species] = field(default_factory=dict)
 
 
-@functools.cache
-def load_schema(name: str) -> dict[str, Any]:
-    """Return the packaged schema ``name`` (config, samples or species)."""
-    schema: dict[str, Any] = yaml.safe_load((_SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
-    return schema
-
-
 def load(
     config: Mapping[str, Any], exists: FileCheck | None = None, archived: FileCheck = lambda sample: False
 ) -> Sheets:
@@ -133,7 +120,7 @@ def load(
 def sample_species(sheet: str | Path) -> dict[str, str]:
     """Return the names of a sample sheet, in its order, each with its species."""
     problems: list[str] = []
-    species = {str(cells["sample"]): str(cells["species"]) for _, cells in _rows(str(sheet), "samples", problems)}
+    species = {str(cells["sample"]): str(cells["species"]) for _, cells in rows(str(sheet), "samples", problems)}
     if problems:
         raise SheetError(problems)
     return species
@@ -149,7 +136,7 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     _read_switches(settings, schema)
     problems = [
         f"configuration, key '{place}': {text}" if place else f"configuration: {text}"
-        for place, text in _violations(settings, schema)
+        for place, text in violations(settings, schema)
     ]
     if problems:
         raise SheetError(problems)
@@ -183,7 +170,7 @@ def _read_samples(
     sheet = str(settings["samples"])
     samples: dict[str, Sample] = {}
     sources: dict[str, Sample] = {}
-    for row, cells in _rows(sheet, "samples", problems):
+    for row, cells in rows(sheet, "samples", problems):
         sample = Sample(cells["sample"], cells["path"], cells["species"], row, cells.get("mate"))
         place = f"{sheet}, row {row}"
         if sample.name in samples:
@@ -213,7 +200,7 @@ def _read_samples(
             problems.append(
                 f"{place}, column 'species': '{sample.species}' is not in {settings['species']}; add a row for it "
                 f"there, or write '{NO_MODEL}' to code the sample without a model"
-                + _did_you_mean(sample.species, species)
+                + did_you_mean(sample.species, species)
             )
     problems += _clashing_texts(sheet, samples)
     return samples
@@ -235,7 +222,7 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
     sheet = str(settings["species"])
     training = settings["training"]
     species: dict[str, Species] = {}
-    for row, cells in _rows(sheet, "species", problems):
+    for row, cells in rows(sheet, "species", problems):
         place = f"{sheet}, row {row}"
         name = cells["species"]
         if name in species:
@@ -355,143 +342,9 @@ def _missing_files(
                 yield f"{settings['species']}, row {entry.row}, column '{column}': {_missing(path)}"
 
 
-def _rows(sheet: str, kind: str, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a sheet that fit its schema, each with its number; cells that are empty are left out."""
-    schema = load_schema(kind)
-    columns = list(schema["properties"])
-    try:
-        text = Path(sheet).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        problems.append(
-            f"{sheet}: there is no such file; write the sheet, or correct the key '{kind}' of the configuration"
-        )
-        return
-    except OSError as error:
-        problems.append(f"{sheet}: cannot be read: {error.strerror}; check its permissions")
-        return
-    except UnicodeDecodeError:
-        problems.append(f"{sheet}: this is not a text file in UTF-8; export the sheet as text separated by tabs")
-        return
-    reader = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    header: list[str] | None = None
-    for row, raw in enumerate(reader, 1):
-        cells = [cell.strip() for cell in raw]
-        if not any(cells) or cells[0].startswith("#"):
-            continue
-        if header is None:
-            header = cells
-            if not _check_header(sheet, row, header, columns, schema["required"], problems):
-                return
-            continue
-        if len(cells) > len(header):
-            problems.append(
-                f"{sheet}, row {row}: there are {len(cells)} cells under {len(header)} columns; remove the surplus tabs"
-            )
-            continue
-        named = {
-            column: _convert(cell, schema["properties"][column])
-            for column, cell in zip(header, cells, strict=False)
-            if cell
-        }
-        violations = list(_violations(named, schema, cell=True))
-        if violations:
-            problems += [
-                f"{sheet}, row {row}, column '{place}': {text}" if place else f"{sheet}, row {row}, {text}"
-                for place, text in violations
-            ]
-            continue
-        yield row, named
-    if header is None:
-        problems.append(f"{sheet}: the sheet is empty; its first row names the columns: {', '.join(columns)}")
-
-
-def _check_header(
-    sheet: str, row: int, header: Sequence[str], columns: Sequence[str], required: Sequence[str], problems: list[str]
-) -> bool:
-    before = len(problems)
-    place = f"{sheet}, row {row}"
-    if len(header) == 1 and len(required) > 1:
-        problems.append(f"{place}: the columns are not separated by tabs; export the sheet as text separated by tabs")
-        return False
-    for number, column in enumerate(header):
-        if column not in columns:
-            problems.append(
-                f"{place}: there is no column '{column}'; the columns are {', '.join(columns)}"
-                + _did_you_mean(column, columns)
-            )
-        elif header.index(column) != number:
-            problems.append(f"{place}: the column '{column}' is there twice; keep one of them")
-    problems += [f"{place}: the column '{column}' is missing; add it" for column in required if column not in header]
-    return len(problems) == before
-
-
-def _convert(cell: str, schema: Mapping[str, Any]) -> Any:
-    """A cell as its column's type; a cell that is not of the type stays text, and the schema objects to it."""
-    if schema.get("type") == "number":
-        try:
-            return float(cell)
-        except ValueError:
-            return cell
-    return cell
-
-
-# --- what a schema objects to, in words ------------------------------------------------------------------------------
-
-
-def _violations(instance: object, schema: Mapping[str, Any], *, cell: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield place and description of everything in ``instance`` that ``schema`` does not allow."""
-    validator = jsonschema.Draft202012Validator(schema)
-    for error in sorted(validator.iter_errors(instance), key=lambda found: [str(step) for step in found.absolute_path]):
-        place = ".".join(str(step) for step in error.absolute_path)
-        yield from _describe(error, place, cell=cell)
-
-
-def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> Iterator[tuple[str, str]]:
-    value: Any = error.instance
-    rule: Any = error.validator_value
-    schema: Any = error.schema
-    within = f"{place}." if place else ""
-    match error.validator:
-        case "additionalProperties":
-            known = list(schema["properties"])
-            for key in value:
-                if key not in known:
-                    yield (
-                        f"{within}{key}",
-                        f"there is no such key; known are {', '.join(known)}{_did_you_mean(str(key), known)}",
-                    )
-        case "required":
-            for key in rule:
-                if key not in value:
-                    yield f"{within}{key}", "the cell is empty; fill it" if cell else "is missing; add it"
-        case "type":
-            wanted = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
-            yield place, f"{value!r} is not {wanted.get(str(rule), 'a table of keys and values')}; correct it"
-        case "enum":
-            choices = [str(choice) for choice in rule]
-            yield place, f"{value!r} is not one of {', '.join(choices)}{_did_you_mean(str(value), choices)}"
-        case "minimum":
-            yield place, f"{value!r} is too small; use {rule} or more"
-        case "maximum":
-            yield place, f"{value!r} is too large; use {rule} or less"
-        case "exclusiveMinimum":
-            yield place, f"{value!r} is too small; use more than {rule}"
-        case "pattern":
-            yield place, f"{value!r} cannot be used; {schema['patternHelp']}"
-        case "minLength":
-            yield place, "is empty; fill it"
-        case _:
-            yield place, error.message
-
-
 def _missing(path: str) -> str:
     if accessions.is_no_run(path):
         return f"'{path}' is no accession of a run; write those of its runs (SRR, ERR or DRR), each in a row of its own"
     return (
         f"there is no file '{path}'; correct the path (it is relative to the working directory), or put the file there"
     )
-
-
-def _did_you_mean(word: str, known: Iterator[str] | Sequence[str] | Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -192,7 +192,7 @@ def test_continuous_integration_runs_the_command_of_the_readme() -> None:
 
 
 def test_every_key_is_explained_beside_the_configuration() -> None:
-    from geneformer_rules.sheets import load_schema
+    from geneformer_rules.tables import load_schema
 
     text = (ROOT / "config" / "README.md").read_text()
     for name in ("config", "samples", "species"):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from geneformer_rules import sheets
+from geneformer_rules.tables import load_schema
 
 SAMPLES = "sample\tpath\tspecies\none\tone.fa\tfish\n"
 SPECIES = "species\tpanel\tmodel\tbase\tpreset\trecipe\tminutes\tepochs\nfish\tpanel.fa\t\t\t\t\t\t\n"
@@ -240,7 +241,7 @@ def test_every_key_and_column_is_described() -> None:
     def described(schema: Mapping[str, Any]) -> bool:
         return all("description" in entry and described(entry) for entry in schema.get("properties", {}).values())
 
-    assert all(described(sheets.load_schema(name)) for name in ("config", "samples", "species"))
+    assert all(described(load_schema(name)) for name in ("config", "samples", "species"))
 
 
 def test_pairs_and_runs_have_files_or_an_accession() -> None:
