@@ -140,7 +140,7 @@ def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
     values = [33 + i for i in range(94) if data[2 + i // 8] >> (i % 8) & 1]
     codes, stream = data[14 : 14 + len(values)], Stream(data[14 + len(values) :])
     tree = tree_of([(8 + (code & 7)) << (code >> 3) for code in codes])
-    decider = Decider(stream, len(residues), 1 << 17, sets, checked=False)
+    decider = Decider(stream, len(residues), 1 << 16, sets, checked=False)
     out = bytearray()
     for length in lengths:
         first = len(out)
