@@ -45,6 +45,8 @@ def fetch(accession: Accession, directory: Path, threads: int, patience: Patienc
 
 
 def _prefetch(run: str, directory: Path) -> None:
+    for lock in (directory / run).glob("*.lock"):
+        lock.unlink()  # of a prefetch that was killed; the directory is ours alone
     try:
         _call(["prefetch", run, "--output-directory", str(directory), "--max-size", "u"], f"{run}: cannot be fetched")
     except InputError as error:

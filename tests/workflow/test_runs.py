@@ -308,8 +308,10 @@ class TestToolkit:
     def test_reads_are_validated_extracted_and_counted(
         self, archived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        self.stand_in(monkeypatch, tmp_path, f'mkdir -p "$3/$1" && cp {archived} "$3/$1/"')
+        self.stand_in(monkeypatch, tmp_path, f'ls $3/$1/*.lock || {{ mkdir -p "$3/$1" && cp {archived} "$3/$1/"; }}')
         out = tmp_path / "out"
+        (out / "SRR000009").mkdir(parents=True)
+        (out / "SRR000009" / "SRR000009.sra.lock").touch()  # as a prefetch leaves it that was killed
         files, count = toolkit.fetch(Accession("SRR000009"), out, 1, QUICK)
         assert [file.name for file in files] == ["SRR000009_1.fastq", "SRR000009_2.fastq"]
         assert count == 120
