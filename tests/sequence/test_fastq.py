@@ -81,7 +81,8 @@ def test_kind_is_told_by_content() -> None:
         (lambda name: name, 8),
         (lambda name: name.replace(b" 1:", b" 2:"), 8),
         (lambda name: name.replace(b"/1", b"/2"), 8),
-        (lambda name: b"odd" if name.startswith(b"r7:") else name.replace(b" 1:", b" 2:"), 24),
+        (lambda name: name.replace(b"/1", b"/2") if name < b"r5" else name.replace(b" 1:", b" 2:"), 32),
+        (lambda name: b"odd" if name.startswith(b"r7:") else name.replace(b" 1:", b" 2:"), 40),
     ],
 )
 def test_names_of_mates(turn: Callable[[bytes], bytes], most: int) -> None:

@@ -241,13 +241,14 @@ def find_changes(names: Bytes, split: int, changes: Integers, from_end: Integers
 
 
 @kernel
-def apply_changes(names: Bytes, distance: int, from_blank: bool, out: Bytes) -> None:
-    """Copy names, each followed by LF, and make the byte at ``distance`` a 2; not where 0 is said, or there is none.
+def apply_changes(names: Bytes, which: Integers, from_blank: Integers, distances: Integers, out: Bytes) -> None:
+    """Copy names, each followed by LF, and make a byte of each a 2, as rule ``which`` says; 0 is no rule.
 
-    Distances are counted as by `find_changes`.
+    A rule is a distance, as `find_changes` counts it, and whether it is from the blank; for 0, and where there is no
+    such byte, nothing is changed.
     """
     start = 0
-    while start < len(names):
+    for number in range(len(which)):
         stop = start
         blank = -1
         while names[stop] != LF:
@@ -256,10 +257,11 @@ def apply_changes(names: Bytes, distance: int, from_blank: bool, out: Bytes) -> 
             out[stop] = names[stop]
             stop += 1
         out[stop] = LF
-        if distance != 0:
-            place = stop - distance
-            if from_blank:
-                place = (blank if blank >= 0 else stop) + distance
+        rule = which[number] - 1
+        if rule >= 0 and distances[rule] != 0:
+            place = stop - distances[rule]
+            if from_blank[rule]:
+                place = (blank if blank >= 0 else stop) + distances[rule]
             if start <= place < stop:
                 out[place] = 50
         start = stop + 1

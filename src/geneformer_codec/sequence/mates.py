@@ -1,7 +1,7 @@
 """Names of mates: those of the second file mostly follow from those of the first by a rule.
 
-A pair's names are the names of both files, each followed by a line feed. Packed: a byte with the rule, and what it
-needs; then the names that are stored, packed as names of other records are.
+A pair's names are the names of both files, each followed by a line feed. Packed: the rules, and which each mate follows;
+then the names that are stored, packed as others are.
 """
 
 from __future__ import annotations
@@ -18,80 +18,100 @@ from geneformer_codec.sequence.packing import (
     pack,
     pack_integers,
     unpack,
+    unpack_integers,
     unzigzag,
     zigzag,
 )
-from geneformer_codec.sequence.packing import unpack_integers as unpack_column
 
-STORED, SAME, FROM_END, FROM_BLANK = 0, 1, 2, 3
+SAME, FROM_END, FROM_BLANK = 1, 2, 3
+MOST_RULES = 3
 _FEW = 16
-"""At most one of so many mates may be named otherwise than a rule says; else their names are stored."""
+"""A rule is for at least one of so many mates; where more follow none, their names are stored."""
+
+Integers = NDArray[np.int64]
 
 
 def pack_pair(names: bytes, first: int) -> bytes:
     """Pack the names of ``first`` reads and of their mates, all followed by line feeds."""
-    from geneformer_codec.sequence._read_kernels import find_changes
-
     octets = np.frombuffer(names, np.uint8)
     ends = np.flatnonzero(octets == 10)
     if not first or len(ends) != 2 * first:
-        return bytes((STORED,)) + pack_names(names)
+        return b"\0" + pack_names(names)
     split = int(ends[first - 1]) + 1
-    changes, from_end, from_blank = (np.empty(first, np.int64) for _ in range(3))
-    find_changes(octets, split, changes, from_end, from_blank)
-    choices = [(SAME, 0, changes == 0)]
-    for rule, distances in ((FROM_END, from_end), (FROM_BLANK, from_blank)):
-        distance = int(np.median(distances))
-        choices.append((rule, distance, (distances == distance) & (changes == 1)))
-    rule, distance, follows = max(choices, key=lambda choice: int(choice[2].sum()))
-    odd = np.flatnonzero(~follows)
+    rules, which = _find_rules(octets, split, first)
+    odd = np.flatnonzero(which == 0)
     if len(odd) * _FEW > first:
-        return bytes((STORED,)) + pack_names(names)
+        return b"\0" + pack_names(names)
     starts = np.append(split, ends[first:] + 1)
     listed = b"".join(names[starts[number] : starts[number + 1]] for number in odd.tolist())
-    gaps = np.diff(odd, prepend=-1) - 1
-    head = (
-        bytes((rule,))
-        + encode_varint(int(zigzag(np.array([distance]))[0]))
-        + frame((pack_integers(gaps), pack(listed)))
-    )
-    return head + pack_names(names[:split])
+    head = b"".join(bytes((rule,)) + encode_varint(int(zigzag(np.array([far]))[0])) for rule, far in rules)
+    columns = frame((pack_integers(which) if np.any(which != 1) else b"", pack(listed)))
+    return bytes((len(rules),)) + head + columns + pack_names(names[:split])
+
+
+def _find_rules(octets: NDArray[np.uint8], split: int, first: int) -> tuple[list[tuple[int, int]], Integers]:
+    """The rules that mates follow, and of each mate the number of its own, from 1; 0: it follows none."""
+    from geneformer_codec.sequence._read_kernels import find_changes
+
+    changes, from_end, from_blank = (np.empty(first, np.int64) for _ in range(3))
+    find_changes(octets, split, changes, from_end, from_blank)
+    rules: list[tuple[int, int]] = []
+    which = np.zeros(first, np.int64)
+    while len(rules) < MOST_RULES:
+        choices = [(SAME, 0, (which == 0) & (changes == 0))]
+        one = (which == 0) & (changes == 1)
+        for rule, distances in ((FROM_END, from_end), (FROM_BLANK, from_blank)):
+            values, counts = np.unique(distances[one], return_counts=True)
+            if len(values):
+                distance = int(values[np.argmax(counts)])
+                choices.append((rule, distance, one & (distances == distance)))
+        rule, distance, follows = max(choices, key=lambda choice: int(choice[2].sum()))
+        if int(follows.sum()) * _FEW < first:
+            break
+        rules.append((rule, distance))
+        which[follows] = len(rules)
+    return rules, which
 
 
 def unpack_pair(data: bytes, first: int, second: int, max_bytes: int) -> bytes:
     """Inverse of :func:`pack_pair`, of ``first`` and ``second`` reads, for names of at most ``max_bytes`` in all."""
     if not data:
-        raise FormatError("damaged names: a pair without a rule")
-    if data[0] == STORED:
+        raise FormatError("damaged names: a pair without rules")
+    if data[0] == 0:
         return unpack_names(data[1:], first + second, max_bytes)
-    if data[0] > FROM_BLANK or first != second:
-        raise FormatError("damaged names: an unknown rule for mates")
     reader = ByteReader(data[1:], "names of mates")
-    distance = int(unzigzag(np.array([reader.varint(2 * max_bytes + 1)]))[0])
-    gaps, listed = unpack_column(reader.framed(), first), unpack(reader.framed(), max_bytes)
+    kinds, distances = np.zeros(data[0], np.int64), np.zeros(data[0], np.int64)
+    for number in range(data[0]):
+        kinds[number] = reader.take(1)[0]
+        distances[number] = unzigzag(np.array([reader.varint(2 * max_bytes + 1)]))[0]
+    distances[kinds == SAME] = 0
+    which, listed = unpack_integers(reader.framed(), first), unpack(reader.framed(), max_bytes)
+    which = which if len(which) else np.ones(first, np.int64)
+    known = bool(np.isin(kinds, (SAME, FROM_END, FROM_BLANK)).all()) and data[0] <= MOST_RULES
+    if not known or first != second or len(which) != first or int(which.max(initial=0)) > data[0]:
+        raise FormatError("damaged names: unknown rules for mates")
     names = unpack_names(reader.rest(), first, max_bytes)
-    mates = _turned(names, distance if data[0] != SAME else 0, data[0] == FROM_BLANK)
-    if len(gaps) and int(gaps.max()) >= first:
-        raise FormatError("damaged names: a mate beyond the last")
-    return names + _replaced(mates, np.cumsum(gaps + 1) - 1, listed, first)
+    mates = _turned(names, which, (kinds == FROM_BLANK).astype(np.int64), distances)
+    return names + _replaced(mates, np.flatnonzero(which == 0), listed)
 
 
-def _turned(names: bytes, distance: int, from_blank: bool) -> bytes:
+def _turned(names: bytes, which: Integers, from_blank: Integers, distances: Integers) -> bytes:
     from geneformer_codec.sequence._read_kernels import apply_changes
 
     octets = np.frombuffer(names, np.uint8)
     out = np.empty(len(octets), np.uint8)
-    apply_changes(octets, distance, from_blank, out)
+    apply_changes(octets, which, from_blank, distances, out)
     return out.tobytes()
 
 
-def _replaced(mates: bytes, odd: NDArray[np.int64], listed: bytes, count: int) -> bytes:
+def _replaced(mates: bytes, odd: Integers, listed: bytes) -> bytes:
     """Names with those at ``odd`` replaced by ``listed``."""
-    if not len(odd) and not listed:
-        return mates
-    texts, others = mates.split(b"\n"), listed.split(b"\n")
-    if int(odd[-1] if len(odd) else 0) >= count or len(others) != len(odd) + 1 or others[-1]:
+    others = listed.split(b"\n")
+    if len(others) != len(odd) + 1 or others[-1]:
         raise FormatError("damaged names: mates that are named otherwise are not as many as said")
+    if not len(odd):
+        return mates
+    texts = mates.split(b"\n")
     for number, name in zip(odd.tolist(), others, strict=False):
         texts[number] = name
     return b"\n".join(texts)
