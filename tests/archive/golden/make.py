@@ -1,0 +1,91 @@
+"""Write the golden archives of format version 2 anew: ``python tests/archive/golden/make.py FOLDER``.
+
+For the day when the format gets its next version: copy this, then, and leave what is here as it is. Sequences are
+simulated. An archive of the same tool has the same bytes; the model, which is trained, can differ.
+"""
+
+import json
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from geneformer_codec import api
+from geneformer_codec.model.experts.predictor import Predictor
+from geneformer_codec.model.experts.settings import ExpertSettings, without_panel
+from geneformer_codec.model.file import Experts, Model
+from geneformer_codec.model.panel import Panel, embed
+from geneformer_codec.model.panel_coding import encode_panel
+from geneformer_codec.model.start import Start
+from geneformer_codec.sequence.simulate import simulate, write_fasta
+from geneformer_codec.training.data import read_records
+
+ODD = (
+    b">crlf  and spaces\r\nACGTNNNN\r\nRYKMacgt\r\n>empty\n>rna\nACGUUGCA\nacguu\n"
+    b">\xff\xfe name that is not text\nAC-GT\n\n>last, without an end\nACGTTG"
+)
+
+
+def text(genomes: int, length: int, seed: int) -> bytes:
+    """Related records, some on the other strand, and odd ones."""
+    records = BytesIO()
+    write_fasta(records, genomes, length, 0.03, seed)
+    turned = [
+        b">turned%d\n%b\n" % (number, sequence[::-1].translate(bytes.maketrans(b"ACGTacgt", b"TGCAtgca")))
+        for number, (_, sequence) in enumerate(simulate(2, length, 0.03, seed))
+    ]
+    return b"; text before the first header\n" + records.getvalue() + b"".join(turned) + ODD
+
+
+def model(folder: Path) -> Model:
+    """Experts with all that there is, taught by a small panel."""
+    settings = ExpertSettings(
+        both_strands=True, table_bits=16, reach=8, low_orders=(1, 2), frame_orders=(2,), count_orders=(6, 12),
+        count_priors=(30, 10), attention_rate=12,
+    )  # fmt: skip
+    panel = folder / "panel.fa"
+    write_fasta(panel, 8, 900, 0.03, 2)
+    records = read_records([panel])
+    panel.unlink()
+    known = Panel.of(records[:6])
+    pupil = Predictor(settings, known.bases, known.starts[:-1])
+    mix, low = pupil.start.copy(), pupil.low.copy()
+    for record in records[6:7]:
+        pupil.adapt(record, mix, low)
+    source = embed(known, lambda bases: encode_panel(bases, without_panel("balanced"), 1, lane=3000))
+    return Model.of(None, Experts(Start(settings, mix, low), source), {"name": "simulated"})
+
+
+def facts(archive: Path) -> dict[str, object]:
+    """What is compared with an archive: what `gfz info` says, and where its records are."""
+    told = api.info(archive)
+    told.pop("experts")  # later versions may know more settings
+    return {"info": told, "records": [vars(entry) for entry in api.read_index(archive)]}
+
+
+ARCHIVES: dict[str, dict[str, Any]] = {
+    "2-fast": {"level": "fast", "strands": "both"},
+    "2-balanced": {"level": "balanced", "strands": "one"},
+    "2-max": {"level": "max", "strands": "both"},
+    "2-parts": {"level": "balanced", "strands": "both", "part_bases": 3000},
+    "2-model-fast": {"level": "fast", "lane_length": 2000},
+    "2-model": {"level": "max", "embed": True, "lane_length": 2000, "part_bases": 5000},
+}
+
+
+def main(folder: Path) -> None:
+    """Write all of them."""
+    sample = folder / "2.fa"
+    sample.write_bytes(text(6, 900, 2))
+    taught = folder / "2.gfmodel"
+    taught.write_bytes(model(folder).data)
+    for name, options in ARCHIVES.items():
+        given = taught if "model" in name else None
+        out = folder / f"{name}.gfz"
+        api.compress(sample, out, model=given, verify=True, force=True, **options)
+        known = json.dumps(facts(out), indent=1)
+        (folder / f"{name}.json").write_text(f"{known}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
