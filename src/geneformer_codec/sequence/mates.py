@@ -1,7 +1,7 @@
 """Names of mates: those of the second file mostly follow from those of the first by a rule.
 
-A pair's names are the names of both files, each followed by a line feed. Packed: the rules, and which each mate follows;
-then the names that are stored, packed as others are.
+A pair's names are the names of both files, each followed by a line feed. Packed: the rules, and which of them each
+mate follows; then the names that are stored, packed as others are.
 """
 
 from __future__ import annotations
