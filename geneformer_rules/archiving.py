@@ -99,6 +99,8 @@ def decompress_samples(archives: Sequence[Path], directory: Path, *, execution: 
         names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
         text, *mates = [directory / f"{name}.{suffix}" for name in names]
         mate = mates[0] if mates else None
+        for left in (old for path in (text, *mates) for old in directory.glob(f".{path.name}.*.tmp")):
+            left.unlink()  # of a job that was killed outright
         api.decompress(archive, text, mate=mate, model=model, force=True, execution=execution)
 
     directory.mkdir(parents=True, exist_ok=True)
