@@ -86,7 +86,7 @@ def test_what_the_network_says_is_mixed_in() -> None:
 
 def test_settings_with_a_network_need_one(model: Model) -> None:
     alone = Model.of(None, model.experts, {"name": "deaf"})
-    with pytest.raises(FormatError, match="has no network and panel"):
+    with pytest.raises(FormatError, match="has no panel and network"):
         alone.coder(with_level(HEARING, "max"), "cpu", 1)
 
 

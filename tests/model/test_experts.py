@@ -224,6 +224,29 @@ def test_settings_of_other_versions_are_refused() -> None:
             ExpertSettings.from_dict(values)
 
 
+def test_a_setting_of_a_newer_version_is_named() -> None:
+    with pytest.raises(FormatError, match="'novel', which needs a newer version"):
+        ExpertSettings.from_dict(ExpertSettings().as_dict() | {"novel": 1})
+
+
+def test_start_states_that_would_break_the_coder_are_refused() -> None:
+    state = Start.untrained(small())
+    assert np.array_equal(Start.from_bytes(small(), state.to_bytes()).mix.swaps, state.mix.swaps)
+    state.mix.swaps[1:4] = 1 << 15  # of A into all others: one and a half
+    with pytest.raises(FormatError, match="swaps that sum to more than one"):
+        Start.from_bytes(small(), state.to_bytes())
+    for more in ({"heads": 3}, {"sets": 6}):
+        with pytest.raises(FormatError, match="other contexts, heads or sets"):
+            Start.untrained(small(heads=2, sets=3)).at(small(**{"heads": 2, "sets": 3} | more))
+
+
+def test_a_panel_may_end_with_an_empty_record() -> None:
+    starts = np.append(STARTS, len(PANEL))
+    assert Predictor(small(copies=64), PANEL, starts).encode(CHILD) == Predictor(
+        small(copies=64), PANEL, STARTS
+    ).encode(CHILD)
+
+
 def genes(codons: int, seed: int) -> np.ndarray:
     """Codons drawn from a biased table, in genes on both strands and in all frames."""
     rng = np.random.default_rng(seed)

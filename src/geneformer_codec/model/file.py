@@ -217,8 +217,10 @@ class Model:
         )
         if not settings.network:
             return ExpertCoder(predictor, self.id, threads)
-        if self.network is None or panel is None:
-            raise FormatError(f"the model {self.name} has no network and panel, but its experts are to hear a network")
+        if self.network is None or panel is None or not self.network.config.causal:
+            raise FormatError(
+                f"the model {self.name} has no panel and network for streams, which its experts are to hear"
+            )
         from ..coding.mixed import MixedCoder
 
         return MixedCoder(predictor, self, device, threads, arithmetic=arithmetic, lane_batch=lane_batch)

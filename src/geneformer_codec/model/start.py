@@ -61,14 +61,15 @@ class Start:
     def at(self, settings: ExpertSettings) -> "Start":
         """The same for settings with fewer heads and sets, or without reading frames or network.
 
-        What is left does the work of all. Raises ``FormatError`` for settings with other contexts.
+        What is left does the work of all. Raises ``FormatError`` for settings with other contexts, or more.
         """
         mine = self.settings
         if settings.kinds == mine.kinds:
             return self
         same = (settings.low_orders, settings.count_orders) == (mine.low_orders, mine.count_orders)
-        if not same or settings.frame_orders not in ((), mine.frame_orders) or settings.network > mine.network:
-            raise FormatError("the experts were trained with other contexts than the settings ask for")
+        more = settings.heads > mine.heads or settings.sets > mine.sets or settings.network > mine.network
+        if not same or more or settings.frame_orders not in ((), mine.frame_orders):
+            raise FormatError("the experts were trained with other contexts, heads or sets than the settings ask for")
         first = mine.heads
         columns = list(range(first, first + len(mine.low_orders) + len(mine.count_orders)))
         if settings.frame_orders:
@@ -121,6 +122,9 @@ class Start:
         counts = numbers["low"].reshape(-1, LOW_ROW)[:, 4:]
         if np.any(counts[:, 0] > MOST_LOW_SEEN) or np.any(counts[:, 1:]):
             raise FormatError("the experts' start state has a count of short contexts that is out of range")
+        swaps = numbers["swaps"].reshape(2, 4, 4, 4) * (1 - np.eye(4, dtype=np.int64))[:, None, :]
+        if swaps.sum(axis=3).max() > 1 << 16:  # of a base into all others
+            raise FormatError("the experts' start state has swaps that sum to more than one")
         numbers["trust"] = numbers["trust"] << 10 | numbers.pop("trust_seen")
         arrays = {name: values.astype(begin.arrays[name].dtype) for name, values in numbers.items()}
         return cls(settings, begin.with_arrays(arrays).mix, arrays["low"])

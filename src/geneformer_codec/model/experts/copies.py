@@ -83,7 +83,7 @@ def refresh_all(mix: Mixing, work: Work) -> None:
 
 @inline
 def trust_row(misses: Int, run: Int) -> Int:
-    """Where trust is learned: by the last 16 bases, then by how far back a miss lies."""
+    """Where trust is learned: by the last 12 bases, then by how far back a miss lies."""
     row = misses & ((1 << TRUST_BITS) - 1)
     if row == 0:
         older = misses >> TRUST_BITS

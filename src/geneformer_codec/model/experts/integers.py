@@ -64,6 +64,15 @@ LOG = _log_table()
 EXP = _exp_table()
 
 
+def count_log(count: int, prior: int) -> int:
+    """128 log2(count + prior / 100), rounded, by comparing 256th powers."""
+    number, unit = (100 * count + prior) ** 256, 100**256
+    value = (number.bit_length() - unit.bit_length()) // 2 - 1
+    while number << max(0, -2 * value - 1) >= unit << max(0, 2 * value + 1):
+        value += 1
+    return value
+
+
 def _unary(name: str, bits: int) -> Any:
     def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
         kind = ir.IntType(bits)

@@ -1,7 +1,6 @@
 """The experts made ready: tables of the panel, starting state, and the coding of one lane."""
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from ...errors import FormatError
 from . import lane as loop
 from . import tables
+from .integers import count_log
 from .settings import ExpertSettings
 from .state import (
     AT,
@@ -68,15 +68,14 @@ class Predictor:
         self._orders = np.array(settings.count_orders, np.int64)
         sizes = [1 << min(2 * order, settings.table_bits) for order in settings.count_orders]
         self._count_at = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self._logs = np.array(
-            [round(128 * math.log2(k + prior / 100)) for prior in settings.count_priors for k in range(16)], np.int32
-        )
+        self._logs = np.array([count_log(k, prior) for prior in settings.count_priors for k in range(16)], np.int32)
         self._low_orders = np.array(settings.low_orders, np.int64)
         self._frame_orders = np.array(settings.frame_orders, np.int64)
         self._low_at = low_places(settings.low_orders, settings.frame_orders)
         self.start = start or untrained(self._cfg, settings.contexts)
         self.low = fresh_low(settings.low_orders, settings.frame_orders) if low is None else low
-        self._starts = np.zeros(0, np.int64) if starts is None or not self.has_panel else starts[: len(starts)]
+        starts = np.zeros(0, np.int64) if starts is None else starts
+        self._starts = starts[starts < len(self._panel)]  # the last record may be empty
         self._frozen = self._freeze() if self.has_panel else None
 
     def at(self, settings: ExpertSettings) -> "Predictor":

@@ -60,7 +60,8 @@ def _run_marks() -> NDArray[np.int32]:
 
 
 RUN_MARKS = _run_marks()
-MOST_WINDOWS = 31
+MOST_WINDOWS = 30
+"""So that a run stays below 1,024, as far as `RUN_MARKS` reaches."""
 
 
 @inline
@@ -118,7 +119,7 @@ def add(
 
 @inline
 def exact_run(frozen: Frozen, local: Local, place: Int, own: Int) -> Int:
-    """How many bases before ``place``, the last 32 known to be among them, equal the lane's last: up to about 1,000."""
+    """How many bases before ``place``, the last 32 known to be among them, equal the lane's last: at most 992."""
     done = local.numbers[DONE]
     run = 32
     for _ in range(MOST_WINDOWS):

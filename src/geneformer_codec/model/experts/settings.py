@@ -80,8 +80,12 @@ class ExpertSettings:
     def from_dict(cls, values: Any) -> Self:
         """From JSON. Raises ``FormatError`` for anything that `as_dict` cannot have given."""
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
-            raise FormatError("the settings of its experts are not those of this version; use the one that wrote it")
+        if not isinstance(values, dict) or names - set(values):
+            raise FormatError("the settings of its experts are not complete; the file is damaged")
+        if strange := sorted(map(str, set(values) - names)):
+            raise FormatError(
+                f"the settings of its experts have {strange[0][:40]!r}, which needs a newer version of gfz"
+            )
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
