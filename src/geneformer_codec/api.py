@@ -149,7 +149,8 @@ def decompress(source: AnyFile, out: AnyFile, *, mate: AnyFile | None = None, **
 
     Nothing is written of a part before its checksum held.
     """
-    _check_distinct(out, mate)
+    if isinstance(out, str | Path) and isinstance(mate, str | Path) and (str(out) == str(mate) or same_file(out, mate)):
+        raise UsageError(f"both texts of the pair would go to {out}; choose another name for one of them")
     with open_archive(source) as archive:
         paired = archive.manifest.sample.mate is not None
         if paired and mate is None:

@@ -78,6 +78,8 @@ def test_pair(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int, t
         assert info["streams"]["names"] - alone["streams"]["names"] <= 24
     with pytest.raises(UsageError, match="--mate"):
         api.decompress(archive, tmp_path / "out", model=model)
+    with pytest.raises(UsageError, match="both texts of the pair would go to -"):
+        api.decompress(archive, "-", mate="-", model=model)
     with pytest.raises(UsageError, match="leave --mate"):
         api.decompress(tmp_path / "b.gfz", tmp_path / "out", mate=tmp_path / "out2", model=model)
     with pytest.raises(UsageError, match="leave --mate"):
