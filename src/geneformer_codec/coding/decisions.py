@@ -7,55 +7,19 @@ them was 1. The functions are parts of kernels, for numba to compile. ``docs/QUA
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-from collections.abc import Callable
 from math import isqrt
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import llvmlite.ir
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-Int = Any
-"""An integer: kernels mix Python's with NumPy's of all widths, which compiled code tells apart."""
-_njit: Any = njit
+from geneformer_codec.compiled import Int, inline, instruction
+
 _cgutils: Any = cgutils
 ir: Any = llvmlite.ir
-_Cache: Any = FunctionCache
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-_SOURCE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-
-
-def inline(function: _Function) -> _Function:
-    """A part of a kernel, compiled into it."""
-    return cast(_Function, _njit(forceinline=True, _nrt=False, error_model="numpy")(function))
-
-
-def instruction(function: Callable[..., Any]) -> Any:
-    """Code that is given to the compiler as it stands."""
-    return intrinsic(function)
-
-
-def kernel(function: _Function) -> _Function:
-    """What Python calls: run without the GIL, and kept compiled on disk where there is a place for it."""
-    compiled = _njit(nogil=True, _nrt=False, error_model="numpy")(function)
-    # Where neither the package's folder nor the user's cache can be written, every process compiles.
-    with contextlib.suppress(RuntimeError):
-        compiled._cache = _DecisionCache(function)
-    return cast(_Function, compiled)
-
-
-class _DecisionCache(_Cache):  # type: ignore[misc]
-    """numba's, which by itself looks at the kernel's file only, and not at this one."""
-
-    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), _SOURCE)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding import decisions
 from geneformer_codec.coding.decisions import (
     INPUTS,
     LINE,
     PLACE,
-    Int,
     Mixer,
     between,
     coder_state,
@@ -22,8 +22,6 @@ from geneformer_codec.coding.decisions import (
     finish,
     foretell,
     hash_contexts,
-    inline,
-    kernel,
     learn,
     line_of,
     new_mixer,
@@ -31,6 +29,9 @@ from geneformer_codec.coding.decisions import (
     start_decoding,
     u,
 )
+from geneformer_codec.compiled import Int, inline, kernels, sources
+
+kernel = kernels(sources(decisions.__file__, __file__))
 
 LF, HYPHEN = 10, 45
 COLUMNS, MOVED = 64, 64

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.decisions import Int, inline, u
+from geneformer_codec.coding.decisions import u
+from geneformer_codec.compiled import Int, inline
 
 CONTEXTS = 8
 SHORT, NANOPORE, HIFI = range(3)

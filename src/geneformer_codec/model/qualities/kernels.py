@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding import decisions
 from geneformer_codec.coding.decisions import (
     INPUTS,
     LINE,
-    Int,
     Mixer,
     decode,
     encode,
     foretell,
     hash_contexts,
-    inline,
-    kernel,
     learn,
     line_of,
     spread,
     start_decoding,
     u,
 )
+from geneformer_codec.compiled import Int, inline, kernels, sources
 
 from .contexts import MEAN8, Q1, Q2, begin_read, find_contexts, remember
+
+kernel = kernels(sources(decisions.__file__, Path(__file__).parent))
 
 NODES = 128
 """More than a tree of 94 values can have."""
