@@ -99,13 +99,14 @@ def expert_settings(
 
 
 _OF_READS: dict[str, dict[str, Any]] = {
-    "fast": {"every": 4, "hungry": 2},
+    "fast": {"count_orders": (11,), "count_priors": (30,), "start": ""},
     "balanced": {"copies": 8, "every": 8, "hungry": 16},
     "max": {},
 }
-"""How copies are looked for in reads, of which each has few relatives, or very many.
+"""How reads are predicted otherwise: each has few relatives, or very many.
 
-At fast 1 to 7 % smaller, and up to a quarter slower; at balanced a quarter faster, and 0.2 to 0.4 % larger (Illumina).
+At fast counts, which genomes do without there, make reads up to a third smaller at the same speed; at balanced fewer
+copies are a quarter faster, and take 0.2 to 0.4 % more (Illumina).
 """
 
 
