@@ -18,11 +18,16 @@ from geneformer_codec.model.panel import Panel, embed
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.model.start import Start
 from geneformer_codec.sequence.simulate import simulate, write_fasta
+from geneformer_codec.sequence.simulate_reads import write_fastq
 from geneformer_codec.training.data import read_records
 
 ODD = (
     b">crlf  and spaces\r\nACGTNNNN\r\nRYKMacgt\r\n>empty\n>rna\nACGUUGCA\nacguu\n"
     b">\xff\xfe name that is not text\nAC-GT\n\n>last, without an end\nACGTTG"
+)
+ODD_READS = (
+    b"stray\n@crlf\r\nACGTN\r\n+\r\nIIII!\r\n@repeated 1\nACGTacgt\n+repeated 1\n!~AB;CDE\n@empty\n\n+\n\n"
+    b"@lines\nACGT\nRYK\n+\n@@@+\n+++\n@short\nACGT\n+\nII\n@last, without an end\nACGU\n+\nIJKL"
 )
 
 
@@ -57,10 +62,11 @@ def model(folder: Path) -> Model:
 
 
 def facts(archive: Path) -> dict[str, object]:
-    """What is compared with an archive: what `gfz info` says, and where its records are."""
+    """What is compared with an archive: what `gfz info` says, and where its records are, if these are no reads."""
     told = api.info(archive)
     told.pop("experts")  # later versions may know more settings
-    return {"info": told, "records": [vars(entry) for entry in api.read_index(archive)]}
+    reads = told["kind"] == "FASTQ"
+    return {"info": told} if reads else {"info": told, "records": [vars(entry) for entry in api.read_index(archive)]}
 
 
 ARCHIVES: dict[str, dict[str, Any]] = {
@@ -70,6 +76,8 @@ ARCHIVES: dict[str, dict[str, Any]] = {
     "2-parts": {"level": "balanced", "strands": "both", "part_bases": 3000},
     "2-model-fast": {"level": "fast", "lane_length": 2000},
     "2-model": {"level": "max", "embed": True, "lane_length": 2000, "part_bases": 5000},
+    "2-reads": {"level": "max"},
+    "2-pair": {"level": "fast", "part_bases": 10_000},
 }
 
 
@@ -79,10 +87,16 @@ def main(folder: Path) -> None:
     sample.write_bytes(text(6, 900, 2))
     taught = folder / "2.gfmodel"
     taught.write_bytes(model(folder).data)
+    pair = folder / "2.fq", folder / "2.mate.fq"
+    with pair[0].open("wb") as first, pair[1].open("wb") as second:
+        write_fastq([first, second], 60, seed=2)
+        first.write(ODD_READS)
     for name, options in ARCHIVES.items():
         given = taught if "model" in name else None
         out = folder / f"{name}.gfz"
-        api.compress(sample, out, model=given, verify=True, force=True, **options)
+        source = pair[0] if name in ("2-reads", "2-pair") else sample
+        mate = pair[1] if name == "2-pair" else None
+        api.compress(source, out, mate=mate, model=given, verify=True, force=True, **options)
         known = json.dumps(facts(out), indent=1)
         (folder / f"{name}.json").write_text(f"{known}\n")
 
