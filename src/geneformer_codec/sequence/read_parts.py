@@ -45,7 +45,7 @@ def split_reads(streams: Sequence[BinaryIO], part_bases: int, bins: str | None =
         number += 1
     counts = [text.reads for text in texts]
     if len(set(counts)) > 1:
-        _LOG.warning("the files hold %s reads, so that not all can be mates; archived as they are", counts)
+        _LOG.warning("the files hold %d and %d reads, so that not all can be mates; archived as they are", *counts)
 
 
 def _binned(text: bytes, bins: str | None) -> bytes:
