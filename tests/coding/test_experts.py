@@ -16,7 +16,7 @@ from geneformer_codec.errors import FormatError
 from geneformer_codec.model.experts.predictor import Predictor
 from geneformer_codec.model.experts.settings import _BOUNDS, ExpertSettings, without_panel
 
-SMALL = replace(without_panel("fast"), table_bits=12, count_orders=(8,))
+SMALL = replace(without_panel("fast"), table_bits=12, count_orders=(8,), count_priors=(30,))
 
 
 def coder(threads: int = 1, expert_settings: ExpertSettings = SMALL) -> ExpertCoder:

@@ -72,6 +72,10 @@ class ExpertSettings:
     network: bool = False
     start: str = ""
 
+    def __post_init__(self) -> None:
+        if len(self.count_orders) != len(self.count_priors):
+            raise ValueError("each of count_orders needs one of count_priors")  # kernels would read past their table
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
