@@ -147,7 +147,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
         )  # fmt: skip
     if level == "max":
         return replace(trained, copies=32, every=4, attention_rate=8, trust_limit=1000, rate=max(trained.rate, 35))
-    return replace(trained, copies=16, every=16, attention_rate=4, heads=2, sets=3, network=False, sure=32)
+    return replace(trained, copies=10, every=16, attention_rate=4, heads=2, sets=2, network=False, sure=32)
 
 
 STARTS = {"fast": "cdfae68a3a790c3a", "balanced": "58e71e8344ea6b84", "max": "9092ddfb86c3ff98"}
