@@ -188,7 +188,7 @@ def _faidx(options: argparse.Namespace) -> None:
 
     seen = set()
     with api.open_archive(options.source) as archive, atomic_output(options.out, options.force) as out:
-        for entry in index_text(archive):
+        for entry in index_text(archive, options.mate):
             if entry.name in seen:
                 _LOG.warning("record %s occurs again; the index has the first", entry.name.decode(errors="replace"))
                 continue

@@ -162,6 +162,7 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
 def _faidx(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
     parser.add_argument("-o", "--out", default="-", metavar="OUT.fai", help="(default: standard output)")
+    parser.add_argument("--mate", action="store_true", help="of a pair, the index of the second text")
     _force(parser)
 
 
@@ -323,7 +324,7 @@ _COMMANDS = {
     "decompress": (_decompress, "give back the exact text of an archive"),
     "cat": (_cat, "write the texts of archives to standard output, one after the other"),
     "fetch": (_fetch, "write records or regions as FASTA, decoding no more than they need"),
-    "faidx": (_faidx, "write the .fai index of the text in an archive"),
+    "faidx": (_faidx, "write the .fai index of the text in an archive, FASTA or FASTQ"),
     "verify": (_verify, "decode an archive and check every checksum in it"),
     "info": (_info, "show sizes, settings, model and checksums of an archive"),
     "ls": (_ls, "list names and lengths of the records in archives"),

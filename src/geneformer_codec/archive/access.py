@@ -17,7 +17,7 @@ from ..coding.coder import Progress
 from ..errors import FormatError, GfzError, UsageError
 from ..sequence.fasta import Sides
 from ..sequence.parts import DIGEST_BYTES
-from .block import decode_qualities_of, lane_table, naming, sides_of, split_streams
+from .block import decode_qualities_of, lane_table, naming, shape_of, sides_of, split_streams
 from .catalogue import Catalogue, Span
 from .coders import Coders
 from .digests import RecordDigest
@@ -207,7 +207,8 @@ class SequenceReader:
         streams = self._remote_streams(block) if archive.remote else split_streams(block, archive.block_data(block))
         table = lane_table(block, archive.manifest.settings, streams)
         payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["lanes"]
-        return _Part(block, sides_of(block, streams), np.cumsum(table.lengths, dtype=np.int64), payload)
+        sides = sides_of(block, streams, shape_of(block, streams))
+        return _Part(block, sides, np.cumsum(table.lengths, dtype=np.int64), payload)
 
     def _remote_streams(self, block: Block) -> dict[str, bytes]:
         """The streams of a block but the payload, the qualities and the digests."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -115,18 +115,15 @@ class DecodedBlock:
         return self.sides.render_residues(self.bases, 0, self.sides.residues)
 
 
-def read_sides(block: Block, data: bytes, label: str) -> Sides:
-    """What the side streams of a block's entry say, checked against the manifest."""
-    with naming(block, label):
-        return sides_of(block, split_streams(block, data))
+def shape_of(block: Block, contents: dict[str, bytes]) -> ReadsShape | None:
+    """From the streams of a block by name, how its reads stand in the text; None of FASTA."""
+    return ReadsShape.unpack(contents["reads"], block.text_bytes) if block.is_reads else None
 
 
-def sides_of(block: Block, contents: dict[str, bytes]) -> Sides:
-    """The same from the streams of a block by name; those of FASTQ are of its headers and sequence lines alone."""
+def sides_of(block: Block, contents: dict[str, bytes], shape: ReadsShape | None) -> Sides:
+    """What the side streams say, checked against the manifest; of FASTQ, of its headers and sequence lines alone."""
     most = block.text_bytes
-    unpack: Callable[[bytes, int, int], bytes] = unpack_names
-    if block.is_reads:
-        unpack = ReadsShape.unpack(contents["reads"], most).unpack_names
+    unpack = unpack_names if shape is None else shape.unpack_names
     sides = Sides(contents["names"], contents["layout"], contents["case"], contents["exceptions"], most, unpack)
     records = len(sides.record_residues) - sides.has_preamble
     found = block.text_bytes if block.is_reads else sides.text_bytes, records, sides.residues, sides.bases
@@ -139,14 +136,15 @@ def decode_block(
     block: Block, settings: Settings, data: bytes, coders: Coders, label: str, progress: Progress | None = None
 ) -> DecodedBlock:
     """Decode a part and check it against its SHA-256. ``label`` names the archive in messages."""
-    sides = read_sides(block, data, label)
     with naming(block, label), coders.working:
         contents = split_streams(block, data)
+        shape = shape_of(block, contents)
+        sides = sides_of(block, contents, shape)
         table = lane_table(block, settings, contents)
         bases = np.zeros(0, np.uint8)
         if block.lanes:
             bases = coders.coder(block.strands).decode(table.split(contents["payload"]), table.lengths, progress)
-        texts = decode_reads(block, contents, sides, bases) if block.is_reads else (sides.render(bases),)
+        texts = (sides.render(bases),) if shape is None else _decode_reads(block, contents, shape, sides, bases)
         if sum(map(len, texts)) != block.text_bytes or _sha256(texts) != block.sha256:
             raise FormatError(
                 "the decoded text does not match its SHA-256. Either the archive is damaged, or the computer that "
@@ -155,11 +153,12 @@ def decode_block(
     return DecodedBlock(texts, sides, bases)
 
 
-def decode_reads(block: Block, contents: dict[str, bytes], sides: Sides, bases: NDArray[np.uint8]) -> tuple[bytes, ...]:
+def _decode_reads(
+    block: Block, contents: dict[str, bytes], shape: ReadsShape, sides: Sides, bases: NDArray[np.uint8]
+) -> tuple[bytes, ...]:
     """The FASTQ text of a block, or those of a pair."""
     residues = sides.all_residues(bases)
     qualities = decode_qualities_of(contents, sides, residues)
-    shape = ReadsShape.unpack(contents["reads"], block.text_bytes)
     return tuple(put_together(shape, sides.lay_out(residues), qualities, block.text_bytes))
 
 

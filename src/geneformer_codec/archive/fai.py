@@ -1,6 +1,6 @@
-"""The ``.fai`` index of an archive's text, as ``samtools faidx`` writes it for the decompressed file.
+"""The ``.fai`` index of an archive's text, as ``samtools faidx`` or ``fqidx`` writes it for the decompressed file.
 
-Nothing is decoded: the text is laid out with bases of no meaning, and its lines are measured.
+Nothing is decoded: the text is laid out with bases and qualities of no meaning, and its lines are measured.
 """
 
 from collections.abc import Iterator
@@ -8,42 +8,103 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import FormatError
+from ..errors import FormatError, UsageError
+from ..sequence.fastq import line_ends
 from .catalogue import name_of
 
 if TYPE_CHECKING:
     from .read import Archive
+
+Integers = NDArray[np.int64]
 
 _LF, _CR, _HEADER = b"\n\r>"
 
 
 @dataclass
 class FaiEntry:
-    """A line of the index: bytes of the record before its first residue, and residues and bytes of its full lines."""
+    """A line of the index: where the first residue of a record is, and residues and bytes of its full lines.
+
+    Of a read, ``qualities`` is where its first quality is.
+    """
 
     name: bytes
     length: int
     offset: int
     line_bases: int = 0
     line_width: int = 0
+    qualities: int | None = None
 
     def line(self) -> bytes:
         """As it stands in the file."""
-        numbers = (self.length, self.offset, self.line_bases, self.line_width)
+        numbers = [self.length, self.offset, self.line_bases, self.line_width]
+        if self.qualities is not None:
+            numbers.append(self.qualities)
         return b"\t".join((self.name, *(b"%d" % number for number in numbers))) + b"\n"
 
 
-def index_text(archive: "Archive") -> Iterator[FaiEntry]:
-    """The index; ``FormatError`` for a record whose lines, but for the last, differ in length."""
+def index_text(archive: "Archive", mate: bool = False) -> Iterator[FaiEntry]:
+    """The index, of a pair that of the first text, or with ``mate`` of the second.
+
+    ``FormatError`` for a record whose lines, but for the last, differ in length, and for text that is no read.
+    """
     archive.check_complete()
-    lines = _Lines(archive.label)
+    lines, place = _Lines(archive.label), 0
     for block in archive.blocks:
-        if block.is_reads:
-            raise FormatError(f"{archive.label}: is FASTQ; decompress it, and use 'samtools fqidx'")
-        sides = archive.sides(block)
-        yield from lines.take(sides.render(np.zeros(sides.bases, np.uint8)))
+        texts = archive.laid_out(block)
+        if len(texts) <= mate:
+            raise UsageError(f"{archive.label}: holds one text and no mates; leave --mate away")
+        text = texts[mate]
+        yield from _reads(text, place, archive.label) if block.is_reads else lines.take(text)
+        place += len(text)
     yield from lines.finish()
+
+
+def _reads(text: bytes, place: int, label: str) -> Iterator[FaiEntry]:
+    """The reads of a text with ``place`` bytes before it."""
+    from ..sequence._read_kernels import scan_reads
+
+    octets = np.frombuffer(text, np.uint8)
+    ends = line_ends(octets)
+    starts, pluses, bodies, stops, counts, _ = scan_reads(octets, ends)
+    _check_strays(text, starts, stops, place, label)
+    headers = np.searchsorted(ends, starts)
+    firsts = ends[headers] + 1  # where residues begin
+    crlf = (octets[firsts - 2] == _CR).astype(np.int64)
+    widths = np.where(counts > 0, ends[np.minimum(headers + 1, len(ends) - 1)] + 1 - firsts, 0)
+    residues = pluses - firsts - counts * (1 + crlf)
+    # All lines are full but the last, which has at least one residue, if these are as many as such lines can hold.
+    full = np.maximum(widths - 1 - crlf, 0)
+    uneven = (counts > 1) & ((full == 0) | (-(-residues // np.maximum(full, 1)) != counts))
+    for read in np.flatnonzero(counts > 1).tolist():
+        lines = ends[headers[read] + 1 : headers[read] + counts[read]]
+        uneven[read] |= bool(np.any(np.diff(lines) != widths[read]))
+    columns = (starts, firsts, residues, full, widths, bodies, uneven)
+    for start, first, length, bases, width, body, bad in zip(*(column.tolist() for column in columns), strict=True):
+        name = name_of(text[start + 1 : first])
+        if bad:
+            raise _uneven(label, name)
+        yield FaiEntry(name, length, place + first, bases, width, place + body)
+
+
+def _check_strays(text: bytes, starts: Integers, stops: Integers, place: int, label: str) -> None:
+    """Refuse what stands between reads, but for empty lines."""
+    begins, ends = np.append(0, stops), np.append(starts, len(text))
+    for gap in np.flatnonzero(begins < ends).tolist():
+        begin, end = int(begins[gap]), int(ends[gap])
+        if text[begin:end].strip(b"\r\n"):
+            raise FormatError(
+                f"{label}: text that is no read stands {place + begin:,} bytes after the beginning, "
+                "which no .fai can describe; decompress, and mend it"
+            )
+
+
+def _uneven(label: str, name: bytes) -> FormatError:
+    return FormatError(
+        f"{label}: record {name.decode(errors='replace')!r} has lines of different lengths, "
+        "which no .fai can describe; decompress, and lay the lines out anew ('seqkit seq -w 60')"
+    )
 
 
 class _Lines:
@@ -107,10 +168,7 @@ class _Lines:
         elif bases:
             full = bases == record.line_bases and width == record.line_width
             if self._ended or bases > record.line_bases or (not full and count > 1):
-                raise FormatError(
-                    f"{self._label}: record {record.name.decode(errors='replace')!r} has lines of different lengths, "
-                    "which no .fai can describe; decompress, and lay the lines out anew ('seqkit seq -w 60')"
-                )
+                raise _uneven(self._label, record.name)
             self._ended = not full
         else:
             self._ended = True

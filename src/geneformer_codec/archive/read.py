@@ -6,11 +6,14 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
+
 from ..coding.coder import Progress
 from ..coding.threads import in_order
 from ..errors import FormatError, InputError
 from ..sequence.fasta import Sides
-from .block import DecodedBlock, decode_block, read_sides
+from ..sequence.fastq import ReadsShape, put_together
+from .block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
 from .coders import BOTH_STRANDS, Coders
 from .container import ContainerReader
 from .index import RecordEntry, walk_records
@@ -119,7 +122,23 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def sides(self, block: Block) -> Sides:
         """Names, layout, case and exceptions of one part."""
-        return read_sides(block, self.block_data(block), self.label)
+        with naming(block, self.label):
+            return sides_of(block, *self._streams(block))
+
+    def laid_out(self, block: Block) -> tuple[bytes, ...]:
+        """The text of one part, or those of a pair, with bases and qualities of no meaning: nothing is decoded."""
+        with naming(block, self.label):
+            streams, shape = self._streams(block)
+            sides = sides_of(block, streams, shape)
+            residues = sides.all_residues(np.zeros(sides.bases, np.uint8))
+            text = sides.lay_out(residues)
+            if shape is None:
+                return (text,)
+            return tuple(put_together(shape, text, np.full(len(residues), ord("I"), np.uint8), block.text_bytes))
+
+    def _streams(self, block: Block) -> tuple[dict[str, bytes], ReadsShape | None]:
+        streams = split_streams(block, self.block_data(block))
+        return streams, shape_of(block, streams)
 
     def records(self, coders: Coders | None = None) -> Iterator[RecordEntry]:
         """The index: every record with its place, length and digests, those that are not stored by decoding."""
