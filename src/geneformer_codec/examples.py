@@ -96,6 +96,7 @@ FAIDX = """\
 examples:
   gfz faidx genome.gfz -o genome.fa.fai                                (what samtools faidx writes for genome.fa)
   gfz faidx genome.gfz | cut -f1,2 > genome.sizes
+  gfz faidx run.gfz --mate -o run_2.fq.fai                             (what samtools fqidx writes for run_2.fq)
 """
 
 MERGE = """\

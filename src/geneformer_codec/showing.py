@@ -67,7 +67,18 @@ def _provenance(info: dict[str, Any]) -> list[tuple[str, str]]:
         rows += [("made from", origin["format"]), ("not kept", origin["not_kept"])]
     if info["quality_bins"]:
         rows.append(("qualities", f"LOSSY: binned by {info['quality_bins']}; checksums are of the binned text"))
+    rows += [("outside", _strays(strays, bool(info["mate"]))) for strays in info["outside_records"]]
     return rows
+
+
+def _strays(strays: dict[str, int], paired: bool) -> str:
+    """Of text that belongs to no record, how much there is and where."""
+    before, places = strays["records_before"], strays["places"]
+    where = f"after record {before:,}" if before else "before the first record"
+    if places > 1:
+        where = f"in {places:,} places, the first {where}"
+    of = ("", " of the second text" if strays["text"] == 2 else " of the first text")[paired]
+    return f"{strays['bytes']:,} bytes{of} belong to no record ({where}); they come back as they are"
 
 
 def _listed(streams: dict[str, int], *names: str) -> str:

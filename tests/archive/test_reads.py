@@ -15,6 +15,7 @@ from geneformer_codec.archive.catalogue import Catalogue
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.errors import FormatError, InputError, UsageError
 from geneformer_codec.fetching import fetch
+from geneformer_codec.showing import info_table
 
 from .conftest import ZlibModel
 
@@ -203,3 +204,29 @@ def test_unknown_costs_next_to_nothing(tmp_path: Path, write: Write, model: Zlib
     info = api.compress(write("1.fq", text), tmp_path / "a.gfz", model=model)
     assert info["streams"]["exceptions"] + info["streams"]["qualities"] < 200
     assert np.isclose(info["bases"], 999 * 9 - 333)
+
+
+def test_what_is_outside_records(tmp_path: Path, write: Write) -> None:
+    """Info says how much there is, and where, in each text of a pair."""
+    read = b"@%b\nACGT\n+\nIIII\n"
+    first = b"".join(read % b"a%d" % n for n in range(300)) + b"torn\n" + read % b"b" + b"\n"
+    second = b"\n\r\n \n" + read % b"a"
+    sources = write("r1.fq", first), write("r2.fq", second)
+    info = api.compress(sources[0], tmp_path / "a.gfz", mate=sources[1], part_bases=1024)
+    assert info["parts"] > 2
+    assert info["outside_records"] == [
+        {"text": 1, "bytes": 6, "places": 2, "records_before": 300},
+        {"text": 2, "bytes": 5, "places": 1, "records_before": 0},
+    ]
+    table = info_table(info)
+    assert "6 bytes of the first text belong to no record (in 2 places, the first after record 300)" in table
+    assert "5 bytes of the second text belong to no record (before the first record)" in table
+
+
+@pytest.mark.parametrize("preamble", [b"", b"; a comment\nACGT\n", b"no header at all\n" * 300])
+def test_what_is_before_the_first_header(tmp_path: Path, write: Write, preamble: bytes) -> None:
+    source = write("in.fa", preamble + b">a\nACGT\n>b\nAC\n")
+    info = api.compress(source, tmp_path / "a.gfz", part_bases=1024)
+    found = {"text": 1, "bytes": len(preamble), "places": 1, "records_before": 0}
+    assert info["outside_records"] == ([found] if preamble else [])
+    assert ("belong to no record" in info_table(info)) == bool(preamble)

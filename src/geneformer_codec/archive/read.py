@@ -19,6 +19,7 @@ from .container import ContainerReader
 from .index import RecordEntry, walk_records
 from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, READS_STREAMS, SIDE_STREAMS, STREAMS, Block, Manifest
 from .remote import RemoteFile, is_url
+from .strays import find_strays
 
 
 class Archive(contextlib.AbstractContextManager["Archive"]):
@@ -174,6 +175,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             "mate": vars(manifest.sample.mate) if manifest.sample.mate else None,
             "origin": vars(manifest.sample.origin) if manifest.sample.origin else None,
             "quality_bins": manifest.sample.quality_bins,
+            "outside_records": find_strays(self),
             "payload_bytes": streams["payload"],
             "side_bytes": side,
             "index_bytes": index,

@@ -23,7 +23,8 @@ from geneformer_codec.sequence.packing import (
 
 Integers = NDArray[np.int64]
 
-_HAS_PREAMBLE, _UNFINISHED = 1, 2
+HAS_PREAMBLE, _UNFINISHED = 1, 2
+"""Flags of a layout."""
 _RUNS, _LITERAL = 0, 1
 
 
@@ -51,7 +52,7 @@ class Layout:
 
     def pack(self) -> bytes:
         """To bytes: flags, then the framed integer columns in the order of the fields."""
-        flags = _HAS_PREAMBLE * self.has_preamble | _UNFINISHED * self.unfinished
+        flags = HAS_PREAMBLE * self.has_preamble | _UNFINISHED * self.unfinished
         return bytes((flags,)) + frame(pack_integers(column) for column in self._columns())
 
     def _columns(self) -> tuple[Integers, ...]:
@@ -74,7 +75,7 @@ class Layout:
         toggles = unpack_integers(reader.framed(), most)
         reader.finish()
         columns = (residues, widths, blanks, runs, listed, lengths, counts, toggles)
-        layout = Layout(bool(flags & _HAS_PREAMBLE), bool(flags & _UNFINISHED), *columns)
+        layout = Layout(bool(flags & HAS_PREAMBLE), bool(flags & _UNFINISHED), *columns)
         layout._check(max_bytes)
         return layout
 
