@@ -6,7 +6,7 @@ third word tells it from an earlier one of the same samples that has left its pr
 """
 
 import itertools
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,25 +44,35 @@ class Batches:
 def plan_batches(
     samples: Mapping[str, Sample], done: Container[str], size: Callable[[Sample], int | None], limit: int
 ) -> Batches:
-    """Put samples that are not ``done`` together until they have ``limit`` bases.
+    """Put samples that are not ``done`` together until they have ``limit`` bases, a short rest with those before.
 
     ``size`` is that of a sample, None if it is to be split. What follows one another is cut by what is left out.
     """
     batch_of: dict[str, str] = {}
     for alike in _by_species(samples).values():
-        members: list[str] = []
-        room = 0
-        for sample in [*alike, None]:
-            bases = None if sample is None or sample.name in done else size(sample)
-            weight = max(bases or 0, limit // _MOST_SAMPLES)
-            if members and (bases is None or weight > room):
-                batch_of |= dict.fromkeys(members, f"{members[0]}{SEPARATOR}{len(members)}")
-                members = []
-            if sample is None or bases is None:
-                continue
-            room = (room if members else limit) - weight
-            members.append(sample.name)
+        sizes = [(sample.name, None if sample.name in done else size(sample)) for sample in alike]
+        for together, run in itertools.groupby(sizes, lambda named: named[1] is not None):
+            for names in _cut([(name, bases or 0) for name, bases in run], limit) if together else ():
+                batch_of |= dict.fromkeys(names, f"{names[0]}{SEPARATOR}{len(names)}")
     return Batches(samples, batch_of)
+
+
+def _cut(run: Iterable[tuple[str, int]], limit: int) -> list[list[str]]:
+    """Cut samples that follow one another, by name and size, into batches; none but an only one is a short job."""
+    batches: list[tuple[int, list[str]]] = []
+    for name, bases in run:
+        weight = max(bases, limit // _MOST_SAMPLES)
+        if not batches or batches[-1][0] + weight > limit:
+            batches.append((0, []))
+        batches[-1] = batches[-1][0] + weight, [*batches[-1][1], name]
+    joined = batches[:1]
+    for weight, names in batches[1:]:
+        before, earlier = joined[-1]
+        if 2 * min(weight, before) < limit:
+            joined[-1] = before + weight, earlier + names
+        else:
+            joined.append((weight, names))
+    return [names for _, names in joined]
 
 
 def fresh(batch: str, is_there: Callable[[str], bool]) -> str:

@@ -68,17 +68,22 @@ def text_bytes(files: Iterable[str]) -> int:
     return int(total)
 
 
-def guess_plan(text_bytes: int, part_bytes: int) -> Plan:
-    """How a text that was not split before it was archived is likely to have been cut."""
-    return Plan(tuple(min(part_bytes, text_bytes - start) for start in range(0, max(text_bytes, 1), part_bytes)))
+def largest_part(part_bases: int) -> int:
+    """How large a part may get, where ``part_bases`` are aimed at: what is less than half of one is joined to one."""
+    return part_bases * 3 // 2
 
 
-def archived_bytes(report: Path) -> int | None:
-    """How much text an archive holds, by the report of its publication; None without one."""
+def archived_plan(report: Path) -> Plan | None:
+    """How the text of an archive was cut, about, by the report of its publication; None without one."""
     try:
-        return int(json.loads(report.read_text(encoding="utf-8"))["input_bytes"])
+        facts = json.loads(report.read_text(encoding="utf-8"))
+        size, parts = int(facts["input_bytes"]), int(facts["parts"])
     except (OSError, ValueError, KeyError):
         return None
+    others = [size // parts] * (parts - 1)
+    if others:
+        others[0] -= min(others[0], largest_part(size // parts) - size // parts)
+    return Plan((*others, size - sum(others)))
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,9 @@ class Needs:
     config: Mapping[str, Any]
 
     def part_bytes(self, plan: Plan | None, part: str | None = None) -> int:
-        """Size of ``part``, or of the largest part; before the split has run, the size it aims at."""
+        """Size of ``part``, or of the largest part; before the split has run, the largest that it may make."""
         if plan is None:
-            return int(self.config["part_bases"])
+            return largest_part(self.config["part_bases"])
         if part is None:
             return max(plan.part_bytes, default=0)
         return plan.part_bytes[int(part)]

@@ -43,6 +43,7 @@ def load_sheets():
 SHEETS = load_sheets()
 SETTINGS = SHEETS.config
 NEEDS = planning.Needs(SETTINGS)
+LARGEST_PART = planning.largest_part(SETTINGS["part_bases"])
 
 # On a cluster a job runs two more Snakemakes, one within the other. Were they to try again, too, a job that lacks memory
 # would fail six times before it is given more.
@@ -71,7 +72,7 @@ def size_if_whole(sample):
     if split_plan(sample.name).is_file() or not there or is_made_here(sample):
         return None
     size = planning.text_bytes(sample.files)
-    return size if size <= SETTINGS["part_bases"] else None
+    return size if size <= LARGEST_PART else None
 
 
 def split_plan(sample):
@@ -87,8 +88,12 @@ def archived_size(sample):
     """The size of a sample whose archive is decoded in a job with others; None for one in parts."""
     if split_plan(sample.name).is_file() or sample.name not in DONE:
         return size_if_whole(sample)
-    size = planning.archived_bytes(Path(RESULTS, "verified", f"{sample.name}.json"))
-    return size if size is not None and size <= SETTINGS["part_bases"] else None
+    plan = archived_plan(sample)
+    return plan.total_bytes if plan and plan.total_bytes <= LARGEST_PART else None
+
+
+def archived_plan(sample):
+    return planning.archived_plan(Path(RESULTS, "verified", f"{sample.name}.json"))
 
 
 def is_decompressed(sample):

@@ -30,7 +30,7 @@ def batch_threads(wildcards):
 
 def batch_memory_mb(wildcards, attempt):
     largest = max(planning.text_bytes(sample.files) for sample in members(wildcards))
-    return NEEDS.memory_mb(min(largest, SETTINGS["part_bases"]), attempt, panel_bases=panel_of_samples(wildcards))
+    return NEEDS.memory_mb(min(largest, LARGEST_PART), attempt, panel_bases=panel_of_samples(wildcards))
 
 
 def batch_minutes(wildcards, attempt):
@@ -42,7 +42,7 @@ def batch_minutes(wildcards, attempt):
 def run_memory_mb(wildcards, attempt, threads):
     """Qualities take as much as bases; without a model each thread has a part of its own."""
     parts = 1 if model(wildcards) else threads
-    return NEEDS.memory_mb(2 * SETTINGS["part_bases"], attempt, parts, panel_of_samples(wildcards))
+    return NEEDS.memory_mb(2 * LARGEST_PART, attempt, parts, panel_of_samples(wildcards))
 
 
 def run_minutes(wildcards, attempt):
@@ -60,10 +60,8 @@ def part_threads(wildcards):
 def text_plan(sample):
     """The sizes of the parts of a sample, as it was split, or about what they are; None if nothing is known yet."""
     plan = plan_of(sample.name)
-    size = archived_size(sample) if plan is None else None
-    if plan is None and size is None:
-        size = planning.archived_bytes(Path(RESULTS, "verified", f"{sample.name}.json"))
-    return plan if size is None else planning.guess_plan(size, SETTINGS["part_bases"])
+    size = size_if_whole(sample) if plan is None and sample.name not in DONE else None
+    return plan or (archived_plan(sample) if size is None else planning.Plan((size,)))
 
 
 def decode_threads(wildcards):

@@ -66,6 +66,8 @@ AnyModel = str | Path | CodingModel
 
 MIN_LANE_LENGTH = 64
 MIN_PART_BASES = 1024
+MAX_PART_BASES = MAX_PART_BYTES // 3
+"""Parts are up to half as large again, and those of reads have as many qualities."""
 
 
 class Coding(TypedDict, total=False):
@@ -233,7 +235,7 @@ def split(
     force: bool = False,
 ) -> Plan:
     """Cut a sample into a directory of parts, ``plan.json`` beside them, for jobs to compress one by one."""
-    check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BYTES // 2)
+    check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     with (
         open_source(source, mate, name, as_is, bin_qualities) as opened,
         atomic_directory(Path(out), force) as directory,
@@ -292,7 +294,7 @@ def make_settings(
     """The settings of an archive, of FASTQ or not, from what was asked for."""
     if level not in LEVELS:
         raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
-    check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BYTES // 2)
+    check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     if lane_length is None:
         lane_length = WHOLE_PART if model is None else DEFAULT_LANE_LENGTH
     else:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.fastq import Reads, ReadsShape, is_fastq, put_together, take_apart
 from geneformer_codec.sequence.mates import pack_pair, unpack_pair
+from geneformer_codec.sequence.parts import Part
 from geneformer_codec.sequence.read_parts import split_reads
 
-from .texts import anything, fastq_like
+from .texts import Trickle, anything, fastq_like
 
 READS = b"@a 1\nACGT\n+\nIII#\n@b 1\nNNAC\n+\n##@+\n"
 
@@ -121,8 +122,34 @@ def test_parts_of_any_text(texts: list[bytes], part_bases: int) -> None:
     parts = list(split_reads([io.BytesIO(text) for text in texts], part_bases))
     assert [b"".join(pieces) for pieces in zip(*(part.texts for part in parts), strict=True)] == texts
     assert [part.number for part in parts] == list(range(len(parts)))
-    assert all(len(text) <= part_bases * 2.5 + 1 for part in parts for text in part.texts)
-    assert all(any(part.texts) for part in parts[1:])
+    check_sizes(parts, part_bases)
+    assert list(split_reads([Trickle(text) for text in texts], part_bases)) == parts
+
+
+def check_sizes(parts: list[Part], part_bases: int) -> None:
+    """No part is shorter than half of the size, unless it is the only one, or half as long again."""
+    sizes = [sum(map(len, part.texts)) for part in parts]
+    assert len(parts) == 1 or min(sizes) >= part_bases
+    assert max(sizes) <= part_bases * 3
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), max_size=30),
+    st.integers(0, 20),
+    st.sampled_from([100, 150, 400]),
+)
+def test_parts_of_reads_are_whole(lengths: list[tuple[int, int]], extra: int, part_bases: int) -> None:
+    texts = [
+        b"".join(b"@r%d\n%b\n+\n%b\n" % (number, b"A" * size, b"I" * size) for number, size in enumerate(sizes))
+        for sizes in ([one for one, _ in lengths], [other for _, other in lengths] + [90] * extra)
+    ]
+    for pair in (texts[1:], texts):
+        parts = list(split_reads([io.BytesIO(text) for text in pair], part_bases))
+        assert [b"".join(pieces) for pieces in zip(*(part.texts for part in parts), strict=True)] == pair
+        check_sizes(parts, part_bases)
+        if part_bases == 400:  # no read is longer than half of this
+            assert all(text.startswith(b"@r") for part in parts for text in part.texts if text)
 
 
 def test_mates_are_in_the_same_part() -> None:
@@ -134,7 +161,8 @@ def test_mates_are_in_the_same_part() -> None:
         assert part.mate is not None
         names = [text.split(b"\n")[::4] for text in part.texts]
         assert names[0] == names[1]
-        assert len(part.text) + len(part.mate) <= 4000 * 1.25
+    check_sizes(parts, 2000)
+    assert 3500 < min(len(part.text) + len(part.mate or b"") for part in parts[:-1]) <= 4000
 
 
 def test_real_reads(real_data: Callable[[str], bytes], real_fastq: str) -> None:

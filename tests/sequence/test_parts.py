@@ -22,7 +22,7 @@ from geneformer_codec.sequence.parts import (
     split,
 )
 
-from .texts import texts
+from .texts import Trickle, texts
 
 
 def naive_digests(text: bytes) -> bytes:
@@ -55,6 +55,13 @@ def check(text: bytes, size: int) -> list[Part]:
     return found
 
 
+def check_sizes(found: list[Part], size: int, header: int = 0) -> None:
+    """No part is shorter than half the size, unless it is the only one, or half as long again, but for a header."""
+    sizes = [len(part.text) for part in found]
+    assert len(found) == 1 or 2 * min(sizes) >= size
+    assert 2 * max(sizes) <= 3 * size + 1 + 2 * header
+
+
 @given(texts, st.sampled_from([1, 2, 7, 60, 1000]))
 @example(b">a\n" + b"acgt" * 64 + b"\n>b\n" + b"ACGT" * 64 + b"\r\n", 7)
 @example(b">a\n" + b"acgN \t" * 64 + b"\n>b\n" + b"ACGT" * 64 + b"\r\n", 100)
@@ -65,6 +72,36 @@ def test_any_text(text: bytes, size: int) -> None:
         assert render(parse(part.text), len(part.text)) == part.text
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 300), st.sampled_from([1, 20, 70, 400])), max_size=12),
+    st.integers(20, 400),
+)
+@example([(3, 100, 70)] * 12, 250)
+@example([(2, 10, 70), (2, 300, 400)], 100)
+@example([(2, 49, 70), (30, 10, 70)], 100)
+@settings(max_examples=150, deadline=None)
+def test_no_part_is_short(records: list[tuple[int, int, int]], size: int) -> None:
+    pieces = []
+    for name, residues, line in records:
+        lines = [b"A" * min(line, residues - start) for start in range(0, residues, line)]
+        pieces.append(b"\n".join([b">" + b"n" * name, *lines, b""]))
+    text = b"".join(pieces)
+    found = check(text, size)
+    check_sizes(found, size, header=32)
+    assert list(split(Trickle(text), size)) == found
+
+
+@pytest.mark.parametrize("records", range(1, 41))
+def test_a_short_rest_belongs_to_the_part_before(records: int) -> None:
+    text = b"".join(b">%02d\n%b\n" % (number, b"A" * 95) for number in range(records))
+    assert [len(part.text) for part in check(text, 1000)] == {
+        **{records: [100 * records] for records in range(1, 16)},
+        **{records: [1000, 100 * records - 1000] for records in range(16, 26)},
+        **{records: [1000, 1000, 100 * records - 2000] for records in range(26, 36)},
+        **{records: [1000, 1000, 1000, 100 * records - 3000] for records in range(36, 41)},
+    }[records]
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000, 100_000, 1_000_000])
 def test_real_files(real_fasta: str, size: int, real_data: Callable[[str], bytes]) -> None:
     text = real_data(real_fasta)
@@ -73,7 +110,7 @@ def test_real_files(real_fasta: str, size: int, real_data: Callable[[str], bytes
     for part in found[:: len(found) // 50 + 1]:
         assert render(parse(part.text), len(part.text)) == part.text
     if size >= 1000:
-        assert max(len(part.text) for part in found) <= size * 5 // 4
+        check_sizes(found, size)
 
 
 def test_no_text_is_one_empty_part() -> None:

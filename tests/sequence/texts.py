@@ -1,4 +1,6 @@
-"""Texts that try everything FASTA and FASTQ can be, for hypothesis."""
+"""Texts that try everything FASTA and FASTQ can be, for hypothesis, and a stream of them."""
+
+import io
 
 from hypothesis import strategies as st
 
@@ -19,6 +21,13 @@ _sequences = st.one_of(
         st.integers(0, 300),
     ),
 )
+
+
+class Trickle(io.BytesIO):
+    """A stream that gives a byte at a time, and so does not say until it is asked again that it is at its end."""
+
+    def read(self, count: int | None = -1) -> bytes:
+        return super().read(1 if count else count)
 
 
 @st.composite

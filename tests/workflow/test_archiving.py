@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, panel: bytes, texts: Text
     (project.directory / "panel.fa").write_bytes(panel)
     project.add_species("trained", panel="panel.fa")
     project.add_species("network", panel="panel.fa", preset="stream-tiny", minutes="0.05")
-    project.settings["part_bases"] = 16384
+    project.settings["part_bases"] = 12288
     for name, text in texts.items():
         species = {"many": "network", "modelled": "trained", "text_first": "trained", "empty": "trained"}
         packed = {"two_members_misnamed": gzip.compress(text[: len(text) // 2]) * 2, "xzipped": lzma.compress(text)}
@@ -147,7 +147,7 @@ def test_a_finished_run_has_nothing_to_do(copied: Project) -> None:
 def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project) -> None:
     project = with_model
     project.settings |= {"embed_model": True, "part_bases": 1024}
-    text = {"whole": related(count=1, length=500, seed=7), "parts": related(count=2, length=700, seed=7)}
+    text = {"whole": related(count=1, length=500, seed=7), "parts": related(count=3, length=700, seed=7)}
     for name in text:
         project.add_sample(name, text[name], "small")
     project.run("compress_all", "decompress_all")
@@ -224,10 +224,10 @@ class TestDeletingSources:
 @pytest.mark.parametrize("part_bases", [1024, 4096], ids=["parts", "whole"])
 def test_a_source_that_changed_meanwhile_is_not_published(project: Project, part_bases: int) -> None:
     project.settings |= {"part_bases": part_bases, "retries": 0}
-    path = project.add_sample("one", related(count=2, length=700, seed=14), "none")
+    path = project.add_sample("one", related(count=3, length=700, seed=14), "none")
     project.run("results/unverified/one.gfz", "--notemp")
     status = path.stat()
-    path.write_bytes(related(count=2, length=700, seed=15))
+    path.write_bytes(related(count=3, length=700, seed=15))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     project.run("compress_all", "--rerun-triggers", "mtime", status=1)
     assert not project.result("archives", "one.gfz").exists()

@@ -1,6 +1,8 @@
 """Which samples share a job."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from geneformer_rules.batching import fresh, plan_batches
 from geneformer_rules.sheets import Sample
@@ -15,10 +17,24 @@ def sheet(*rows: str) -> dict[str, Sample]:
 
 
 def test_neighbours_of_a_species_share_a_batch_until_it_is_full() -> None:
-    samples = sheet("a:fish", "b:none", "c:fish", "d:fish", "e:none")
+    samples = sheet("a:fish", "b:none", "c:fish", "d:fish", "e:none", "f:fish")
     batches = plan_batches(samples, (), lambda sample: 4 * MB, 10 * MB)
-    assert batches.batch_of == {"a": "a+2", "c": "a+2", "d": "d+1", "b": "b+2", "e": "b+2"}
+    assert batches.batch_of == {"a": "a+2", "c": "a+2", "d": "d+2", "f": "d+2", "b": "b+2", "e": "b+2"}
     assert [sample.name for sample in batches.members("a+2")] == ["a", "c"]
+
+
+@given(st.lists(st.integers(0, 15 * MB), min_size=1, max_size=30))
+@example([6 * MB, 6 * MB, MB])
+@example([MB, 15 * MB, MB, 15 * MB])
+def test_no_job_is_short_unless_it_is_the_only_one(sizes: list[int]) -> None:
+    samples = sheet(*(f"s{number}:fish" for number in range(len(sizes))))
+    size_of = dict(zip(samples, sizes, strict=True))
+    batches = plan_batches(samples, (), lambda sample: size_of[sample.name], 10 * MB)
+    assert list(batches.batch_of) == list(samples)
+    names = dict.fromkeys(batches.batch_of.values())
+    work = [sum(max(size_of[sample.name], 50_000) for sample in batches.members(name)) for name in names]
+    assert len(work) == 1 or min(work) >= 5 * MB
+    assert max(work) <= 25 * MB
 
 
 def test_what_is_done_or_split_is_left_out_and_parts_its_neighbours() -> None:

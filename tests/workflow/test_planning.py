@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geneformer_rules.planning import Needs, Plan, archived_bytes, guess_plan, read_plan, text_bytes
+from geneformer_rules.planning import Needs, Plan, archived_plan, read_plan, text_bytes
 from geneformer_rules.sheets import Species, check_config
 
 
@@ -29,11 +29,10 @@ def test_parts_are_named_by_number(tmp_path: Path) -> None:
 
 def test_an_archive_tells_what_decoding_it_will_take(tmp_path: Path) -> None:
     report = tmp_path / "one.json"
-    assert archived_bytes(report) is None
-    report.write_text('{"input_bytes": 250}')
-    assert archived_bytes(report) == 250
-    assert guess_plan(250, 100).part_bytes == (100, 100, 50)
-    assert guess_plan(0, 100).part_bytes == (0,)
+    assert archived_plan(report) is None
+    for size, parts, cut in ((301, 3, (50, 100, 151)), (250, 1, (250,)), (0, 1, (0,)), (3, 2, (1, 2))):
+        report.write_text(json.dumps({"input_bytes": size, "parts": parts}))
+        assert archived_plan(report) == Plan(cut)
 
 
 def test_a_plan_that_was_replaced_is_read_again(tmp_path: Path) -> None:
@@ -61,8 +60,8 @@ def test_without_a_model_threads_work_on_parts(needs: Needs) -> None:
     assert needs.memory_mb(10**7, parts=2) > needs.memory_mb(10**7) + 400
 
 
-def test_before_the_split_the_size_it_aims_at_counts(needs: Needs) -> None:
-    assert needs.part_bytes(None, "00000000") == needs.config["part_bases"]
+def test_before_the_split_the_largest_part_counts_that_it_may_make(needs: Needs) -> None:
+    assert needs.part_bytes(None, "00000000") == 1.5 * needs.config["part_bases"]
 
 
 def test_an_empty_sample_has_needs_too(needs: Needs) -> None:

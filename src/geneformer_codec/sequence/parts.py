@@ -96,9 +96,11 @@ class _OpenRecord:
 class Splitter:
     """Iterate over the parts of a stream; then ``bytes`` and ``sha256`` (hex) tell about the whole sample.
 
-    Parts end at the start of the record nearest to ``part_bases`` bytes, at most a quarter more; else, inside a record,
-    at a line end; else inside a line, but never between CR and LF, nor so that a ``>`` inside a line starts a part. An
-    empty stream is one empty part. Memory is a small multiple of ``part_bases`` plus HEADER_LIMIT.
+    Parts end at the start of the record nearest to ``part_bases`` bytes, at least half as many and at most a quarter
+    more; else, inside a record, at a line end; else inside a line, but never between CR and LF, nor so that a ``>``
+    inside a line starts a part. What is left in the end with less than half as many bytes belongs to the part before:
+    no part but an only one is that short. An empty stream is one empty part. Memory is a small multiple of
+    ``part_bases`` plus HEADER_LIMIT.
     """
 
     def __init__(self, stream: BinaryIO, part_bases: int) -> None:
@@ -116,7 +118,8 @@ class Splitter:
         return self._sha256.hexdigest()
 
     def __iter__(self) -> Iterator[Part]:
-        needed = self._size + self._size // 4 + HEADER_LIMIT + 2
+        # As far as a part may go, and a shortest one behind it, which decides where it ends.
+        needed = self._size + self._size // 4 + shortest_part(self._size) + HEADER_LIMIT + 2
         buffer, place, finished, number = b"", 0, False, 0
         while not finished or place < len(buffer) or number == 0:
             if not finished and len(buffer) - place < needed:
@@ -178,32 +181,43 @@ def fill(stream: BinaryIO, pieces: list[bytes], count: int) -> bool:
     return False
 
 
+def shortest_part(size: int) -> int:
+    """The least that a part of about ``size`` bytes may have, where it is not the only one."""
+    return (size + 1) // 2
+
+
 def _find_cut(buffer: bytes, start: int, size: int, finished: bool) -> int:
     """Where in ``buffer`` the part that begins at ``start`` ends; ``finished``: nothing comes after the buffer."""
-    end, target, most = len(buffer), start + size, start + size + size // 4
-    if finished and end <= target:
+    end, target, least = len(buffer), start + size, start + shortest_part(size)
+    latest = end - shortest_part(size)  # or what is left were too short
+    if finished and latest <= target:
         return end
+    cut = _find_place(buffer, start, least, target, min(target + size // 4, latest))
+    return end if finished and cut > latest else cut
+
+
+def _find_place(buffer: bytes, start: int, least: int, target: int, most: int) -> int:
+    """The place nearest to ``target``, from ``least`` to ``most``, where a cut does the least harm; else one behind."""
     before = buffer.rfind(b"\n>", start, target + 1) + 1
     after = buffer.find(b"\n>", target, most + 1) + 1
-    if finished and not after and end <= most:
-        after = end
-    if before > start and (not after or target - before <= after - target):
+    if before >= least and (not after or target - before <= after - target):
         return before
     if after:
         return after
-    if buffer[start : start + 1] == b">":
-        header = buffer.find(b"\n", start, target + HEADER_LIMIT) + 1
-        if not header:
-            return _whole_line_end(buffer, min(target + HEADER_LIMIT, end))
-        if header >= target:
-            return header
-    line = buffer.rfind(b"\n", start + size // 2, target) + 1 or buffer.find(b"\n", target, most) + 1
-    if line > start:
+    header = before or (start if buffer[start : start + 1] == b">" else -1)
+    if header >= 0:
+        line = buffer.find(b"\n", header, target + HEADER_LIMIT) + 1
+        if not line:
+            return _whole_line_end(buffer, min(target + HEADER_LIMIT, len(buffer)))
+        if line >= target:
+            return line
+    line = buffer.rfind(b"\n", least - 1, target) + 1 or buffer.find(b"\n", target, most) + 1
+    if line:
         return line
     if _whole_line_end(buffer, target) > target:
         return target + 1
     letter = _NOT_HEADER.search(buffer, target, target + HEADER_LIMIT)
-    return letter.start() if letter else min(target + HEADER_LIMIT, end)
+    return letter.start() if letter else min(target + HEADER_LIMIT, len(buffer))
 
 
 def _whole_line_end(buffer: bytes, cut: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.sequence.fastq import LINE_FEED, line_ends
-from geneformer_codec.sequence.parts import Part, fill
+from geneformer_codec.sequence.parts import Part, fill, shortest_part
 
 _LOG = logging.getLogger("geneformer_codec")
 _READ_BYTES = 1 << 22
@@ -20,32 +20,52 @@ QUALITY_BINS = {
 }
 """Phred scores from, to, and what they become; those of no bin stay."""
 BYTES_A_BASE = 2
-"""A part has at most so many bytes of text for each base it may have: those of the base and of its quality."""
+"""A part is to have so many bytes of text for each base it may have: those of the base and of its quality."""
 
 
 def split_reads(streams: Sequence[BinaryIO], part_bases: int, bins: str | None = None) -> Iterator[Part]:
     """The parts of a stream of FASTQ, or of a pair; the qualities of their reads binned, if ``bins`` are named.
 
-    A part has at most ``BYTES_A_BASE * part_bases`` bytes of text, the last a quarter more, in whole reads where they
-    are regular. Of a pair, a part has as many reads of both while both last.
+    A part has at most ``BYTES_A_BASE * part_bases`` bytes of text, in whole reads where they are regular; half as many
+    more where reads are that long, and in the end. So none but an only one has less than half as many. Of a pair, a
+    part has as many reads of both while both last.
     """
     if part_bases < 1:
         raise ValueError("part_bases must be at least 1")
-    texts = [_Text(stream, max(1, BYTES_A_BASE * part_bases // len(streams))) for stream in streams]
+    size = BYTES_A_BASE * part_bases
+    texts = [_Text(stream, size) for stream in streams]
     number = 0
     while number == 0 or any(text.left for text in texts):
-        for text in texts:
-            text.look()
-        # Where a text is at its end, or has no reads at hand, there is nothing to keep together.
-        together = min(text.fitting for text in texts)
-        pieces = [_binned(text.take(together), bins) for text in texts]
-        for text in texts:
-            text.fill()
+        pieces = [_binned(piece, bins) for piece in _next_part(texts, size)]
         yield Part(number, pieces[0], b"", True, True, True, *pieces[1:])
         number += 1
+        for text in texts:
+            text.fill()
     counts = [text.reads for text in texts]
     if len(set(counts)) > 1:
         _LOG.warning("the files hold %d and %d reads, so that not all can be mates; archived as they are", *counts)
+
+
+def _next_part(texts: Sequence[_Text], size: int) -> list[bytes]:
+    """A piece of each text."""
+    for text in texts:
+        text.look()
+    left, shortest = sum(text.left for text in texts), shortest_part(size)
+    if left <= size + shortest and all(text.finished for text in texts):
+        return [text.take(text.left) for text in texts]
+    together = min(len(text.stops) for text in texts)
+    sizes = np.sum([text.stops[:together] for text in texts], axis=0)
+    count = int(np.searchsorted(sizes, size, "right"))
+    if count < together and (not count or sizes[count - 1] < shortest):
+        count += 1  # a long read
+    if count and shortest <= sizes[count - 1] <= min(size + shortest, left - shortest):
+        return [text.take(int(text.stops[count - 1])) for text in texts]
+    # A text is at its end, or has no reads at hand: there is nothing to keep together. Who has least goes first.
+    pieces: dict[int, bytes] = {}
+    for number in sorted(range(len(texts)), key=lambda number: texts[number].left):
+        room = size - sum(map(len, pieces.values()))
+        pieces[number] = texts[number].take_most(room // (len(texts) - len(pieces)))
+    return [pieces[number] for number in range(len(texts))]
 
 
 def _binned(text: bytes, bins: str | None) -> bytes:
@@ -63,57 +83,53 @@ def _binned(text: bytes, bins: str | None) -> bytes:
 
 
 class _Text:
-    """One text: what of it was read and not taken yet, and the reads in it."""
+    """One text: what of it was read and not taken yet, and where the reads in it stop."""
 
-    def __init__(self, stream: BinaryIO, limit: int) -> None:
-        self._stream, self._limit = stream, limit
-        self._most = limit + limit // 4
-        self._buffer, self._place, self._finished = b"", 0, False
-        self._stops: NDArray[np.int64] = np.zeros(0, np.int64)
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream = stream
+        self._most = size + shortest_part(size)
+        self._needed = self._most + shortest_part(size)  # a part, and a shortest one behind it
+        self._buffer, self._place, self.finished = b"", 0, False
         self._head = b""
+        self.stops: NDArray[np.int64] = np.zeros(0, np.int64)
         self.reads = 0
         self.fill()
 
     @property
     def left(self) -> int:
-        """Bytes at hand; none when it is at its end."""
+        """Bytes at hand; none when it is at its end, and all there are if it is ``finished``."""
         return len(self._buffer) - self._place
 
-    @property
-    def fitting(self) -> int:
-        """How many reads fit into a part."""
-        return len(self._stops)
-
-    @property
-    def _whole(self) -> bool:
-        """Whether all that is left may go into one part."""
-        return self._finished and self.left <= self._most
-
     def fill(self) -> None:
-        """Have enough at hand for a part."""
-        if not self._finished and self.left <= self._most:
+        """Have enough at hand for a part, and to see whether it is the last one."""
+        if not self.finished and self.left <= self._needed:
             pieces = [self._buffer[self._place :]]
-            self._finished = fill(self._stream, pieces, max(self._most + 1, _READ_BYTES))
+            self.finished = fill(self._stream, pieces, max(self._needed + 1, _READ_BYTES))
             self._buffer, self._place = b"".join(pieces), 0
 
     def look(self) -> None:
         """Find the reads that fit into a part."""
         from geneformer_codec.sequence._read_kernels import scan_reads
 
-        self._head = self._buffer[self._place : self._place + (self._most if self._whole else self._limit)]
+        self._head = self._buffer[self._place : self._place + self._most]
         octets = np.frombuffer(self._head, np.uint8)
-        # A line that goes on behind the limit must not be taken for the last one of the text.
-        self._stops = scan_reads(octets, line_ends(octets) if self._whole else np.flatnonzero(octets == LINE_FEED))[3]
+        # A line that goes on behind the head must not be taken for the last one of the text.
+        is_all = self.finished and len(self._head) == self.left
+        self.stops = scan_reads(octets, line_ends(octets) if is_all else np.flatnonzero(octets == LINE_FEED))[3]
 
-    def take(self, reads: int) -> bytes:
-        """The text of so many reads; of as many as fit, or of lines alone, for 0."""
-        taken = reads or self.fitting
-        if self._whole and taken == self.fitting:
-            cut = len(self._head)
-        elif taken:
-            cut = int(self._stops[taken - 1])
-        else:
-            cut = self._head.rfind(b"\n") + 1 or len(self._head)
-        self._place += cut
-        self.reads += taken
-        return self._head[:cut]
+    def take(self, size: int) -> bytes:
+        """So many bytes."""
+        self._place += size
+        self.reads += int(np.searchsorted(self.stops, size, "right"))
+        return self._head[:size]
+
+    def take_most(self, size: int) -> bytes:
+        """As much as there is, up to a size: to the last read that ends in its second half, else to the last line."""
+        if self.left <= size:
+            return self.take(self.left)
+        least = shortest_part(size)
+        count = int(np.searchsorted(self.stops, size, "right"))
+        cut = int(self.stops[count - 1]) if count else 0
+        if cut < least:
+            cut = self._head.rfind(b"\n", max(0, least - 1), size) + 1 or size
+        return self.take(cut)
