@@ -1,6 +1,7 @@
 """One part as one entry of the archive: the coded lanes and the side streams, end to end."""
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from ..coding.coder import Progress
 from ..errors import FormatError, GfzError
 from ..sequence.fasta import Sides, Streams, parse, residues_of
 from ..sequence.fastq import Reads, ReadsShape, put_together, take_apart
-from ..sequence.names import unpack_names
+from ..sequence.names import pack_names, unpack_names
 from ..sequence.parts import Part
 from .coders import Coders
 from .lanes import LaneTable, cut_lanes
@@ -32,7 +33,7 @@ def encode_block(
         coded, names, side["qualities"] = _encode_reads(reads, streams, coders, settings, progress)
         side["reads"] = reads.shape.pack()
     else:
-        streams = parse(part.text)
+        streams = parse(part.text, pack=functools.partial(pack_names, quick=settings.level == "fast"))
         coded, names = _encode_bases(streams, coders, settings, progress), streams.names
     contents = side | {
         "lanes": coded.table.pack(),
@@ -93,7 +94,7 @@ def _encode_reads(
         beside = pool.submit(qualities) if pool else None
         with coders.working:
             coded = _encode_bases(streams, coders, settings, progress)
-            names = reads.shape.pack_names(streams.names)
+            names = reads.shape.pack_names(streams.names, settings.level == "fast")
         return coded, names, beside.result() if beside else qualities()
 
 

@@ -95,15 +95,15 @@ class ReadsShape:
         reader.finish()
         return shape
 
-    def pack_names(self, names: bytes) -> bytes:
-        """Pack the names of all reads, each followed by a line feed."""
+    def pack_names(self, names: bytes, quick: bool = False) -> bytes:
+        """Pack the names of all reads, each followed by a line feed; ``quick`` as for other names."""
         if len(self.texts) == 1:
             from geneformer_codec.sequence.names import pack_names
 
-            return pack_names(names)
+            return pack_names(names, quick)
         from geneformer_codec.sequence.mates import pack_pair
 
-        return pack_pair(names, self.texts[0].reads)
+        return pack_pair(names, self.texts[0].reads, quick)
 
     def unpack_names(self, data: bytes, count: int, max_text: int) -> bytes:
         """Inverse of :meth:`pack_names`, which were ``count`` names of at most ``max_text`` bytes."""

@@ -31,22 +31,22 @@ _FEW = 16
 Integers = NDArray[np.int64]
 
 
-def pack_pair(names: bytes, first: int) -> bytes:
-    """Pack the names of ``first`` reads and of their mates, all followed by line feeds."""
+def pack_pair(names: bytes, first: int, quick: bool = False) -> bytes:
+    """Pack the names of ``first`` reads and of their mates, all followed by line feeds; ``quick`` as `pack_names`."""
     octets = np.frombuffer(names, np.uint8)
     ends = np.flatnonzero(octets == 10)
     if not first or len(ends) != 2 * first:
-        return b"\0" + pack_names(names)
+        return b"\0" + pack_names(names, quick)
     split = int(ends[first - 1]) + 1
     rules, which = _find_rules(octets, split, first)
     odd = np.flatnonzero(which == 0)
     if len(odd) * _FEW > first:
-        return b"\0" + pack_names(names)
+        return b"\0" + pack_names(names, quick)
     starts = np.append(split, ends[first:] + 1)
     listed = b"".join(names[starts[number] : starts[number + 1]] for number in odd.tolist())
     head = b"".join(bytes((rule,)) + encode_varint(int(zigzag(np.array([far]))[0])) for rule, far in rules)
     columns = frame((pack_integers(which) if np.any(which != 1) else b"", pack(listed)))
-    return bytes((len(rules),)) + head + columns + pack_names(names[:split])
+    return bytes((len(rules),)) + head + columns + pack_names(names[:split], quick)
 
 
 def _find_rules(octets: NDArray[np.uint8], split: int, first: int) -> tuple[list[tuple[int, int]], Integers]:

@@ -36,38 +36,43 @@ _PLAIN, _TABLE, _TABLE_PADDED, _MIXED = 0, 1, 2, 3
 _SAME, _NEW, _COPY = 0, 1, 2
 _MOST_CLASSES = 256
 _MOST_FIELDS = 64
-_TRIAL_BYTES = 1 << 17
 _TRIAL_ROWS = 4096
 _SMALL_SERIES = 512
-# Mixing is the slowest kind: it is tried where there is something to gain, and taken where it saves a 32nd.
+# So many bytes of names choose the kind. Mixing is the slowest kind: it is tried where there is something to gain,
+# and taken where it saves a 32nd; in a hurry, an eighth.
+_TRIAL_BYTES, _QUICK_TRIAL_BYTES = 1 << 17, 1 << 15
 _LEAST_MIXED = 1024
-_MIXED_SHARE = 32
+_MIXED_SHARE, _QUICK_MIXED_SHARE = 32, 8
 _EMPTY = np.zeros(0, np.int64)
 _TO_FEEDS = bytes.maketrans(SEPARATORS, b"\n" * len(SEPARATORS))
 _NOT_SEPARATORS = bytes(octet for octet in range(256) if octet not in SEPARATORS and octet != 10)
 
 
-def pack_names(names: bytes) -> bytes:
-    """Pack names that are each followed by a line feed (no names: empty) into a side stream; never fails."""
+def pack_names(names: bytes, quick: bool = False) -> bytes:
+    """Pack names that are each followed by a line feed (no names: empty) into a side stream; never fails.
+
+    ``quick`` chooses by fewer names, searches less, and favours what is quick to unpack.
+    """
     if not names:
         return b""
-    sample = names
-    if len(names) > _TRIAL_BYTES:
-        sample = names[: names.find(b"\n", _TRIAL_BYTES - 1) + 1 or None]
-    trials = {_PLAIN: _pack_as(sample, _PLAIN)}
+    sample, trial = names, _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES
+    if len(names) > trial:
+        sample = names[: names.find(b"\n", trial - 1) + 1 or None]
+    trials = {_PLAIN: _pack_as(sample, _PLAIN, quick)}
     if not re.search(rb"[\x01\x02]", names):
-        trials |= {kind: _pack_as(sample, kind) for kind in (_TABLE, _TABLE_PADDED)}
+        trials |= {kind: _pack_as(sample, kind, quick) for kind in (_TABLE, _TABLE_PADDED)}
     if len(sample) >= _LEAST_MIXED:
         trials[_MIXED] = _pack_as(sample, _MIXED)
-    kind = min(trials, key=lambda kind: (_price(kind, trials[kind] or names), kind))
-    packed = trials[kind] if sample is names else _pack_as(names, kind)
+    share = _QUICK_MIXED_SHARE if quick else _MIXED_SHARE
+    kind = min(trials, key=lambda kind: (_price(kind, trials[kind] or names, share), kind))
+    packed = trials[kind] if sample is names else _pack_as(names, kind, quick)
     # What suits the sample may not suit the rest; then the plain form is right.
-    return packed or _pack_as(names, _PLAIN)
+    return packed or _pack_as(names, _PLAIN, quick)
 
 
-def _price(kind: int, packed: bytes) -> int:
+def _price(kind: int, packed: bytes, share: int) -> int:
     """What a trial is compared by."""
-    return len(packed) + (len(packed) // _MIXED_SHARE + 16 if kind == _MIXED else 0)
+    return len(packed) + (len(packed) // share + 16 if kind == _MIXED else 0)
 
 
 def unpack_names(data: bytes, count: int, max_bytes: int) -> bytes:
@@ -89,15 +94,15 @@ def unpack_names(data: bytes, count: int, max_bytes: int) -> bytes:
     return names
 
 
-def _pack_as(names: bytes, kind: int) -> bytes:
+def _pack_as(names: bytes, kind: int, quick: bool = False) -> bytes:
     """The packed names, or nothing where they do not fit a table."""
     if kind == _PLAIN:
-        return bytes((_PLAIN,)) + pack(names)
+        return bytes((_PLAIN,)) + pack(names, quick)
     if kind == _MIXED:
         from geneformer_codec.sequence._name_mixing import mix
 
         return bytes((_MIXED,)) + encode_varint(len(names)) + mix(names)
-    table = _pack_table(names, pad_all=kind == _TABLE_PADDED)
+    table = _pack_table(names, kind == _TABLE_PADDED, quick)
     return bytes((kind,)) + table if table else b""
 
 
@@ -115,13 +120,14 @@ def _unmix(reader: ByteReader, max_bytes: int) -> bytes:
 class _Columns:
     """What the table is stored as; each column of fields appends its share, in order, and takes it back in order."""
 
+    quick: bool
     operations: list[bytes] = field(default_factory=list)
     templates: list[bytes] = field(default_factory=list)
     small: list[NDArray[np.int64]] = field(default_factory=list)
     large: list[bytes] = field(default_factory=list)
 
 
-def _pack_table(names: bytes, pad_all: bool) -> bytes:
+def _pack_table(names: bytes, pad_all: bool, quick: bool) -> bytes:
     """Separator patterns, the class of every name, and the columns of every class; nothing if that makes no sense."""
     patterns = names.translate(None, _NOT_SEPARATORS).split(b"\n")[:-1]
     classes: dict[bytes, int] = {}
@@ -133,7 +139,7 @@ def _pack_table(names: bytes, pad_all: bool) -> bytes:
     fields = names.translate(_TO_FEEDS).split(b"\n")
     widths = np.fromiter((len(pattern) + 1 for pattern in classes), np.int64, len(classes))
     starts = np.cumsum(widths[members]) - widths[members]
-    columns = _Columns()
+    columns = _Columns(quick)
     for number, pattern in enumerate(classes):
         rows = starts[members == number]
         tails: list[bytes] = []
@@ -148,10 +154,10 @@ def _pack_table(names: bytes, pad_all: bool) -> bytes:
     return frame(
         (
             pack(b"".join(pattern + b"\n" for pattern in classes)),
-            pack_integers(members) if len(classes) > 1 else b"",
-            pack(b"".join(columns.operations)),
-            pack(b"".join(columns.templates)),
-            pack_integers(np.concatenate([_EMPTY, *columns.small])),
+            pack_integers(members, quick) if len(classes) > 1 else b"",
+            pack(b"".join(columns.operations), quick),
+            pack(b"".join(columns.templates), quick),
+            pack_integers(np.concatenate([_EMPTY, *columns.small]), quick),
             *columns.large,
         )
     )
@@ -183,17 +189,17 @@ def _pack_column(values: list[bytes], tails: list[bytes], columns: _Columns, pad
 def _pack_series(series: NDArray[np.int64], columns: _Columns) -> None:
     """Append the numbers that stand in the same place of a column: as they are, or as steps from one to the next."""
     steps = zigzag(np.diff(series, prepend=0))
-    small = len(series) < _SMALL_SERIES
+    small, quick = len(series) < _SMALL_SERIES, columns.quick
     trial = min(len(series), _TRIAL_ROWS)
     if small:
         use_steps = bool(np.log2(steps + 1.0).sum() < np.log2(series + 1.0).sum())
     else:
-        use_steps = len(pack_integers(steps[:trial])) < len(pack_integers(series[:trial]))
+        use_steps = len(pack_integers(steps[:trial], quick)) < len(pack_integers(series[:trial], quick))
     chosen = steps if use_steps else series
     if small:
         columns.small.append(np.append(np.int64(use_steps), chosen))
     else:
-        columns.large.append(bytes((use_steps,)) + pack_integers(chosen))
+        columns.large.append(bytes((use_steps,)) + pack_integers(chosen, quick))
 
 
 def _unpack_table(reader: ByteReader, count: int, max_bytes: int) -> bytes:

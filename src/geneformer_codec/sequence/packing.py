@@ -29,6 +29,7 @@ MAX_INTEGER: Final = (1 << 63) - 1
 _MAX_VARINT_BYTES: Final = 9
 _MAX_DICTIONARY: Final = 1 << 26
 _TRIAL_BYTES: Final = 1 << 16
+_QUICK_TRIAL_BYTES: Final = 1 << 14
 _THOROUGH_BYTES: Final = 1 << 22
 _HASTY_BYTES: Final = 1 << 24
 
@@ -140,24 +141,26 @@ def frame(blobs: Iterable[bytes]) -> bytes:
 # --- byte streams -----------------------------------------------------------------------------------------------
 
 
-def pack(data: bytes) -> bytes:
+def pack(data: bytes, quick: bool = False) -> bytes:
     """Compress ``data`` with the method that makes it smallest: method byte, varint raw length, payload.
 
     Nothing packs to nothing. Above 64 KiB the method is chosen on samples, above 4 and 16 MiB the encoders also
     search less deeply, so that time stays in proportion; how hard an encoder searched does not show in the format.
+    ``quick``: samples are smaller, and encoders search as above 4 MiB.
     """
     if not data:
         return b""
+    trial = _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES
     # What cannot win on so few bytes is not tried: starting an encoder takes longer than using it there.
     methods = [method for method, least in _LEAST_BYTES.items() if len(data) >= least]
     payloads = {STORED: data}
-    if len(data) <= _TRIAL_BYTES:
-        payloads |= {method: _compress(method, data) for method in methods}
+    if len(data) <= trial:
+        payloads |= {method: _compress(method, data, quick) for method in methods}
     else:
         middle = len(data) // 2
-        sample = data[: _TRIAL_BYTES // 2] + data[middle : middle + _TRIAL_BYTES // 2]
-        best = min(methods, key=lambda method: len(_compress(method, sample)))
-        payloads[best] = _compress(best, data)
+        sample = data[: trial // 2] + data[middle : middle + trial // 2]
+        best = min(methods, key=lambda method: len(_compress(method, sample, quick)))
+        payloads[best] = _compress(best, data, quick)
     method, payload = min(payloads.items(), key=lambda item: (len(item[1]), item[0]))
     return bytes((method,)) + encode_varint(len(data)) + payload
 
@@ -184,8 +187,8 @@ def unpack(blob: bytes, max_bytes: int) -> bytes:
     return data
 
 
-def _compress(method: int, data: bytes) -> bytes:
-    effort = (len(data) <= _HASTY_BYTES) + (len(data) <= _THOROUGH_BYTES)
+def _compress(method: int, data: bytes, quick: bool = False) -> bytes:
+    effort = (len(data) <= _HASTY_BYTES) + (len(data) <= _THOROUGH_BYTES and not quick)
     if method in LZMA_PROPERTIES:
         filters = _lzma_filters(method, len(data))
         filters[0]["mode"] = lzma.MODE_NORMAL if effort else lzma.MODE_FAST
@@ -238,18 +241,18 @@ def _lzma_filters(method: int, length: int) -> list[dict[str, Any]]:
 # --- integer columns --------------------------------------------------------------------------------------------
 
 
-def pack_integers(values: NDArray[np.int64]) -> bytes:
+def pack_integers(values: NDArray[np.int64], quick: bool = False) -> bytes:
     """Pack a 1-D int64 array of values >= 0: varint count, transform byte, packed bytes; an empty one to nothing.
 
     Transform 0 is LEB128; 1 to 8 is that many byte planes (all lowest bytes, then all second bytes, ...).
     """
     if not len(values):
         return b""
-    choices = [b"\0" + pack(encode_varints(values))]
+    choices = [b"\0" + pack(encode_varints(values), quick)]
     width = max(1, (int(values.max()).bit_length() + 7) // 8)
     if int(values.max()) >= 0x80:
         planes = values.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :width].T
-        choices.append(bytes((width,)) + pack(planes.tobytes()))
+        choices.append(bytes((width,)) + pack(planes.tobytes(), quick))
     return encode_varint(len(values)) + min(choices, key=len)
 
 

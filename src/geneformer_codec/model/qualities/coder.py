@@ -10,7 +10,8 @@ from geneformer_codec.errors import FormatError
 from .tree import LEAST, MOST, Alphabet
 
 _SETS = {"fast": 1, "balanced": 2, "max": 4}
-_SAMPLE = 1 << 17
+_SAMPLE = {"fast": 1 << 15, "balanced": 1 << 16, "max": 1 << 17}
+"""Qualities that choose the profile."""
 _PROFILES = 3
 _HEADER = 2
 _MOST_LINES = 1 << 16
@@ -33,7 +34,7 @@ def encode_qualities(
     symbols, bases = alphabet.ranks[values], _BASES[residues]
     sets = _SETS[level]
     # The profile that suits reads from all over best: an eighth of them, or so many as make up a sample.
-    some = np.arange(len(lengths)) % max(8, len(values) // _SAMPLE) == 0
+    some = np.arange(len(lengths)) % max(8, len(values) // _SAMPLE[level]) == 0
     here = np.repeat(some, lengths)
     sizes = [
         len(_run(symbols[here], lengths[some], bases[here], alphabet, profile, sets, None))
