@@ -84,20 +84,26 @@ def archive_samples(
     return errors
 
 
-def decompress_samples(archives: Sequence[Path], directory: Path, *, execution: Execution) -> list[str]:
+def decompress_samples(
+    archives: Sequence[Path], directory: Path, *, only: Sequence[Path] = (), execution: Execution
+) -> list[str]:
     """Decompress each archive, ``NAME.gfz``, to ``NAME.fa`` or, of reads, ``NAME.fq``; a pair has ``_1`` and ``_2``.
 
-    What is there and no older than its archive stays, so that work that was interrupted goes on where it stopped. An
-    archive that cannot be decoded does not stop the others; the list that is returned has a message for each.
+    With ``only``, other texts than these are an error. What is there and no older than its archive stays, so that work
+    that was interrupted goes on where it stopped. An archive that cannot be decoded does not stop the others; the list
+    that is returned has a message for each.
     """
 
     def work(archive: Path, model: CodingModel | None) -> None:
-        if is_current(archive, directory):
+        if not only and is_current(archive, directory):
             return
         facts = api.info(archive)
         suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
         names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
         text, *mates = [directory / f"{name}.{suffix}" for name in names]
+        if only and {text, *mates} != set(only):
+            found = " and ".join(map(str, (text, *mates)))
+            raise GfzError(f"the archive holds {facts['kind']} and does not become {only[0]}; ask for {found}")
         mate = mates[0] if mates else None
         for left in (old for path in (text, *mates) for old in directory.glob(f".{path.name}.*.tmp")):
             left.unlink()  # of a job that was killed outright

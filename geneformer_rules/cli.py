@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     step = steps.add_parser("decompress-batch", help="decompress several archives; what is there already stays")
     step.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
     step.add_argument("-o", "--output", type=Path, required=True, help="directory for the texts")
+    step.add_argument("--only", type=Path, nargs="+", default=(), help="fail if the texts are not these")
     step.set_defaults(step=_decompress_batch)
     _add_execution(step)
 
@@ -171,9 +172,8 @@ def _decompress_batch(options: argparse.Namespace) -> None:
     from geneformer_codec.archive.models import Execution
     from geneformer_rules.archiving import decompress_samples
 
-    _fail_for(
-        decompress_samples(options.archives, options.output, execution=Execution(options.threads, options.device))
-    )
+    execution = Execution(options.threads, options.device)
+    _fail_for(decompress_samples(options.archives, options.output, only=options.only, execution=execution))
 
 
 def _verify_batch(options: argparse.Namespace) -> None:

@@ -61,6 +61,13 @@ class Sample:
             return ()
         return (self.path,) if self.mate is None else (self.path, self.mate)
 
+    @property
+    def is_pair(self) -> bool | None:
+        """Whether it has two texts; None for a run of which nothing is said."""
+        if self.accession:
+            return {"paired": True, "unpaired": False}.get(self.accession.reads or "")
+        return self.mate is not None
+
 
 @dataclass(frozen=True)
 class Species:

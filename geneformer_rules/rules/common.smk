@@ -109,6 +109,9 @@ BATCH = r"[^/+]+\+[0-9]+(?:\+[0-9]+)?"
 WHOLE = pattern(BATCHES.batch_of)
 RUNS = [sample.name for sample in SHEETS.samples.values() if sample.accession and sample.name not in DONE]
 FETCHED = pattern(RUNS)
+# Whether a run has pairs is not always known before it is archived; its texts are asked for by their names.
+ONE_TEXT = pattern(sample.name for sample in SHEETS.samples.values() if not sample.is_pair)
+TWO_TEXTS = pattern(sample.name for sample in SHEETS.samples.values() if sample.is_pair is not False)
 SPLIT = rf"(?!{pattern([*DONE, *BATCHES.batch_of, *RUNS])}\.(?:gfz|json)$)[^/]+"
 
 
@@ -194,8 +197,8 @@ def archives(wildcards):
     return [f"{RESULTS}/archives/{sample}.gfz" for sample in SHEETS.samples]
 
 
-DECOMPRESSED = f"{RESULTS}/decompressed/.{{}}.ok"
-RECHECKED = f"{RESULTS}/rechecked/{{}}.ok"
+DECOMPRESSED = f"{RESULTS}/proofs/decompressed/{{}}.ok"
+RECHECKED = f"{RESULTS}/proofs/rechecked/{{}}.ok"
 
 
 @functools.cache
@@ -289,10 +292,6 @@ def stale_proofs(wildcards, output):
     path = Path(output[0])
     first = path.name.partition(batching.SEPARATOR)[0]
     return f"{shlex.quote(str(path.parent))}/{shlex.quote(first + batching.SEPARATOR)}*.ok"
-
-
-def texts_directory(wildcards, output):
-    return Path(output.done).parent
 
 
 def results_directory(wildcards, output):

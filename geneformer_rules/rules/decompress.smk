@@ -1,12 +1,16 @@
+# One sample, by the name of its text: of reads, the error says, that is another one.
 rule decompress:
     input:
-        archive="<results>/archives/{sample}.gfz",
+        archives="<results>/archives/{sample}.gfz",
     output:
-        sample="<results>/decompressed/{sample}.fa",
+        texts="<results>/decompressed/{sample}.{suffix}",
     log:
-        "<logs>/decompress/{sample}.log",
+        "<logs>/decompress/{sample}.{suffix}.log",
     benchmark:
-        "<benchmarks>/decompress/{sample}.tsv"
+        "<benchmarks>/decompress/{sample}.{suffix}.tsv"
+    wildcard_constraints:
+        sample=ONE_TEXT,
+        suffix="fa|fq",
     retries: RETRIES
     conda:
         "../envs/gfz.yaml"
@@ -18,12 +22,22 @@ rule decompress:
         device=device,
     params:
         models=f"{RESULTS}/archives/models",
-        leftovers=leftovers,
+        directory=f"{RESULTS}/decompressed",
     shell:
-        "rm -f {params.leftovers};"
-        ' GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
-        " gfz decompress {input.archive:q} -o {output.sample:q} --threads {threads} --device {resources.device}"
-        " > {log:q} 2>&1"
+        'GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
+        " geneformer-rules decompress-batch {input.archives:q} -o {params.directory:q} --only {output.texts:q}"
+        " --threads {threads} --device {resources.device} > {log:q} 2>&1"
+
+
+use rule decompress as decompress_pair with:
+    output:
+        texts=["<results>/decompressed/{sample}_1.fq", "<results>/decompressed/{sample}_2.fq"],
+    log:
+        "<logs>/decompress_pair/{sample}.log",
+    benchmark:
+        "<benchmarks>/decompress_pair/{sample}.tsv"
+    wildcard_constraints:
+        sample=TWO_TEXTS,
 
 
 # Small samples share jobs. Their texts are no declared outputs: each appears when it is complete, stays when another
@@ -51,7 +65,7 @@ rule decompress_batch:
     params:
         models=f"{RESULTS}/archives/models",
         stale=stale_proofs,
-        directory=texts_directory,
+        directory=f"{RESULTS}/decompressed",
     shell:
         "rm -f {params.stale};"
         ' GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'

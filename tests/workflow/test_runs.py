@@ -265,6 +265,10 @@ def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
     assert not list(project.directory.rglob("*.fq.gz"))
     project.samples.remove("unknown\tSRR000004\tnone\t")
     asked = len(server.asked)
+    wanted = [f"results/decompressed/{name}" for name in ("one.fq", "two_2.fq", "stopped.fa")]
+    project.run(*wanted, "--keep-going", status=1)
+    assert {path.name for path in project.result("decompressed").iterdir()} == {"one.fq", "two_1.fq", "two_2.fq"}
+    assert "holds FASTQ and does not become results/decompressed/stopped.fa; ask for results/dec" in project.all_logs()
     project.run("compress_all", "decompress_all", "verify_all")
     assert len(server.asked) == asked
     assert project.report("two")["accession"] == "SRR000002"
