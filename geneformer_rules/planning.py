@@ -11,8 +11,8 @@ from typing import Any
 from geneformer_codec.sequence.inputs import detect_compression
 from geneformer_rules.sheets import Species
 
-_START_MINUTES = 5
-"""Starting Python, reading a model and compiling: what even an empty part takes, with room to spare."""
+_START_MINUTES = 10
+"""Starting Python, reading a model and compiling, which many jobs may do at once: what even an empty part may take."""
 
 _TABLES_MB = 300
 """What experts without a model keep in memory for a part, whatever its size."""

@@ -68,11 +68,13 @@ def is_done(sample):
 
 def size_if_whole(sample):
     """The size of a sample that is to be archived whole, with others; None for one that is cut into parts."""
-    there = bool(sample.files) and all(Path(path).is_file() for path in sample.files)
-    if split_plan(sample.name).is_file() or not there or is_made_here(sample):
+    if split_plan(sample.name).is_file():
         return None
+    if is_made_here(sample):  # as long as it is made, its size is not known; and it must not be another one afterwards
+        return SETTINGS["planning"]["sample_bases"]
+    there = bool(sample.files) and all(Path(path).is_file() for path in sample.files)
     size = planning.text_bytes(sample.files)
-    return size if size <= LARGEST_PART else None
+    return size if there and size <= LARGEST_PART else None
 
 
 def split_plan(sample):

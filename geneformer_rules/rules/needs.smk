@@ -28,14 +28,20 @@ def batch_threads(wildcards):
     return NEEDS.threads("compress", 1, bool(model(wildcards)))
 
 
+def batch_sizes(wildcards):
+    """How large the samples of a batch are, or will be when they are made."""
+    return [max(planning.text_bytes(sample.files), size_if_whole(sample) or 0) for sample in members(wildcards)]
+
+
 def batch_memory_mb(wildcards, attempt):
-    largest = max(planning.text_bytes(sample.files) for sample in members(wildcards))
-    return NEEDS.memory_mb(min(largest, LARGEST_PART), attempt, panel_bases=panel_of_samples(wildcards))
+    return NEEDS.memory_mb(
+        min(max(batch_sizes(wildcards)), LARGEST_PART), attempt, panel_bases=panel_of_samples(wildcards)
+    )
 
 
 def batch_minutes(wildcards, attempt):
     """Encoding and decoding."""
-    size = planning.text_bytes(batch_sources(wildcards))
+    size = sum(batch_sizes(wildcards))
     return NEEDS.encode_minutes(size, attempt) + NEEDS.decode_minutes(size, attempt)
 
 

@@ -116,7 +116,7 @@ def test_a_gpu_is_a_generic_resource_where_the_cluster_wants_that(archived: Clus
 def test_a_job_that_exceeded_its_memory_gets_more(archived: ClusterProject) -> None:
     """And does not try again and again with what it has."""
     asked = archived.accounted("compress_wildcards_one_00000000", "State", "ReqMem", "Timelimit")
-    assert asked == [["FAILED", "2001M", "00:06:00"], ["COMPLETED", "4001M", "00:12:00"]]
+    assert asked == [["FAILED", "2001M", "00:11:00"], ["COMPLETED", "4001M", "00:22:00"]]
     assert len(archived.calls("one/00000000.part ")) == 2
 
 

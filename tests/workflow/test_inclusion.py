@@ -66,13 +66,22 @@ def snakemake(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedPr
 
 @pytest.mark.parametrize("source", ["checkout", pytest.param("wheel", marks=pytest.mark.slow)])
 def test_a_pipeline_includes_the_rules(source: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Its genomes are archived, and its archives are used; rules, keys and folders of the same names stay apart."""
+    """Its genomes are archived, and its archives are used; rules, keys and folders of the same names stay apart.
+
+    They are archived in one job where it is known how large they will be.
+    """
     python = sys.executable if source == "checkout" else request.getfixturevalue("installed")
     pipeline = shutil.copytree(PIPELINE, tmp_path / "pipeline")
+    if source == "wheel":
+        with (pipeline / "config" / "config.yaml").open("a") as config:
+            config.write("  planning: {sample_bases: 400}\n")
     # an installation compiles the experts anew, and better once than twice at a time
     done = run(python, "--cores", "2" if source == "checkout" else "1", directory=pipeline)
     logs = "".join(path.read_text() for path in (pipeline / "logs").rglob("*.log"))
     assert done.returncode == 0, done.stdout + logs
+    jobs = {"checkout": ("rule archive_split:", 2), "wheel": ("rule archive_archive_batch:", 1)}
+    rule, count = jobs[source]
+    assert done.stdout.count(rule) == count
     results = pipeline / "results"
     for sample in ("alpha", "beta"):
         assert (results / sample / "identical").is_file()
