@@ -124,7 +124,8 @@ class Splitter:
         while not finished or place < len(buffer) or number == 0:
             if not finished and len(buffer) - place < needed:
                 pieces = [buffer[place:]]
-                finished = fill(self._stream, pieces, max(needed, _READ_BYTES))
+                buffer = b""
+                finished = fill(self._stream, pieces, max(needed - len(pieces[0]), _READ_BYTES))
                 buffer, place = b"".join(pieces), 0
                 if not buffer and number:
                     return

@@ -90,7 +90,6 @@ class _Text:
         self._most = size + shortest_part(size)
         self._needed = self._most + shortest_part(size)  # a part, and a shortest one behind it
         self._buffer, self._place, self.finished = b"", 0, False
-        self._head = b""
         self.stops: NDArray[np.int64] = np.zeros(0, np.int64)
         self.reads = 0
         self.fill()
@@ -104,24 +103,24 @@ class _Text:
         """Have enough at hand for a part, and to see whether it is the last one."""
         if not self.finished and self.left <= self._needed:
             pieces = [self._buffer[self._place :]]
-            self.finished = fill(self._stream, pieces, max(self._needed + 1, _READ_BYTES))
+            self._buffer = b""
+            self.finished = fill(self._stream, pieces, max(self._needed + 1 - len(pieces[0]), _READ_BYTES))
             self._buffer, self._place = b"".join(pieces), 0
 
     def look(self) -> None:
         """Find the reads that fit into a part."""
         from geneformer_codec.sequence._read_kernels import scan_reads
 
-        self._head = self._buffer[self._place : self._place + self._most]
-        octets = np.frombuffer(self._head, np.uint8)
-        # A line that goes on behind the head must not be taken for the last one of the text.
-        is_all = self.finished and len(self._head) == self.left
+        octets = np.frombuffer(self._buffer, np.uint8)[self._place : self._place + self._most]
+        # A line that goes on behind these must not be taken for the last one of the text.
+        is_all = self.finished and len(octets) == self.left
         self.stops = scan_reads(octets, line_ends(octets) if is_all else np.flatnonzero(octets == LINE_FEED))[3]
 
     def take(self, size: int) -> bytes:
         """So many bytes."""
-        self._place += size
         self.reads += int(np.searchsorted(self.stops, size, "right"))
-        return self._head[:size]
+        self._place += size
+        return self._buffer[self._place - size : self._place]
 
     def take_most(self, size: int) -> bytes:
         """As much as there is, up to a size: to the last read that ends in its second half, else to the last line."""
@@ -131,5 +130,6 @@ class _Text:
         count = int(np.searchsorted(self.stops, size, "right"))
         cut = int(self.stops[count - 1]) if count else 0
         if cut < least:
-            cut = self._head.rfind(b"\n", max(0, least - 1), size) + 1 or size
+            line = self._buffer.rfind(b"\n", self._place + max(0, least - 1), self._place + size) + 1
+            cut = line - self._place if line else size
         return self.take(cut)
