@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tomllib
 import venv
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import geneformer_rules
 
@@ -234,6 +236,15 @@ def test_conda_environments_have_what_the_wheel_needs() -> None:
     for name in ("gfz.yaml", "sra.yaml"):
         # copies and no links, which Snakemake would not follow in a repository that it reads through git
         assert (ROOT / "envs" / name).read_text() == (ROOT / "geneformer_rules" / "envs" / name).read_text()
+
+
+def test_an_installation_can_make_reports() -> None:
+    """What Snakemake wants for that is an extra of its own, which the tests' other packages happen to bring along."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(item) for item in metadata.requires("snakemake") or []]
+    named = {item.name for item in wanted if item.marker and item.marker.evaluate({"extra": "reports"})}
+    assert named
+    assert named <= {Requirement(item).name for item in project["optional-dependencies"]["workflow"]}
 
 
 def test_the_container_has_every_source_of_the_wheel() -> None:
