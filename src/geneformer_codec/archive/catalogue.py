@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Integers = NDArray[np.int64]
 
+_AT_ONCE = 1 << 14
+
 
 @dataclass(frozen=True)
 class Span:
@@ -41,12 +43,22 @@ def name_of(header: bytes) -> bytes:
 
 
 class _Fragments(NamedTuple):
-    """Of each fragment: the number of its block, its first residue there, its residues, and the width of its lines."""
+    """Of each fragment: the number of its block, its first residue there, its residues, and the width of its lines.
 
-    blocks: Integers
-    starts: Integers
-    sizes: Integers
-    widths: Integers
+    In 32 bits, which is enough for what is in a part.
+    """
+
+    blocks: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    sizes: NDArray[np.int32]
+    widths: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, block: int, layout: Layout) -> Self:
+        """Those of a block."""
+        starts = np.cumsum(layout.residues) - layout.residues
+        columns = np.full(len(starts), block), starts, layout.residues, _widths(layout)
+        return cls(*(column.astype(np.int32) for column in columns))
 
 
 class Catalogue:
@@ -63,7 +75,7 @@ class Catalogue:
         self._blocks, self._starts, self._sizes, self._widths = fragments
         self._first, self._last = first, last
         self._ends = np.flatnonzero(np.frombuffer(headers, np.uint8) == 10)
-        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(self._sizes)))
+        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(self._sizes, dtype=np.int64)))
         self.lengths: Integers = before[last] - before[first]
 
     @classmethod
@@ -81,8 +93,7 @@ class Catalogue:
                 names, layout = _read(archive, block)
             headers.append(names)
             count, fresh = len(layout.residues), layout.records
-            starts = np.cumsum(layout.residues) - layout.residues
-            fragments.append(_Fragments(np.full(count, number, np.int64), starts, layout.residues, _widths(layout)))
+            fragments.append(_Fragments.of(number, layout))
             begin = before + layout.has_preamble
             if layout.has_preamble and open_record:
                 last[-1][-1] += 1
@@ -108,8 +119,11 @@ class Catalogue:
         return name_of(self.header(record))
 
     def names(self) -> Iterator[bytes]:
-        """The names of all."""
-        return map(name_of, self._headers.split(b"\n")[:-1])
+        """The names of all, taken apart some at a time."""
+        for first in range(0, len(self), _AT_ONCE):
+            last = min(first + _AT_ONCE, len(self))
+            start = int(self._ends[first - 1]) + 1 if first else 0
+            yield from map(name_of, self._headers[start : int(self._ends[last - 1])].split(b"\n"))
 
     def line_width(self, record: int) -> int:
         """Residues in the record's lines, but for a shorter last one; 0 if all are in one line."""
@@ -165,7 +179,7 @@ class Catalogue:
     @cached_property
     def _digests(self) -> tuple[Integers, NDArray[np.bool_], Integers]:
         """The block that each record ends in, whether it has digests, and how many records before it have."""
-        ends_in = self._blocks[self._last - 1]
+        ends_in = self._blocks[self._last - 1].astype(np.int64)
         digested = (self.lengths >= DIGEST_MIN_RESIDUES) & ~self._is_reads[ends_in]
         return ends_in, digested, np.cumsum(digested) - digested
 
