@@ -21,7 +21,7 @@ BLUE, ORANGE, TEAL, ROSE, SAND = "#2b6cb0", "#dd6b20", "#2c9c91", "#b83280", "#b
 """Told apart by people who see colours in another way, too."""
 PARTS = {
     "payload_bytes": ("coded bases", BLUE),
-    "side_bytes": ("names, layout, case, exceptions", TEAL),
+    "side_bytes": ("names, qualities, layout, case, exceptions", TEAL),
     "index_bytes": ("index", SAND),
     "container_bytes": ("container", FAINT),
     "model_bytes": ("model inside", ROSE),
@@ -168,7 +168,7 @@ def curve(points: Sequence[tuple[float, float]], title: str) -> str:
         return _svg(figure)
 
 
-def choices(rows: Sequence[Row], title: str) -> str:
+def choices(rows: Sequence[Row]) -> str:
     """What the choices of experts gave, those that were kept in full colour."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _bars(len(rows), 4.6)
@@ -181,7 +181,7 @@ def choices(rows: Sequence[Row], title: str) -> str:
         _name_bars(axes, [row["choice"] for row in rows])
         axes.set_xlim(0, max([row["bits_per_base"] for row in rows], default=1) * 2.2)
         axes.set_xlabel("bits per base on held-out records of the panel")
-        axes.set_title(f"{title}: what was tried, and what it saved")
+        axes.set_title("What was tried, and what it saved")
         return _svg(figure)
 
 

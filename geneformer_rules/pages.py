@@ -1,5 +1,6 @@
 """Pages that people look at: charts, and tables that sort, each in one HTML file that needs no other."""
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -120,7 +121,7 @@ def decisions_section(name: str, rows: Sequence[Row]) -> Section:
         "Each choice is measured against the best before it, on records of the panel that were held out. It is kept if "
         "it saves enough to be more than chance."
     )
-    return Section(name, text, [charts.choices(rows, name)] if rows else [], columns, rows)
+    return Section(name, text, [charts.choices(rows)] if rows else [], columns, rows)
 
 
 def training_page(name: str, decisions: Sequence[Row], curve: Sequence[tuple[float, float]]) -> str:
@@ -190,13 +191,13 @@ def _cell(key: str, value: Any) -> dict[str, object]:
 
 
 def _needs_of_rule(rule: str, rows: Sequence[Row]) -> Row:
-    seconds = sorted(row["seconds"] or 0.0 for row in rows)
+    seconds = [row["seconds"] or 0.0 for row in rows]
     return {
         "rule": rule,
         "jobs": len(rows),
         "seconds in all": sum(seconds),
-        "median seconds": seconds[len(seconds) // 2],
-        "most seconds": seconds[-1],
+        "median seconds": statistics.median(seconds),
+        "most seconds": max(seconds),
         "CPU seconds in all": _sum(rows, "cpu_seconds"),
         "most memory, MB": max(row["memory_mb"] or 0.0 for row in rows),
     }

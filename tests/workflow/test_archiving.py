@@ -92,7 +92,7 @@ def test_only_what_is_wanted_is_left(finished: Project, texts: Texts) -> None:
 
 
 def test_trainings_are_reported(finished: Project) -> None:
-    assert "what was tried" in finished.result("training", "trained.html").read_text()
+    assert "What was tried" in finished.result("training", "trained.html").read_text()
     assert "bits per base on validation records" in finished.result("training", "network.html").read_text()
     numbers = json.loads(finished.result("report", "numbers.json").read_text())
     assert {row["model"]: row["consists_of"] for row in numbers["models"]} == {

@@ -134,6 +134,12 @@ def test_pages_show_every_row_and_escape_what_people_wrote(numbers: Numbers) -> 
         assert "http" not in page.replace("http://www.w3.org/", "").replace("http://purl.org", ""), "works offline"
 
 
+def test_the_median_is_the_same_in_chart_and_table(numbers: Numbers) -> None:
+    jobs = [numbers.jobs[0] | {"seconds": seconds} for seconds in (10.0, 40.0)]
+    page = pages.jobs_page(Numbers([], jobs=jobs))
+    assert [page.count(f">{seconds}<") for seconds in ("25.0", "40.0", "50.0")] == [1, 2, 1]
+
+
 def test_an_empty_run_has_pages_too() -> None:
     empty = Numbers([])
     for page in (pages.sizes_page, pages.models_page, pages.jobs_page):
@@ -144,7 +150,7 @@ def test_charts_are_the_same_every_time_and_bounded(numbers: Numbers) -> None:
     many = [archive(f"s{n}", n + 1) | {"species": f"fish{n % 3}"} for n in range(charts.MOST_BARS + 5)]
     rows = numbers.samples
     well_formed([charts.sizes(rows, "sample"), charts.bits(rows, "sample"), charts.bits(many, "sample")])
-    well_formed([charts.choices(DECISIONS, "x"), charts.curve([(1, 2.0), (2, 1.5)], "x"), charts.needs(numbers.jobs)])
+    well_formed([charts.choices(DECISIONS), charts.curve([(1, 2.0), (2, 1.5)], "x"), charts.needs(numbers.jobs)])
     assert charts.sizes(many, "sample").count("→") == charts.MOST_BARS
     assert charts.bits(rows, "sample") == charts.bits(rows, "sample")
 
