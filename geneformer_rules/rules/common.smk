@@ -296,6 +296,10 @@ def stale_proofs(wildcards, output):
     return f"{shlex.quote(str(path.parent))}/{shlex.quote(first + batching.SEPARATOR)}*.ok"
 
 
+def texts_directory(wildcards, output):
+    return Path(output[0]).parent
+
+
 def results_directory(wildcards, output):
     return Path(output.table).parent
 

@@ -22,7 +22,7 @@ rule decompress:
         device=device,
     params:
         models=f"{RESULTS}/archives/models",
-        directory=f"{RESULTS}/decompressed",
+        directory=texts_directory,
     shell:
         'GFZ_MODEL_PATH={params.models:q}"${{GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}}"'
         " geneformer-rules decompress-batch {input.archives:q} -o {params.directory:q} --only {output.texts:q}"
