@@ -169,20 +169,14 @@ class Copies:
 
     def learn_copies(self, b: int) -> None:
         t, copies = len(self.bases), self.slots[: self.n]
-        missed = any(copy.said != b for copy in copies)
         self.learn_gains(b)
-        ends = False
-        for number, slot in enumerate(self.slots[: -(-self.n // 16) * 16]):
-            if number < self.n:
-                slot.marks = [mark + slot.gain - (mark >> a) for mark, a in zip(slot.marks, SHIFTS, strict=True)]
-                slot.misses = (slot.misses << 1 | (slot.said != b)) & MASK_32
-                slot.run = 0 if slot.said != b else slot.run + 1
+        for slot in copies:
+            slot.marks = [mark + slot.gain - (mark >> a) for mark, a in zip(slot.marks, SHIFTS, strict=True)]
+            slot.misses = (slot.misses << 1 | (slot.said != b)) & MASK_32
+            slot.run = 0 if slot.said != b else slot.run + 1
             slot.place += slot.step
-            out = slot.place in (self.n_panel, self.origin - 1) or slot.place < 0
-            self.taken["copies at an end"] += out and number < self.n
-            ends = ends or out
-        if missed or ends:
-            self.drop(t, missed)
+            self.taken["copies at an end"] += slot.place in (self.n_panel, self.origin - 1) or slot.place < 0
+        self.drop(t)
         if t % 8 == 7:
             for h in range(4):
                 live = self.slots[: self.n]
@@ -228,7 +222,7 @@ class Copies:
                     if x != copy.said:
                         swaps[at + x] += ((65536 if x == b else 0) - swaps[at + x]) >> 9
 
-    def drop(self, t: int, missed: bool) -> None:
+    def drop(self, t: int) -> None:
         kept, before = 0, self.n
         for number in range(self.n):
             slot = self.slots[number]
@@ -239,7 +233,6 @@ class Copies:
                     self.slots[kept].take(slot)
                 kept += 1
         self.taken["copies dropped"] += before - kept
-        self.taken["copies dropped without a miss"] += before - kept if not missed else 0
         self.n = kept
 
     # 12. Search

@@ -210,12 +210,18 @@ def test_settings_survive_json() -> None:
         ("copies", 0), ("copies", 65), ("copies", True), ("copies", "16"), ("seed", 32), ("every", 0), ("drop", 25),
         ("table_bits", 40), ("low_orders", [0]), ("low_orders", [11]), ("low_orders", [1] * 9), ("count_orders", [32]),
         ("count_orders", [1, 2]), ("count_priors", [0]), ("both_strands", 1), ("count_orders", 12), ("rate", 128),
-        ("trust_limit", 1023), ("reach", 17),
+        ("trust_limit", 1023), ("reach", 17), ("drop", 11), ("accept", 17), ("brief", -1),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
     with pytest.raises(FormatError):
         ExpertSettings.from_dict(ExpertSettings().as_dict() | {name: value})
+
+
+def test_settings_of_before_there_were_brief_claims_have_none() -> None:
+    values = without_panel("fast").as_dict()
+    assert values.pop("brief") == 8
+    assert ExpertSettings.from_dict(values) == replace(without_panel("fast"), brief=0)
 
 
 def test_settings_of_other_versions_are_refused() -> None:

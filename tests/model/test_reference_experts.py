@@ -164,6 +164,7 @@ def odd_settings(seed: int) -> ExpertSettings:
     values: dict[str, Any] = {name: number(*ends) for name, ends in _BOUNDS.items()}
     values |= {"table_bits": number(8, 16), "seed": number(8, 14), "own_seed": number(8, 14), "own_seed_both": 9}
     values |= {"every": number(1, 20), "hungry": number(1, 9), "sure": int(chance.choice([0, 1, 20, 1 << 30]))}
+    values |= {"accept": min(values["accept"], values["drop"]), "brief": int(chance.choice([0, 8, 12, 1 << 30]))}
     counts = int(chance.integers(0, 4))
     values["low_orders"] = tuple(chance.integers(1, 6, int(chance.integers(0, 4))).tolist())
     values["count_orders"] = tuple(chance.integers(1, 32, counts).tolist())
@@ -220,8 +221,8 @@ CASES = [
     Case("hashed seeds", {"own_seed": 14, "every": 1, "tries": 64}, NOISE, None, {"other seeds in the list"}),
     Case("attention", {"every": 1, "attention_rate": 255, "copies": 64}, RELATED[:500], RECORDS, {"attention learns"}),
     Case(
-        "copies that begin badly", {"accept": 24, "drop": 2, "every": 2, "copies": 20}, FEW[:500], [FEW[600:900]],
-        {"copies dropped without a miss"},
+        "copies that begin badly", {"accept": 24, "drop": 24, "every": 2, "copies": 20}, FEW[:500], [FEW[600:900]],
+        {"copies replaced"},
     ),
     Case(
         "ends of texts", {"both_strands": True, "every": 1}, ENDS, [NOISE[:700], turned(NOISE[:90]), NOISE[700:760]],
@@ -236,12 +237,16 @@ CASES = [
         {"claims", "claims that failed", "copies that disagree"},
     ),
     Case(
+        "brief claims", {"both_strands": True, "every": 1, "sure": 30, "brief": 9}, FAILING, None,
+        {"claims", "claims after fewer bases"},
+    ),
+    Case(
         "reading frames", {"both_strands": True, "frame_orders": (1, 2)},
         np.concatenate([CODONS, NOISE[:50], turned(CODONS)]), None, {"frame changes"},
     ),
     Case("long runs", {"every": 150, "hungry": 150}, LONG, None, {"runs measured", "trust by distance"}),
     Case(
-        "a run of more than is measured", {"every": 1024, "hungry": 1024, "drop": 6},
+        "a run of more than is measured", {"every": 1024, "hungry": 1024, "accept": 6, "drop": 6},
         np.concatenate([np.tile(FEW, 2)[:1020], NOISE[:1200]]), [NOISE, mutated(NOISE, 0.05, 3)], {"longest run"},
     ),
 ]  # fmt: skip

@@ -29,7 +29,7 @@ def learn_start(level: str, texts: Sequence[Bases]) -> Start:
     """The state that lanes of ``texts`` lead to, without their short contexts."""
     settings = replace(without_panel(level, both_strands=False), start="")
     rate = ATTENTION_RATE if settings.attention_rate else 0
-    pupil = Predictor(replace(settings, attention_rate=rate, sure=NEVER if settings.sure else 0))
+    pupil = Predictor(replace(settings, attention_rate=rate, sure=NEVER if settings.sure else 0, brief=0))
     mix = pupil.start.copy()
     for text in texts:
         pupil.adapt(text, mix, pupil.low.copy())

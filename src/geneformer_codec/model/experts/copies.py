@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .compiled import Int, apart, inline
 from .counts import put
-from .integers import leading_zeros, log2_q10, ones, u
+from .integers import leading_zeros, log2_q10, ones, shifted, u
 from .state import (
     BASE,
     BLOCK_BITS,
@@ -126,19 +126,16 @@ def predict(
         bank[u(LOG_MISS + c)] = work.trust_logs[u(2 * row + 1)]
         bank[u(FEATURE + 4 * ROOM + c)] = local.scores[u(place >> BLOCK_BITS)]
     groups = (live + GROUP - 1) // GROUP
-    for group in range(groups):
-        first = group * GROUP
-        for j in range(GROUP):
-            k = first + j
-            bank[u(DEAD + k)] = np.int32(0) if k < live else np.int32(-(1 << 29))
-            bank[u(FEATURE + k)] = shrunk(bank[u(MARKS + k)], 4, FEATURE_LIMIT)
-            bank[u(FEATURE + ROOM + k)] = shrunk(bank[u(MARKS + ROOM + k)], 4, FEATURE_LIMIT)
-            bank[u(FEATURE + 2 * ROOM + k)] = shrunk(bank[u(MARKS + 2 * ROOM + k)], 4, FEATURE_LIMIT)
-            bank[u(FEATURE + 3 * ROOM + k)] = shrunk(bank[u(MARKS + 3 * ROOM + k)], 4, FEATURE_LIMIT)
-            bank[u(FEATURE + 4 * ROOM + k)] = shrunk(bank[u(FEATURE + 4 * ROOM + k)], 3, SCORE_LIMIT)
-            bank[u(FEATURE + 5 * ROOM + k)] = np.int32(
-                np.int32(bank[u(LOG_HIT + k)] - bank[u(LOG_MISS + k)]) >> np.int32(2)
-            )
+    for k in range(GROUP * groups):
+        bank[u(DEAD + k)] = np.int32(0) if np.int32(k) < np.int32(live) else np.int32(-(1 << 29))
+        bank[u(FEATURE + k)] = shrunk(bank[u(MARKS + k)], 4, FEATURE_LIMIT)
+        bank[u(FEATURE + ROOM + k)] = shrunk(bank[u(MARKS + ROOM + k)], 4, FEATURE_LIMIT)
+        bank[u(FEATURE + 2 * ROOM + k)] = shrunk(bank[u(MARKS + 2 * ROOM + k)], 4, FEATURE_LIMIT)
+        bank[u(FEATURE + 3 * ROOM + k)] = shrunk(bank[u(MARKS + 3 * ROOM + k)], 4, FEATURE_LIMIT)
+        bank[u(FEATURE + 4 * ROOM + k)] = shrunk(bank[u(FEATURE + 4 * ROOM + k)], 3, SCORE_LIMIT)
+        bank[u(FEATURE + 5 * ROOM + k)] = np.int32(
+            np.int32(bank[u(LOG_HIT + k)] - bank[u(LOG_MISS + k)]) >> np.int32(2)
+        )
     for at in range(12 * cfg.heads):
         work.sums[u(at)] = 0
     for head in range(cfg.heads):
@@ -171,29 +168,24 @@ def attend(bank: NDArray[np.int32], attention: NDArray[np.int32], head: Int, gro
     f = np.int32(attention[u(head * FEATURES + 5)] >> 8)
     out = WEIGHT + head * ROOM
     best = np.int32(-(1 << 30))
-    for group in range(groups):
-        first = group * GROUP
-        for j in range(GROUP):
-            k = first + j
-            score = np.int32(a * bank[u(FEATURE + k)])
-            score = np.int32(score + np.int32(b * bank[u(FEATURE + ROOM + k)]))
-            score = np.int32(score + np.int32(c * bank[u(FEATURE + 2 * ROOM + k)]))
-            score = np.int32(score + np.int32(d * bank[u(FEATURE + 3 * ROOM + k)]))
-            score = np.int32(score + np.int32(e * bank[u(FEATURE + 4 * ROOM + k)]))
-            score = np.int32(score + np.int32(f * bank[u(FEATURE + 5 * ROOM + k)]))
-            short = np.int32(np.int32(score >> np.int32(12)) + bank[u(DEAD + k)])
-            bank[u(out + k)] = short
-            best = max(best, short)
-    for group in range(groups):
-        first = group * GROUP
-        for j in range(GROUP):
-            fall = np.int32(best - bank[u(out + first + j)])
-            part = np.int32(fall & np.int32(255))
-            whole = min(np.int32(fall >> np.int32(8)), np.int32(30))
-            # 2**-part by a parabola through 1 and 1/2
-            slope = np.int32(np.int32(44040) - np.int32(np.int32(44) * part))
-            full = np.int32(np.int32(1 << 20) - np.int32(np.int32(part * slope) >> np.int32(4)))
-            bank[u(out + first + j)] = np.int32(np.uint32(full) >> np.uint32(whole))
+    for k in range(GROUP * groups):
+        score = np.int32(a * bank[u(FEATURE + k)])
+        score = np.int32(score + np.int32(b * bank[u(FEATURE + ROOM + k)]))
+        score = np.int32(score + np.int32(c * bank[u(FEATURE + 2 * ROOM + k)]))
+        score = np.int32(score + np.int32(d * bank[u(FEATURE + 3 * ROOM + k)]))
+        score = np.int32(score + np.int32(e * bank[u(FEATURE + 4 * ROOM + k)]))
+        score = np.int32(score + np.int32(f * bank[u(FEATURE + 5 * ROOM + k)]))
+        short = np.int32(np.int32(score >> np.int32(12)) + bank[u(DEAD + k)])
+        bank[u(out + k)] = short
+        best = max(best, short)
+    for k in range(GROUP * groups):
+        fall = np.int32(best - bank[u(out + k)])
+        part = np.int32(fall & np.int32(255))
+        whole = min(np.int32(fall >> np.int32(8)), np.int32(30))
+        # 2**-part by a parabola through 1 and 1/2
+        slope = np.int32(np.int32(44040) - np.int32(np.int32(44) * part))
+        full = np.int32(np.int32(1 << 20) - np.int32(np.int32(part * slope) >> np.int32(4)))
+        bank[u(out + k)] = shifted(full, whole)
 
 
 @inline
@@ -207,6 +199,8 @@ def vote(swaps: NDArray[np.int32], work: Work, head: Int, previous: Int) -> None
     for dirty in range(2):
         m = at + 4 + 4 * dirty
         m0, m1, m2, m3 = work.sums[u(m)], work.sums[u(m + 1)], work.sums[u(m + 2)], work.sums[u(m + 3)]
+        if m0 | m1 | m2 | m3 == 0:
+            continue
         t = 64 * dirty + 4 * previous
         n0 = m1 * np.int64(swaps[u(t + 16)]) + m2 * np.int64(swaps[u(t + 32)]) + m3 * np.int64(swaps[u(t + 48)])
         n1 = m0 * np.int64(swaps[u(t + 1)]) + m2 * np.int64(swaps[u(t + 33)]) + m3 * np.int64(swaps[u(t + 49)])
@@ -311,44 +305,41 @@ def learn(
 ) -> None:  # fmt: skip
     """Score every copy by the base that came, move it on, and drop those that fail too often."""
     live = np.int64(local.numbers[COPIES])
+    if live == 0:
+        return
     done = local.numbers[DONE]
-    missed = np.int64(0)
-    for k in range(live):
-        missed += np.int64(bank[u(BASE + k)]) != base
+    groups = (live + GROUP - 1) // GROUP
+    came, count = np.int32(base), np.int32(live)
+    missed = np.int32(0)
+    for k in range(GROUP * groups):
+        missed = np.int32(missed + np.int32((bank[u(BASE + k)] != came) & (np.int32(k) < count)))
     if teach:
         teach_trust(cfg, bank, mix, work, live, done, base, divisors)
-    groups = (live + GROUP - 1) // GROUP
     if missed:
         learn_missed(local, bank, mix, live, previous, base)
     else:
-        for group in range(groups):
-            first = group * GROUP
-            for j in range(GROUP):
-                bank[u(GAIN + first + j)] = np.int32(bank[u(LOG_HIT + first + j)] << np.int32(2))
+        for k in range(GROUP * groups):
+            bank[u(GAIN + k)] = np.int32(bank[u(LOG_HIT + k)] << np.int32(2))
     ends = np.int32(0)
     panel = np.int32(frozen.bases.shape[0])
     before = np.int32(own - 1)
-    for group in range(groups):
-        first = group * GROUP
-        for j in range(GROUP):
-            k = first + j
-            gain = bank[u(GAIN + k)]
-            bank[u(MARKS + k)] = np.int32(bank[u(MARKS + k)] + np.int32(gain - (bank[u(MARKS + k)] >> np.int32(2))))
-            at = MARKS + ROOM + k
-            bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(4))))
-            at = MARKS + 2 * ROOM + k
-            bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(6))))
-            at = MARKS + 3 * ROOM + k
-            bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(8))))
-        for j in range(GROUP):
-            k = first + j
-            miss = np.int32(0) if bank[u(BASE + k)] == base else np.int32(1)
-            bank[u(MISSES + k)] = np.int32(np.int32(bank[u(MISSES + k)] << np.int32(1)) | miss)
-            bank[u(RUN + k)] = np.int32(0) if miss else np.int32(bank[u(RUN + k)] + np.int32(1))
-            place = np.int32(bank[u(PLACE + k)] + bank[u(STEP + k)])
-            bank[u(PLACE + k)] = place
-            # the panel's end, the panel's start, the start of the lane's past
-            ends |= np.int32(1) if (place == panel) | (place == before) | (place < 0) else np.int32(0)
+    for k in range(GROUP * groups):
+        gain = bank[u(GAIN + k)]
+        bank[u(MARKS + k)] = np.int32(bank[u(MARKS + k)] + np.int32(gain - (bank[u(MARKS + k)] >> np.int32(2))))
+        at = MARKS + ROOM + k
+        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(4))))
+        at = MARKS + 2 * ROOM + k
+        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(6))))
+        at = MARKS + 3 * ROOM + k
+        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(8))))
+    for k in range(GROUP * groups):
+        miss = np.int32(bank[u(BASE + k)] != came)
+        bank[u(MISSES + k)] = np.int32(np.int32(bank[u(MISSES + k)] << np.int32(1)) | miss)
+        bank[u(RUN + k)] = np.int32(np.int32(bank[u(RUN + k)] + np.int32(1)) & np.int32(miss - np.int32(1)))
+        place = np.int32(bank[u(PLACE + k)] + bank[u(STEP + k)])
+        bank[u(PLACE + k)] = place
+        # the panel's end, the panel's start, the start of the lane's past
+        ends = np.int32(ends | np.int32((place == panel) | (place == before) | (place < 0)))
     if missed or ends:
         local.numbers[COPIES] = drop(bank, live, np.int64(panel), own, own + done + 1, cfg.drop)
     if (done & 7) == 7:

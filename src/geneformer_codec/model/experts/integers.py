@@ -97,6 +97,16 @@ def ones(_typing: Any, value: Any) -> Any:
     return types.uint32(types.uint32), _unary("ctpop", 32)
 
 
+@instruction
+def shifted(_typing: Any, value: Any, bits: Any) -> Any:
+    """An int32 that is not negative, ``bits`` (0..31) lower; written with ``>>`` it would be worked out in 64 bits."""
+
+    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
+        return builder.lshr(args[0], args[1])
+
+    return types.int32(types.int32, types.int32), code
+
+
 @inline
 def ones_of_64(value: Int) -> Int:
     """The same of a uint64."""

@@ -79,14 +79,14 @@ def run(
         done = local.numbers[DONE]
         previous = np.int64(past & np.uint64(3))
         searching.prefetch_own(cfg, local, past, own_bits)
+        if orders:
+            counts.prefetch_counts(cfg, frozen, past)
         longest = runs.find(frozen, local, bank, work, own, fails) if cfg.sure else 0
-        claimed = longest >= max(cfg.sure, 1)
+        claimed = longest >= max(runs.wanted(cfg, fails), 1)
         claim = work.recall[GUESS]
         if claimed:
             runs.predict(mix, work, previous)
         else:
-            if orders:
-                counts.prefetch_counts(cfg, frozen, past)
             copying.predict(cfg, frozen, local, bank, mix, work, own, previous)
             place = counts.predict_low(local, work, past, cfg.heads)
             place = counts.predict_counts(cfg, frozen, work, past, place)

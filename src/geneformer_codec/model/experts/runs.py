@@ -26,11 +26,14 @@ from .state import (
     Frozen,
     Local,
     Mixing,
+    Settings,
     Work,
 )
 
 LEAST_RUN = 8
 """Bases without a failure from which claims are learned, whether they are coded or not."""
+MANY = 6
+"""Failures of the last 64 guesses from which `brief` counts, and not `sure`."""
 LEAST_MISS = 64
 MOST_MISS = 15 << 18
 """Bounds of P(failure), of 2**22."""
@@ -71,6 +74,12 @@ def find(frozen: Frozen, local: Local, bank: NDArray[np.int32], work: Work, own:
 
 
 @inline
+def wanted(cfg: Settings, fails: Int) -> Int:
+    """For how long a copy must have been right to be believed alone; less long where guesses fail anyway."""
+    return cfg.brief if cfg.brief and np.int64(ones_of_64(fails)) >= MANY else cfg.sure
+
+
+@inline
 def predict(mix: Mixing, work: Work, previous: Int) -> None:
     """What is coded: the claim, and of what it leaves each other base's share by the swaps of clean copies."""
     guess = work.recall[GUESS]
@@ -103,9 +112,7 @@ def learn_claim(mix: Mixing, claim: Int, divisors: Int, held: Int) -> None:
 def prepare(local: Local, bank: NDArray[np.int32]) -> None:
     """What `copies.learn` is to know of copies that were not asked for more than their base."""
     groups = (np.int64(local.numbers[COPIES]) + GROUP - 1) // GROUP
-    for group in range(groups):
-        for j in range(GROUP):
-            k = group * GROUP + j
-            bank[u(DIRTY + k)] = np.int32(0)
-            bank[u(LOG_HIT + k)] = np.int32(0)
-            bank[u(LOG_MISS + k)] = np.int32(MISS_LOG)
+    for k in range(GROUP * groups):
+        bank[u(DIRTY + k)] = np.int32(0)
+        bank[u(LOG_HIT + k)] = np.int32(0)
+        bank[u(LOG_MISS + k)] = np.int32(MISS_LOG)

@@ -91,6 +91,9 @@ def add(
     False when nothing changed.
     """
     live = local.numbers[COPIES]
+    for k in range(live):
+        if np.int64(bank[u(PLACE + k)]) == place and bank[u(STEP + k)] == step:
+            return False
     near = first_mark(1, misses) - NEW_PENALTY
     run = 0
     if misses == 0 and step > 0:
@@ -99,9 +102,6 @@ def add(
     farther = first_mark(3, misses) + np.int64(RUN_MARKS[u(192 + (run >> 4))]) - NEW_PENALTY
     if live == cfg.copies and near + (((far + farther) * cfg.reach) >> 4) + block_worth(local, place) <= worst:
         return False
-    for k in range(live):
-        if np.int64(bank[u(PLACE + k)]) == place and bank[u(STEP + k)] == step:
-            return False
     if live < cfg.copies:
         at = live
         local.numbers[COPIES] = live + 1
@@ -210,9 +210,11 @@ def search(
             seed = turned >> np.uint64(64 - 2 * cfg.seed)
             search_panel(cfg, frozen, local, bank, own, seed, past, turned, done, panel_bits, -1)
     if done >= cfg.own_seed:
+        seed = turned >> np.uint64(64 - 2 * cfg.own_seed)
+        if cfg.both_strands:
+            prefetch(local.heads, seed_row(seed, cfg.own_seed, own_bits))  # while the other strand is looked at
         search_own(cfg, frozen, local, bank, own, last(past, cfg.own_seed), past, turned, done, own_bits, 1)
         if cfg.both_strands:
-            seed = turned >> np.uint64(64 - 2 * cfg.own_seed)
             search_own(cfg, frozen, local, bank, own, seed, past, turned, done, own_bits, -1)
 
 
@@ -237,6 +239,9 @@ def search_panel(
         local.numbers[TURN] += cfg.tries
         at = local.numbers[TURN] % count
     end = frozen.bases.shape[0]
+    for k in range(tries):  # all at once, before the first is waited for
+        there = begin + at + k
+        prefetch(frozen.words, np.int64(frozen.places[u(there - count if there >= begin + count else there)]) >> 5)
     worst, weakest = find_worst(cfg, local, bank)
     for _ in range(tries):
         place = np.int64(frozen.places[u(begin + at)])

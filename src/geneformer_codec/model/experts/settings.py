@@ -30,6 +30,7 @@ _BOUNDS = {
     "heads": (1, HEADS),
     "sets": (1, SETS),
     "sure": (0, NEVER),
+    "brief": (0, NEVER),
 }
 
 
@@ -43,7 +44,8 @@ class ExpertSettings:
     past count when it is compared with others. ``low_orders`` are contexts with adaptive probabilities,
     ``count_orders`` those with counts, direct up to ``table_bits``/2 bases and hashed beyond; ``count_priors`` are
     added to each count, in hundredths. Rates say how fast a lane adapts. Where no copy disagrees and one has been right
-    for ``sure`` bases, it is believed without asking the others (`runs`); with 0 never.
+    for ``sure`` bases, it is believed without asking the others (`runs`); with 0 never; for ``brief``, if not 0, is
+    enough where guesses failed often lately.
     """
 
     copies: int = 16
@@ -65,6 +67,7 @@ class ExpertSettings:
     heads: int = HEADS
     sets: int = SETS
     sure: int = 0
+    brief: int = 0
     low_orders: tuple[int, ...] = (2, 3)
     count_orders: tuple[int, ...] = (12,)
     count_priors: tuple[int, ...] = (10,)
@@ -75,22 +78,27 @@ class ExpertSettings:
     def __post_init__(self) -> None:
         if len(self.count_orders) != len(self.count_priors):
             raise ValueError("each of count_orders needs one of count_priors")  # kernels would read past their table
+        if self.accept > self.drop:
+            raise ValueError("a copy cannot be accepted with more misses than end it")
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """For JSON; without ``brief`` where that is 0, as the first archives and models had it, and their digests."""
+        values = asdict(self)
+        if not self.brief:
+            del values["brief"]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
         """From JSON. Raises ``FormatError`` for anything that `as_dict` cannot have given."""
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or names - set(values):
+        if not isinstance(values, dict) or names - set(values) - {"brief"}:
             raise FormatError("the settings of its experts are not complete; the file is damaged")
         if strange := sorted(map(str, set(values) - names)):
             raise FormatError(
                 f"the settings of its experts have {strange[0][:40]!r}, which needs a newer version of gfz"
             )
-        given: dict[str, Any] = {
+        given: dict[str, Any] = {"brief": 0} | {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
         for name, (low, high) in _BOUNDS.items():
@@ -112,6 +120,8 @@ class ExpertSettings:
                 _check(name, value, low, high)
         if len(given["count_orders"]) != len(given["count_priors"]):
             raise FormatError("the experts' count_orders and count_priors differ in number")
+        if given["accept"] > given["drop"]:
+            raise FormatError("the experts accept copies with more misses than end one")
         return cls(**given)
 
     @property
@@ -130,7 +140,7 @@ class ExpertSettings:
         return Settings(
             self.copies, self.seed, own_seed, self.every, self.hungry, self.tries, self.accept, self.drop, self.reach,
             int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
-            self.heads, self.sets, self.sure, int(own_counts),
+            self.heads, self.sets, self.sure, self.brief, int(own_counts),
         )  # fmt: skip
 
 
@@ -142,8 +152,8 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     """
     if level == "fast":
         return replace(
-            trained, copies=4, every=32, hungry=8, tries=8, attention_rate=0, heads=2, sets=1, frame_orders=(),
-            network=False, sure=16,
+            trained, copies=4, every=24, hungry=8, tries=4, attention_rate=0, heads=1, sets=1, frame_orders=(),
+            network=False, sure=16, brief=8,
         )  # fmt: skip
     if level == "max":
         return replace(trained, copies=32, every=4, attention_rate=8, trust_limit=1000, rate=max(trained.rate, 35))
@@ -164,7 +174,7 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     if level == "fast":
         return replace(
             common, copies=4, own_seed=16, every=16, hungry=8, tries=2, heads=1, sets=1, low_orders=(2, 6),
-            count_orders=(), count_priors=(), sure=16,
+            count_orders=(), count_priors=(), sure=16, brief=8,
         )  # fmt: skip
     if level == "max":
         return replace(

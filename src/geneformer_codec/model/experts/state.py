@@ -61,6 +61,7 @@ class Settings(NamedTuple):
     heads: int  # of attention, at most `HEADS`
     sets: int  # of weights, the first ones, at most `SETS`
     sure: int  # bases that a copy was right for which it is believed alone, while none disagrees; 0: never
+    brief: int  # the same where the guess failed often lately; 0: as `sure`
     learn_counts: int  # 1: the counts are the lane's own
 
 
@@ -100,7 +101,7 @@ class Local(NamedTuple):
 # Rows of the bank of copies, `ROOM` numbers each: one array with fixed distances, so that compilers see that rows do
 # not overlap, worked on `GROUP` copies at a time, so that they see vectors.
 ROOM = 64
-GROUP = 16
+GROUP = 8
 (
     PLACE,  # of the base predicted, in panel and then past
     STEP,  # 1 forward, -1 reverse complement
