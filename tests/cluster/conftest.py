@@ -149,7 +149,7 @@ class ClusterProject(Project):
     def finish(self, process: "subprocess.Popen[str]", status: int = 0) -> str:
         """Wait for snakemake and return everything it said."""
         try:
-            process.wait(timeout=300)
+            process.wait(timeout=900)
         except subprocess.TimeoutExpired:
             process.kill()
         assert process.returncode == status, self.said() + self.all_logs()
@@ -207,7 +207,7 @@ def on_cluster(cluster: Cluster, tmp_path: Path) -> Iterator[ClusterProject]:
     project.stop()
 
 
-def until(happened: Callable[[], bool], seconds: float = 120) -> None:
+def until(happened: Callable[[], bool], seconds: float = 400) -> None:
     """Wait for something that another process does."""
     end = time.monotonic() + seconds
     while not happened():

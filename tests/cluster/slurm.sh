@@ -107,6 +107,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerParameters=sched_interval=1,bf_interval=5
 KillWait=2
+# Tests ask after jobs that are done, on slow machines long after.
+MinJobAge=7200
 ReturnToService=2
 SlurmdParameters=config_overrides
 AccountingStorageType=accounting_storage/slurmdbd
