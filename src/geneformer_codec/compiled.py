@@ -37,8 +37,12 @@ def instruction(function: Callable[..., Any]) -> Any:
 
 
 def sources(*files: str | Path) -> str:
-    """A digest of the files, and of the Python files of the folders, that kernels are made of."""
-    paths = [path for place in map(Path, files) for path in (sorted(place.glob("*.py")) if place.is_dir() else [place])]
+    """A digest of the files, and of the Python files of the folders, that kernels are made of; of this one as well."""
+    paths = [
+        path
+        for place in map(Path, (__file__, *files))
+        for path in (sorted(place.glob("*.py")) if place.is_dir() else [place])
+    ]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
 
 

@@ -279,17 +279,14 @@ def learn_attention(
             share = (np.int64(bank[u(WEIGHT + head * ROOM + k)]) * scale) >> 26
             bank[u(GAIN + k)] = (worth * share + (1 << 15)) >> 16  # the row of gains is free until these are learned
         s0 = s1 = s2 = s3 = s4 = s5 = np.int64(0)
-        for group in range(groups):
-            first = group * GROUP
-            for j in range(GROUP):
-                k = first + j
-                part = np.int64(bank[u(GAIN + k)])
-                s0 += part * np.int64(bank[u(FEATURE + k)])
-                s1 += part * np.int64(bank[u(FEATURE + ROOM + k)])
-                s2 += part * np.int64(bank[u(FEATURE + 2 * ROOM + k)])
-                s3 += part * np.int64(bank[u(FEATURE + 3 * ROOM + k)])
-                s4 += part * np.int64(bank[u(FEATURE + 4 * ROOM + k)])
-                s5 += part * np.int64(bank[u(FEATURE + 5 * ROOM + k)])
+        for k in range(GROUP * groups):
+            part = np.int64(bank[u(GAIN + k)])
+            s0 += part * np.int64(bank[u(FEATURE + k)])
+            s1 += part * np.int64(bank[u(FEATURE + ROOM + k)])
+            s2 += part * np.int64(bank[u(FEATURE + 2 * ROOM + k)])
+            s3 += part * np.int64(bank[u(FEATURE + 3 * ROOM + k)])
+            s4 += part * np.int64(bank[u(FEATURE + 4 * ROOM + k)])
+            s5 += part * np.int64(bank[u(FEATURE + 5 * ROOM + k)])
         slopes[0], slopes[1], slopes[2], slopes[3], slopes[4], slopes[5] = s0, s1, s2, s3, s4, s5
         for f in range(FEATURES):
             slope = (((slopes[u(f)] + (1 << 7)) >> 8) * reach + (1 << 19)) >> 20  # Q12

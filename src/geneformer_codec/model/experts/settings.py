@@ -183,8 +183,8 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
             count_priors=(100, 100, 100, 100, 100, 100, 20, 20, 5, 5),
         )  # fmt: skip
     return replace(
-        common, copies=16, every=16, hungry=4, attention_rate=8, heads=2, sets=3, low_orders=(2, 3),
-        frame_orders=(3, 5), count_orders=(12, 16), count_priors=(30, 10), sure=32,
+        common, copies=12, every=16, hungry=4, tries=6, attention_rate=8, heads=2, sets=3, low_orders=(2, 3),
+        frame_orders=(3, 5), count_orders=(12, 16), count_priors=(30, 10), sure=20,
     )  # fmt: skip
 
 
