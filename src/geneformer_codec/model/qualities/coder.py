@@ -10,7 +10,7 @@ from geneformer_codec.errors import FormatError
 from .tree import LEAST, MOST, Alphabet
 
 _SETS = {"fast": 1, "balanced": 2, "max": 4}
-_SAMPLE = {"fast": 1 << 15, "balanced": 1 << 16, "max": 1 << 17}
+_SAMPLE = {"fast": 1 << 16, "balanced": 1 << 17, "max": 1 << 17}
 """Qualities that choose the profile."""
 _PROFILES = 3
 _HEADER = 2
