@@ -1,12 +1,13 @@
 """Which samples one job archives: those that fit into a part, as many of a species as make up one.
 
-A batch is named after its first sample and the number of its samples, which follow one another among the samples of
-their species in the sheet. So a job on another machine knows its samples from its name, whatever has happened since. A
-third word tells it from an earlier one of the same samples that has left its proof behind.
+A batch is named after its first sample and how many follow it among the samples of their species in the sheet:
+``a+5`` are five, ``a+5-2-3`` five, and three more behind two that are left out. So a job on another machine knows its
+samples from its name, whatever has happened since. A third word tells it from an earlier one of the same samples that
+has left its proof behind.
 """
 
 import itertools
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,9 +15,13 @@ from geneformer_rules.sheets import Sample
 
 SEPARATOR = "+"
 """Between the name of the first sample, which cannot have it, and the number of samples."""
+_BETWEEN = "-"
 
 _MOST_SAMPLES = 200
 """In a batch, however small they are: each has a file of its own, which takes a quarter of a second or so."""
+
+_MOST_RUNS = 24
+"""Of samples that follow one another in a batch, so that its name stays short enough for a file."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,14 @@ class Batches:
 
     def members(self, batch: str) -> list[Sample]:
         """The samples of a batch; KeyError if there is no such batch."""
-        first, count = batch.split(SEPARATOR)[:2]
+        first, counts = batch.split(SEPARATOR)[:2]
         alike = self._by_species[self.samples[first].species]
-        start = alike.index(self.samples[first])
-        members = alike[start : start + int(count)]
-        if len(members) < int(count):
+        members: list[Sample] = []
+        at = alike.index(self.samples[first])
+        for number, count in enumerate(map(int, counts.split(_BETWEEN))):
+            members += alike[at : at + count] if number % 2 == 0 else ()
+            at += count
+        if at > len(alike):
             raise KeyError(batch)
         return members
 
@@ -46,33 +54,46 @@ def plan_batches(
 ) -> Batches:
     """Put samples that are not ``done`` together until they have ``limit`` bases, a short rest with those before.
 
-    ``size`` is that of a sample, None if it is to be split. What follows one another is cut by what is left out.
+    ``size`` is that of a sample, None if it is to be split.
     """
     batch_of: dict[str, str] = {}
     for alike in _by_species(samples).values():
-        sizes = [(sample.name, None if sample.name in done else size(sample)) for sample in alike]
-        for together, run in itertools.groupby(sizes, lambda named: named[1] is not None):
-            for names in _cut([(name, bases or 0) for name, bases in run], limit) if together else ():
-                batch_of |= dict.fromkeys(names, f"{names[0]}{SEPARATOR}{len(names)}")
+        sizes = [None if sample.name in done else size(sample) for sample in alike]
+        for places in _cut([(place, bases) for place, bases in enumerate(sizes) if bases is not None], limit):
+            name = f"{alike[places[0]].name}{SEPARATOR}{_BETWEEN.join(map(str, _runs(places)))}"
+            batch_of |= {alike[place].name: name for place in places}
     return Batches(samples, batch_of)
 
 
-def _cut(run: Iterable[tuple[str, int]], limit: int) -> list[list[str]]:
-    """Cut samples that follow one another, by name and size, into batches; none but an only one is a short job."""
-    batches: list[tuple[int, list[str]]] = []
-    for name, bases in run:
+def _cut(some: Iterable[tuple[int, int]], limit: int) -> list[list[int]]:
+    """Cut samples, by place among those alike and size, into batches; none but an only one is a short job.
+
+    (Where very many samples between them are left out, some are.)
+    """
+    batches: list[tuple[int, list[int]]] = []
+    for place, bases in some:
         weight = max(bases, limit // _MOST_SAMPLES)
-        if not batches or batches[-1][0] + weight > limit:
+        if not batches or batches[-1][0] + weight > limit or len(_runs([*batches[-1][1], place])) > 2 * _MOST_RUNS:
             batches.append((0, []))
-        batches[-1] = batches[-1][0] + weight, [*batches[-1][1], name]
+        batches[-1] = batches[-1][0] + weight, [*batches[-1][1], place]
     joined = batches[:1]
-    for weight, names in batches[1:]:
+    for weight, places in batches[1:]:
         before, earlier = joined[-1]
-        if 2 * min(weight, before) < limit:
-            joined[-1] = before + weight, earlier + names
+        if 2 * min(weight, before) < limit and len(_runs(earlier + places)) <= 2 * _MOST_RUNS:
+            joined[-1] = before + weight, earlier + places
         else:
-            joined.append((weight, names))
-    return [names for _, names in joined]
+            joined.append((weight, places))
+    return [places for _, places in joined]
+
+
+def _runs(places: Sequence[int]) -> list[int]:
+    """How many of ascending ``places`` follow one another, how many are left out, and so on."""
+    counts = [1]
+    for before, place in itertools.pairwise(places):
+        if place > before + 1:
+            counts += [place - before - 1, 0]
+        counts[-1] += 1
+    return counts
 
 
 def fresh(batch: str, is_there: Callable[[str], bool]) -> str:

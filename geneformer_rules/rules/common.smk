@@ -107,7 +107,7 @@ def is_decompressed(sample):
 # batch, which is another one on every run, is no reason to make anything anew.
 DONE = {sample.name for sample in SHEETS.samples.values() if is_done(sample)}
 BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, SETTINGS["part_bases"])
-BATCH = r"[^/+]+\+[0-9]+(?:\+[0-9]+)?"
+BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*(?:\+[0-9]+)?"
 WHOLE = pattern(BATCHES.batch_of)
 RUNS = [sample.name for sample in SHEETS.samples.values() if sample.accession and sample.name not in DONE]
 FETCHED = pattern(RUNS)

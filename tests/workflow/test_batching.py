@@ -37,11 +37,21 @@ def test_no_job_is_short_unless_it_is_the_only_one(sizes: list[int]) -> None:
     assert max(work) <= 25 * MB
 
 
-def test_what_is_done_or_split_is_left_out_and_parts_its_neighbours() -> None:
+def test_what_is_done_or_split_is_left_out() -> None:
     sizes = {"a": MB, "b": MB, "c": None, "d": MB, "e": MB}
     samples = sheet(*(f"{name}:fish" for name in sizes))
     batches = plan_batches(samples, {"d"}, lambda sample: sizes[sample.name], 10 * MB)
-    assert batches.batch_of == {"a": "a+2", "b": "a+2", "e": "e+1"}
+    assert batches.batch_of == dict.fromkeys("abe", "a+2-2-1")
+    assert [sample.name for sample in batches.members("a+2-2-1+2")] == ["a", "b", "e"]
+
+
+def test_samples_between_large_ones_share_jobs_whose_names_stay_short() -> None:
+    samples = sheet(*(f"s{number}:fish" for number in range(400)))
+    batches = plan_batches(samples, (), lambda sample: None if int(sample.name[1:]) % 2 else MB, 200 * MB)
+    names = dict.fromkeys(batches.batch_of.values())
+    assert len(names) == 9
+    assert max(map(len, names)) < 150
+    assert [sample.name for name in names for sample in batches.members(name)] == [f"s{n}" for n in range(0, 400, 2)]
 
 
 def test_a_batch_is_known_by_its_name_alone() -> None:
@@ -49,8 +59,9 @@ def test_a_batch_is_known_by_its_name_alone() -> None:
     samples = sheet("a:fish", "b:fish", "c:fish")
     later = plan_batches(samples, {"a", "b", "c"}, lambda sample: None, MB)
     assert [sample.name for sample in later.members("b+2")] == ["b", "c"]
-    with pytest.raises(KeyError):
-        later.members("b+3")
+    for strange in ("b+3", "a+1-1-2"):
+        with pytest.raises(KeyError):
+            later.members(strange)
 
 
 def test_a_batch_that_has_left_something_gets_another_name_and_keeps_its_samples() -> None:
