@@ -81,7 +81,7 @@ def test_a_pipeline_includes_the_rules(source: str, request: pytest.FixtureReque
     done = run(python, "--cores", "2" if source == "checkout" else "1", directory=pipeline)
     logs = "".join(path.read_text() for path in (pipeline / "logs").rglob("*.log"))
     assert done.returncode == 0, done.stdout + logs
-    jobs = {"checkout": ("rule archive_split:", 2), "wheel": ("rule archive_archive_batch:", 1)}
+    jobs = {"checkout": ("checkpoint archive_split:", 2), "wheel": ("rule archive_archive_batch:", 1)}
     rule, count = jobs[source]
     assert done.stdout.count(rule) == count
     results = pipeline / "results"
