@@ -135,10 +135,8 @@ def test_a_finished_run_has_nothing_to_do(copied: Project) -> None:
     os.utime(changed)
     copied.add_sample("new", related(count=2, length=500, seed=9), "none")
     said = copied.run("compress_all")
-    assert {line.partition("=")[2] for line in said.splitlines() if "wildcards: batch=" in line} == {
-        "soft_masked_gaps+1",
-        "new+1",
-    }
+    batches = {line.partition("=")[2] for line in said.splitlines() if "wildcards: batch=" in line}
+    assert batches == {"soft_masked_gaps+1-3-1"}, "the two to be made, without what lies between them"
     assert "rule split" not in said
     assert "rule train" not in said
     assert said.count("rule publish:") == 2
@@ -190,7 +188,7 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(copied:
     put(sound)
     decompressed["plain"].unlink()
     said = copied.run("decompress_all", "verify_all")
-    assert said.count("rule decompress_batch:") == 2, "of the two that are missing"
+    assert said.count("rule decompress_batch:") == 1, "of the two that are missing"
     assert said.count("rule recheck:") == len(batches), "those that passed before as well"
     for name in ("crlf", "plain"):
         assert copied.result("decompressed", f"{name}.fa").read_bytes() == texts[name]
