@@ -192,6 +192,7 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(copied:
     assert said.count("rule recheck:") == len(batches), "those that passed before as well"
     for name in ("crlf", "plain"):
         assert copied.result("decompressed", f"{name}.fa").read_bytes() == texts[name]
+    assert copied.run("verify_all").count("rule recheck:") == len(batches), "every time"
     assert not list(copied.result("decompressed").glob("*.tmp"))
 
 

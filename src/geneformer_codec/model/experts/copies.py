@@ -67,6 +67,12 @@ def own_start(frozen: Frozen) -> Int:
 
 
 @inline
+def padded(live: Int) -> Int:
+    """Live copies, and the slots behind them that make up a vector: what those hold is written, and never counts."""
+    return (live + GROUP - 1) // GROUP * GROUP
+
+
+@inline
 def refresh(mix: Mixing, work: Work, row: Int) -> None:
     """The logarithms that go with a row of trust."""
     value = np.int64(mix.trust[u(row)] >> np.uint32(10))
@@ -125,8 +131,8 @@ def predict(
         bank[u(LOG_HIT + c)] = work.trust_logs[u(2 * row)]
         bank[u(LOG_MISS + c)] = work.trust_logs[u(2 * row + 1)]
         bank[u(FEATURE + 4 * ROOM + c)] = local.scores[u(place >> BLOCK_BITS)]
-    groups = (live + GROUP - 1) // GROUP
-    for k in range(GROUP * groups):
+    width = padded(live)
+    for k in range(width):
         bank[u(DEAD + k)] = np.int32(0) if np.int32(k) < np.int32(live) else np.int32(-(1 << 29))
         bank[u(FEATURE + k)] = shrunk(bank[u(MARKS + k)], 4, FEATURE_LIMIT)
         bank[u(FEATURE + ROOM + k)] = shrunk(bank[u(MARKS + ROOM + k)], 4, FEATURE_LIMIT)
@@ -139,7 +145,7 @@ def predict(
     for at in range(12 * cfg.heads):
         work.sums[u(at)] = 0
     for head in range(cfg.heads):
-        attend(bank, mix.attention, head, groups)
+        attend(bank, mix.attention, head, width)
     for head in range(cfg.heads):
         for k in range(live):
             base, miss = np.int64(bank[u(BASE + k)]), np.int64(bank[u(MISS + k)])
@@ -158,7 +164,7 @@ def shrunk(value: Int, bits: Int, limit: Int) -> Int:
 
 
 @inline
-def attend(bank: NDArray[np.int32], attention: NDArray[np.int32], head: Int, groups: Int) -> None:
+def attend(bank: NDArray[np.int32], attention: NDArray[np.int32], head: Int, width: Int) -> None:
     """The head's weight of each copy: two to the power of its score, in Q20 of the best."""
     a = np.int32(attention[u(head * FEATURES)] >> 8)
     b = np.int32(attention[u(head * FEATURES + 1)] >> 8)
@@ -168,7 +174,7 @@ def attend(bank: NDArray[np.int32], attention: NDArray[np.int32], head: Int, gro
     f = np.int32(attention[u(head * FEATURES + 5)] >> 8)
     out = WEIGHT + head * ROOM
     best = np.int32(-(1 << 30))
-    for k in range(GROUP * groups):
+    for k in range(width):
         score = np.int32(a * bank[u(FEATURE + k)])
         score = np.int32(score + np.int32(b * bank[u(FEATURE + ROOM + k)]))
         score = np.int32(score + np.int32(c * bank[u(FEATURE + 2 * ROOM + k)]))
@@ -178,7 +184,7 @@ def attend(bank: NDArray[np.int32], attention: NDArray[np.int32], head: Int, gro
         short = np.int32(np.int32(score >> np.int32(12)) + bank[u(DEAD + k)])
         bank[u(out + k)] = short
         best = max(best, short)
-    for k in range(GROUP * groups):
+    for k in range(width):
         fall = np.int32(best - bank[u(out + k)])
         part = np.int32(fall & np.int32(255))
         whole = min(np.int32(fall >> np.int32(8)), np.int32(30))
@@ -244,7 +250,7 @@ def learn_attention(
     live = np.int64(local.numbers[COPIES])
     final = work.recall[FINAL]
     pull, escape, slopes = work.pull, work.escape, work.slopes
-    groups = (live + GROUP - 1) // GROUP
+    width = padded(live)
     for head in range(cfg.heads):
         reach = np.int64(0)  # weight of this head in the logits, Q16
         for which in range(cfg.sets):
@@ -269,7 +275,7 @@ def learn_attention(
                     escape[u(kind)] += (pull[u(other)] * np.int64(mix.swaps[u(16 * kind + 4 * previous + other)])) >> 16
             escape[u(kind)] -= pull[u(said)]
         scale = np.int64(np.uint64(1 << 42) // np.uint64(total))
-        for k in range(live, groups * GROUP):
+        for k in range(live, width):
             bank[u(GAIN + k)] = 0
         for k in range(live):
             said = np.int64(bank[u(BASE + k)])
@@ -279,7 +285,7 @@ def learn_attention(
             share = (np.int64(bank[u(WEIGHT + head * ROOM + k)]) * scale) >> 26
             bank[u(GAIN + k)] = (worth * share + (1 << 15)) >> 16  # the row of gains is free until these are learned
         s0 = s1 = s2 = s3 = s4 = s5 = np.int64(0)
-        for k in range(GROUP * groups):
+        for k in range(width):
             part = np.int64(bank[u(GAIN + k)])
             s0 += part * np.int64(bank[u(FEATURE + k)])
             s1 += part * np.int64(bank[u(FEATURE + ROOM + k)])
@@ -305,22 +311,22 @@ def learn(
     if live == 0:
         return
     done = local.numbers[DONE]
-    groups = (live + GROUP - 1) // GROUP
+    width = padded(live)
     came, count = np.int32(base), np.int32(live)
     missed = np.int32(0)
-    for k in range(GROUP * groups):
+    for k in range(width):
         missed = np.int32(missed + np.int32((bank[u(BASE + k)] != came) & (np.int32(k) < count)))
     if teach:
         teach_trust(cfg, bank, mix, work, live, done, base, divisors)
     if missed:
         learn_missed(local, bank, mix, live, previous, base)
     else:
-        for k in range(GROUP * groups):
+        for k in range(width):
             bank[u(GAIN + k)] = np.int32(bank[u(LOG_HIT + k)] << np.int32(2))
     ends = np.int32(0)
     panel = np.int32(frozen.bases.shape[0])
     before = np.int32(own - 1)
-    for k in range(GROUP * groups):
+    for k in range(width):
         gain = bank[u(GAIN + k)]
         bank[u(MARKS + k)] = np.int32(bank[u(MARKS + k)] + np.int32(gain - (bank[u(MARKS + k)] >> np.int32(2))))
         at = MARKS + ROOM + k
@@ -329,7 +335,7 @@ def learn(
         bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(6))))
         at = MARKS + 3 * ROOM + k
         bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(8))))
-    for k in range(GROUP * groups):
+    for k in range(width):
         miss = np.int32(bank[u(BASE + k)] != came)
         bank[u(MISSES + k)] = np.int32(np.int32(bank[u(MISSES + k)] << np.int32(1)) | miss)
         bank[u(RUN + k)] = np.int32(np.int32(bank[u(RUN + k)] + np.int32(1)) & np.int32(miss - np.int32(1)))

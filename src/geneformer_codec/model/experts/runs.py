@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import Int, inline
+from .copies import padded
 from .integers import leading_zeros, ones_of_64, u
 from .mixer import FLOOR, TOTAL
 from .state import (
@@ -16,7 +17,6 @@ from .state import (
     COPIES,
     DIRTY,
     FLIP,
-    GROUP,
     GUESS,
     LOG_HIT,
     LOG_MISS,
@@ -111,8 +111,7 @@ def learn_claim(mix: Mixing, claim: Int, divisors: Int, held: Int) -> None:
 @inline
 def prepare(local: Local, bank: NDArray[np.int32]) -> None:
     """What `copies.learn` is to know of copies that were not asked for more than their base."""
-    groups = (np.int64(local.numbers[COPIES]) + GROUP - 1) // GROUP
-    for k in range(GROUP * groups):
+    for k in range(padded(np.int64(local.numbers[COPIES]))):
         bank[u(DIRTY + k)] = np.int32(0)
         bank[u(LOG_HIT + k)] = np.int32(0)
         bank[u(LOG_MISS + k)] = np.int32(MISS_LOG)

@@ -118,11 +118,10 @@ class ExpertSettings:
                 raise FormatError(f"the experts' {name} is not a list of at most {most} numbers")
             for value in given[name]:
                 _check(name, value, low, high)
-        if len(given["count_orders"]) != len(given["count_priors"]):
-            raise FormatError("the experts' count_orders and count_priors differ in number")
-        if given["accept"] > given["drop"]:
-            raise FormatError("the experts accept copies with more misses than end one")
-        return cls(**given)
+        try:
+            return cls(**given)
+        except ValueError as error:
+            raise FormatError(f"the settings of its experts do not go together: {error}") from error
 
     @property
     def kinds(self) -> tuple[Any, ...]:
