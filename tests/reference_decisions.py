@@ -100,7 +100,7 @@ class Decider:
             STRETCH[share >> 10] * (256 * (2 * seen + 1) // (2 * seen + 5)) >> 8
             for share, seen in (line[slot] for line in lines)
         ]
-        w = [self.weights.setdefault((k, row), [19660] * 8) for k, row in enumerate(rows[: self.sets])]
+        w = [self.weights.setdefault((k, row), [19660] * len(x)) for k, row in enumerate(rows[: self.sets])]
         z = [between(sum((a >> 4) * b for a, b in zip(row, x, strict=True)) >> 12, -4095, 4095) for row in w]
         final = self.finals.setdefault(node, [65536 // self.sets] * self.sets)
         f = between(sum(a * b for a, b in zip(final, z, strict=True)) >> 16, -4095, 4095)

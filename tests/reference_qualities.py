@@ -1,5 +1,7 @@
 """A decoder of qualities, written from docs/QUALITIES.md alone: plain Python, no package code."""
 
+from itertools import islice
+
 from reference_decisions import Decider, Stream
 
 
@@ -134,27 +136,54 @@ class Read:
         self.q = [q, *self.q[:3]]
 
 
+class Lane:
+    """A read's qualities on their way."""
+
+    def __init__(self, first: int, residues: bytes) -> None:
+        self.read = Read(residues)
+        self.rate = 160 + (400 << 15) // ((1 << 15) + first)
+        self.first, self.at, self.end = first, 0, len(residues)
+        self.begun, self.low, self.high = False, 0, 0
+        self.contexts: list[int] = []
+
+
 def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
     """The qualities."""
-    profile, sets = data[:2]
+    profile, effort = data[:2]
     values = [33 + i for i in range(94) if data[2 + i // 8] >> (i % 8) & 1]
+    if len(values) == 1:
+        return bytes(values * len(residues))
     codes, stream = data[14 : 14 + len(values)], Stream(data[14 + len(values) :])
     tree = tree_of([(8 + (code & 7)) << (code >> 3) for code in codes])
-    decider = Decider(stream, len(residues), 1 << 16, sets, checked=False)
-    out = bytearray()
-    for length in lengths:
-        first = len(out)
-        rate = 160 + (400 << 15) // ((1 << 15) + first)
-        read = Read(residues[first : first + length])
-        for at in range(length):
-            read.look(at)
-            contexts = read.contexts(profile)
-            low, high = 0, len(values)
-            while high - low > 1:
-                node, split = tree[low, high]
-                upper = decider.decide(contexts, node, node // 16, node % 16, read.rows(node), (node, read.q[0]), rate)
-                low, high = (split, high) if upper else (low, split)
-            read.remember(low, len(values) - 1)
-            out.append(values[low])
+    decider = Decider(stream, len(residues), 1 << 16, effort or 1, checked=False)
+    out = bytearray(len(residues))
+    starts = [sum(lengths[:k]) for k in range(len(lengths))]
+    reads = iter([(start, residues[start : start + n]) for start, n in zip(starts, lengths, strict=True) if n])
+    lanes = [Lane(*read) for read in islice(reads, 1 if effort else 2)]
+    while lanes:
+        for lane in list(lanes):
+            read = lane.read
+            if not lane.begun:
+                lane.begun, lane.low, lane.high = True, 0, len(values)
+                read.look(lane.at)
+                lane.contexts = read.contexts(profile)
+                if effort == 0:
+                    lane.contexts = [*lane.contexts[:3], lane.contexts[3 if profile == 2 else 7]]
+            node, split = tree[lane.low, lane.high]
+            upper = decider.decide(
+                lane.contexts, node, node // 16, node % 16, read.rows(node), (node, read.q[0]), lane.rate
+            )
+            lane.low, lane.high = (split, lane.high) if upper else (lane.low, split)
+            if lane.high - lane.low > 1:
+                continue
+            out[lane.first + lane.at] = values[lane.low]
+            read.remember(lane.low, len(values) - 1)
+            lane.begun = False
+            lane.at += 1
+            if lane.at == lane.end:
+                if another := next(reads, None):
+                    lanes[lanes.index(lane)] = Lane(*another)
+                else:
+                    lanes.remove(lane)
     assert stream.left <= 0
     return bytes(out)

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from numba import njit
+import llvmlite.ir
+from numba import njit, types
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
 Int = Any
 """An integer: kernels mix Python's with NumPy's of all widths, which compiled code tells apart."""
 _njit: Any = njit
+_ir: Any = llvmlite.ir
 _Cache: Any = FunctionCache
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -34,6 +36,23 @@ def apart(function: _Function) -> _Function:
 def instruction(function: Callable[..., Any]) -> Any:
     """Code that is given to the compiler as it stands."""
     return intrinsic(function)
+
+
+@instruction
+def prefetch(_typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of ``array[index]`` ahead of its use; has no other effect."""
+
+    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
+        kind = signature_.args[0]
+        struct = context.make_array(kind)(context, builder, args[0])
+        pointer = builder.bitcast(builder.gep(struct.data, [args[1]]), _ir.IntType(8).as_pointer())
+        word = _ir.IntType(32)
+        shape = _ir.FunctionType(_ir.VoidType(), [_ir.IntType(8).as_pointer(), word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [_ir.IntType(8).as_pointer()], shape)
+        builder.call(function, [pointer, _ir.Constant(word, 0), _ir.Constant(word, 3), _ir.Constant(word, 1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), code
 
 
 def sources(*files: str | Path) -> str:

@@ -25,13 +25,13 @@ ir: Any = llvmlite.ir
 # --- tables -----------------------------------------------------------------------------------------------------
 
 INPUTS = 8
-"""Forecasts that a mixer takes; so many that one instruction takes them all."""
+"""The most contexts, and so forecasts, of a decision: so many that one instruction takes them all."""
 ODDS = 4095
 LIMIT = 255
 """The most decisions that a counter counts: its memory."""
 
 
-def _squash() -> NDArray[np.int32]:
+def _squash() -> NDArray[np.uint16]:
     """Chances of forecasts -`ODDS` to `ODDS`: 2**16 / (1 + 2**(-forecast/256)), exact by integer roots."""
     one = 1 << 62
     roots, value = [], one << 1
@@ -46,19 +46,19 @@ def _squash() -> NDArray[np.int32]:
                 power = power * roots[bit] >> 62
         power <<= forecast >> 8
         upper.append(min(65535, (power << 16) // (power + one)))
-    return np.array([65536 - chance for chance in upper[:0:-1]] + upper, np.int32)
+    return np.array([65536 - chance for chance in upper[:0:-1]] + upper, np.uint16)
 
 
-def _stretch(squash: NDArray[np.int32]) -> NDArray[np.int32]:
+def _stretch(squash: NDArray[np.uint16]) -> NDArray[np.int16]:
     """The forecast of each of 4096 chances: the first one whose squash is not less than the chance's middle."""
-    return (np.searchsorted(squash, np.arange(4096) * 16 + 8) - ODDS).clip(-ODDS, ODDS).astype(np.int32)
+    return (np.searchsorted(squash, np.arange(4096) * 16 + 8) - ODDS).clip(-ODDS, ODDS).astype(np.int16)
 
 
 SQUASH = _squash()
 STRETCH = _stretch(SQUASH)
-RATE = np.array([65536 * 5 // (5 * seen + 8) for seen in range(LIMIT + 1)], np.int32)
+RATE = np.array([65536 * 5 // (5 * seen + 8) for seen in range(LIMIT + 1)], np.uint16)
 """By how much of 2**16 a counter moves that saw so many decisions."""
-TRUST = np.array([256 * (2 * seen + 1) // (2 * seen + 5) for seen in range(LIMIT + 1)], np.int32)
+TRUST = np.array([256 * (2 * seen + 1) // (2 * seen + 5) for seen in range(LIMIT + 1)], np.uint8)
 """How much of 2**8 of a counter's forecast is taken."""
 LINE = 16
 """Counters of a context that stand together in memory."""
@@ -85,13 +85,13 @@ def between(value: Int, low: Int, high: Int) -> Int:
 @inline
 def squashed(forecast: Int) -> Int:
     """The chance of a forecast, which may lie outside of its bounds."""
-    return SQUASH[u(between(forecast, -ODDS, ODDS) + ODDS)]
+    return np.int32(SQUASH[u(between(forecast, -ODDS, ODDS) + ODDS)])
 
 
 @inline
 def forecast_of(counter: Int) -> Int:
     """What a counter foretells, weaker the less it has seen."""
-    return (STRETCH[u(counter >> 20)] * TRUST[u(counter & 1023)]) >> 8
+    return (np.int32(STRETCH[u(counter >> 20)]) * np.int32(TRUST[u(counter & 1023)])) >> 8
 
 
 @inline
@@ -100,7 +100,7 @@ def counted(counter: Int, bit: Int) -> Int:
     seen: Int = counter & 1023
     share: Int = np.int64(counter >> 10)
     goal = 4194303 if bit else 0
-    share += ((goal - share) * RATE[u(seen)]) >> 16
+    share += ((goal - share) * np.int64(RATE[u(seen)])) >> 16
     return np.uint32((share << 10) | between(seen + 1, 1, LIMIT))
 
 
@@ -160,30 +160,26 @@ def push(_typing: Any, weights: Any, row: Any, inputs: Any, force: Any) -> Any:
 class Mixer(NamedTuple):
     """What is learned, and room to work in."""
 
-    counters: NDArray[np.uint32]  # [INPUTS, lines * LINE]
+    counters: NDArray[np.uint32]  # [contexts, lines * LINE]
     weights: NDArray[np.int32]  # rows of INPUTS, those of a set after those of the set before
     final: NDArray[np.int32]  # the weight of each set, for each node
     maps: NDArray[np.uint16]  # rows of CELLS
-    contexts: NDArray[np.uint64]  # [INPUTS]
-    cells: NDArray[np.int64]  # [INPUTS], where each context's line of counters begins
-    inputs: NDArray[np.int32]  # [INPUTS], what the counters foretell
+    inputs: NDArray[np.int32]  # [INPUTS], what the counters foretell, then zeros
     rows: NDArray[np.int64]  # [sets], the row of weights that each set uses
     logits: NDArray[np.int64]  # [sets], what each set foretells
     recall: NDArray[np.int64]  # the last chance, its place in the map, and how far it is from there to the next cell
 
 
-def new_mixer(size: int, most_lines: int, sets: int, rows: int, nodes: int, map_rows: int) -> Mixer:
+def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, nodes: int, map_rows: int) -> Mixer:
     """A mixer that knows nothing, for ``size`` symbols to come: so many lines of counters as may be of use."""
     lines = 1 << 10
     while lines < most_lines and lines * LINE < 4 * size:
         lines *= 2
     return Mixer(
-        counters=np.full((INPUTS, lines * LINE), 1 << 31, np.uint32),
+        counters=np.full((contexts, lines * LINE), 1 << 31, np.uint32),
         weights=np.full(sets * rows * INPUTS, 65536 * 3 // 10, np.int32),
         final=np.full(nodes * sets, 65536 // sets, np.int32),
         maps=np.tile(MAP_ROW, map_rows),
-        contexts=np.zeros(INPUTS, np.uint64),
-        cells=np.zeros(INPUTS, np.int64),
         inputs=np.zeros(INPUTS, np.int32),
         rows=np.zeros(sets, np.int64),
         logits=np.zeros(sets, np.int64),
@@ -192,17 +188,17 @@ def new_mixer(size: int, most_lines: int, sets: int, rows: int, nodes: int, map_
 
 
 @inline
-def hash_contexts(mixer: Mixer) -> None:
+def hash_contexts(contexts: NDArray[np.uint64]) -> None:
     """Spread the bits of the contexts."""
-    for j in range(INPUTS):
-        value = (mixer.contexts[u(j)] * np.uint64(INPUTS) + np.uint64(j)) * np.uint64(0x9E3779B97F4A7C15)
-        mixer.contexts[u(j)] = value ^ (value >> np.uint64(29))
+    for j in range(len(contexts)):
+        value = (contexts[u(j)] * np.uint64(INPUTS) + np.uint64(j)) * np.uint64(0x9E3779B97F4A7C15)
+        contexts[u(j)] = value ^ (value >> np.uint64(29))
 
 
 @inline
-def spread(mixer: Mixer, j: Int, part: Int) -> Int:
+def spread(context: Int, part: Int) -> Int:
     """The hash of a part of a context's decisions; `line_of` makes its upper bits a place."""
-    return (mixer.contexts[u(j)] + np.uint64(part)) * np.uint64(0xD6E8FEB86659FD93)
+    return (context + np.uint64(part)) * np.uint64(0xD6E8FEB86659FD93)
 
 
 @inline
@@ -213,10 +209,10 @@ def line_of(mixer: Mixer, value: Int) -> Int:
 
 
 @inline
-def foretell(mixer: Mixer, slot: Int, node: Int, map_row: Int) -> Int:
+def foretell(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, map_row: Int) -> Int:
     """The chance that the next decision is 1, from the counters in the ``slot`` of their lines."""
-    for j in range(INPUTS):
-        mixer.inputs[u(j)] = forecast_of(mixer.counters[u(j), u(mixer.cells[u(j)] + slot)])
+    for j in range(len(cells)):
+        mixer.inputs[u(j)] = forecast_of(mixer.counters[u(j), u(cells[u(j)] + slot)])
     sets = mixer.rows.shape[0]
     total: Int = np.int64(0)
     for k in range(sets):
@@ -233,7 +229,7 @@ def foretell(mixer: Mixer, slot: Int, node: Int, map_row: Int) -> Int:
 
 
 @inline
-def learn(mixer: Mixer, slot: Int, node: Int, bit: Int, rate: Int) -> None:
+def learn(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, bit: Int, rate: Int) -> None:
     """Move everything that foretold the decision towards what it was."""
     whole = 65536 if bit else 0
     sets = mixer.rows.shape[0]
@@ -247,8 +243,8 @@ def learn(mixer: Mixer, slot: Int, node: Int, bit: Int, rate: Int) -> None:
         mixer.final[u(spot)] = between(moved, -4 << 16, 4 << 16)
     near = mixer.recall[1] + (mixer.recall[2] >> 7)
     mixer.maps[u(near)] += ((65535 if bit else 0) - np.int64(mixer.maps[u(near)])) >> 6
-    for j in range(INPUTS):
-        cell = mixer.cells[u(j)] + slot
+    for j in range(len(cells)):
+        cell = cells[u(j)] + slot
         mixer.counters[u(j), u(cell)] = counted(mixer.counters[u(j), u(cell)], bit)
 
 

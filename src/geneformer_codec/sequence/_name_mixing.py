@@ -180,17 +180,17 @@ def _find_contexts(
 
 
 @inline
-def _find_lines(mixer: Mixer, node: Int) -> None:
+def _find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.int64], node: Int) -> None:
     """The lines of counters of the next four bits; one that other bits used is begun anew."""
     for j in range(INPUTS):
-        value = spread(mixer, j, node)
+        value = spread(contexts[u(j)], node)
         cell = line_of(mixer, value)
         check = np.uint32((value >> np.uint64(8)) & np.uint64(0xFFFFFFFF))
         if mixer.counters[u(j), u(cell)] != check:
             mixer.counters[u(j), u(cell)] = check
             for k in range(1, LINE):
                 mixer.counters[u(j), u(cell + k)] = 1 << 31
-        mixer.cells[u(j)] = cell
+        cells[u(j)] = cell
 
 
 @kernel
@@ -198,6 +198,8 @@ def _run(
     text: NDArray[np.uint8],
     size: int,
     mixer: Mixer,
+    contexts: NDArray[np.uint64],
+    cells: NDArray[np.int64],
     matches: NDArray[np.int64],
     memory: NDArray[np.int64],
     state: NDArray[np.uint64],
@@ -210,8 +212,8 @@ def _run(
     _begin_field(memory, text, 0)
     place: Int = np.int64(0)
     while place < size:
-        _find_contexts(memory, text, place, mixer.contexts)
-        hash_contexts(mixer)
+        _find_contexts(memory, text, place, contexts)
+        hash_contexts(contexts)
         rate = 128 + (400 << 12) // ((1 << 12) + place)
         octet = np.int64(text[u(place)])
         column, length = memory[COLUMN], memory[MOVED_LENGTH]
@@ -223,13 +225,13 @@ def _run(
         bit_place = -1 if likely else 0
         while bit_place < 8:
             if bit_place <= 0 or bit_place == 4:
-                _find_lines(mixer, node)
+                _find_lines(mixer, contexts, cells, node)
             slot = max(node, 1) if bit_place < 4 else node & ((1 << (bit_place - 4)) - 1) | 1 << (bit_place - 4)
             mixer.rows[0] = node
             mixer.rows[1] = _ROWS + column * 16 + max(bit_place, 0) * 2 + memory[TAILED]
             mixer.rows[2] = 2 * _ROWS + (min(memory[MATCHED], 15) * 4 + trusted) * 8 + (memory[HITS + column] >> 1)
             mixer.rows[3] = 3 * _ROWS + before * 4 + trusted
-            chance = foretell(mixer, slot, node, node * 4 + trusted)
+            chance = foretell(mixer, cells, slot, node, node * 4 + trusted)
             if decoding:
                 bit = decode(state, data, chance)
             else:
@@ -240,7 +242,7 @@ def _run(
                         if text[u(place + j)] != memory[MOVED_BYTES + j]:
                             bit = np.int64(0)
                 encode(state, data, chance, bit)
-            learn(mixer, slot, node, bit, rate)
+            learn(mixer, cells, slot, node, bit, rate)
             if bit_place < 0 and bit:
                 break
             node = 2 * node + bit if bit_place >= 0 else 1
@@ -259,8 +261,10 @@ def _run(
 def _start(
     text: NDArray[np.uint8], size: int, state: NDArray[np.uint64], data: NDArray[np.uint8], decoding: bool
 ) -> None:
-    mixer = new_mixer(size, _MOST_LINES, _SETS, _ROWS, 256, 256 * 4)
-    _run(text, size, mixer, np.zeros(_MATCHES, np.int64), np.zeros(MEMORY, np.int64), state, data, decoding)
+    mixer = new_mixer(size, _MOST_LINES, INPUTS, _SETS, _ROWS, 256, 256 * 4)
+    contexts, cells = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64)
+    matches, memory = np.zeros(_MATCHES, np.int64), np.zeros(MEMORY, np.int64)
+    _run(text, size, mixer, contexts, cells, matches, memory, state, data, decoding)
 
 
 def mix(names: bytes) -> bytes:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ...compiled import Int, apart, inline, instruction, kernels, sources
+from ...compiled import Int, apart, inline, instruction, kernels, prefetch, sources
 
-__all__ = ["SOURCES", "Int", "apart", "inline", "instruction", "kernel"]
+__all__ = ["SOURCES", "Int", "apart", "inline", "instruction", "kernel", "prefetch"]
 
 SOURCES = sources(Path(__file__).parent)
 kernel = kernels(SOURCES)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, inline
-from .integers import hashed, log2_q10, prefetch, u
+from .compiled import Int, inline, prefetch
+from .integers import hashed, log2_q10, u
 from .state import LOW_ROW, Frozen, Local, Settings, Work
 
 INPUT_LIMIT = 2047

@@ -114,23 +114,6 @@ def ones_of_64(value: Int) -> Int:
     return np.int64(ones(low)) + np.int64(ones(high))
 
 
-@instruction
-def prefetch(_typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of ``array[index]`` ahead of its use; has no other effect."""
-
-    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
-        kind = signature_.args[0]
-        struct = context.make_array(kind)(context, builder, args[0])
-        pointer = builder.bitcast(builder.gep(struct.data, [args[1]]), ir.IntType(8).as_pointer())
-        word = ir.IntType(32)
-        shape = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), word, word, word])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [ir.IntType(8).as_pointer()], shape)
-        builder.call(function, [pointer, ir.Constant(word, 0), ir.Constant(word, 3), ir.Constant(word, 1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), code
-
-
 @inline
 def u(index: Int) -> Int:
     """An index that is known not to be negative: compiled code then need not look, and loops become vectors."""

@@ -6,10 +6,10 @@ A place is compared over 32 bases, and becomes a copy while there is room or whe
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, apart, inline
+from .compiled import Int, apart, inline, prefetch
 from .copies import RECENT
 from .counts import count_place
-from .integers import every_other, leading_zeros, ones, prefetch, reversed_bits, u
+from .integers import every_other, leading_zeros, ones, reversed_bits, u
 from .state import (
     BLOCK_BITS,
     COPIES,

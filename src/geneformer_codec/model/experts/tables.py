@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, kernel
+from .compiled import Int, kernel, prefetch
 from .counts import add_count, count_place, last_bases
-from .integers import prefetch
 from .search import seed_row
 
 

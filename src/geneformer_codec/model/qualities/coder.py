@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,9 +11,23 @@ from geneformer_codec.errors import FormatError
 
 from .tree import LEAST, MOST, Alphabet
 
-_SETS = {"fast": 1, "balanced": 2, "max": 4}
-_SAMPLE = {"fast": 1 << 16, "balanced": 1 << 17, "max": 1 << 17}
+
+class _Effort(NamedTuple):
+    """How much is done to foretell a quality: contexts, sets of weights; and how many reads are coded side by side."""
+
+    contexts: int
+    sets: int
+    lanes: int
+
+
+_EFFORTS = {0: _Effort(4, 1, 2), 1: _Effort(8, 1, 1), 2: _Effort(8, 2, 1), 4: _Effort(8, 4, 1)}
+_EFFORT_OF = {"fast": 0, "balanced": 2, "max": 4}
+_SAMPLE = 1 << 16
 """Qualities that choose the profile."""
+_SHORT = 512
+"""Bases of the longest read, where all count as short."""
+_HEAD_START = 0.08
+"""On so few, short reads look dearer than they are by the contexts of the profile made for them, which learn longer."""
 _PROFILES = 3
 _HEADER = 2
 _MOST_LINES = 1 << 16
@@ -32,16 +48,9 @@ def encode_qualities(
         raise ValueError("qualities are bytes 33 to 126")
     alphabet = Alphabet.of(values)
     symbols, bases = alphabet.ranks[values], _BASES[residues]
-    sets = _SETS[level]
-    # The profile that suits reads from all over best: an eighth of them, or so many as make up a sample.
-    some = np.arange(len(lengths)) % max(8, len(values) // _SAMPLE[level]) == 0
-    here = np.repeat(some, lengths)
-    sizes = [
-        len(_run(symbols[here], lengths[some], bases[here], alphabet, profile, sets, None))
-        for profile in range(_PROFILES)
-    ]
-    profile = sizes.index(min(sizes))
-    return bytes((profile, sets)) + alphabet.packed() + _run(symbols, lengths, bases, alphabet, profile, sets, None)
+    effort = _EFFORT_OF[level]
+    profile = _choose_profile(symbols, lengths, bases, alphabet)
+    return bytes((profile, effort)) + alphabet.packed() + _run(symbols, lengths, bases, alphabet, profile, effort, None)
 
 
 def decode_qualities(data: bytes, lengths: NDArray[np.int64], residues: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -50,7 +59,7 @@ def decode_qualities(data: bytes, lengths: NDArray[np.int64], residues: NDArray[
         if data:
             raise FormatError("damaged qualities: there are some, and no residues")
         return np.zeros(0, np.uint8)
-    if len(data) < _HEADER or data[0] >= _PROFILES or data[1] not in _SETS.values():
+    if len(data) < _HEADER or data[0] >= _PROFILES or data[1] not in _EFFORTS:
         raise FormatError("damaged qualities: coded in an unknown way")
     # Each by itself first: sums of damaged lengths may wrap around.
     wrong = len(lengths) == 0 or int(lengths.min()) < 0 or int(lengths.max()) > len(residues)
@@ -62,29 +71,44 @@ def decode_qualities(data: bytes, lengths: NDArray[np.int64], residues: NDArray[
     return alphabet.values[symbols]
 
 
+def _choose_profile(
+    symbols: NDArray[np.uint8], lengths: NDArray[np.int64], bases: NDArray[np.uint8], alphabet: Alphabet
+) -> int:
+    """The profile that takes the fewest bytes on reads from all over: an eighth of them, or as many as are a sample."""
+    some = np.arange(len(lengths)) % max(8, len(symbols) // _SAMPLE) == 0
+    here = np.repeat(some, lengths)
+    sizes = [
+        float(len(_run(symbols[here], lengths[some], bases[here], alphabet, profile, 0, None)))
+        for profile in range(_PROFILES)
+    ]
+    if int(lengths.max()) <= _SHORT:
+        sizes[0] *= 1 - _HEAD_START
+    return sizes.index(min(sizes))
+
+
 def _run(
     symbols: NDArray[np.uint8],
     lengths: NDArray[np.int64],
     bases: NDArray[np.uint8],
     alphabet: Alphabet,
     profile: int,
-    sets: int,
+    effort: int,
     stream: bytes | None,
 ) -> bytes:
     """Encode symbols, or decode the stream into them."""
     from geneformer_codec.coding.decisions import PLACE, coder_state, finish, new_mixer
 
-    from .contexts import MEMORY
-    from .kernels import NODES, ROWS, run
+    from .kernels import NODES, ROWS, new_lanes, run
 
+    contexts, sets, side_by_side = _EFFORTS[effort]
     if stream is None:
         data = np.empty(16 + 2 * alphabet.decisions(symbols), np.uint8)
     else:
         data = np.frombuffer(stream, np.uint8).copy()  # kernels take arrays that can be written to
-    mixer = new_mixer(len(symbols), _MOST_LINES, sets, ROWS, NODES, NODES * NODES)
-    memory, around, state = np.zeros(MEMORY, np.int64), np.zeros(4, np.int64), coder_state()
-    decoding = stream is not None
-    run(symbols, lengths, bases, profile, alphabet.tree, mixer, memory, around, state, data, decoding)
+    mixer = new_mixer(len(symbols), _MOST_LINES, contexts, sets, ROWS, NODES, NODES * NODES)
+    lanes, state, decoding = new_lanes(side_by_side, contexts), coder_state(), stream is not None
+    if len(alphabet.values) > 1:
+        run(symbols, lengths, bases, profile, alphabet.tree, mixer, lanes, state, data, decoding)
     if stream is None:
         return finish(state, data)
     if int(state[PLACE]) < len(data):

@@ -1,7 +1,8 @@
 """What foretells a quality: the qualities before it and the bases around it, in three profiles of eight contexts.
 
-The profiles suit reads of Illumina, Nanopore and PacBio HiFi; whichever is smallest on a sample is used. A context is a
-number; equal numbers of the same context share counters. ``q`` is a quality's rank among those that occur.
+Where time matters more, four of them do. The profiles suit reads of Illumina, Nanopore and PacBio HiFi; whichever is
+smallest on a sample is used. A context is a number; equal numbers of the same context share counters. ``q`` is a
+quality's rank among those that occur.
 """
 
 from __future__ import annotations
@@ -69,17 +70,20 @@ def find_contexts(
             after += 1
     around[0], around[1], around[2], around[3] = before, after, near, wide
     q1, q2 = memory[Q1], memory[Q2]
-    at = place - first
+    at, last = place - first, len(contexts) - 1
+    few = last == 3
     if profile == SHORT:
         at = min(at, 1023)
         contexts[0] = q1 << 10 | at
         contexts[1] = (memory[MEAN32] >> 4) << 8 | at >> 2
         contexts[2] = (q1 << 7 | q2) << 9 | b0 << 6 | b1 << 3 | b2
+        contexts[last] = ((memory[MEAN4] >> 4) << 8 | memory[MEAN32] >> 5) << 3 | b0
+        if few:
+            return
         contexts[3] = (q1 << 7 | memory[MEAN8] >> 4) << 6 | memory[BELOW]
         contexts[4] = (q1 << 7 | memory[OTHER]) << 6 | min(memory[RUN], 63)
         contexts[5] = (q1 << 7 | memory[LEAST]) << 8 | memory[MEAN32] >> 5
         contexts[6] = (q1 << 7 | max(q2, memory[Q3])) << 7 | at >> 3
-        contexts[7] = ((memory[MEAN4] >> 4) << 8 | memory[MEAN32] >> 5) << 3 | b0
     elif profile == NANOPORE:
         n3 = base_at(bases, place + 3, first, end)
         next_run = 0
@@ -90,17 +94,21 @@ def find_contexts(
         contexts[0] = q1 << 9 | b0 << 6 | b1 << 3 | n1
         contexts[1] = (q1 << 8 | homopolymer) << 3 | b0
         contexts[2] = (((wide << 3 | n3) << 8 | homopolymer) << 3 | next_run) << 3 | b0
+        contexts[last] = (q1 << 7 | memory[LEAST]) << 5 | memory[MEAN8] >> 6
+        if few:
+            return
         contexts[3] = q1 << 8 | memory[TOPS8]
         contexts[4] = memory[BANDS] << 6 | b0 << 3 | b1
         contexts[5] = (q1 >> 2) << 15 | (q2 >> 2) << 10 | (memory[Q3] >> 2) << 5 | memory[Q4] >> 2
         contexts[6] = q1 << 7 | memory[WIDE + wide]
-        contexts[7] = (q1 << 7 | memory[LEAST]) << 5 | memory[MEAN8] >> 6
     else:
         homopolymer = before << 4 | after
         contexts[0] = (q1 << 8 | homopolymer) << 3 | b0
         contexts[1] = ((memory[MEAN128] >> 4) << 8 | homopolymer) << 6 | b0 << 3 | n1
         contexts[2] = (memory[TOPS16] << 5 | min(memory[RUN], 31)) << 6 | b0 << 3 | n1
         contexts[3] = (memory[NEAR + near] << 8 | memory[MEAN32] >> 5) << 4 | before
+        if few:
+            return
         contexts[4] = q1 << 7 | memory[WIDE + wide]
         contexts[5] = q1 << 7 | memory[NEAR + near]
         contexts[6] = (q1 << 7 | memory[LEAST]) << 5 | memory[MEAN8] >> 6
