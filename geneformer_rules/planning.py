@@ -1,6 +1,9 @@
 """What a job will need: memory and time from the size of its part, growing with every retry."""
 
+from __future__ import annotations
+
 import functools
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -27,16 +30,30 @@ _COMPRESSED_TO = 0.2
 """What compression leaves of a panel's text: less where its records are much alike, so that a retry may be needed."""
 
 
+_MINUTE = {"fast": 256 << 20, "balanced": 96 << 20, "max": 32 << 20}
+"""Bases that keep a thread busy for a minute, at least, by level."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How ``gfz split`` has cut a sample: the size of every part, in bytes of text."""
 
     part_bytes: tuple[int, ...]
 
-    @property
-    def parts(self) -> list[str]:
-        """The names of the parts, as their files and blocks carry them."""
-        return [f"{number:08d}" for number in range(len(self.part_bytes))]
+    def jobs(self, job_bases: int | None) -> list[str]:
+        """The jobs that compress the parts, by the first and the last of each; as equal as may be, of ``job_bases``.
+
+        None: each part has a job.
+        """
+        parts = len(self.part_bytes)
+        jobs = parts if job_bases is None else min(parts, max(1, self.total_bytes // job_bases))
+        ends = [parts * job // jobs for job in range(jobs + 1)]
+        return [f"{first:08d}-{end - 1:08d}" for first, end in itertools.pairwise(ends)]
+
+    def of_job(self, job: str) -> Plan:
+        """The parts of a job."""
+        first, last = map(int, job.split("-"))
+        return Plan(self.part_bytes[first : last + 1])
 
     @property
     def total_bytes(self) -> int:
@@ -68,9 +85,15 @@ def text_bytes(files: Iterable[str]) -> int:
     return int(total)
 
 
-def largest_part(part_bases: int) -> int:
-    """How large a part may get, where ``part_bases`` are aimed at: what is less than half of one is joined to one."""
-    return part_bases * 3 // 2
+def largest(bases: int) -> int:
+    """How large a part, or a job, may get where so many bases are aimed at: less than half of one is joined to one."""
+    return bases * 3 // 2
+
+
+def whole_plan(size: int, part_bases: int) -> Plan:
+    """About how a text of this size is cut into parts."""
+    others = [part_bases] * (max(1, (size + part_bases // 2) // part_bases) - 1)
+    return Plan((*others, size - sum(others)))
 
 
 def archived_plan(report: Path) -> Plan | None:
@@ -82,7 +105,7 @@ def archived_plan(report: Path) -> Plan | None:
         return None
     others = [size // parts] * (parts - 1)
     if others:
-        others[0] -= min(others[0], largest_part(size // parts) - size // parts)
+        others[0] -= min(others[0], largest(size // parts) - size // parts)
     return Plan((*others, size - sum(others)))
 
 
@@ -92,13 +115,20 @@ class Needs:
 
     config: Mapping[str, Any]
 
-    def part_bytes(self, plan: Plan | None, part: str | None = None) -> int:
-        """Size of ``part``, or of the largest part; before the split has run, the largest that it may make."""
-        if plan is None:
-            return largest_part(self.config["part_bases"])
-        if part is None:
-            return max(plan.part_bytes, default=0)
-        return plan.part_bytes[int(part)]
+    def job_bases(self, on_cluster: bool) -> int | None:
+        """How many bases a job works on, where there are so many; None: as many as make up a part.
+
+        On a cluster, where a job waits its turn, all of its threads are to work for a minute.
+        """
+        given: int | None = self.config["planning"]["job_bases"]
+        if given is not None or not on_cluster:
+            return given
+        parts: int = self.config["part_bases"]
+        return max(_MINUTE[self.config["level"]] * int(self.config["threads"]["compress"]), parts)
+
+    def part_bytes(self, plan: Plan | None) -> int:
+        """Size of the largest part; before the split has run, the largest that it may make."""
+        return largest(self.config["part_bases"]) if plan is None else max(plan.part_bytes, default=0)
 
     def memory_mb(self, part_bytes: int, attempt: int = 1, parts: int = 1, panel_bases: int = 0) -> int:
         """Memory of a job that holds a model, with a panel of so many bases, and so many parts at a time."""

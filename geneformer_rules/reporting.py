@@ -61,7 +61,7 @@ SPECIES_COLUMNS = (
 )
 """Of all archives of a species: ``bpb_with_model`` also has the models that lie beside them."""
 
-JOB_COLUMNS = ("rule", "name", "part", "seconds", "cpu_seconds", "memory_mb", "read_mb", "written_mb")
+JOB_COLUMNS = ("rule", "name", "parts", "seconds", "cpu_seconds", "memory_mb", "read_mb", "written_mb")
 """Of a job, as Snakemake's benchmark measured it."""
 
 MODEL_COLUMNS = ("model", "model_id", "consists_of", "panel_records", "panel_bases", "panel_bytes", "start_bytes",
@@ -159,6 +159,14 @@ def decisions(header: ModelHeader) -> Iterator[Row]:
         yield {"model": header.metadata.get("name", ""), **choice}
 
 
+def _short(parts: str) -> str:
+    """Numbers of parts, the first and the last of a job, as people write them; other names as they are."""
+    numbers = parts.split("-")
+    if not all(map(str.isdecimal, numbers)):
+        return parts
+    return "-".join(dict.fromkeys(str(int(number)) for number in numbers))
+
+
 def jobs(benchmarks: Path, names: set[str]) -> Iterator[Row]:
     """The needs of every job of these samples and species, from ``RULE/NAME.tsv`` and ``RULE/NAME/PART.tsv``."""
     for path in sorted(benchmarks.glob("*/**/*.tsv")):
@@ -167,7 +175,7 @@ def jobs(benchmarks: Path, names: set[str]) -> Iterator[Row]:
             continue
         with path.open(encoding="utf-8", newline="") as file:
             for measured in csv.DictReader(file, delimiter="\t"):
-                row: Row = {"rule": rule, "name": inner[0], "part": "/".join(inner[1:])}
+                row: Row = {"rule": rule, "name": inner[0], "parts": "/".join(map(_short, inner[1:]))}
                 yield row | {column: _number(measured.get(key)) for column, key in _BENCHMARK.items()}
 
 

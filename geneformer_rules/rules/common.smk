@@ -43,7 +43,15 @@ def load_sheets():
 SHEETS = load_sheets()
 SETTINGS = SHEETS.config
 NEEDS = planning.Needs(SETTINGS)
-LARGEST_PART = planning.largest_part(SETTINGS["part_bases"])
+LARGEST_PART = planning.largest(SETTINGS["part_bases"])
+
+# Only the process that a user starts knows whether jobs go to a cluster; those that it starts must plan alike.
+ON_CLUSTER = "GENEFORMER_ON_CLUSTER"
+if workflow.is_main_process:
+    os.environ[ON_CLUSTER] = "" if workflow.resource_settings.nodes is None else "1"
+PARTS_OF_JOB = NEEDS.job_bases(bool(os.environ.get(ON_CLUSTER)))
+JOB_BASES = PARTS_OF_JOB or SETTINGS["part_bases"]
+LARGEST_JOB = planning.largest(JOB_BASES)
 
 # On a cluster a job runs two more Snakemakes, one within the other. Were they to try again, too, a job that lacks memory
 # would fail six times before it is given more.
@@ -74,7 +82,7 @@ def size_if_whole(sample):
         return SETTINGS["planning"]["sample_bases"]
     there = bool(sample.files) and all(Path(path).is_file() for path in sample.files)
     size = planning.text_bytes(sample.files)
-    return size if there and size <= LARGEST_PART else None
+    return size if there and size <= LARGEST_JOB else None
 
 
 def split_plan(sample):
@@ -87,11 +95,11 @@ def pattern(samples):
 
 
 def archived_size(sample):
-    """The size of a sample whose archive is decoded in a job with others; None for one in parts."""
+    """The size of a sample whose archive is decoded in a job with others; None for one that has a job to itself."""
     if split_plan(sample.name).is_file() or sample.name not in DONE:
         return size_if_whole(sample)
     plan = archived_plan(sample)
-    return plan.total_bytes if plan and plan.total_bytes <= LARGEST_PART else None
+    return plan.total_bytes if plan and plan.total_bytes <= LARGEST_JOB else None
 
 
 def archived_plan(sample):
@@ -106,7 +114,7 @@ def is_decompressed(sample):
 # What is done is made by no rule, but found as a file that is there. So the graph holds only what is to be done, and a
 # batch, which is another one on every run, is no reason to make anything anew.
 DONE = {sample.name for sample in SHEETS.samples.values() if is_done(sample)}
-BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, SETTINGS["part_bases"])
+BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, JOB_BASES)
 BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*(?:\+[0-9]+)?"
 WHOLE = pattern(BATCHES.batch_of)
 RUNS = [sample.name for sample in SHEETS.samples.values() if sample.accession and sample.name not in DONE]
@@ -192,7 +200,7 @@ def base_model(wildcards):
 
 def blocks(wildcards):
     plan = planning.read_plan(checkpoints.split.get(sample=wildcards.sample).output.plan)
-    return [f"{RESULTS}/blocks/{wildcards.sample}/{part}.gfz" for part in plan.parts]
+    return [f"{RESULTS}/blocks/{wildcards.sample}/{job}.gfz" for job in plan.jobs(PARTS_OF_JOB)]
 
 
 def archives(wildcards):
@@ -210,7 +218,7 @@ def proofs(proof, again):
     Without ``again``, what is decompressed already has no job. It is asked several times in a run, and stays the same.
     """
     done = set() if again else {sample.name for sample in SHEETS.samples.values() if is_decompressed(sample)}
-    batch_of = batching.plan_batches(SHEETS.samples, done, archived_size, SETTINGS["part_bases"]).batch_of
+    batch_of = batching.plan_batches(SHEETS.samples, done, archived_size, JOB_BASES).batch_of
     alone = {sample: f"{sample}{batching.SEPARATOR}1" for sample in SHEETS.samples if sample not in done}
 
     def is_there(batch):
@@ -308,8 +316,19 @@ def report_directory(wildcards, output):
     return Path(output.numbers).parent
 
 
-def last_block(wildcards, input):
-    return len(input.blocks) - 1
+def block_count(wildcards, input):
+    return len(input.blocks)
+
+
+def part_count(wildcards):
+    """Before the split nothing that counts."""
+    plan = plan_of(wildcards.sample)
+    return len(plan.part_bytes) if plan else 0
+
+
+def part_numbers(wildcards):
+    """The first part of a job, and the last."""
+    return " ".join(str(int(number)) for number in wildcards.parts.split("-"))
 
 
 def base_option(wildcards, input):

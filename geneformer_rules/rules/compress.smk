@@ -1,16 +1,16 @@
-# One job, one part, one load of the model.
+# A job has one load of the model, however many parts.
 rule compress:
     input:
         parts="<results>/parts/{sample}",
         model=model,
     output:
-        block=temp("<results>/blocks/{sample}/{part}.gfz"),
+        block=temp("<results>/blocks/{sample}/{parts}.gfz"),
     log:
-        "<logs>/compress/{sample}/{part}.log",
+        "<logs>/compress/{sample}/{parts}.log",
     benchmark:
-        "<benchmarks>/compress/{sample}/{part}.tsv"
+        "<benchmarks>/compress/{sample}/{parts}.tsv"
     wildcard_constraints:
-        part="[0-9]{8}",
+        parts="[0-9]{8}-[0-9]{8}",
     retries: RETRIES
     conda:
         "../envs/gfz.yaml"
@@ -23,8 +23,10 @@ rule compress:
     params:
         model=model_option,
         level=SETTINGS["level"],
+        numbers=part_numbers,
         leftovers=leftovers,
     shell:
         "rm -f {params.leftovers};"
-        " gfz compress --part {input.parts:q}/{wildcards.part}.part -o {output.block:q} {params.model}"
-        " --level {params.level} --threads {threads} --device {resources.device} > {log:q} 2>&1"
+        " ( IFS=$'\\n';"
+        " gfz compress --part $(seq -f {input.parts:q}/%08.0f.part {params.numbers}) -o {output.block:q} {params.model}"
+        " --level {params.level} --threads {threads} --device {resources.device} ) > {log:q} 2>&1"

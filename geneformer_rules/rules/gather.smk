@@ -1,5 +1,5 @@
-# Blocks are copied, not coded again. Their names are counted out in the shell: a sample may have more parts than fit on
-# a command line that is handed to a shell as one argument.
+# Blocks are copied, not coded again. Their names are worked out in the shell, as `Plan.jobs` does: there may be more of
+# them than fit on a command line that is handed to a shell as one argument.
 rule gather:
     input:
         parts="<results>/parts/{sample}",
@@ -20,10 +20,14 @@ rule gather:
     params:
         embed=embed_option,
         blocks=f"{RESULTS}/blocks",
-        last=last_block,
+        jobs=block_count,
+        parts=part_count,
         leftovers=leftovers,
     shell:
         "rm -f {params.leftovers};"
         " ( IFS=$'\\n';"
-        " gfz gather {input.parts:q}/plan.json $(seq -f {params.blocks:q}/{wildcards.sample}/%08.0f.gfz 0 {params.last})"
+        " gfz gather {input.parts:q}/plan.json"
+        " $(for job in $(seq 0 $(({params.jobs} - 1))); do"
+        " printf '%s/%08d-%08d.gfz\\n' {params.blocks:q}/{wildcards.sample}"
+        " $(({params.parts} * job / {params.jobs})) $(({params.parts} * (job + 1) / {params.jobs} - 1)); done)"
         " -o {output.archive:q} {params.embed} ) > {log:q} 2>&1"

@@ -19,36 +19,55 @@ def panel_of_samples(wildcards):
     return 0 if species == sheets.NO_MODEL else panel_bases(species)
 
 
-def part_memory_mb(wildcards, attempt):
-    part = NEEDS.part_bytes(plan_of(wildcards.sample), wildcards.part)
-    return NEEDS.memory_mb(part, attempt, panel_bases=panel_of_samples(wildcards))
+def parts_at_once(wildcards, threads):
+    """Without a model each thread has a part of its own."""
+    return 1 if model(wildcards) else threads
+
+
+def job_plan(wildcards):
+    """The parts that a job compresses; None if that is not known."""
+    plan = plan_of(wildcards.sample)
+    return plan and plan.of_job(wildcards.parts)
+
+
+def part_memory_mb(wildcards, attempt, threads):
+    return NEEDS.memory_mb(
+        NEEDS.part_bytes(job_plan(wildcards)),
+        attempt,
+        parts_at_once(wildcards, threads),
+        panel_of_samples(wildcards),
+    )
+
+
+def batch_plans(wildcards):
+    """How the samples of a batch are cut, about, or will be when they are made."""
+    sizes = [max(planning.text_bytes(sample.files), size_if_whole(sample) or 0) for sample in members(wildcards)]
+    return [planning.whole_plan(size, SETTINGS["part_bases"]) for size in sizes]
 
 
 def batch_threads(wildcards):
-    return NEEDS.threads("compress", 1, bool(model(wildcards)))
+    most = max(len(plan.part_bytes) for plan in batch_plans(wildcards))
+    return NEEDS.threads("compress", most, bool(model(wildcards)))
 
 
-def batch_sizes(wildcards):
-    """How large the samples of a batch are, or will be when they are made."""
-    return [max(planning.text_bytes(sample.files), size_if_whole(sample) or 0) for sample in members(wildcards)]
-
-
-def batch_memory_mb(wildcards, attempt):
+def batch_memory_mb(wildcards, attempt, threads):
     return NEEDS.memory_mb(
-        min(max(batch_sizes(wildcards)), LARGEST_PART), attempt, panel_bases=panel_of_samples(wildcards)
+        min(max(map(NEEDS.part_bytes, batch_plans(wildcards))), LARGEST_PART),
+        attempt,
+        parts_at_once(wildcards, threads),
+        panel_of_samples(wildcards),
     )
 
 
 def batch_minutes(wildcards, attempt):
     """Encoding and decoding."""
-    size = sum(batch_sizes(wildcards))
+    size = sum(plan.total_bytes for plan in batch_plans(wildcards))
     return NEEDS.encode_minutes(size, attempt) + NEEDS.decode_minutes(size, attempt)
 
 
 def run_memory_mb(wildcards, attempt, threads):
-    """Qualities take as much as bases; without a model each thread has a part of its own."""
-    parts = 1 if model(wildcards) else threads
-    return NEEDS.memory_mb(2 * LARGEST_PART, attempt, parts, panel_of_samples(wildcards))
+    """Qualities take as much as bases."""
+    return NEEDS.memory_mb(2 * LARGEST_PART, attempt, parts_at_once(wildcards, threads), panel_of_samples(wildcards))
 
 
 def run_minutes(wildcards, attempt):
@@ -56,35 +75,36 @@ def run_minutes(wildcards, attempt):
 
 
 def part_minutes(wildcards, attempt):
-    return NEEDS.encode_minutes(NEEDS.part_bytes(plan_of(wildcards.sample), wildcards.part), attempt)
+    plan = job_plan(wildcards)
+    return NEEDS.encode_minutes(plan.total_bytes if plan else LARGEST_JOB, attempt)
 
 
 def part_threads(wildcards):
-    return NEEDS.threads("compress", 1, bool(model(wildcards)))
+    plan = job_plan(wildcards)
+    return NEEDS.threads("compress", plan and len(plan.part_bytes), bool(model(wildcards)))
 
 
 def text_plan(sample):
     """The sizes of the parts of a sample, as it was split, or about what they are; None if nothing is known yet."""
     plan = plan_of(sample.name)
     size = size_if_whole(sample) if plan is None and sample.name not in DONE else None
-    return plan or (archived_plan(sample) if size is None else planning.Plan((size,)))
+    return plan or (archived_plan(sample) if size is None else planning.whole_plan(size, SETTINGS["part_bases"]))
 
 
 def decode_threads(wildcards):
     plans = [text_plan(sample) for sample in chosen(wildcards)]
-    parts = max(len(plan.parts) for plan in plans) if all(plans) else None
+    parts = max(len(plan.part_bytes) for plan in plans) if all(plans) else None
     return NEEDS.threads("decode", parts, bool(model(wildcards)))
 
 
 def decode_memory_mb(wildcards, attempt, threads):
-    parts = 1 if model(wildcards) else threads
     part = max(NEEDS.part_bytes(text_plan(sample)) for sample in chosen(wildcards))
-    return NEEDS.memory_mb(part, attempt, parts, panel_of_samples(wildcards))
+    return NEEDS.memory_mb(part, attempt, parts_at_once(wildcards, threads), panel_of_samples(wildcards))
 
 
 def decode_minutes(wildcards, attempt):
     plans = [text_plan(sample) for sample in chosen(wildcards)]
-    return NEEDS.decode_minutes(sum(plan.total_bytes if plan else SETTINGS["part_bases"] for plan in plans), attempt)
+    return NEEDS.decode_minutes(sum(plan.total_bytes if plan else LARGEST_JOB for plan in plans), attempt)
 
 
 def split_memory_mb(wildcards, attempt):

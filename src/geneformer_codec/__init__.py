@@ -12,7 +12,7 @@ Everything is loaded when it is first used, so that importing this costs nothing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import cat, compress, compress_part, decompress, gather, info, merge, read_index, split, verify
+    from .api import cat, compress, compress_parts, decompress, gather, info, merge, read_index, split, verify
     from .archive.index import RecordEntry
     from .archive.models import Execution
     from .archive.read import Archive
@@ -41,7 +41,7 @@ __all__ = [
     "__version__",
     "cat",
     "compress",
-    "compress_part",
+    "compress_parts",
     "decompress",
     "gather",
     "info",
@@ -59,7 +59,7 @@ _HOMES = {
     "api": (
         "cat",
         "compress",
-        "compress_part",
+        "compress_parts",
         "decompress",
         "gather",
         "info",

@@ -51,7 +51,7 @@ __all__ = [
     "RecordEntry",
     "cat",
     "compress",
-    "compress_part",
+    "compress_parts",
     "decompress",
     "gather",
     "info",
@@ -71,7 +71,7 @@ MAX_PART_BASES = MAX_PART_BYTES // 3
 
 
 class Coding(TypedDict, total=False):
-    """What `compress` and `compress_part` may be told of how to compress."""
+    """What `compress` and `compress_parts` may be told of how to compress."""
 
     model: AnyModel | None
     """Without one, experts learn from each part itself."""
@@ -123,14 +123,17 @@ def compress(
         return _write(opened.parts(part_bases), opened.sample, out, settings, model, coding)
 
 
-def compress_part(part: AnyPath, out: AnyFile, **coding: Unpack[Coding]) -> dict[str, Any]:
-    """Compress one part of a directory that ``split`` made into a part archive, to be joined by ``gather``."""
-    _check_distinct(part, out)
-    plan = Plan.read(Path(part).with_name(PLAN_NAME))
-    text = read_part(plan, Path(part))
+def compress_parts(parts: Sequence[AnyPath], out: AnyFile, **coding: Unpack[Coding]) -> dict[str, Any]:
+    """Compress one part or more of a directory that ``split`` made into a part archive, to be joined by ``gather``."""
+    paths = sorted(map(Path, parts))
+    if not paths or len({path.parent for path in paths}) > 1 or len(set(paths)) < len(paths):
+        raise UsageError("the parts of a part archive are of one directory, each given once; name at least one")
+    for path in paths:
+        _check_distinct(path, out)
+    plan = Plan.read(paths[0].with_name(PLAN_NAME))
     model = open_model(coding.get("model"))
     settings = _settings(model, coding, plan.part_bases, plan.is_reads)
-    return _write(iter([text]), plan.sample, out, settings, model, coding)
+    return _write((read_part(plan, path) for path in paths), plan.sample, out, settings, model, coding)
 
 
 class Decoding(TypedDict, total=False):

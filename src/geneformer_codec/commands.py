@@ -99,12 +99,12 @@ def _compress(options: argparse.Namespace) -> None:
         "execution": _execution_of(options),
     }
     started = time.monotonic()
-    source = options.source if options.part is None else options.part
-    with progress_of(options, "compress", expected_bases(source, options.verify)) as coding["progress"]:
+    sources = [options.source] if options.part is None else options.part
+    with progress_of(options, "compress", expected_bases(sources, options.verify)) as coding["progress"]:
         if options.part is None:
             part_bases = options.part_bases or DEFAULT_PART_BASES
             info = api.compress(
-                source,
+                options.source,
                 options.out,
                 mate=options.mate,
                 name=options.name,
@@ -114,9 +114,9 @@ def _compress(options: argparse.Namespace) -> None:
                 **coding,
             )
         elif options.as_is or any(getattr(options, name) is not None for name in _OF_SPLIT):
-            raise UsageError(f"--as-is, {_listed(_OF_SPLIT)} belong to 'gfz split', not to one of its parts")
+            raise UsageError(f"--as-is, {_listed(_OF_SPLIT)} belong to 'gfz split', not to its parts")
         else:
-            info = api.compress_part(source, options.out, **coding)
+            info = api.compress_parts(options.part, options.out, **coding)
     if options.json:
         _print_json(info)
     else:

@@ -93,7 +93,8 @@ def _compress(parser: argparse.ArgumentParser) -> None:
         help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised. "
         "Or BAM, CRAM, GenBank or EMBL: the reads or records in them are archived")  # fmt: skip
     add("--mate", metavar="IN2", help="the second FASTQ file of a pair, for both in one archive")
-    add("--part", type=Path, metavar="PART", help="instead of IN: compress one part made by 'gfz split'")
+    add("--part", type=Path, nargs="+", metavar="PART",
+        help="instead of IN: compress one part made by 'gfz split', or several into one file")  # fmt: skip
     _output(parser, "OUT.gfz", "the archive to write")
     add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import api
@@ -61,12 +61,12 @@ def progress_of(options: argparse.Namespace, what: str, total: int | None) -> It
         yield advance
 
 
-def expected_bases(source: str | Path, twice: bool) -> int | None:
-    """About how many bases there are to code, where the size of the file tells."""
-    path = Path(source)
-    if str(source) == STREAM or not path.is_file() or sample_name_of(path) != path.name:
+def expected_bases(sources: Sequence[str | Path], twice: bool) -> int | None:
+    """About how many bases there are to code, where the sizes of the files tell."""
+    paths = list(map(Path, sources))
+    if any(str(path) == STREAM or not path.is_file() or sample_name_of(path) != path.name for path in paths):
         return None
-    return path.stat().st_size * (1 + twice)
+    return sum(path.stat().st_size for path in paths) * (1 + twice)
 
 
 def archived_bases(options: argparse.Namespace, *sources: str) -> int | None:

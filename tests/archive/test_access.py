@@ -185,7 +185,7 @@ def test_streams_that_can_be_sought_in(tmp_path: Path, write: Write) -> None:
 
 def test_part_archives_are_refused(tmp_path: Path, write: Write) -> None:
     api.split(write("in.fa", TEXTS["many"]), tmp_path / "parts", part_bases=5000)
-    api.compress_part(tmp_path / "parts" / "00000000.part", tmp_path / "0.gfz")
+    api.compress_parts([tmp_path / "parts" / "00000000.part"], tmp_path / "0.gfz")
     with pytest.raises(FormatError, match="gfz gather"):
         open(tmp_path / "0.gfz")
 

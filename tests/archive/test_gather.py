@@ -26,7 +26,7 @@ def compress_all(parts: Path, **settings: Any) -> list[Path]:
     archives = []
     for part in sorted(parts.glob("*.part")):
         archives.append(parts.parent / f"{part.stem}.gfz")
-        api.compress_part(part, archives[-1], force=True, **settings)
+        api.compress_parts([part], archives[-1], force=True, **settings)
     return archives
 
 
@@ -91,7 +91,7 @@ def test_doubled_parts(parts: Path) -> None:
 def test_unlike_settings(parts: Path, model: ZlibModel) -> None:
     archives = compress_all(parts)
     for settings in ({"level": "fast"}, {"model": model}):
-        api.compress_part(parts / "00000001.part", archives[1], force=True, **settings)  # type: ignore[arg-type]
+        api.compress_parts([parts / "00000001.part"], archives[1], force=True, **settings)  # type: ignore[arg-type]
         refused(parts, archives, FormatError, r"00000001\.gfz: .*compress all parts alike")
 
 
@@ -117,14 +117,14 @@ def test_changed_part(tmp_path: Path, parts: Path) -> None:
     part = parts / "00000001.part"
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(FormatError, match=r"00000001\.part: does not match its SHA-256"):
-        api.compress_part(part, tmp_path / "out.gfz")
+        api.compress_parts([part], tmp_path / "out.gfz")
     part.unlink()
     with pytest.raises(InputError, match=r"00000001\.part"):
-        api.compress_part(part, tmp_path / "out.gfz")
+        api.compress_parts([part], tmp_path / "out.gfz")
     with pytest.raises(FormatError, match="knows no part of this name"):
-        api.compress_part(parts / "x.part", tmp_path / "out.gfz")
+        api.compress_parts([parts / "x.part"], tmp_path / "out.gfz")
     with pytest.raises(InputError, match=r"plan\.json.*gfz split"):
-        api.compress_part(tmp_path / "00000001.part", tmp_path / "out.gfz")
+        api.compress_parts([tmp_path / "00000001.part"], tmp_path / "out.gfz")
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_parts_apart(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     assert len(plan.parts) > 2
     archives = [tmp_path / f"{part.number}.gfz" for part in plan.parts]
     for part, archive in zip(plan.parts, archives, strict=True):
-        api.compress_part(tmp_path / "parts" / part.file, archive, model=model)
+        api.compress_parts([tmp_path / "parts" / part.file], archive, model=model)
     api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "joined.gfz")
     api.compress(source, tmp_path / "whole.gfz", mate=mate, part_bases=4000, model=model)
     assert (tmp_path / "joined.gfz").read_bytes() == (tmp_path / "whole.gfz").read_bytes()

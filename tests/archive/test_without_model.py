@@ -62,7 +62,7 @@ def test_parts_apart_and_joined(tmp_path: Path, source: Path, settings: dict[str
     archives = []
     for part in sorted((tmp_path / "parts").glob("*.part")):
         archives.append(tmp_path / f"{part.stem}.gfz")
-        api.compress_part(part, archives[-1], **settings)  # type: ignore[arg-type]
+        api.compress_parts([part], archives[-1], **settings)  # type: ignore[arg-type]
     api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "a.gfz")
     api.compress(source, tmp_path / "b.gfz", part_bases=4000, **settings)  # type: ignore[arg-type]
     assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes()

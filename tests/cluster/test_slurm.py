@@ -12,7 +12,7 @@ from .conftest import Cluster, ClusterProject, until
 pytestmark = pytest.mark.slurm
 
 TEXT = related(count=2, length=1400, seed=50)
-PART = 1400  # makes two parts of it
+PARTS = {"part_bases": 1400, "planning": {"job_bases": 1400}}  # makes two parts of it, and a job for each
 SMALL = related(count=1, length=900, seed=52)
 
 # A rule for a cluster without select/cons_tres, where sbatch knows no --gpus.
@@ -48,7 +48,7 @@ def archiving(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """
     project = ClusterProject.on(cluster, tmp_path_factory.mktemp("archived"))
     project.job_seconds = 12
-    project.settings |= {"device": "cuda", "part_bases": PART, "training": {"preset": "stream-tiny", "minutes": 0.05}}
+    project.settings |= {"device": "cuda", **PARTS, "training": {"preset": "stream-tiny", "minutes": 0.05}}
     project.settings["slurm"] |= {"partition": "cpu", "gpu_partition": "gpu", "gpu_model": "pretended"}
     (project.directory / "panel.fa").write_bytes(related(count=12, length=700, seed=51))
     project.add_species("small", panel="panel.fa")
@@ -68,12 +68,12 @@ def archived(archiving: Running) -> ClusterProject:
 
 
 def test_a_run_goes_on_after_a_job_was_cancelled(on_cluster: ClusterProject) -> None:
-    on_cluster.settings |= {"retries": 0, "part_bases": PART}
+    on_cluster.settings |= {"retries": 0, **PARTS}
     on_cluster.add_sample("one", TEXT, "none")
     on_cluster.hold("compress*00000001.part*")
     process = on_cluster.start("compress_all")
     (job,) = on_cluster.wait_for_call("00000001.part")
-    until(on_cluster.result("blocks", "one", "00000000.gfz").exists)
+    until(on_cluster.result("blocks", "one", "00000000-00000000.gfz").exists)
     on_cluster.cluster.ask(f"scancel {job}")
     assert "CANCELLED" in on_cluster.finish(process, status=1)
     on_cluster.hold("")
@@ -115,7 +115,7 @@ def test_a_gpu_is_a_generic_resource_where_the_cluster_wants_that(archived: Clus
 
 def test_a_job_that_exceeded_its_memory_gets_more(archived: ClusterProject) -> None:
     """And does not try again and again with what it has."""
-    asked = archived.accounted("compress_wildcards_one_00000000", "State", "ReqMem", "Timelimit")
+    asked = archived.accounted("compress_wildcards_one_00000000-00000000", "State", "ReqMem", "Timelimit")
     assert asked == [["FAILED", "2001M", "00:11:00"], ["COMPLETED", "4001M", "00:22:00"]]
     assert len(archived.calls("one/00000000.part ")) == 2
 
@@ -124,7 +124,7 @@ def test_a_job_that_exceeded_its_memory_gets_more(archived: ClusterProject) -> N
 def test_a_run_outlives_a_controller_and_a_node(on_cluster: ClusterProject) -> None:
     """Its job is started again by Slurm once the node is back; no try of it is lost."""
     cluster = on_cluster.cluster
-    on_cluster.settings |= {"retries": 0, "part_bases": PART}
+    on_cluster.settings |= {"retries": 0, **PARTS}
     on_cluster.add_sample("one", TEXT, "none")
     on_cluster.hold("compress*00000000.part*")
     process = on_cluster.start("compress_all", "--verbose")
@@ -145,5 +145,5 @@ def test_a_run_outlives_a_controller_and_a_node(on_cluster: ClusterProject) -> N
     assert is_archived(on_cluster)
     assert on_cluster.calls("00000000.part") == [job, job]
     assert len(on_cluster.calls("00000001.part")) == 1
-    states = on_cluster.accounted("compress_wildcards_one_00000000", "JobID", "State")
+    states = on_cluster.accounted("compress_wildcards_one_00000000-00000000", "JobID", "State")
     assert states == [[job, "NODE_FAIL"], [job, "COMPLETED"]]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from geneformer_codec import api
+
 from .conftest import Project, Texts, related
 
 NOTHING = "Nothing to be done"
@@ -232,6 +234,28 @@ def test_a_source_that_changed_meanwhile_is_not_published(project: Project, part
     project.run("compress_all", "--rerun-triggers", "mtime", status=1)
     assert not project.result("archives", "one.gfz").exists()
     assert "changed since it was read" in (project.directory / "logs" / "verify" / "one.log").read_text()
+
+
+def test_a_job_compresses_several_parts(project: Project) -> None:
+    """And the archive is that of one call."""
+    project.settings |= {"part_bases": 1024, "planning": {"job_bases": 2200}}
+    project.settings["threads"] = {"train": 1, "compress": 2, "decode": 1}
+    path = project.add_sample("many", related(count=7, length=1000, seed=31), "none")
+    project.run("compress_all")
+    logs = sorted(log.stem for log in (project.directory / "logs" / "compress" / "many").iterdir())
+    assert logs == ["00000000-00000001", "00000002-00000003", "00000004-00000006"]
+    api.compress(path, project.directory / "once.gfz", part_bases=1024, name="many")
+    archive = project.result("archives", "many.gfz").read_bytes()
+    assert archive == (project.directory / "once.gfz").read_bytes()
+
+
+def test_jobs_that_go_to_a_cluster_are_larger(project: Project) -> None:
+    project.settings["part_bases"] = 1024
+    for number in range(3):
+        project.add_sample(f"s{number}", related(count=4, length=1000, seed=32 + number), "none")
+    here, there = (project.run("-n", "compress_all", *jobs) for jobs in ((), ("--jobs", "9")))
+    assert (here.count("checkpoint split:"), here.count("rule archive_batch:")) == (3, 0)
+    assert (there.count("checkpoint split:"), there.count("rule archive_batch:")) == (0, 1)
 
 
 @pytest.mark.slow

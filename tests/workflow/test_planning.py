@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from geneformer_rules.planning import Needs, Plan, archived_plan, read_plan, text_bytes
+from geneformer_rules.planning import Needs, Plan, archived_plan, largest, read_plan, text_bytes, whole_plan
 from geneformer_rules.sheets import Species, check_config
 
 
@@ -20,11 +22,46 @@ def write_plan(path: Path, *sizes: int) -> None:
     path.write_text(json.dumps({"parts": [{"text_bytes": size} for size in sizes]}))
 
 
-def test_parts_are_named_by_number(tmp_path: Path) -> None:
-    write_plan(tmp_path / "plan.json", 100, 50)
+def test_jobs_are_named_by_their_parts(tmp_path: Path) -> None:
+    write_plan(tmp_path / "plan.json", 100, 50, 70)
     plan = read_plan(tmp_path / "plan.json")
-    assert plan.parts == ["00000000", "00000001"]
-    assert plan.total_bytes == 150
+    assert plan.total_bytes == 220
+    assert plan.jobs(None) == ["00000000-00000000", "00000001-00000001", "00000002-00000002"]
+    assert plan.jobs(110) == ["00000000-00000000", "00000001-00000002"]
+    assert plan.jobs(1) == plan.jobs(None)
+    assert plan.jobs(1000) == ["00000000-00000002"]
+    assert plan.of_job("00000001-00000002") == Plan((50, 70))
+
+
+@given(st.lists(st.integers(50, 150), min_size=1, max_size=60), st.integers(1, 2000))
+def test_every_part_has_one_job_and_none_is_short(sizes: list[int], job_bases: int) -> None:
+    plan = Plan(tuple(sizes))
+    jobs = plan.jobs(job_bases)
+    assert [size for job in jobs for size in plan.of_job(job).part_bytes] == sizes
+    counts = [len(plan.of_job(job).part_bytes) for job in jobs]
+    assert max(counts) - min(counts) <= 1
+    assert len(jobs) in (1, len(sizes)) or plan.total_bytes / len(jobs) >= job_bases
+
+
+@given(st.integers(0, 10**7), st.integers(1000, 10**6))
+def test_how_a_text_will_be_cut(size: int, part_bases: int) -> None:
+    plan = whole_plan(size, part_bases)
+    assert plan.total_bytes == size
+    assert max(plan.part_bytes) <= largest(part_bases)
+    assert len(plan.part_bytes) == 1 or min(plan.part_bytes) >= part_bases // 2
+
+
+@pytest.mark.parametrize("level", ["fast", "balanced", "max"])
+def test_a_job_on_a_cluster_works_for_a_minute(level: str) -> None:
+    settings = {"samples": "samples.tsv", "species": "species.tsv", "level": level, "threads": {"compress": 4}}
+    needs = Needs(check_config(settings))
+    assert needs.job_bases(on_cluster=False) is None
+    # Bases per second of a thread that does nothing else, docs/BENCHMARKS.md.
+    assert needs.job_bases(on_cluster=True) >= 60 * 4 * {"fast": 4e6, "balanced": 1.2e6, "max": 0.4e6}[level]
+    given = Needs(check_config(settings | {"planning": {"job_bases": 5000}}))
+    assert given.job_bases(on_cluster=False) == given.job_bases(on_cluster=True) == 5000
+    large_parts = Needs(check_config(settings | {"part_bases": 1 << 28, "level": "max"}))
+    assert large_parts.job_bases(on_cluster=True) == 1 << 28
 
 
 def test_an_archive_tells_what_decoding_it_will_take(tmp_path: Path) -> None:
@@ -46,8 +83,8 @@ def test_a_plan_that_was_replaced_is_read_again(tmp_path: Path) -> None:
 
 def test_a_small_part_asks_for_little(needs: Needs) -> None:
     plan = Plan((16_000_000, 1_000))
-    assert needs.part_bytes(plan, "00000000") == needs.part_bytes(plan) == 16_000_000
-    assert needs.memory_mb(needs.part_bytes(plan, "00000001")) < needs.memory_mb(16_000_000)
+    assert needs.part_bytes(plan) == needs.part_bytes(plan.of_job("00000000-00000000")) == 16_000_000
+    assert needs.memory_mb(needs.part_bytes(plan.of_job("00000001-00000001"))) < needs.memory_mb(16_000_000)
     assert needs.encode_minutes(1_000) < needs.encode_minutes(16_000_000)
 
 
@@ -61,7 +98,7 @@ def test_without_a_model_threads_work_on_parts(needs: Needs) -> None:
 
 
 def test_before_the_split_the_largest_part_counts_that_it_may_make(needs: Needs) -> None:
-    assert needs.part_bytes(None, "00000000") == 1.5 * needs.config["part_bases"]
+    assert needs.part_bytes(None) == 1.5 * needs.config["part_bases"]
 
 
 def test_an_empty_sample_has_needs_too(needs: Needs) -> None:

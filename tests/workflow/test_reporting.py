@@ -62,7 +62,8 @@ def results(tmp_path: Path) -> Path:
         path.write_text(json.dumps(facts))
     write_model(tmp_path / "archives" / "models" / "m.gfmodel", name="fish", decisions=DECISIONS)
     head = "s\th:m:s\tmax_rss\tmax_vms\tio_in\tio_out\tcpu_time\n"
-    for place in ("compress/a/00000001", "split/a", "train/fish", "split/gone", "summary"):
+    compressed = ("compress/a/00000001-00000003", "compress/a/00000004-00000004")
+    for place in (*compressed, "align/a/lane-1", "split/a", "train/fish", "split/gone", "summary"):
         path = tmp_path / "benchmarks" / f"{place}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{head}2.5\t0:00:02\t300\t-\t1\t-\t2\n")
@@ -104,13 +105,15 @@ def test_models_and_decisions_come_from_the_model_files(numbers: Numbers) -> Non
 
 
 def test_jobs_are_those_of_the_samples_and_species(numbers: Numbers) -> None:
-    assert [(row["rule"], row["name"], row["part"]) for row in numbers.jobs] == [
-        ("compress", "a", "00000001"),
+    assert [(row["rule"], row["name"], row["parts"]) for row in numbers.jobs] == [
+        ("align", "a", "lane-1"),
+        ("compress", "a", "1-3"),
+        ("compress", "a", "4"),
         ("split", "a", ""),
         ("train", "fish", ""),
     ]
-    assert numbers.jobs[0]["seconds"] == 2.5
-    assert numbers.jobs[0]["written_mb"] is None
+    assert numbers.jobs[1]["seconds"] == 2.5
+    assert numbers.jobs[1]["written_mb"] is None
 
 
 def test_tables_and_json_say_the_same(numbers: Numbers, tmp_path: Path) -> None:
@@ -126,7 +129,7 @@ def test_tables_and_json_say_the_same(numbers: Numbers, tmp_path: Path) -> None:
 def test_pages_show_every_row_and_escape_what_people_wrote(numbers: Numbers) -> None:
     sizes, models, jobs = (page(numbers) for page in (pages.sizes_page, pages.models_page, pages.jobs_page))
     assert sizes.count("<tr>") == 1 + 3 + 1 + 2
-    assert jobs.count("<tr>") == 1 + 3 + 1 + 3
+    assert jobs.count("<tr>") == 1 + 5 + 1 + 4
     assert "&lt;both&gt; strands" in models
     assert "<both>" not in models
     assert 'title="bytes"' in models, "what a later trainer may add is shown as well"
@@ -135,7 +138,7 @@ def test_pages_show_every_row_and_escape_what_people_wrote(numbers: Numbers) -> 
 
 
 def test_the_median_is_the_same_in_chart_and_table(numbers: Numbers) -> None:
-    jobs = [numbers.jobs[0] | {"seconds": seconds} for seconds in (10.0, 40.0)]
+    jobs = [numbers.jobs[1] | {"seconds": seconds} for seconds in (10.0, 40.0)]
     page = pages.jobs_page(Numbers([], jobs=jobs))
     assert [page.count(f">{seconds}<") for seconds in ("25.0", "40.0", "50.0")] == [1, 2, 1]
 
