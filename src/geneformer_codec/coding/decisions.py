@@ -211,11 +211,16 @@ def line_of(mixer: Mixer, value: Int) -> Int:
 @inline
 def foretell(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, map_row: Int) -> Int:
     """The chance that the next decision is 1, from the counters in the ``slot`` of their lines."""
+    sets, row = mixer.rows.shape[0], mixer.rows[0] * INPUTS
+    weighted: Int = np.int64(0)
     for j in range(len(cells)):
-        mixer.inputs[u(j)] = forecast_of(mixer.counters[u(j), u(cells[u(j)] + slot)])
-    sets = mixer.rows.shape[0]
-    total: Int = np.int64(0)
-    for k in range(sets):
+        forecast = np.int64(forecast_of(mixer.counters[u(j), u(cells[u(j)] + slot)]))
+        mixer.inputs[u(j)] = forecast
+        # Taken at once, as a vector would have to wait for all of them to be stored.
+        weighted += (mixer.weights[u(row + j)] >> 4) * forecast
+    mixer.logits[0] = between(weighted >> 12, -ODDS, ODDS)
+    total: Int = mixer.final[u(node * sets)] * mixer.logits[0]
+    for k in range(1, sets):
         forecast = np.int64(weighed(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs)) >> 12
         mixer.logits[u(k)] = between(forecast, -ODDS, ODDS)
         total += mixer.final[u(node * sets + k)] * mixer.logits[u(k)]

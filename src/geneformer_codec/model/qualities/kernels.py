@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding import decisions
 from geneformer_codec.coding.decisions import (
+    CELLS,
     LINE,
     Mixer,
     decode,
@@ -164,3 +165,7 @@ def run(
                 remember(memory, lanes.around[lane], -1 - after, tree[3, 0])
                 walk[PLACE] = place + 1
                 begin_quality(mixer, lanes, lane, profile, lengths, bases)
+            if walk[NODE] >= 0:  # the row of the map that will be needed, which begins and ends in two cache lines
+                row = (walk[NODE] * NODES + memory[Q1]) * CELLS
+                prefetch(mixer.maps, row)
+                prefetch(mixer.maps, row + CELLS - 1)
