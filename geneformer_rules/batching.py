@@ -17,8 +17,8 @@ SEPARATOR = "+"
 """Between the name of the first sample, which cannot have it, and the number of samples."""
 _BETWEEN = "-"
 
-_MOST_SAMPLES = 200
-"""In a batch, however small they are: each has a file of its own, which takes a quarter of a second or so."""
+_MOST_SAMPLES = 240
+"""Of samples in a batch, however small: each has files of its own, a quarter of a second or so, in all a minute."""
 
 _MOST_RUNS = 24
 """Of samples that follow one another in a batch, so that its name stays short enough for a file."""
