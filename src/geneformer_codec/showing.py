@@ -24,9 +24,13 @@ def summary(info: dict[str, Any], seconds: float | None = None) -> str:
 def info_table(info: dict[str, Any]) -> str:
     """What ``gfz info`` shows."""
     streams = info["streams"]
-    model = "none, two bits a base" if info["experts"] is None else "none, predicted from the part itself"
+    model = [("model", "none, two bits a base" if info["experts"] is None else "none, predicted from the part itself")]
     if info["model_file_bytes"]:
-        model = f"{info['model_name']} ({'embedded' if info['model_embedded'] else 'not embedded'})"
+        model = [
+            ("model", f"{info['model_name']} ({'embedded' if info['model_embedded'] else 'not embedded'})"),
+            ("model id", info["model_id"]),
+            ("model file", f"{info['model_file_bytes']:,} bytes"),
+        ]
     lanes = f"{info['lanes']:,} of at most {info['lane_length']:,} bases" if info["lane_length"] else "one a part"
     held = "" if info["complete"] else f", only {info['blocks']} of them here"
     rows: list[tuple[str, str]] = [
@@ -41,9 +45,7 @@ def info_table(info: dict[str, Any]) -> str:
         ("parts", f"{info['parts']:,}{held}"),
         ("lanes", lanes),
         ("level", info["level"]),
-        ("model", model),
-        ("model id", info["model_id"]),
-        ("model file", f"{info['model_file_bytes']:,} bytes"),
+        *model,
         ("written by", f"geneformer-rules {info['tool_version']}, format version {info['format_version']}"),
         ("", ""),
     ]

@@ -108,6 +108,7 @@ def test_info(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = capsys.readouterr().out
     assert f"{info['total_bytes']:,} bytes" in table
     assert info["sha256"] in table
+    assert "model        none, predicted from the part itself\nwritten by" in table
     assert main(["info", "a.gfz", "--records"]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["sim3_000", "sim3_001", "sim3_002"]
