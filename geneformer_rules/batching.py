@@ -1,4 +1,4 @@
-"""Which samples one job archives: those that fit into a part, as many of a species as make up one.
+"""Which samples one job archives: those that fit into a job, as many of a species as make up one.
 
 A batch is named after its first sample and how many follow it among the samples of their species in the sheet:
 ``a+5`` are five, ``a+5-2-3`` five, and three more behind two that are left out. So a job on another machine knows its

@@ -168,7 +168,7 @@ def _short(parts: str) -> str:
 
 
 def jobs(benchmarks: Path, names: set[str]) -> Iterator[Row]:
-    """The needs of every job of these samples and species, from ``RULE/NAME.tsv`` and ``RULE/NAME/PART.tsv``."""
+    """The needs of every job of these samples and species, from ``RULE/NAME.tsv`` and ``RULE/NAME/PARTS.tsv``."""
     for path in sorted(benchmarks.glob("*/**/*.tsv")):
         rule, *inner = path.relative_to(benchmarks).with_suffix("").parts
         if inner[0].partition(SEPARATOR)[0] not in names:

@@ -1,5 +1,5 @@
-# Samples that fit into one part are archived whole, as many in a job as make up a part: no split, no checkpoint, one
-# start and one load of the model for all of them. What goes wrong with one does not stop the others.
+# Samples that fit into one job are archived whole, as many in a job as make up one: no split, no checkpoint, one start
+# and one load of the model for all of them. What goes wrong with one does not stop the others.
 rule archive_batch:
     input:
         samples=batch_sources,

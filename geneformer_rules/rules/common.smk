@@ -49,9 +49,9 @@ LARGEST_PART = planning.largest(SETTINGS["part_bases"])
 ON_CLUSTER = "GENEFORMER_ON_CLUSTER"
 if workflow.is_main_process:
     os.environ[ON_CLUSTER] = "" if workflow.resource_settings.nodes is None else "1"
-PARTS_OF_JOB = NEEDS.job_bases(bool(os.environ.get(ON_CLUSTER)))
-JOB_BASES = PARTS_OF_JOB or SETTINGS["part_bases"]
-LARGEST_JOB = planning.largest(JOB_BASES)
+JOB_BASES = NEEDS.job_bases(bool(os.environ.get(ON_CLUSTER)))  # None: each part has a job
+BATCH_BASES = JOB_BASES or SETTINGS["part_bases"]
+LARGEST_WHOLE = planning.largest(BATCH_BASES)
 
 # On a cluster a job runs two more Snakemakes, one within the other. Were they to try again, too, a job that lacks memory
 # would fail six times before it is given more.
@@ -82,7 +82,7 @@ def size_if_whole(sample):
         return SETTINGS["planning"]["sample_bases"]
     there = bool(sample.files) and all(Path(path).is_file() for path in sample.files)
     size = planning.text_bytes(sample.files)
-    return size if there and size <= LARGEST_JOB else None
+    return size if there and size <= LARGEST_WHOLE else None
 
 
 def split_plan(sample):
@@ -99,7 +99,7 @@ def archived_size(sample):
     if split_plan(sample.name).is_file() or sample.name not in DONE:
         return size_if_whole(sample)
     plan = archived_plan(sample)
-    return plan.total_bytes if plan and plan.total_bytes <= LARGEST_JOB else None
+    return plan.total_bytes if plan and plan.total_bytes <= LARGEST_WHOLE else None
 
 
 def archived_plan(sample):
@@ -114,7 +114,7 @@ def is_decompressed(sample):
 # What is done is made by no rule, but found as a file that is there. So the graph holds only what is to be done, and a
 # batch, which is another one on every run, is no reason to make anything anew.
 DONE = {sample.name for sample in SHEETS.samples.values() if is_done(sample)}
-BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, JOB_BASES)
+BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, BATCH_BASES)
 BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*(?:\+[0-9]+)?"
 WHOLE = pattern(BATCHES.batch_of)
 RUNS = [sample.name for sample in SHEETS.samples.values() if sample.accession and sample.name not in DONE]
@@ -200,7 +200,7 @@ def base_model(wildcards):
 
 def blocks(wildcards):
     plan = planning.read_plan(checkpoints.split.get(sample=wildcards.sample).output.plan)
-    return [f"{RESULTS}/blocks/{wildcards.sample}/{job}.gfz" for job in plan.jobs(PARTS_OF_JOB)]
+    return [f"{RESULTS}/blocks/{wildcards.sample}/{job}.gfz" for job in plan.jobs(JOB_BASES)]
 
 
 def archives(wildcards):
@@ -218,7 +218,7 @@ def proofs(proof, again):
     Without ``again``, what is decompressed already has no job. It is asked several times in a run, and stays the same.
     """
     done = set() if again else {sample.name for sample in SHEETS.samples.values() if is_decompressed(sample)}
-    batch_of = batching.plan_batches(SHEETS.samples, done, archived_size, JOB_BASES).batch_of
+    batch_of = batching.plan_batches(SHEETS.samples, done, archived_size, BATCH_BASES).batch_of
     alone = {sample: f"{sample}{batching.SEPARATOR}1" for sample in SHEETS.samples if sample not in done}
 
     def is_there(batch):

@@ -52,7 +52,7 @@ def batch_threads(wildcards):
 
 def batch_memory_mb(wildcards, attempt, threads):
     return NEEDS.memory_mb(
-        min(max(map(NEEDS.part_bytes, batch_plans(wildcards))), LARGEST_PART),
+        max(map(NEEDS.part_bytes, batch_plans(wildcards))),
         attempt,
         parts_at_once(wildcards, threads),
         panel_of_samples(wildcards),
@@ -76,7 +76,7 @@ def run_minutes(wildcards, attempt):
 
 def part_minutes(wildcards, attempt):
     plan = job_plan(wildcards)
-    return NEEDS.encode_minutes(plan.total_bytes if plan else LARGEST_JOB, attempt)
+    return NEEDS.encode_minutes(plan.total_bytes if plan else LARGEST_WHOLE, attempt)
 
 
 def part_threads(wildcards):
@@ -104,7 +104,7 @@ def decode_memory_mb(wildcards, attempt, threads):
 
 def decode_minutes(wildcards, attempt):
     plans = [text_plan(sample) for sample in chosen(wildcards)]
-    return NEEDS.decode_minutes(sum(plan.total_bytes if plan else LARGEST_JOB for plan in plans), attempt)
+    return NEEDS.decode_minutes(sum(plan.total_bytes if plan else LARGEST_WHOLE for plan in plans), attempt)
 
 
 def split_memory_mb(wildcards, attempt):

@@ -105,6 +105,26 @@ def test_parts_of_another_split(tmp_path: Path, parts: Path, write: Write, fasta
     refused(parts, compress_all(tmp_path / "others"), FormatError, "of another sample or split")
 
 
+def test_several_parts_in_one_archive(tmp_path: Path, parts: Path) -> None:
+    """In whatever order they are named; the gathered archive is the same."""
+    archives = compress_all(parts)
+    api.gather(parts / "plan.json", archives, tmp_path / "each.gfz")
+    first, *others = sorted(parts.glob("*.part"))
+    api.compress_parts([first], tmp_path / "first.gfz")
+    api.compress_parts(others[::-1], tmp_path / "others.gfz")
+    assert api.info(tmp_path / "others.gfz")["blocks"] == len(others) > 1
+    api.gather(parts / "plan.json", [tmp_path / "others.gfz", tmp_path / "first.gfz"], tmp_path / "joined.gfz")
+    assert (tmp_path / "joined.gfz").read_bytes() == (tmp_path / "each.gfz").read_bytes()
+
+
+def test_parts_that_do_not_go_together(tmp_path: Path, parts: Path) -> None:
+    part = parts / "00000000.part"
+    for wrong in ([], [part, part], [part, tmp_path / "00000001.part"]):
+        with pytest.raises(UsageError, match="of one directory, each given once"):
+            api.compress_parts(wrong, tmp_path / "out.gfz")
+    assert not (tmp_path / "out.gfz").exists()
+
+
 def test_damaged_part_archive(parts: Path) -> None:
     archives = compress_all(parts)
     data = bytearray(archives[2].read_bytes())

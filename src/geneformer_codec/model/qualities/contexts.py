@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from geneformer_codec.coding.decisions import u
 from geneformer_codec.compiled import Int, inline
 
-CONTEXTS = 8
 SHORT, NANOPORE, HIFI = range(3)
-PROFILES = 3
 
 # What is remembered of the read so far.
 Q1, Q2, Q3, Q4, MEAN4, MEAN8, MEAN32, MEAN128, RUN, OTHER, LEAST, BELOW, TOPS8, BANDS, TOPS16, SEEN = range(16)
