@@ -29,9 +29,11 @@ _EXPERTS_BASES_PER_SECOND = 50_000
 _COMPRESSED_TO = 0.2
 """What compression leaves of a panel's text: less where its records are much alike, so that a retry may be needed."""
 
-
 _MINUTE = {"fast": 256 << 20, "balanced": 96 << 20, "max": 32 << 20}
 """Bases that keep a thread busy for a minute, at least, by level."""
+
+MINUTE_OF_SPLITTING = 4 << 30
+"""Bytes of text that take a minute to split, at least."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ LARGEST_PART = planning.largest(SETTINGS["part_bases"])
 ON_CLUSTER = "GENEFORMER_ON_CLUSTER"
 if workflow.is_main_process:
     os.environ[ON_CLUSTER] = "" if workflow.resource_settings.nodes is None else "1"
-JOB_BASES = NEEDS.job_bases(bool(os.environ.get(ON_CLUSTER)))  # None: each part has a job
+IS_CLUSTER = bool(os.environ.get(ON_CLUSTER))
+JOB_BASES = NEEDS.job_bases(IS_CLUSTER)  # None: each part has a job
 BATCH_BASES = JOB_BASES or SETTINGS["part_bases"]
 LARGEST_WHOLE = planning.largest(BATCH_BASES)
 
@@ -74,15 +75,26 @@ def is_done(sample):
     return all(path.stat().st_mtime_ns <= archive.stat().st_mtime_ns for path in files)
 
 
+def present_bytes(sample):
+    """About how much text a sample has; None as long as that is not known."""
+    there = bool(sample.files) and all(Path(path).is_file() for path in sample.files)
+    return planning.text_bytes(sample.files) if there and not is_made_here(sample) else None
+
+
 def size_if_whole(sample):
     """The size of a sample that is to be archived whole, with others; None for one that is cut into parts."""
     if split_plan(sample.name).is_file():
         return None
     if is_made_here(sample):  # as long as it is made, its size is not known; and it must not be another one afterwards
         return SETTINGS["planning"]["sample_bases"]
-    there = bool(sample.files) and all(Path(path).is_file() for path in sample.files)
-    size = planning.text_bytes(sample.files)
-    return size if there and size <= LARGEST_WHOLE else None
+    size = present_bytes(sample)
+    return size if size is not None and size <= LARGEST_WHOLE else None
+
+
+def is_split_here(sample):
+    """Whether a sample is split where Snakemake runs: on a cluster, if it would be a job of less than a minute."""
+    size = present_bytes(sample)
+    return IS_CLUSTER and size is not None and size < planning.MINUTE_OF_SPLITTING
 
 
 def split_plan(sample):
@@ -123,6 +135,8 @@ FETCHED = pattern(RUNS)
 ONE_TEXT = pattern(sample.name for sample in SHEETS.samples.values() if not sample.is_pair)
 TWO_TEXTS = pattern(sample.name for sample in SHEETS.samples.values() if sample.is_pair is not False)
 SPLIT = rf"(?!{pattern([*DONE, *BATCHES.batch_of, *RUNS])}\.(?:gfz|json)$)[^/]+"
+SPLIT_HERE = pattern(sample.name for sample in SHEETS.samples.values() if is_split_here(sample))
+SPLIT_THERE = rf"(?!{SPLIT_HERE}(?:\.json)?$)[^/]+"
 
 
 def sample_of(wildcards):
@@ -199,7 +213,9 @@ def base_model(wildcards):
 
 
 def blocks(wildcards):
-    plan = planning.read_plan(checkpoints.split.get(sample=wildcards.sample).output.plan)
+    here = re.fullmatch(SPLIT_HERE, wildcards.sample)
+    split = (checkpoints.split_here if here else checkpoints.split).get(sample=wildcards.sample)
+    plan = planning.read_plan(split.output.plan)
     return [f"{RESULTS}/blocks/{wildcards.sample}/{job}.gfz" for job in plan.jobs(JOB_BASES)]
 
 

@@ -15,9 +15,16 @@ TEXT = related(count=2, length=1400, seed=50)
 PARTS = {"part_bases": 1400, "planning": {"job_bases": 1400}}  # makes two parts of it, and a job for each
 SMALL = related(count=1, length=900, seed=52)
 
-# A rule for a cluster without select/cons_tres, where sbatch knows no --gpus.
+# One sample is made here, so that its size is not known. And a rule for a cluster without select/cons_tres, where sbatch
+# knows no --gpus.
 SNAKEFILE = (
-    MODULE
+    """
+rule assemble:
+    output: "data/one.fa"
+    localrule: True
+    shell: "cp assembled.fa {output}"
+"""
+    + MODULE
     + """
 from geneformer_rules import placement, sheets
 
@@ -52,7 +59,7 @@ def archiving(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     project.settings["slurm"] |= {"partition": "cpu", "gpu_partition": "gpu", "gpu_model": "pretended"}
     (project.directory / "panel.fa").write_bytes(related(count=12, length=700, seed=51))
     project.add_species("small", panel="panel.fa")
-    project.add_sample("one", TEXT, "small")
+    project.add_sample("one", TEXT, "small").rename(project.directory / "assembled.fa")
     project.add_sample("two", SMALL, "none")
     project.need_memory(3000)
     yield project, project.start("compress_all", "asked.txt", snakefile=SNAKEFILE)
@@ -80,6 +87,7 @@ def test_a_run_goes_on_after_a_job_was_cancelled(on_cluster: ClusterProject) -> 
     on_cluster.run("compress_all")
     assert is_archived(on_cluster)
     assert [len(on_cluster.calls(done)) for done in ("split", "00000000.part", "00000001.part")] == [1, 1, 2]
+    assert on_cluster.accounted("split") == on_cluster.accounted("split_here") == []  # too short for a job
 
 
 def test_archives_are_made_by_jobs(archived: ClusterProject) -> None:

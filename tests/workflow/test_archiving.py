@@ -14,7 +14,7 @@ import pytest
 
 from geneformer_codec import api
 
-from .conftest import Project, Texts, related
+from .conftest import MODULE, Project, Texts, related
 
 NOTHING = "Nothing to be done"
 
@@ -256,6 +256,18 @@ def test_jobs_that_go_to_a_cluster_are_larger(project: Project) -> None:
     here, there = (project.run("-n", "compress_all", *jobs) for jobs in ((), ("--jobs", "9")))
     assert (here.count("checkpoint split:"), here.count("rule archive_batch:")) == (3, 0)
     assert (there.count("checkpoint split:"), there.count("rule archive_batch:")) == (0, 1)
+
+
+def test_what_takes_less_than_a_minute_is_split_without_a_job(project: Project) -> None:
+    """But not what has no size yet."""
+    project.settings |= {"part_bases": 1024, "planning": {"job_bases": 1024}}
+    project.add_sample("there", related(count=4, length=1000, seed=35), "none")
+    project.add_sample("made", related(count=4, length=1000, seed=36), "none").rename(project.directory / "given.fa")
+    making = "rule make:\n    input: 'given.fa'\n    output: 'data/made.fa'\n    shell: 'cp {input} {output}'\n"
+    (project.directory / "making.smk").write_text(making + MODULE)
+    said = project.run("-n", "compress_all", "-s", "making.smk", "--jobs", "9")
+    split = dict(re.findall(r"checkpoint (\w+):\n    input: (\S+)", said))
+    assert split == {"split": "data/made.fa", "split_here": "data/there.fa"}
 
 
 @pytest.mark.slow
