@@ -15,7 +15,7 @@ TEXT = related(count=2, length=1400, seed=50)
 PARTS = {"part_bases": 1400, "planning": {"job_bases": 1400}}  # makes two parts of it, and a job for each
 SMALL = related(count=1, length=900, seed=52)
 
-# One sample is made here, so that its size is not known. And a rule for a cluster without select/cons_tres, where sbatch
+# One sample is made here, so that its size is unknown. And a rule for a cluster without select/cons_tres, where sbatch
 # knows no --gpus.
 SNAKEFILE = (
     """
