@@ -109,6 +109,14 @@ def test_lanes_without_a_model(level: str, both: bool) -> None:
     assert decode_lane(Lane(given, state, data, len(text))) == text.tolist()
 
 
+def test_what_the_other_strand_counts_is_there_for_the_next_base() -> None:
+    """Where bases are as many words of both strands, one after the other ask for the same counts."""
+    random = np.random.default_rng(11)
+    text = np.concatenate([np.tile([0, 3], 60), random.integers(0, 4, 300), 3 * random.integers(0, 2, 400)])
+    settings = replace(SMALL, both_strands=True, count_orders=(2, 3, 12), count_priors=(30, 30, 10))
+    check(settings, text.astype(np.uint8))
+
+
 @pytest.mark.parametrize("bit", range(0, 8, 3))
 def test_damage_is_not_decoded_to_the_same(bit: int) -> None:
     settings, text = replace(SMALL, sure=8), RELATED[:700]

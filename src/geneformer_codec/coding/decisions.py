@@ -168,6 +168,8 @@ class Mixer(NamedTuple):
     rows: NDArray[np.int64]  # [sets], the row of weights that each set uses
     logits: NDArray[np.int64]  # [sets], what each set foretells
     recall: NDArray[np.int64]  # the last chance, its place in the map, and how far it is from there to the next cell
+    contexts: tuple[int, ...]  # as many numbers as there are contexts: the compiler knows how long a tuple is,
+    sets: tuple[int, ...]  # and makes a kernel for each length
 
 
 def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, nodes: int, map_rows: int) -> Mixer:
@@ -184,13 +186,15 @@ def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, n
         rows=np.zeros(sets, np.int64),
         logits=np.zeros(sets, np.int64),
         recall=np.zeros(3, np.int64),
+        contexts=(0,) * contexts,
+        sets=(0,) * sets,
     )
 
 
 @inline
-def hash_contexts(contexts: NDArray[np.uint64]) -> None:
+def hash_contexts(mixer: Mixer, contexts: NDArray[np.uint64]) -> None:
     """Spread the bits of the contexts."""
-    for j in range(len(contexts)):
+    for j in range(len(mixer.contexts)):
         value = (contexts[u(j)] * np.uint64(INPUTS) + np.uint64(j)) * np.uint64(0x9E3779B97F4A7C15)
         contexts[u(j)] = value ^ (value >> np.uint64(29))
 
@@ -211,9 +215,9 @@ def line_of(mixer: Mixer, value: Int) -> Int:
 @inline
 def foretell(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, map_row: Int) -> Int:
     """The chance that the next decision is 1, from the counters in the ``slot`` of their lines."""
-    sets, row = mixer.rows.shape[0], mixer.rows[0] * INPUTS
+    sets, row = len(mixer.sets), mixer.rows[0] * INPUTS
     weighted: Int = np.int64(0)
-    for j in range(len(cells)):
+    for j in range(len(mixer.contexts)):
         forecast = np.int64(forecast_of(mixer.counters[u(j), u(cells[u(j)] + slot)]))
         mixer.inputs[u(j)] = forecast
         # Taken at once, as a vector would have to wait for all of them to be stored.
@@ -237,7 +241,7 @@ def foretell(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, map_r
 def learn(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, bit: Int, rate: Int) -> None:
     """Move everything that foretold the decision towards what it was."""
     whole = 65536 if bit else 0
-    sets = mixer.rows.shape[0]
+    sets = len(mixer.sets)
     missed = whole - mixer.recall[0]
     for k in range(sets):
         logit = mixer.logits[u(k)]
@@ -248,7 +252,7 @@ def learn(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, bit: Int
         mixer.final[u(spot)] = between(moved, -4 << 16, 4 << 16)
     near = mixer.recall[1] + (mixer.recall[2] >> 7)
     mixer.maps[u(near)] += ((65535 if bit else 0) - np.int64(mixer.maps[u(near)])) >> 6
-    for j in range(len(cells)):
+    for j in range(len(mixer.contexts)):
         cell = cells[u(j)] + slot
         mixer.counters[u(j), u(cell)] = counted(mixer.counters[u(j), u(cell)], bit)
 

@@ -29,7 +29,7 @@ from geneformer_codec.coding.decisions import (
     start_decoding,
     u,
 )
-from geneformer_codec.compiled import Int, inline, kernels, sources
+from geneformer_codec.compiled import Int, inline, kernels, prefetch, sources
 
 kernel = kernels(sources(decisions.__file__, __file__))
 
@@ -183,14 +183,16 @@ def _find_contexts(
 def _find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.int64], node: Int) -> None:
     """The lines of counters of the next four bits; one that other bits used is begun anew."""
     for j in range(INPUTS):
+        cells[u(j)] = line_of(mixer, spread(contexts[u(j)], node))
+        prefetch(mixer.counters, j * mixer.counters.shape[1] + cells[u(j)])
+    for j in range(INPUTS):
         value = spread(contexts[u(j)], node)
-        cell = line_of(mixer, value)
+        cell = cells[u(j)]
         check = np.uint32((value >> np.uint64(8)) & np.uint64(0xFFFFFFFF))
         if mixer.counters[u(j), u(cell)] != check:
             mixer.counters[u(j), u(cell)] = check
             for k in range(1, LINE):
                 mixer.counters[u(j), u(cell + k)] = 1 << 31
-        cells[u(j)] = cell
 
 
 @kernel
@@ -213,7 +215,7 @@ def _run(
     place: Int = np.int64(0)
     while place < size:
         _find_contexts(memory, text, place, contexts)
-        hash_contexts(contexts)
+        hash_contexts(mixer, contexts)
         rate = 128 + (400 << 12) // ((1 << 12) + place)
         octet = np.int64(text[u(place)])
         column, length = memory[COLUMN], memory[MOVED_LENGTH]

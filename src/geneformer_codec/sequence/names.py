@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ _SMALL_SERIES = 512
 # So many bytes of names choose the kind. Mixing is the slowest kind: it is tried where there is something to gain,
 # and taken where it saves a 32nd; in a hurry, an eighth.
 _TRIAL_BYTES, _QUICK_TRIAL_BYTES = 1 << 17, 1 << 15
+# Before that, a glance at some leaves out what is far behind.
+_GLANCE_BYTES = 1 << 13
 _LEAST_MIXED = 1024
 _MIXED_SHARE, _QUICK_MIXED_SHARE = 32, 8
 _EMPTY = np.zeros(0, np.int64)
@@ -55,24 +58,40 @@ def pack_names(names: bytes, quick: bool = False) -> bytes:
     """
     if not names:
         return b""
-    sample, trial = names, _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES
-    if len(names) > trial:
-        sample = names[: names.find(b"\n", trial - 1) + 1 or None]
-    trials = {_PLAIN: _pack_as(sample, _PLAIN, quick)}
-    if not re.search(rb"[\x01\x02]", names):
-        trials |= {kind: _pack_as(sample, kind, quick) for kind in (_TABLE, _TABLE_PADDED)}
-    if len(sample) >= _LEAST_MIXED:
-        trials[_MIXED] = _pack_as(sample, _MIXED)
+    kinds = [_PLAIN] if re.search(rb"[\x01\x02]", names) else [_PLAIN, _TABLE, _TABLE_PADDED]
+    kinds += [_MIXED] if len(names) >= _LEAST_MIXED else []
     share = _QUICK_MIXED_SHARE if quick else _MIXED_SHARE
-    kind = min(trials, key=lambda kind: (_price(kind, trials[kind] or names, share), kind))
-    packed = trials[kind] if sample is names else _pack_as(names, kind, quick)
-    # What suits the sample may not suit the rest; then the plain form is right.
+    if len(names) > 2 * _GLANCE_BYTES:
+        glances = _try(_beginning(names, _GLANCE_BYTES), kinds, share, True)
+        kinds = [glance.kind for glance in glances if 4 * glance.price <= 5 * glances[0].price]
+    sample = _beginning(names, _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES)
+    best = _try(sample, kinds, share, quick)[0] if len(kinds) > 1 or sample is names else _Trial(0, kinds[0], b"")
+    packed = best.packed if sample is names else _pack_as(names, best.kind, quick)
+    # What suits the beginning may not suit the rest; then the plain form is right.
     return packed or _pack_as(names, _PLAIN, quick)
 
 
-def _price(kind: int, packed: bytes, share: int) -> int:
-    """What a trial is compared by."""
-    return len(packed) + (len(packed) // share + 16 if kind == _MIXED else 0)
+class _Trial(NamedTuple):
+    """Names packed in one way, and what that is compared by."""
+
+    price: int
+    kind: int
+    packed: bytes
+
+
+def _try(names: bytes, kinds: list[int], share: int, quick: bool) -> list[_Trial]:
+    """Pack in several ways; the best first."""
+    trials = []
+    for kind in kinds:
+        packed = _pack_as(names, kind, quick)
+        size = len(packed or names)
+        trials.append(_Trial(size + (size // share + 16 if kind == _MIXED else 0), kind, packed))
+    return sorted(trials)
+
+
+def _beginning(names: bytes, size: int) -> bytes:
+    """The first names, of so many bytes and the rest of a line."""
+    return names[: names.find(b"\n", size - 1) + 1 or None] if len(names) > size else names
 
 
 def unpack_names(data: bytes, count: int, max_bytes: int) -> bytes:

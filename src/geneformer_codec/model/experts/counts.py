@@ -47,6 +47,18 @@ def add_count(counts: NDArray[np.uint16], at: Int, base: Int) -> None:
 
 
 @inline
+def catch_up(frozen: Frozen, work: Work, k: Int) -> None:
+    """Count what was put off until it came from memory: the place times 8, 4, and the base; 0 for nothing.
+
+    It must be done before the place is looked at, or another base is counted there.
+    """
+    late = work.late[u(k)]
+    if late:
+        add_count(frozen.counts, late >> 3, late & 3)
+        work.late[u(k)] = 0
+
+
+@inline
 def predict_low(local: Local, work: Work, past: Int, at: Int) -> Int:
     """Inputs of the short contexts; gives the place after the last."""
     for k in range(local.low_orders.shape[0]):
@@ -74,9 +86,10 @@ def predict_counts(cfg: Settings, frozen: Frozen, work: Work, past: Int, at: Int
     """Inputs of the long contexts and, for the mixer, how sure each is; gives the place after the last."""
     for k in range(frozen.count_orders.shape[0]):
         order = frozen.count_orders[u(k)]
-        value = np.int64(
-            frozen.counts[u(frozen.count_at[u(k)] + count_place(order, last_bases(past, order), cfg.table_bits))]
-        )
+        here = frozen.count_at[u(k)] + count_place(order, last_bases(past, order), cfg.table_bits)
+        if work.late[u(k)] >> 3 == here:
+            catch_up(frozen, work, k)
+        value = np.int64(frozen.counts[u(here)])
         a, b, c, d = value & 15, (value >> 4) & 15, (value >> 8) & 15, value >> 12
         total = a + b + c + d
         top = max(max(a, b), max(c, d))
@@ -123,7 +136,7 @@ def learn_low_row(local: Local, divisors: NDArray[np.int64], row: Int, base: Int
 
 @inline
 def learn(
-    cfg: Settings, frozen: Frozen, local: Local, divisors: NDArray[np.int64], past: Int, turned: Int,
+    cfg: Settings, frozen: Frozen, local: Local, work: Work, divisors: NDArray[np.int64], past: Int, turned: Int,
     done: Int, base: Int,
 ) -> None:  # fmt: skip
     """Teach all counts ``base`` after ``past`` and, of both strands, the complement before the reverse complement.
@@ -142,8 +155,10 @@ def learn(
         for k in range(frozen.count_orders.shape[0]):
             order = frozen.count_orders[u(k)]
             at = frozen.count_at[u(k)]
+            catch_up(frozen, work, k)
             add_count(frozen.counts, at + count_place(order, last_bases(past, order), cfg.table_bits), base)
             if cfg.both_strands and done >= order:
                 other = 3 - np.int64((with_base >> np.uint64(2 * order)) & np.uint64(3))
-                place = count_place(order, turned >> np.uint64(64 - 2 * order), cfg.table_bits)
-                add_count(frozen.counts, at + place, other)
+                place = at + count_place(order, turned >> np.uint64(64 - 2 * order), cfg.table_bits)
+                prefetch(frozen.counts, place)
+                work.late[u(k)] = place * 8 + 4 + other

@@ -145,7 +145,7 @@ def run(
             if cfg.attention_rate and local.numbers[COPIES] and work.coded[u(work.recall[GUESS])] < SURE:
                 copying.learn_attention(cfg, local, bank, mix, work, base, previous)
             copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, True)
-            counts.learn(cfg, frozen, local, DIVISORS, past, turned, done, base)
+            counts.learn(cfg, frozen, local, work, DIVISORS, past, turned, done, base)
             frames.learn_frames(cfg, local, DIVISORS, past, turned, done, base)
         fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
         past = (past << np.uint64(2)) | np.uint64(base)

@@ -75,7 +75,7 @@ def run_lanes(cfg: Settings, frozen: Frozen, book: NDArray[np.int64], stops: NDA
             _array(book, k, 24, I32), _array(book, k, 25, I32), _array(book, k, 26, I64), _array(book, k, 27, I64),
             _array(book, k, 28, I64), _array(book, k, 29, I64), _array(book, k, 30, I64), _array(book, k, 31, I64),
             _array(book, k, 32, I64), _array(book, k, 33, I64), _array(book, k, 34, I64), _array(book, k, 35, I64),
-            _array(book, k, 36, I64), _array(book, k, 37, I64),
+            _array(book, k, 36, I64), _array(book, k, 37, I64), _array(book, k, 38, I64),
         )  # fmt: skip
         symbols, stream, bank = (
             _array(book, k, 0, U8),

@@ -156,6 +156,7 @@ class Work(NamedTuple):
     escape: NDArray[np.int64]  # [2, 4]
     slopes: NDArray[np.int64]  # [FEATURES]
     recall: NDArray[np.int64]  # [RECALL] what the update must know of the prediction
+    late: NDArray[np.int64]  # of each count order, what it is still to count; see `counts.catch_up`
 
 
 CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS, DENSITY, FRAME, PHASE, CLAIM = range(12)
@@ -230,6 +231,7 @@ def make_work(inputs: int) -> Work:
         np.zeros(SETS * 4, wide), np.zeros(SETS * 4, wide),
         np.zeros(4, wide), np.zeros(4, wide), np.zeros(SETS, wide), np.zeros(MAX_COUNT_ORDERS, wide),
         np.zeros(4, wide), np.zeros(8, wide), np.zeros(FEATURES, wide), np.zeros(RECALL, wide),
+        np.zeros(MAX_COUNT_ORDERS, wide),
     )  # fmt: skip
 
 

@@ -50,6 +50,7 @@ class Lanes(NamedTuple):
     cells: NDArray[np.int64]  # [lanes, contexts], where each context's line of counters begins
     walks: NDArray[np.int64]  # [lanes, 5], see `PLACE`
     ahead: NDArray[np.int64]  # the next read, and its first residue
+    all: tuple[int, ...]  # the lanes; see `Mixer.contexts`
 
 
 def new_lanes(lanes: int, contexts: int) -> Lanes:
@@ -61,18 +62,18 @@ def new_lanes(lanes: int, contexts: int) -> Lanes:
         cells=np.zeros((lanes, contexts), np.int64),
         walks=np.zeros((lanes, 5), np.int64),
         ahead=np.zeros(2, np.int64),
+        all=tuple(range(lanes)),
     )
 
 
 @inline
-def choose_rows(
-    rows: NDArray[np.int64], memory: NDArray[np.int64], around: NDArray[np.int64], node: Int, at: Int
-) -> None:
+def choose_rows(mixer: Mixer, memory: NDArray[np.int64], around: NDArray[np.int64], node: Int, at: Int) -> None:
     """The row of weights that each set uses."""
+    rows = mixer.rows
     rows[0] = node
-    if rows.shape[0] > 1:
+    if len(mixer.sets) > 1:
         rows[1] = ROWS + min(at >> 3, 63) * NODES + node
-    if rows.shape[0] > 2:
+    if len(mixer.sets) > 2:
         q1 = memory[Q1]
         rows[2] = 2 * ROWS + q1 * 64 + min(memory[MEAN8] >> 5, 63)
         same = 1 if q1 == memory[Q2] else 0
@@ -82,9 +83,9 @@ def choose_rows(
 @inline
 def find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.int64], part: Int) -> None:
     """Find the lines of counters for a part of the tree."""
-    for j in range(len(cells)):
+    for j in range(len(mixer.contexts)):
         cells[u(j)] = line_of(mixer, spread(contexts[u(j)], part))
-    for j in range(len(cells)):
+    for j in range(len(mixer.contexts)):
         prefetch(mixer.counters, j * mixer.counters.shape[1] + cells[u(j)])
 
 
@@ -111,7 +112,7 @@ def begin_quality(
     walk[NODE] = 0
     contexts = lanes.contexts[lane]
     find_contexts(profile, memory, around, bases, walk[PLACE], walk[FIRST], walk[END], contexts)
-    hash_contexts(contexts)
+    hash_contexts(mixer, contexts)
     find_lines(mixer, contexts, lanes.cells[lane], 0)
 
 
@@ -135,19 +136,19 @@ def run(
     """
     if decoding:
         start_decoding(state, data)
-    for lane in range(len(lanes.walks)):
+    for lane in range(len(lanes.all)):
         begin_quality(mixer, lanes, lane, profile, lengths, bases)
     busy = True
     while busy:
         busy = False
-        for lane in range(len(lanes.walks)):
+        for lane in range(len(lanes.all)):
             walk, memory, cells = lanes.walks[lane], lanes.memory[lane], lanes.cells[lane]
             node, place = walk[NODE], walk[PLACE]
             if node < 0:
                 continue
             busy = True
             slot = node & (LINE - 1)
-            choose_rows(mixer.rows, memory, lanes.around[lane], node, place - walk[FIRST])
+            choose_rows(mixer, memory, lanes.around[lane], node, place - walk[FIRST])
             chance = foretell(mixer, cells, slot, node, node * NODES + memory[Q1])
             if decoding:
                 bit = decode(state, data, chance)
