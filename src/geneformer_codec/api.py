@@ -114,6 +114,7 @@ def compress(
     `Coding` has the other options. The same source, model, settings and ``name`` give the same bytes, whatever the
     ``execution``.
     """
+    _check_known(coding, Coding)
     model = open_model(coding.get("model"))
     _settings(model, coding, part_bases, False)  # what is wrong with them is said before anything is read
     for given in (source, mate):
@@ -125,6 +126,7 @@ def compress(
 
 def compress_parts(parts: Sequence[AnyPath], out: AnyFile, **coding: Unpack[Coding]) -> dict[str, Any]:
     """Compress one part or more of a directory that ``split`` made into a part archive, to be joined by ``gather``."""
+    _check_known(coding, Coding)
     paths = sorted(map(Path, parts))
     if not paths or len({path.parent for path in paths}) > 1 or len(set(paths)) < len(paths):
         raise UsageError("the parts of a part archive are of one directory, each given once; name at least one")
@@ -175,6 +177,7 @@ def cat(source: AnyFile, out: AnyFile, *, mate: bool = False, **decoding: Unpack
 
 def _write_texts(archive: Archive, outs: Sequence[AnyFile | None], decoding: Decoding) -> None:
     """Write the texts of which there are ``outs``."""
+    _check_known(decoding, Decoding)
     for out in outs:
         _check_distinct(archive.label, out)
     archive.check_complete()
@@ -307,6 +310,13 @@ def make_settings(
 
 def _settings(model: CodingModel | None, coding: Coding, part_bases: int, is_reads: bool) -> Settings:
     return make_settings(model, coding.get("level", DEFAULT_LEVEL), coding.get("lane_length"), part_bases, is_reads)
+
+
+def _check_known(given: Coding | Decoding, options: type[Coding | Decoding]) -> None:
+    """Python itself lets any names through."""
+    for name in given.keys() - options.__annotations__.keys():
+        there_are = ", ".join(options.__annotations__)
+        raise TypeError(f"there is no option {name!r}; there are {there_are} (threads: execution=Execution(threads=2))")
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:

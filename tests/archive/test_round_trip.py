@@ -46,6 +46,18 @@ def test_odd_texts(tmp_path: Path, write: Write, case: str, part_bases: int) -> 
     api.verify(tmp_path / "a.gfz")
 
 
+def test_options_that_there_are_not(tmp_path: Path, write: Write, fasta: bytes) -> None:
+    source = write("in.fa", fasta)
+    with pytest.raises(TypeError, match="no option 'levle'; there are model, level"):
+        api.compress(source, tmp_path / "a.gfz", levle="max")  # type: ignore[call-arg]
+    assert not (tmp_path / "a.gfz").exists()
+    api.compress(source, tmp_path / "a.gfz")
+    for given in ({"threads": 2}, {"level": "max"}):
+        with pytest.raises(TypeError, match="there are model, force, execution"):
+            api.decompress(tmp_path / "a.gfz", tmp_path / "out", **given)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("embed", [False, True])
 def test_with_a_model(tmp_path: Path, write: Write, fasta: bytes, model: ZlibModel, embed: bool) -> None:
     info = api.compress(
