@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import flag
+from snakemake.path_modifier import PATH_MODIFIER_FLAG
 
 from geneformer_rules import models as model_files
 from geneformer_rules import archiving, batching, placement, planning, sheets
@@ -19,8 +21,25 @@ SEARCHED = os.environ.get("PATH", os.defpath)
 if COMMANDS not in SEARCHED.split(os.pathsep):
     os.environ.update(PATH=os.pathsep.join([SEARCHED, COMMANDS]))
 
-RESULTS = workflow.pathvars.apply("<results>")
-BENCHMARKS = workflow.pathvars.apply("<benchmarks>")
+
+def moved(path):
+    """Where a path of ours is: a module may have a prefix, which Snakemake puts before all paths of its rules."""
+    return workflow.modifier.path_modifier.replace_prefix(workflow.pathvars.apply(path))
+
+
+RESULTS = moved("<results>")
+BENCHMARKS = moved("<benchmarks>")
+IS_MOVED = RESULTS != workflow.pathvars.apply("<results>")
+
+
+def placed(paths_of):
+    """An input function whose paths are as they should be; a prefix is not for samples, and not for `RESULTS` again."""
+
+    @functools.wraps(paths_of)
+    def paths(wildcards):
+        return flag(paths_of(wildcards), PATH_MODIFIER_FLAG) if IS_MOVED else paths_of(wildcards)
+
+    return paths
 
 
 def is_available(path):
@@ -160,11 +179,13 @@ def species_of(wildcards):
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
+@placed
 def source(wildcards):
     """The files of a sample, one or a pair."""
     return list(sample_of(wildcards).files)
 
 
+@placed
 def batch(wildcards):
     return f"{RESULTS}/batches/{BATCHES.batch_of[wildcards.sample]}"
 
@@ -183,28 +204,34 @@ def model_file(species):
     return SHEETS.species[species].model or f"{RESULTS}/models/{species}.gfmodel"
 
 
+@placed
 def model(wildcards):
     """The model that codes a sample, or those of a batch; nothing if they are to be coded without one."""
     species = chosen(wildcards)[0].species
     return [] if species == sheets.NO_MODEL else model_file(species)
 
 
+@placed
 def batch_sources(wildcards):
     return [path for sample in members(wildcards) for path in sample.files]
 
 
+@placed
 def batch_archives(wildcards):
     return [f"{RESULTS}/archives/{sample.name}.gfz" for sample in members(wildcards)]
 
 
+@placed
 def embedded_model(wildcards):
     return model(wildcards) if SETTINGS["embed_model"] else []
 
 
+@placed
 def panel(wildcards):
     return list(species_of(wildcards).panel)
 
 
+@placed
 def base_model(wildcards):
     base = species_of(wildcards).base
     if base is None:
@@ -212,6 +239,7 @@ def base_model(wildcards):
     return model_file(base) if base in SHEETS.species else base
 
 
+@placed
 def blocks(wildcards):
     here = re.fullmatch(SPLIT_HERE, wildcards.sample)
     split = (checkpoints.split_here if here else checkpoints.split).get(sample=wildcards.sample)
@@ -219,12 +247,12 @@ def blocks(wildcards):
     return [f"{RESULTS}/blocks/{wildcards.sample}/{job}.gfz" for job in plan.jobs(JOB_BASES)]
 
 
+@placed
 def archives(wildcards):
     return [f"{RESULTS}/archives/{sample}.gfz" for sample in SHEETS.samples]
 
 
-DECOMPRESSED = f"{RESULTS}/proofs/decompressed/{{}}.ok"
-RECHECKED = f"{RESULTS}/proofs/rechecked/{{}}.ok"
+DECOMPRESSED, RECHECKED = "proofs/decompressed/{}.ok", "proofs/rechecked/{}.ok"
 
 
 @functools.cache
@@ -237,24 +265,31 @@ def proofs(proof, again):
     batch_of = batching.plan_batches(SHEETS.samples, done, archived_size, BATCH_BASES).batch_of
     alone = {sample: f"{sample}{batching.SEPARATOR}1" for sample in SHEETS.samples if sample not in done}
 
+    def path(batch):
+        return f"{RESULTS}/{proof.format(batch)}"
+
     def is_there(batch):
-        return Path(proof.format(batch)).exists()
+        return Path(path(batch)).exists()
 
-    return [proof.format(batching.fresh(batch, is_there)) for batch in dict.fromkeys(({**alone, **batch_of}).values())]
+    return [path(batching.fresh(batch, is_there)) for batch in dict.fromkeys(({**alone, **batch_of}).values())]
 
 
+@placed
 def decompressed(wildcards):
     return proofs(DECOMPRESSED, again=False)
 
 
+@placed
 def rechecks(wildcards):
     return proofs(RECHECKED, again=True)
 
 
+@placed
 def reports(wildcards):
     return [f"{RESULTS}/verified/{sample}.json" for sample in SHEETS.samples]
 
 
+@placed
 def deletions(wildcards):
     """The proof that a source was deleted is wanted only if it is to be deleted."""
     if not SETTINGS["delete_source"]:
@@ -267,10 +302,12 @@ def trained_species():
     return [name for name, species in SHEETS.species.items() if species.model is None]
 
 
+@placed
 def models(wildcards):
     return [model_file(species) for species in trained_species()]
 
 
+@placed
 def training_reports(wildcards):
     return [f"{RESULTS}/training/{species}.html" for species in trained_species()]
 

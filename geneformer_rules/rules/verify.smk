@@ -38,7 +38,7 @@ rule recheck:
     input:
         archives=batch_archives,
     output:
-        passed=touch(RECHECKED.format("{batch}")),
+        passed=touch("<results>/proofs/rechecked/{batch}.ok"),
     log:
         "<logs>/recheck/{batch}.log",
     benchmark:

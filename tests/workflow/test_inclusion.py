@@ -97,6 +97,26 @@ def test_a_pipeline_includes_the_rules(source: str, request: pytest.FixtureReque
     assert "Nothing to be done" in run(python, "--cores", "1", directory=pipeline).stdout
 
 
+def test_a_module_may_have_a_prefix(tmp_path: Path) -> None:
+    """Which goes before all paths of ours, and not before the samples that are made for it."""
+    pipeline = shutil.copytree(PIPELINE, tmp_path / "pipeline")
+    snakefile = pipeline / "Snakefile"
+    head, _, rest = snakefile.read_text().partition("    pathvars:\n")
+    module, _, tail = rest.partition("    snakefile:\n")
+    assert '"results/archive"' in module
+    tail = tail.replace("results/archive/", "ours/results/")
+    snakefile.write_text(f'{head}    prefix: "ours"\n    snakefile:\n{tail}')
+    for targets in ([], ["archive_decompress_all"], ["archive_verify_all"]):
+        done = snakemake("--cores", "2", *targets, directory=pipeline)
+        assert done.returncode == 0, done.stdout
+    for sample in ("alpha", "beta"):
+        consensus = (pipeline / "results" / sample / "consensus.fa").read_bytes()
+        assert (pipeline / "ours" / "results" / "decompressed" / f"{sample}.fa").read_bytes() == consensus
+    assert {path.name for path in (pipeline / "results").iterdir()} == {"alpha", "beta", "summary.tsv"}
+    assert {path.name for path in (pipeline / "ours").iterdir()} == {"results", "logs", "benchmarks"}
+    assert "Nothing to be done" in snakemake("--cores", "1", directory=pipeline).stdout
+
+
 def test_the_workflow_of_a_checkout_is_a_module_too(tmp_path: Path) -> None:
     """As it is found by ``github()``; the configuration that it ships does not mix with that of the pipeline."""
     pipeline = shutil.copytree(PIPELINE, tmp_path / "pipeline")
