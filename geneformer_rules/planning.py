@@ -87,6 +87,11 @@ def text_bytes(files: Iterable[str]) -> int:
     return int(total)
 
 
+def training_seconds(panel_bases: int) -> float:
+    """How long experts learn a panel, about."""
+    return panel_bases / _EXPERTS_BASES_PER_SECOND
+
+
 def largest(bases: int) -> int:
     """How large a part, or a job, may get where so many bases are aimed at: less than half of one is joined to one."""
     return bases * 3 // 2
@@ -162,7 +167,7 @@ class Needs:
     def training_minutes(self, species: Species, panel_bases: int, attempt: int = 1) -> int:
         """Time limit of a training job, more than the budget of the training itself."""
         if species.trains_experts:
-            return self._minutes(panel_bases, _EXPERTS_BASES_PER_SECOND, attempt)
+            return (_START_MINUTES + math.ceil(training_seconds(panel_bases) / 60)) * attempt
         if species.minutes is None:
             hours: float = self.config["planning"]["training_hours"]
             return math.ceil(hours * 60) * attempt

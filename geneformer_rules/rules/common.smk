@@ -78,41 +78,49 @@ LARGEST_WHOLE = planning.largest(BATCH_BASES)
 RETRIES = SETTINGS["retries"] if workflow.is_main_process else 0
 
 
-def is_made_here(sample):
-    """Whether rules of the including pipeline write its files, or may do so."""
+def are_made_here(files):
+    """Whether rules of the including pipeline write some of these files, or may do so."""
     if not SETTINGS["check_inputs"]:
-        return bool(sample.files)
-    return any(rule.is_producer(path) for path in sample.files for rule in workflow.rules)
+        return bool(files)
+    return any(rule.is_producer(path) for path in files for rule in workflow.rules)
+
+
+def present_bytes(files):
+    """About how much text these files hold; None as long as that is not known."""
+    there = bool(files) and all(Path(path).is_file() for path in files)
+    return planning.text_bytes(files) if there and not are_made_here(files) else None
 
 
 def is_done(sample):
     """Whether the archive of files that nobody makes is as new as they are."""
     archive, report = Path(RESULTS, "archives", f"{sample.name}.gfz"), Path(RESULTS, "verified", f"{sample.name}.json")
-    if not (archive.is_file() and report.is_file()) or is_made_here(sample):
+    if not (archive.is_file() and report.is_file()) or are_made_here(sample.files):
         return False
     files = [path for path in map(Path, sample.files) if path.is_file()]
     return all(path.stat().st_mtime_ns <= archive.stat().st_mtime_ns for path in files)
-
-
-def present_bytes(sample):
-    """About how much text a sample has; None as long as that is not known."""
-    there = bool(sample.files) and all(Path(path).is_file() for path in sample.files)
-    return planning.text_bytes(sample.files) if there and not is_made_here(sample) else None
 
 
 def size_if_whole(sample):
     """The size of a sample that is to be archived whole, with others; None for one that is cut into parts."""
     if split_plan(sample.name).is_file():
         return None
-    if is_made_here(sample):  # as long as it is made, its size is not known; and it must not be another one afterwards
+    if are_made_here(sample.files):  # as long as it is made, its size is not known; and it must not be another one afterwards
         return SETTINGS["planning"]["sample_bases"]
-    size = present_bytes(sample)
+    size = present_bytes(sample.files)
     return size if size is not None and size <= LARGEST_WHOLE else None
+
+
+def is_trained_here(species):
+    """Whether a model is trained where Snakemake runs: on a cluster, if it would be a job of less than a minute."""
+    if not IS_CLUSTER or species.model is not None or not species.trains_experts:
+        return False
+    size = present_bytes(species.panel)
+    return size is not None and planning.training_seconds(size) < 60
 
 
 def is_split_here(sample):
     """Whether a sample is split where Snakemake runs: on a cluster, if it would be a job of less than a minute."""
-    size = present_bytes(sample)
+    size = present_bytes(sample.files)
     return IS_CLUSTER and size is not None and size < planning.MINUTE_OF_SPLITTING
 
 
@@ -155,6 +163,8 @@ ONE_TEXT = pattern(sample.name for sample in SHEETS.samples.values() if not samp
 TWO_TEXTS = pattern(sample.name for sample in SHEETS.samples.values() if sample.is_pair is not False)
 SPLIT = rf"(?!{pattern([*DONE, *BATCHES.batch_of, *RUNS])}\.(?:gfz|json)$)[^/]+"
 SPLIT_HERE = pattern(sample.name for sample in SHEETS.samples.values() if is_split_here(sample))
+TRAINED_HERE = pattern(species.name for species in SHEETS.species.values() if is_trained_here(species))
+TRAINED_THERE = rf"(?!{TRAINED_HERE}(?:\.gfmodel|\.jsonl)$)[^/]+"
 SPLIT_THERE = rf"(?!{SPLIT_HERE}(?:\.json)?$)[^/]+"
 
 

@@ -270,6 +270,20 @@ def test_what_takes_less_than_a_minute_is_split_without_a_job(project: Project) 
     assert split == {"split": "data/made.fa", "split_here": "data/there.fa"}
 
 
+def test_what_takes_less_than_a_minute_is_trained_without_a_job(project: Project) -> None:
+    """But not a panel that has no size yet."""
+    (project.directory / "there.fa").write_bytes(related(count=4, length=1000, seed=37))
+    project.add_species("given", panel="there.fa")
+    project.add_species("grown", panel="made.fa")
+    making = "rule make:\n    output: 'made.fa'\n    shell: 'cp there.fa {output}'\n"
+    (project.directory / "making.smk").write_text(making + MODULE)
+    models = [f"results/models/{species}.gfmodel" for species in ("given", "grown")]
+    for jobs, rules in ((("--jobs", "9"), ("train_here", "train")), ((), ("train", "train"))):
+        said = project.run("-n", *models, "-s", "making.smk", *jobs)
+        found = re.findall(r"rule (\w+):\n    input: \S+\n    output: (\S+),", said)
+        assert {path: rule for rule, path in found if path in models} == dict(zip(models, rules, strict=True))
+
+
 @pytest.mark.slow
 def test_real_data(with_model: Project, real_data: Callable[[str], bytes]) -> None:
     project = with_model
