@@ -104,7 +104,7 @@ def size_if_whole(sample):
     """The size of a sample that is to be archived whole, with others; None for one that is cut into parts."""
     if split_plan(sample.name).is_file():
         return None
-    if are_made_here(sample.files):  # as long as it is made, its size is not known; and it must not be another one afterwards
+    if are_made_here(sample.files):  # until then its size is not known; and it must not be another one afterwards
         return SETTINGS["planning"]["sample_bases"]
     size = present_bytes(sample.files)
     return size if size is not None and size <= LARGEST_WHOLE else None
