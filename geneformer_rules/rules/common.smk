@@ -23,7 +23,10 @@ if COMMANDS not in SEARCHED.split(os.pathsep):
 
 
 def moved(path):
-    """Where a path of ours is: a module may have a prefix, which Snakemake puts before all paths of its rules."""
+    """Where a path of ours is: a module may have a prefix, which Snakemake puts before all paths of its rules.
+
+    The prefix is that of the module being read, so only while this one is.
+    """
     return workflow.modifier.path_modifier.replace_prefix(workflow.pathvars.apply(path))
 
 
@@ -262,7 +265,7 @@ def archives(wildcards):
     return [f"{RESULTS}/archives/{sample}.gfz" for sample in SHEETS.samples]
 
 
-DECOMPRESSED, RECHECKED = "proofs/decompressed/{}.ok", "proofs/rechecked/{}.ok"
+DECOMPRESSED, RECHECKED = "<results>/proofs/decompressed/{batch}.ok", "<results>/proofs/rechecked/{batch}.ok"
 
 
 @functools.cache
@@ -276,7 +279,7 @@ def proofs(proof, again):
     alone = {sample: f"{sample}{batching.SEPARATOR}1" for sample in SHEETS.samples if sample not in done}
 
     def path(batch):
-        return f"{RESULTS}/{proof.format(batch)}"
+        return proof.replace("<results>", RESULTS).replace("{batch}", batch)
 
     def is_there(batch):
         return Path(path(batch)).exists()

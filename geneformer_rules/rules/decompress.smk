@@ -46,7 +46,7 @@ rule decompress_batch:
     input:
         archives=batch_archives,
     output:
-        done=touch("<results>/proofs/decompressed/{batch}.ok"),
+        done=touch(DECOMPRESSED),
     log:
         "<logs>/decompress_batch/{batch}.log",
     benchmark:

@@ -38,7 +38,7 @@ rule recheck:
     input:
         archives=batch_archives,
     output:
-        passed=touch("<results>/proofs/rechecked/{batch}.ok"),
+        passed=touch(RECHECKED),
     log:
         "<logs>/recheck/{batch}.log",
     benchmark:

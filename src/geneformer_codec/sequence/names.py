@@ -67,8 +67,11 @@ def pack_names(names: bytes, quick: bool = False) -> bytes:
         near = {glance.kind for glance in glances if glance.price <= most}
         kinds = [kind for kind in kinds if (_TABLE if kind == _TABLE_PADDED else kind) in near]
     sample = _beginning(names, _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES)
-    best = _try(sample, kinds, share, quick)[0] if len(kinds) > 1 or sample is names else _Trial(0, kinds[0], b"")
-    packed = best.packed if sample is names else _pack_as(names, best.kind, quick)
+    if sample is names:
+        packed = _try(names, kinds, share, quick)[0].packed
+    else:
+        kind = _try(sample, kinds, share, quick)[0].kind if len(kinds) > 1 else kinds[0]
+        packed = _pack_as(names, kind, quick)
     # What suits the beginning may not suit the rest; then the plain form is right.
     return packed or _pack_as(names, _PLAIN, quick)
 
