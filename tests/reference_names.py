@@ -1,5 +1,6 @@
-"""A decoder of mixed names (kind 3), written from docs/format-sequence.md alone: plain Python, no package code."""
+"""A decoder of mixed names (kind 3) and UUIDs (4) from docs/format-sequence.md alone: plain Python, no package code."""
 
+import re
 from dataclasses import dataclass
 
 from reference_decisions import WORD, Decider, G, Stream
@@ -150,3 +151,21 @@ def decode(stream: bytes, size: int) -> bytes:
         names.take(node - 256)
     assert decider.stream.left <= 0
     return bytes(names.text)
+
+
+def uuids(data: bytes, count: int) -> tuple[list[bytes], bytes]:
+    """The UUIDs that names begin with, and the packed names of what follows them."""
+    differ, first = int.from_bytes(data[:16], "big"), int.from_bytes(data[16:32], "big")
+    places = [place for place in range(127, -1, -1) if differ >> place & 1]
+    size = (count - 1) * len(places)
+    end = 32 + (size + 7) // 8
+    bits = f"{int.from_bytes(data[32:end], 'big'):0{8 * (end - 32)}b}"
+    found = [first]
+    for number in range(count - 1):
+        value = first
+        for bit, place in zip(bits[number * len(places) :], places, strict=False):
+            value = value & ~(1 << place) | int(bit) << place
+        found.append(value)
+    return [
+        "-".join(re.fullmatch("(.{8})(.{4})(.{4})(.{4})(.{12})", f"{v:032x}").groups()).encode() for v in found
+    ], data[end:]

@@ -99,7 +99,7 @@ def expert_settings(
 
 
 _OF_READS: dict[str, dict[str, Any]] = {
-    "fast": {"count_orders": (11,), "count_priors": (30,), "start": "", "copies": 3},
+    "fast": {"low_orders": (3,), "count_orders": (11,), "count_priors": (30,), "start": "", "copies": 3},
     "balanced": {"copies": 8, "every": 8, "hungry": 16},
     "max": {},
 }

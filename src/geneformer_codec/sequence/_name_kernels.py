@@ -6,7 +6,9 @@ import numpy as np
 
 from geneformer_codec.sequence._kernels import LF, Bytes, Integers, kernel
 
-_NATURAL, _PADDED, _MOST_DIGITS = 1, 2, 18
+# In templates: a number written without leading zeros; a number of so many digits (the next byte, less 32).
+_NATURAL, _PADDED = 1, 2
+_MOST_DIGITS = 18
 
 
 @kernel

@@ -242,7 +242,7 @@ def judge(work: Work, live: Int) -> None:
     work.recall[CROWD] = (live >= 2) + (live >= 4) + (live >= 8) + (live >= 14) + (live >= 24)
 
 
-@apart
+@inline
 def learn_attention(
     cfg: Settings, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, base: Int, previous: Int
 ) -> None:

@@ -75,6 +75,8 @@ def run(
     low, width, code = local.registers[LOW], local.registers[WIDTH], local.registers[CODE]
     at = local.numbers[AT]
     orders = frozen.count_orders.shape[0]
+    to_search = cfg.every - local.numbers[DONE] % cfg.every
+    to_hungry = cfg.hungry - local.numbers[DONE] % cfg.hungry
     while local.numbers[DONE] < stop:
         done = local.numbers[DONE]
         previous = np.int64(past & np.uint64(3))
@@ -137,6 +139,12 @@ def run(
         if longest:
             runs.learn_claim(mix, work.recall[CLAIM], DIVISORS, claim == base)
         turned = (turned >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62))
+        with_base = (past << np.uint64(2)) | np.uint64(base)
+        to_search -= 1
+        to_hungry -= 1
+        soon = not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW))
+        if soon:
+            searching.prefetch_rows(cfg, frozen, local, with_base, turned, panel_bits, own_bits)
         if claimed:
             runs.prepare(local, bank)
             copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, False)
@@ -145,15 +153,19 @@ def run(
             if cfg.attention_rate and local.numbers[COPIES] and work.coded[u(work.recall[GUESS])] < SURE:
                 copying.learn_attention(cfg, local, bank, mix, work, base, previous)
             copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, True)
+            if soon:
+                searching.prefetch_places(cfg, frozen, local, with_base, turned, panel_bits, own_bits)
             counts.learn(cfg, frozen, local, work, DIVISORS, past, turned, done, base)
             frames.learn_frames(cfg, local, DIVISORS, past, turned, done, base)
         fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
-        past = (past << np.uint64(2)) | np.uint64(base)
+        past = with_base
         searching.remember(cfg, local, past, base, own_bits)
-        live = local.numbers[COPIES]
-        done += 1
-        if not claimed and (done % cfg.every == 0 or (live < FEW and done % cfg.hungry == 0)):
+        if not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW)):
             searching.search(cfg, frozen, local, bank, own, past, turned, panel_bits, own_bits)
+        if to_search == 0:
+            to_search = cfg.every
+        if to_hungry == 0:
+            to_hungry = cfg.hungry
     local.registers[H], local.registers[HR], local.registers[FAILS] = past, turned, fails
     local.registers[LOW], local.registers[WIDTH], local.registers[CODE] = low, width, code
     local.numbers[AT] = at

@@ -207,14 +207,12 @@ def search(
     if done >= cfg.seed and frozen.places.shape[0]:
         search_panel(cfg, frozen, local, bank, own, last(past, cfg.seed), past, turned, done, panel_bits, 1)
         if cfg.both_strands:
-            seed = turned >> np.uint64(64 - 2 * cfg.seed)
+            seed = turned_seed(turned, cfg.seed)
             search_panel(cfg, frozen, local, bank, own, seed, past, turned, done, panel_bits, -1)
     if done >= cfg.own_seed:
-        seed = turned >> np.uint64(64 - 2 * cfg.own_seed)
-        if cfg.both_strands:
-            prefetch(local.heads, seed_row(seed, cfg.own_seed, own_bits))  # while the other strand is looked at
         search_own(cfg, frozen, local, bank, own, last(past, cfg.own_seed), past, turned, done, own_bits, 1)
         if cfg.both_strands:
+            seed = turned_seed(turned, cfg.own_seed)
             search_own(cfg, frozen, local, bank, own, seed, past, turned, done, own_bits, -1)
 
 
@@ -224,7 +222,13 @@ def last(past: Int, length: Int) -> Int:
     return past if length >= 32 else past & ((np.uint64(1) << np.uint64(2 * length)) - np.uint64(1))
 
 
-@apart
+@inline
+def turned_seed(turned: Int, length: Int) -> Int:
+    """The reverse complement of the newest ``length`` bases."""
+    return turned >> np.uint64(64 - 2 * length)
+
+
+@inline
 def search_panel(
     cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, seed: Int, past: Int,
     turned: Int, done: Int, bits: Int, step: Int,
@@ -260,7 +264,7 @@ def search_panel(
             worst, weakest = find_worst(cfg, local, bank)
 
 
-@apart
+@inline
 def search_own(
     cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, seed: Int, past: Int,
     turned: Int, done: Int, bits: Int, step: Int,
@@ -286,6 +290,45 @@ def search_own(
         if likely and add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
             worst, weakest = find_worst(cfg, local, bank)
         place = np.int64(local.previous[u(place)])
+
+
+@inline
+def prefetch_rows(
+    cfg: Settings, frozen: Frozen, local: Local, past: Int, turned: Int, panel_bits: Int, own_bits: Int
+) -> None:
+    """Ask for the rows that a search will look at, once their seeds are known (`prefetch_own` has for one of them)."""
+    panel = frozen.places.shape[0] > 0
+    if panel:
+        prefetch(frozen.seeds, seed_row(last(past, cfg.seed), cfg.seed, panel_bits))
+    if cfg.both_strands:
+        prefetch(local.heads, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
+        if panel:
+            prefetch(frozen.seeds, seed_row(turned_seed(turned, cfg.seed), cfg.seed, panel_bits))
+
+
+@inline
+def prefetch_places(
+    cfg: Settings, frozen: Frozen, local: Local, past: Int, turned: Int, panel_bits: Int, own_bits: Int
+) -> None:
+    """Ask for what those rows, which have come in the meantime, say."""
+    panel = frozen.places.shape[0] > 0
+    prefetch_newest(local, seed_row(last(past, cfg.own_seed), cfg.own_seed, own_bits))
+    if panel:
+        row = seed_row(last(past, cfg.seed), cfg.seed, panel_bits)
+        prefetch(frozen.places, np.int64(frozen.seeds[u(row)]))
+    if cfg.both_strands:
+        prefetch_newest(local, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
+        if panel:
+            row = seed_row(turned_seed(turned, cfg.seed), cfg.seed, panel_bits)
+            prefetch(frozen.places, np.int64(frozen.seeds[u(row)]))
+
+
+@inline
+def prefetch_newest(local: Local, row: Int) -> None:
+    """Ask for the bases at the newest place of a row of the lane's past, and for the place before it."""
+    place = np.int64(local.heads[u(row)])
+    prefetch(local.words, place >> 5)
+    prefetch(local.previous, place)
 
 
 @inline
