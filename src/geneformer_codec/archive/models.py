@@ -105,8 +105,8 @@ _OF_READS: dict[str, dict[str, Any]] = {
 }
 """How reads are predicted otherwise: each has few relatives, or very many.
 
-At fast counts, which genomes do without there, make reads up to a third smaller at the same speed; at balanced fewer
-copies are a quarter faster, and take 0.2 to 0.4 % more (Illumina).
+At fast counts, which genomes do without there, make reads up to a third smaller at the same speed, and then one short
+context does for two; at balanced fewer copies are a quarter faster, and take 0.2 to 0.4 % more (Illumina).
 """
 
 
