@@ -37,17 +37,14 @@ def split_uuids(names: bytes) -> tuple[bytes, bytes]:
     starts, ends = _lines(text)
     if int((ends - starts).min()) <= UUID_LETTERS:
         return b"", names
-    places = starts[:, None] + np.arange(UUID_LETTERS)
-    written = text[places]
-    digits = _VALUES[written[:, _DIGITS]]
+    written = np.lib.stride_tricks.sliding_window_view(text, UUID_LETTERS)[starts]
+    digits: NDArray[np.uint8] = _VALUES[written[:, _DIGITS]]
     if (written[:, _HYPHENS] != ord("-")).any() or (digits == _NO_DIGIT).any():
         return b"", names
-    bits = np.unpackbits(digits[:, ::2] << 4 | digits[:, 1::2], axis=1)
+    bits = np.unpackbits((digits[:, ::2] << 4 | digits[:, 1::2]).astype(np.uint8), axis=1)
     differ = (bits != bits[0]).any(axis=0)
     packed = np.packbits(differ).tobytes() + np.packbits(bits[0]).tobytes() + np.packbits(bits[1:, differ]).tobytes()
-    rests = np.ones(len(text), bool)
-    rests[places] = False
-    return packed, text[rests].tobytes()
+    return packed, text[~_covered(starts, len(text))].tobytes()
 
 
 def read_uuids(reader: ByteReader, count: int) -> NDArray[np.uint8]:
@@ -71,6 +68,14 @@ def _lines(text: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64
     return np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)], ends
 
 
+def _covered(starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+    """Which bytes of a text belong to UUIDs, given where they begin; none ends where another begins."""
+    edges = np.zeros(size, np.int8)
+    edges[starts] = 1
+    edges[starts + UUID_LETTERS] = -1
+    return np.cumsum(edges, dtype=np.int8).astype(bool)
+
+
 def put_before(uuids: NDArray[np.uint8], rests: bytes) -> bytes:
     """Names of their UUIDs and what follows those; FormatError unless there are as many."""
     text = np.frombuffer(rests, np.uint8)
@@ -78,9 +83,7 @@ def put_before(uuids: NDArray[np.uint8], rests: bytes) -> bytes:
     if len(starts) != len(uuids):
         raise FormatError("damaged names: not every name has its UUID")
     names = np.empty(len(text) + uuids.size, np.uint8)
-    places = (starts + UUID_LETTERS * np.arange(len(uuids)))[:, None] + np.arange(UUID_LETTERS)
-    names[places] = uuids
-    others = np.ones(len(names), bool)
-    others[places] = False
-    names[others] = text
+    covered = _covered(starts + UUID_LETTERS * np.arange(len(uuids)), len(names))
+    names[covered] = uuids.reshape(-1)
+    names[~covered] = text
     return names.tobytes()
