@@ -148,6 +148,11 @@ def test_uuids_that_repeat_are_not_stored_again() -> None:
     assert len(pack_names(twice)) < 1.15 * 122 / 8 * 1500
 
 
+def test_one_name_without_a_uuid_does_not_cost_the_others_much() -> None:
+    odd = nanopore(1500, [b""]) + b"read 1\n"
+    assert len(pack_names(odd, quick=True)) < 1.05 * 122 / 8 * 1500
+
+
 def test_uuids_of_old() -> None:
     """What was written once is read for ever."""
     packed = bytes.fromhex(

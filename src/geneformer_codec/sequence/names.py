@@ -33,7 +33,7 @@ def pack_names(names: bytes, quick: bool = False) -> bytes:
         return b""
     kinds = [_PLAIN] if re.search(rb"[\x01\x02]", names) else [_PLAIN, _TABLE, _TABLE_PADDED]
     kinds += [_MIXED] if len(names) >= _LEAST_MIXED else []
-    kinds += [_UUIDS] if begins_with_uuid(names) else []
+    kinds += [_UUIDS] if split_uuids(names)[0] else []
     share = _QUICK_MIXED_SHARE if quick else _MIXED_SHARE
     if len(names) > 2 * _GLANCE_BYTES:
         glances = _try(_beginning(names, _GLANCE_BYTES), [kind for kind in kinds if kind != _TABLE_PADDED], share, True)

@@ -33,6 +33,8 @@ def split_uuids(names: bytes) -> tuple[bytes, bytes]:
 
     Every name is followed by a line feed.
     """
+    if not begins_with_uuid(names):
+        return b"", names
     text = np.frombuffer(names, np.uint8)
     starts, ends = _lines(text)
     if int((ends - starts).min()) <= UUID_LETTERS:
