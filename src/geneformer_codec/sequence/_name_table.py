@@ -121,6 +121,7 @@ def _pack_series(series: NDArray[np.int64], columns: _Columns) -> None:
 
 
 def unpack_table(reader: ByteReader, count: int, max_bytes: int) -> bytes:
+    """Inverse of :func:`pack_table` for ``count`` names of at most ``max_bytes``; FormatError on damage."""
     patterns = unpack(reader.framed(), _MOST_CLASSES * _MOST_FIELDS).split(b"\n")[:-1]
     if not 0 < len(patterns) <= _MOST_CLASSES or max(map(len, patterns)) >= _MOST_FIELDS:
         raise FormatError("damaged names: impossible separators")

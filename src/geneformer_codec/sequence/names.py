@@ -33,21 +33,29 @@ def pack_names(names: bytes, quick: bool = False) -> bytes:
         return b""
     kinds = [_PLAIN] if re.search(rb"[\x01\x02]", names) else [_PLAIN, _TABLE, _TABLE_PADDED]
     kinds += [_MIXED] if len(names) >= _LEAST_MIXED else []
-    kinds += [_UUIDS] if split_uuids(names)[0] else []
+    kinds += [_UUIDS] if begins_with_uuid(names) else []
+    while True:
+        best = _choose(names, kinds, quick)
+        packed = best.packed or _pack_as(names, best.kind, quick)
+        if packed:
+            return packed
+        kinds.remove(best.kind)  # what suits the beginning may not suit the rest
+
+
+def _choose(names: bytes, kinds: list[int], quick: bool) -> _Trial:
+    """The kind that suits the beginning best, and all names packed so if the beginning is all of them."""
     share = _QUICK_MIXED_SHARE if quick else _MIXED_SHARE
+    near = kinds
     if len(names) > 2 * _GLANCE_BYTES:
         glances = _try(_beginning(names, _GLANCE_BYTES), [kind for kind in kinds if kind != _TABLE_PADDED], share, True)
         most = glances[0].price * (1 + 1 / (8 if quick else 4))
-        near = {glance.kind for glance in glances if glance.price <= most}
-        kinds = [kind for kind in kinds if (_TABLE if kind == _TABLE_PADDED else kind) in near]
+        close = {glance.kind for glance in glances if glance.price <= most}
+        near = [kind for kind in kinds if (_TABLE if kind == _TABLE_PADDED else kind) in close]
     sample = _beginning(names, _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES)
     if sample is names:
-        packed = _try(names, kinds, share, quick)[0].packed
-    else:
-        kind = _try(sample, kinds, share, quick)[0].kind if len(kinds) > 1 else kinds[0]
-        packed = _pack_as(names, kind, quick)
-    # What suits the beginning may not suit the rest; then the plain form is right.
-    return packed or _pack_as(names, _PLAIN, quick)
+        return _try(names, near, share, quick)[0]
+    kind = _try(sample, near, share, quick)[0].kind if len(near) > 1 else near[0]
+    return _Trial(0, kind, b"")
 
 
 class _Trial(NamedTuple):
