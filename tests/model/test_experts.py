@@ -1,6 +1,7 @@
 """The experts: every base back, whatever the settings, and nothing that depends on how the work is cut."""
 
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -291,6 +292,14 @@ def test_every_level_names_a_start_state_of_its_shape() -> None:
         start = general_start(without_panel(level))
         assert start.settings.kinds == without_panel(level).kinds
         assert digest(start.to_bytes()) == without_panel(level).start
+
+
+def test_start_states_of_older_archives_are_kept() -> None:
+    shipped = {"cdfae68a3a790c3a", "58e71e8344ea6b84", "9092ddfb86c3ff98"}
+    shipped |= {"907a35904d035be8", "c79f33c56d28798e", "3be2179e3bb6e989"}
+    held = {file.name: file.read_bytes() for file in (resources.files("geneformer_codec.model") / "starts").iterdir()}
+    assert {f"{name}.bin" for name in shipped} == {name for name in held if name.endswith(".bin")}
+    assert {f"{digest(data)}.bin" for data in held.values()} == set(held)
 
 
 def test_start_state_of_another_version_is_named() -> None:

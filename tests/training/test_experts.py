@@ -10,8 +10,12 @@ from geneformer_codec import compress, decompress
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.cli import main
 from geneformer_codec.errors import ModelMissingError
+from geneformer_codec.model.experts.settings import with_level
+from geneformer_codec.model.experts.state import FEATURES
 from geneformer_codec.model.file import load_model, read_model
-from geneformer_codec.training.experts import hold_out, lanes, train_experts
+from geneformer_codec.model.start import Start
+from geneformer_codec.training.data import read_records
+from geneformer_codec.training.experts import hold_out, lanes, order_heads, predictor, train_experts
 
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
 
@@ -110,3 +114,22 @@ def test_lanes_hold_all_and_hold_out_divides() -> None:
     assert max(map(len, given)) <= 1 << 16
     rest, teaching, measuring = hold_out([np.zeros(100, np.uint8)] * 50, 0)
     assert len(rest) + len(teaching) + len(measuring) == 50
+
+
+def test_the_head_that_serves_best_alone_comes_first(trained: Path, tmp_path: Path) -> None:
+    records = read_records([fasta(tmp_path / "p.fa", 30, 3)])
+    panel, measuring = records[:20], records[20:]
+    experts = read_model(trained / "m.gfmodel").experts
+    assert experts
+    attention = experts.start.mix.attention.copy()
+    attention[:FEATURES] = -4 << 20  # a head that believes those that failed most
+    start = experts.start.with_arrays(experts.start.arrays | {"attention": attention})
+    ordered = order_heads(start, panel, measuring)
+    assert np.array_equal(ordered.mix.attention[2 * FEATURES :], attention[:FEATURES])
+    fast = predictor(with_level(start.settings, "fast"), panel)
+
+    def coded(begin: Start) -> int:
+        at = begin.at(fast.settings)
+        return sum(len(fast.adapt(record, at.mix.copy(), at.low.copy())) for record in measuring)
+
+    assert coded(ordered) < 0.95 * coded(start)

@@ -92,21 +92,23 @@ def expert_settings(
     from ..model.experts.settings import without_panel
 
     settings = without_panel(level)
-    if is_reads:
-        settings = replace(settings, **_OF_READS[level])
+    if is_reads and level == "fast":
+        settings = replace(settings, **_FAST_READS)
     # Tables four times as large as both strands of a lane: more only takes time to clear.
     return replace(settings, table_bits=min(settings.table_bits, max(8, bases.bit_length() + 2)))
 
 
-_OF_READS: dict[str, dict[str, Any]] = {
-    "fast": {"low_orders": (3,), "count_orders": (11,), "count_priors": (30,), "start": "", "copies": 3},
-    "balanced": {"copies": 8, "every": 8, "hungry": 16},
-    "max": {},
+_FAST_READS: dict[str, Any] = {
+    "low_orders": (3,),
+    "count_orders": (11,),
+    "count_priors": (30,),
+    "start": "",
+    "copies": 3,
 }
-"""How reads are predicted otherwise: each has few relatives, or very many.
+"""How reads are predicted otherwise at fast: each has few relatives, or very many.
 
-At fast counts, which genomes do without there, make reads up to a third smaller at the same speed, and then one short
-context does for two; at balanced fewer copies are a quarter faster, and take 0.2 to 0.4 % more (Illumina).
+Counts, which genomes do without there, make them up to a third smaller at the same speed, and then one short context
+does for two.
 """
 
 

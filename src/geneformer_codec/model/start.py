@@ -5,6 +5,7 @@ untrained experts; all arrays end to end, folded, their bytes in planes, packed 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from ..errors import FormatError
 from .experts.copies import ATTENTION_LIMIT
 from .experts.mixer import FINAL_LIMIT, WEIGHT_LIMIT
 from .experts.settings import ExpertSettings
-from .experts.state import LOW_ROW, SET_ROWS, SETS, Mixing, fresh_low, inputs_of, low_places, untrained
+from .experts.state import HEADS, LOW_ROW, SET_ROWS, SETS, Mixing, fresh_low, inputs_of, low_places, untrained
 from .packed import fold, from_planes, pack, to_planes, unfold, unpack
 
 _LIMITS = {
@@ -57,6 +58,15 @@ class Start:
         """The same experts with other arrays."""
         rest = {name: array for name, array in arrays.items() if name != "low"}
         return Start(self.settings, self.mix._replace(**rest), arrays["low"])
+
+    def with_heads(self, order: Sequence[int]) -> "Start":
+        """The same with its heads in another order, of which settings with fewer heads take the first."""
+        rows, heads = list(order), self.settings.heads
+        attention = self.mix.attention.reshape(HEADS, -1).copy()
+        weights = self.mix.weights.reshape(sum(SET_ROWS), -1).copy()
+        attention[:heads], weights[:, :heads] = attention[rows], weights[:, rows]
+        mix = self.mix._replace(attention=attention.reshape(-1), weights=weights.reshape(-1))
+        return Start(self.settings, mix, self.low)
 
     def at(self, settings: ExpertSettings) -> "Start":
         """The same for settings with fewer heads and sets, or without reading frames or network.

@@ -56,7 +56,9 @@ def begin(cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], 
     count = min(records, cfg.copies)
     own = copying.own_start(frozen)
     for k in range(count):
-        searching.add(cfg, frozen, local, bank, frozen.starts[k * records // count], 1, np.uint32(0), own, 0, 0)
+        place = frozen.starts[k * records // count]
+        if not searching.held(local, bank, place, 1):
+            searching.add(cfg, frozen, local, bank, place, 1, np.uint32(0), own, 0, 0)
 
 
 @kernel

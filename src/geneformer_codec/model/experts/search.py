@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import Int, apart, inline, prefetch
-from .copies import RECENT
+from .copies import RECENT, padded
 from .counts import count_place
 from .integers import every_other, leading_zeros, ones, reversed_bits, u
 from .state import (
@@ -30,6 +30,8 @@ from .state import (
 _HIT = -205  # what a base of the proposed passage counts before the copy has any gain of its own: -0.05 in Q12
 _MISS = -18432  # -4.5
 NEW_PENALTY = 1 << 12
+NOT_YET = -1
+"""Where the worst copy is, before anybody asked."""
 
 
 def _first_marks() -> NDArray[np.int32]:
@@ -74,6 +76,17 @@ def window(words: NDArray[np.uint64], end: Int) -> Int:
 
 
 @inline
+def held(local: Local, bank: NDArray[np.int32], place: Int, step: Int) -> Int:
+    """Whether there is such a copy already."""
+    live, wanted, way = np.int32(local.numbers[COPIES]), np.int32(place), np.int32(step)
+    found = np.int32(0)
+    for k in range(padded(local.numbers[COPIES])):
+        same = (bank[u(PLACE + k)] == wanted) & (bank[u(STEP + k)] == way)
+        found = np.int32(found | np.int32(same & (np.int32(k) < live)))
+    return found != 0
+
+
+@inline
 def add(
     cfg: Settings,
     frozen: Frozen,
@@ -91,9 +104,6 @@ def add(
     False when nothing changed.
     """
     live = local.numbers[COPIES]
-    for k in range(live):
-        if np.int64(bank[u(PLACE + k)]) == place and bank[u(STEP + k)] == step:
-            return False
     near = first_mark(1, misses) - NEW_PENALTY
     run = 0
     if misses == 0 and step > 0:
@@ -246,22 +256,25 @@ def search_panel(
     for k in range(tries):  # all at once, before the first is waited for
         there = begin + at + k
         prefetch(frozen.words, np.int64(frozen.places[u(there - count if there >= begin + count else there)]) >> 5)
-    worst, weakest = find_worst(cfg, local, bank)
+    worst, weakest = np.int64(0), np.int64(NOT_YET)
     for _ in range(tries):
         place = np.int64(frozen.places[u(begin + at)])
         at += 1
         if at == count:
             at = 0
+        if step < 0:
+            place -= cfg.seed + 1  # the base before the seed, on the other strand the next
+        if place < 0 or place >= end or held(local, bank, place, step):
+            continue
         if step > 0:
             misses = forward_misses(frozen.words, place, past, done)
-            there = place < end
         else:
-            place -= cfg.seed + 1  # the base before the seed, on the other strand the next
-            there = place >= 0
             misses = turned_misses(frozen.words, place + 1, end, turned)
-        likely = there and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept
-        if likely and add(cfg, frozen, local, bank, place, step, misses, own, worst, weakest):
-            worst, weakest = find_worst(cfg, local, bank)
+        if np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
+            if weakest == NOT_YET:
+                worst, weakest = find_worst(cfg, local, bank)
+            if add(cfg, frozen, local, bank, place, step, misses, own, worst, weakest):
+                weakest = np.int64(NOT_YET)
 
 
 @inline
@@ -274,21 +287,21 @@ def search_own(
     if step > 0 and place == done:
         place = np.int64(local.previous[u(place)])  # the seed itself
     close = np.uint32((1 << min(cfg.own_seed, 11)) - 1)
-    worst, weakest = find_worst(cfg, local, bank)
+    worst, weakest = np.int64(0), np.int64(NOT_YET)
     for _ in range(cfg.tries):
         if place == 0:
             break
-        if step > 0:
-            misses = forward_misses(local.words, place, past, done)
-            target = place
-            there = True
-        else:
-            target = place - cfg.own_seed - 1
-            there = target >= 0
-            misses = turned_misses(local.words, target + 1, done, turned) if there else np.uint32(0xFFFFFFFF)
-        likely = there and (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept
-        if likely and add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
-            worst, weakest = find_worst(cfg, local, bank)
+        target = place if step > 0 else place - cfg.own_seed - 1
+        if target >= 0 and not held(local, bank, own + target, step):
+            if step > 0:
+                misses = forward_misses(local.words, place, past, done)
+            else:
+                misses = turned_misses(local.words, target + 1, done, turned)
+            if (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
+                if weakest == NOT_YET:
+                    worst, weakest = find_worst(cfg, local, bank)
+                if add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
+                    weakest = np.int64(NOT_YET)
         place = np.int64(local.previous[u(place)])
 
 
