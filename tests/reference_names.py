@@ -1,6 +1,10 @@
-"""A decoder of mixed names (kind 3) and UUIDs (4) from docs/format-sequence.md alone: plain Python, no package code."""
+"""A decoder of mixed names (kinds 3 and 5), of lengths beside names and of UUIDs (4): plain Python, no package code.
+
+It is written from docs/format-sequence.md alone.
+"""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reference_decisions import WORD, Decider, G, Stream
@@ -118,12 +122,49 @@ class Names:
         ]
 
 
-def decode(stream: bytes, size: int) -> bytes:
-    """The names, of ``size`` bytes in all."""
-    decider = Decider(Stream(stream), size, 1 << 16, 4, checked=True)
+class Known:
+    """In place of a stream, where the reader knows what was decided."""
+
+    def __init__(self) -> None:
+        self.bits: list[int] = []
+
+    def bit(self, chance: int) -> int:
+        return self.bits.pop(0)
+
+
+def primer() -> bytes:
+    lines, x = [], 1
+    for line in range(24):
+        x = (1103515245 * x + 12345) % 2**31
+        digits = str(x // 256 % 10**6).zfill(6)
+        letters = chr(65 + x // 16 % 26) + chr(65 + x // 4096 % 26)
+        kind = line % 4
+        if kind == 1:
+            lines.append(letters + "_\t" + digits[:5])
+        else:
+            lines.append(letters + digits if kind == 3 else "NC_0" + digits[:5] + ".1")
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def lengths(data: bytes, names: list[bytes]) -> list[int]:
+    """The lengths of records, from what follows the varints of an even layout."""
+    text: list[int | None] = list(primer())
+    for name in names:
+        text += [*(name + b"   ")[:3], 9, *[None] * data[0], 10]
+    decoded = decode(data[1:], text)[len(primer()) :]
+    return [int(decoded[at + 4 : at + 4 + data[0]]) for at in range(0, len(decoded), data[0] + 5)]
+
+
+def decode(stream: bytes, text: Sequence[int | None]) -> bytes:
+    """The bytes of a text; of ``text``, those that are not None are known."""
+    size = len(text)
+    coded, known = Stream(stream), Known()
+    decider = Decider(coded, size, 1 << 16, 4, checked=True)
     names = Names()
     while len(names.text) < size:
         n = len(names.text)
+        byte = text[n]
+        decider.stream = coded if byte is None else known  # type: ignore[assignment]
         contexts, column = names.contexts(), names.columns[names.column]
         same, like = names.start_equal(column.old), names.start_equal(names.moved)
         rate = 128 + (400 << 12) // ((1 << 12) + n)
@@ -138,10 +179,14 @@ def decode(stream: bytes, size: int) -> bytes:
             return decider.decide(contexts, node, part, slot, rows, (node, same, like), rate)  # noqa: B023
 
         begins = n == names.first and column.hits == 15 and n + len(names.moved) <= size
+        if byte is not None:
+            known.bits = [int(list(names.moved) == list(text[n : n + len(names.moved)]))] if begins else []
         if begins and decide(0, 0, 1, 0):
             for byte in names.moved:
                 names.take(byte)
             continue
+        if byte is not None:
+            known.bits = [byte >> (7 - bit) & 1 for bit in range(8)]
         node = part = 1
         for bit in range(8):
             if bit == 4:
@@ -149,7 +194,7 @@ def decode(stream: bytes, size: int) -> bytes:
             slot = node if bit < 4 else 1 << (bit - 4) | node % (1 << (bit - 4))
             node = 2 * node + decide(node, part, slot, bit)
         names.take(node - 256)
-    assert decider.stream.left <= 0
+    assert coded.left <= 0
     return bytes(names.text)
 
 

@@ -17,6 +17,7 @@ from geneformer_codec.sequence.names import pack_names, unpack_names
 from geneformer_codec.sequence.packing import ByteReader
 
 MIXED = (1496, "f3cf55b66ad41e44")
+PRIMED = (1491, "0a23c7d52a83adae")
 
 accessions = st.builds(
     lambda stem, numbers, tail: [b"%b%0*d%b" % (stem, tail % 9, number, b" x-%d" % tail) for number in numbers],
@@ -169,18 +170,29 @@ def test_uuids_need_their_names(count: int) -> None:
         unpack_names(packed, count, 200)
 
 
-def test_the_description_of_mixed_names_suffices() -> None:
+@pytest.mark.parametrize(("kind", "before"), [(3, b""), (5, reference_names.primer())])
+def test_the_description_of_mixed_names_suffices(kind: int, before: bytes) -> None:
     text = simulated(90)
-    packed = module._pack_as(text, 3)
+    packed = module._pack_as(text, kind)
     reader = ByteReader(packed[1:], "names")
     assert reader.varint() == len(text)
-    assert reference_names.decode(reader.rest(), len(text)) == text
+    assert reference_names.decode(reader.rest(), [*before, *[None] * len(text)]) == before + text
 
 
-def test_mixed_names_of_old() -> None:
+@pytest.mark.parametrize(("kind", "known"), [(3, MIXED), (5, PRIMED)])
+def test_mixed_names_of_old(kind: int, known: tuple[int, str]) -> None:
     """What was written once is read for ever: nothing of how names are mixed may change."""
-    packed = module._pack_as(simulated(400), 3)
-    assert (len(packed), hashlib.sha256(packed).hexdigest()[:16]) == MIXED
+    packed = module._pack_as(simulated(400), kind)
+    assert (len(packed), hashlib.sha256(packed).hexdigest()[:16]) == known
+
+
+def test_a_primer_helps_few_accessions() -> None:
+    some = random.Random(3)
+    names = b"".join(b"NC_0%05d.1\n" % some.randrange(30_000) for _ in range(200))
+    packed = pack_names(names)
+    assert packed[0] == 5
+    assert len(packed) < 0.96 * len(module._pack_as(names, 3))
+    assert unpack_names(packed, 200, len(names)) == names
 
 
 def test_counts_must_match() -> None:

@@ -189,11 +189,12 @@ def _read(archive: "Archive", block: Block) -> tuple[bytes, Layout]:
     start, stop = archive.stream_range(block, "names", "layout")
     data = archive.read_range(block, start, stop)
     names, reads = block.streams["names"], block.streams["names"] + block.streams["reads"]
-    layout = Layout.unpack(data[reads:], block.text_bytes)
+    unpack = ReadsShape.unpack(data[names:reads], block.text_bytes).unpack_names if block.is_reads else unpack_names
+    most = block.text_bytes
+    layout, headers = Layout.unpack(data[reads:], most, lambda count: unpack(data[:names], count, most))
     if layout.records != block.records or int(layout.residues.sum()) != block.residues:
         raise FormatError("its layout is not that of the manifest; the archive is damaged")
-    unpack = ReadsShape.unpack(data[names:reads], block.text_bytes).unpack_names if block.is_reads else unpack_names
-    return unpack(data[:names], layout.records, block.text_bytes), layout
+    return headers, layout
 
 
 def _widths(layout: Layout) -> Integers:

@@ -1,7 +1,8 @@
 """The compiled loop that codes names byte by byte, each bit by mixed contexts; ``names.py`` calls it.
 
 What foretells a byte: the bytes before it, the name before at the same place, that name with its numbers moved on, the
-last place where the same bytes stood, and what follows the first hyphen of the same name.
+last place where the same bytes stood, and what follows the first hyphen of the same name. Bytes that the reader knows
+are learned from and take no space: those of a primer, or what stands beside numbers that it is to foretell.
 """
 
 from __future__ import annotations
@@ -198,6 +199,7 @@ def _find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.in
 @kernel
 def _run(
     text: NDArray[np.uint8],
+    known: NDArray[np.bool_],
     size: int,
     mixer: Mixer,
     contexts: NDArray[np.uint64],
@@ -208,7 +210,10 @@ def _run(
     data: NDArray[np.uint8],
     decoding: bool,
 ) -> None:
-    """Encode ``text[:size]`` into ``data``, or decode it; ``text`` has a byte more."""
+    """Encode what is not ``known`` of ``text[:size]`` into ``data``, or decode it; ``text`` has a byte more.
+
+    A field (`_begin_field`) that begins with a known byte must be known to its end.
+    """
     if decoding:
         start_decoding(state, data)
     _begin_field(memory, text, 0)
@@ -234,7 +239,8 @@ def _run(
             mixer.rows[2] = 2 * _ROWS + (min(memory[MATCHED], 15) * 4 + trusted) * 8 + (memory[HITS + column] >> 1)
             mixer.rows[3] = 3 * _ROWS + before * 4 + trusted
             chance = foretell(mixer, cells, slot, node, node * 4 + trusted)
-            if decoding:
+            given = known[u(place)]
+            if decoding and not given:
                 bit = decode(state, data, chance)
             else:
                 bit = (octet >> (7 - max(bit_place, 0))) & 1
@@ -243,7 +249,8 @@ def _run(
                     for j in range(length):
                         if text[u(place + j)] != memory[MOVED_BYTES + j]:
                             bit = np.int64(0)
-                encode(state, data, chance, bit)
+                if not given:
+                    encode(state, data, chance, bit)
             learn(mixer, cells, slot, node, bit, rate)
             if bit_place < 0 and bit:
                 break
@@ -261,25 +268,30 @@ def _run(
 
 
 def _start(
-    text: NDArray[np.uint8], size: int, state: NDArray[np.uint64], data: NDArray[np.uint8], decoding: bool
-) -> None:
+    text: NDArray[np.uint8],
+    known: NDArray[np.bool_],
+    state: NDArray[np.uint64],
+    data: NDArray[np.uint8],
+    decoding: bool,
+) -> NDArray[np.uint8]:
+    size = len(text)
     mixer = new_mixer(size, _MOST_LINES, INPUTS, _SETS, _ROWS, 256, 256 * 4)
     contexts, cells = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64)
     matches, memory = np.zeros(_MATCHES, np.int64), np.zeros(MEMORY, np.int64)
-    _run(text, size, mixer, contexts, cells, matches, memory, state, data, decoding)
+    octets = np.append(text, np.uint8(0))
+    _run(octets, known, size, mixer, contexts, cells, matches, memory, state, data, decoding)
+    return octets[:size]
 
 
-def mix(names: bytes) -> bytes:
-    """The stream of at least one name."""
-    text = np.frombuffer(names + b"\0", np.uint8).copy()
-    state, data = coder_state(), np.empty(16 * len(names) + 16, np.uint8)
-    _start(text, len(names), state, data, False)
+def mix(text: NDArray[np.uint8], known: NDArray[np.bool_]) -> bytes:
+    """The stream of the bytes of ``text``, at least one, that are not ``known``."""
+    state, data = coder_state(), np.empty(16 * len(text) + 16, np.uint8)
+    _start(text, known, state, data, False)
     return finish(state, data)
 
 
-def unmix(stream: bytes, size: int) -> bytes | None:
-    """Inverse of :func:`mix` for ``size`` bytes of names; nothing if bytes of the stream are left over."""
-    text, state = np.zeros(size + 1, np.uint8), coder_state()
-    data = np.frombuffer(stream, np.uint8).copy()
-    _start(text, size, state, data, True)
-    return None if int(state[PLACE]) < len(data) else text[:size].tobytes()
+def unmix(stream: bytes, text: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
+    """Inverse of :func:`mix`, given a ``text`` that is right where it is ``known``; None if bytes are left over."""
+    state, data = coder_state(), np.frombuffer(stream, np.uint8).copy()
+    octets = _start(text, known, state, data, True)
+    return None if int(state[PLACE]) < len(data) else octets

@@ -59,8 +59,8 @@ class Sides:
         """
         from geneformer_codec.sequence._rendering import measure_layout
 
-        self.layout = Layout.unpack(layout, max_text)
-        shape = self.layout
+        shape, self._names = Layout.unpack(layout, max_text, lambda count: unpack(names, count, max_text))
+        self.layout = shape
         self._widths, self._blanks = shape.per_fragment()
         lines, residues = measure_layout(
             shape.residues, self._widths, self._blanks, shape.listed, shape.lengths, shape.counts, max_text
@@ -69,7 +69,6 @@ class Sides:
             raise FormatError("damaged layout: its lines do not hold its residues, or more than the text can")
         self.residues = int(residues)
         self._lines = int(lines) + shape.records
-        self._names = unpack(names, shape.records, max_text)
         self._cases, self._uracils = unpack_case(case, self.residues)
         self._exceptions = Exceptions.unpack(exceptions, self.residues)
         self._edges = np.concatenate((np.zeros(1, np.int64), np.cumsum(shape.residues)))
@@ -196,7 +195,7 @@ def parse(text: bytes, pack: Callable[[bytes], bytes] = pack_names) -> Streams:
     return Streams(
         bases=bases,
         names=pack(names),
-        layout=layout.pack(),
+        layout=layout.pack(names),
         case=pack_case(cases, uracils),
         exceptions=exceptions.pack(),
         record_residues=layout.residues,

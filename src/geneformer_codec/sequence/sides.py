@@ -6,14 +6,17 @@ the line ends, of all fragments one after the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.sequence.foretelling import pack_lengths, unpack_lengths
 from geneformer_codec.sequence.packing import (
     ByteReader,
+    encode_varint,
     frame,
     pack,
     pack_integers,
@@ -23,8 +26,10 @@ from geneformer_codec.sequence.packing import (
 
 Integers = NDArray[np.int64]
 
-HAS_PREAMBLE, _UNFINISHED = 1, 2
+HAS_PREAMBLE, _UNFINISHED, _BESIDE_NAMES = 1, 2, 4
 """Flags of a layout."""
+_LEAST_BESIDE, _MOST_BESIDE = 64, 1 << 14
+"""Lengths are coded beside names where they take so many bytes otherwise; never more lengths, as that is slow."""
 _RUNS, _LITERAL = 0, 1
 
 
@@ -50,34 +55,45 @@ class Layout:
     counts: Integers
     toggles: Integers
 
-    def pack(self) -> bytes:
-        """To bytes: flags, then the framed integer columns in the order of the fields."""
+    def pack(self, names: bytes) -> bytes:
+        """To bytes: flags, then the framed integer columns in the order of the fields.
+
+        Of an even layout the lengths are coded beside the ``names``, each with its line feed, if that is smaller.
+        """
         flags = HAS_PREAMBLE * self.has_preamble | _UNFINISHED * self.unfinished
-        return bytes((flags,)) + frame(pack_integers(column) for column in self._columns())
+        columns = [pack_integers(column) for column in self._columns()]
+        packed = bytes((flags,)) + frame(columns)
+        if len(columns[0]) < _LEAST_BESIDE or len(self.residues) > _MOST_BESIDE or not self._is_even():
+            return packed
+        numbers = (len(self.residues), int(self.widths[0]), int(self.blanks[0]))
+        head = bytes((flags | _BESIDE_NAMES,)) + b"".join(map(encode_varint, numbers))
+        return min(packed, head + pack_lengths(self.residues, names), key=len)
+
+    def _is_even(self) -> bool:
+        """Whether all fragments are records with lines of the same form."""
+        return not self.has_preamble and len(self.runs) == 1 and int(self.blanks[0]) > 0 and not len(self.toggles)
 
     def _columns(self) -> tuple[Integers, ...]:
         shapes = (self.residues, self.widths, self.blanks, self.runs)
         return (*shapes, self.listed, self.lengths, self.counts, self.toggles)
 
     @staticmethod
-    def unpack(data: bytes, max_bytes: int) -> Layout:
-        """Inverse of :meth:`pack` for a text of at most ``max_bytes``; every array is checked, FormatError if wrong."""
+    def unpack(data: bytes, max_bytes: int, names: Callable[[int], bytes]) -> tuple[Layout, bytes]:
+        """Inverse of :meth:`pack` for a text of at most ``max_bytes``, and the names.
+
+        ``names`` gives them, each with its line feed, by their number. Every array is checked, FormatError if wrong.
+        """
         reader = ByteReader(data, "layout")
         flags = reader.take(1)[0]
-        if flags > 3:
+        if flags in (_BESIDE_NAMES, _BESIDE_NAMES | _UNFINISHED):
+            known, columns = _beside_names(reader, max_bytes, names)
+        elif flags <= HAS_PREAMBLE | _UNFINISHED:
+            known, columns = None, _packed_columns(reader, max_bytes)
+        else:
             raise FormatError("damaged layout: unknown flags")
-        # A fragment is at least '>', a pair at least one line; only the last of each may lack its line feed.
-        most = max_bytes + 1
-        residues = unpack_integers(reader.framed(), most)
-        widths, blanks, runs, listed = (unpack_integers(reader.framed(), len(residues)) for _ in range(4))
-        lengths = unpack_integers(reader.framed(), most)
-        counts = unpack_integers(reader.framed(), len(lengths))
-        toggles = unpack_integers(reader.framed(), most)
-        reader.finish()
-        columns = (residues, widths, blanks, runs, listed, lengths, counts, toggles)
         layout = Layout(bool(flags & HAS_PREAMBLE), bool(flags & _UNFINISHED), *columns)
         layout._check(max_bytes)
-        return layout
+        return layout, names(layout.records) if known is None else known
 
     def _check(self, max_bytes: int) -> None:
         fragments = len(self.residues)
@@ -100,6 +116,30 @@ class Layout:
     def per_fragment(self) -> tuple[Integers, Integers]:
         """Line width and number of blank lines (-1: listed) of every fragment."""
         return np.repeat(self.widths, self.runs), np.repeat(self.blanks - 1, self.runs)
+
+
+def _packed_columns(reader: ByteReader, max_bytes: int) -> list[Integers]:
+    """The columns of a layout, each packed by itself."""
+    # A fragment is at least '>', a pair at least one line; only the last of each may lack its line feed.
+    most = max_bytes + 1
+    residues = unpack_integers(reader.framed(), most)
+    shapes = [unpack_integers(reader.framed(), len(residues)) for _ in range(4)]
+    lengths = unpack_integers(reader.framed(), most)
+    counts = unpack_integers(reader.framed(), len(lengths))
+    toggles = unpack_integers(reader.framed(), most)
+    reader.finish()
+    return [residues, *shapes, lengths, counts, toggles]
+
+
+def _beside_names(reader: ByteReader, max_bytes: int, names: Callable[[int], bytes]) -> tuple[bytes, list[Integers]]:
+    """The names, and the columns of an even layout."""
+    count, width, blanks = reader.varint(_MOST_BESIDE), reader.varint(max_bytes), reader.varint(max_bytes + 1)
+    if not count or not blanks:
+        raise FormatError("damaged layout: no records, or lines of no form")
+    known = names(count)
+    residues = unpack_lengths(reader.rest(), known)
+    even = [np.array([number], np.int64) for number in (width, blanks, count)]
+    return known, [residues, *even, *(np.zeros(0, np.int64) for _ in range(4))]
 
 
 def pack_case(cases: Integers, uracils: Integers) -> bytes:
