@@ -1,4 +1,4 @@
-"""The compiled loop that codes names byte by byte, each bit by mixed contexts; ``names.py`` calls it.
+"""The compiled loop that codes names byte by byte, each bit by mixed contexts; `foretelling` calls it.
 
 What foretells a byte: the bytes before it, the name before at the same place, that name with its numbers moved on, the
 last place where the same bytes stood, and what follows the first hyphen of the same name. Bytes that the reader knows

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.sequence.uuids import name_edges
 
 _PRIMER_LINES = 24
 _LF, _TAB, _ZERO, _SPACE = 10, 9, 48, 32
@@ -87,11 +88,10 @@ def unpack_lengths(data: bytes, names: bytes) -> NDArray[np.int64]:
 def _lines(names: bytes, digits: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """A line a record, first letters of its name, a tab, room for digits, a line feed; and what of them is known."""
     octets = np.frombuffer(names, np.uint8)
-    ends = np.flatnonzero(octets == _LF)
-    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+    starts, ends = name_edges(octets)
     lines = np.full((len(ends), _LETTERS + digits + 2), _SPACE, np.uint8)
     for place in range(_LETTERS):
-        there = starts + place < ends
+        there = starts + place < ends - 1
         lines[there, place] = octets[starts[there] + place]
     lines[:, _LETTERS], lines[:, -1] = _TAB, _LF
     known = np.ones(lines.shape, np.bool_)

@@ -36,7 +36,7 @@ def split_uuids(names: bytes) -> tuple[bytes, bytes]:
     if not begins_with_uuid(names):
         return b"", names
     text = np.frombuffer(names, np.uint8)
-    starts, ends = _lines(text)
+    starts, ends = name_edges(text)
     if int((ends - starts).min()) <= UUID_LETTERS:
         return b"", names
     written = np.lib.stride_tricks.sliding_window_view(text, UUID_LETTERS)[starts]
@@ -64,8 +64,8 @@ def read_uuids(reader: ByteReader, count: int) -> NDArray[np.uint8]:
     return written
 
 
-def _lines(text: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each line begins, and where the next one would."""
+def name_edges(text: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each name begins, and where the next one would, behind its line feed."""
     ends = np.flatnonzero(text == _LINE_FEED) + 1
     return np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)], ends
 
@@ -81,7 +81,7 @@ def _covered(starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
 def put_before(uuids: NDArray[np.uint8], rests: bytes) -> bytes:
     """Names of their UUIDs and what follows those; FormatError unless there are as many."""
     text = np.frombuffer(rests, np.uint8)
-    starts, _ = _lines(text)
+    starts, _ = name_edges(text)
     if len(starts) != len(uuids):
         raise FormatError("damaged names: not every name has its UUID")
     names = np.empty(len(text) + uuids.size, np.uint8)
