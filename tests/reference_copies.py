@@ -14,6 +14,7 @@ from reference_state import (
     digits,
     log2,
     low_bit,
+    mix,
     ones,
     row,
     within,
@@ -70,7 +71,9 @@ class Copies:
         self.votes = [[1 << 22] * 4 for _ in range(self.heads)]
         self.frequencies: Vector = []
         self.lists: dict[int, Vector] = {}
-        self.bits = digits(length)
+        self.sampled = settings.get("sampled", 0)
+        self.bits = digits(length // max(self.sampled, 1))
+        self.in_hand = (0, 0)  # the end of a seed and the number of its list
         self.scores: Counter[int] = Counter()
         self.slots = [Slot() for _ in range(64)]
         starts = panel.starts if panel else []
@@ -94,16 +97,22 @@ class Copies:
 
     def look_for_claim(self) -> int:
         """The largest run if there is a claim, else 0; the claim is the guess."""
-        copies = self.slots[: self.n]
+        copies, failed = self.slots[: self.n], ones(self.fails)
         longest = max((copy.run for copy in copies), default=0)
-        if not self.settings["sure"] or longest < 8:
+        brief = self.settings.get("brief", 0) if failed >= 6 else 0
+        self.wanted = max(brief or self.settings["sure"], 2)
+        if not self.settings["sure"] or not copies or longest < min(8, self.wanted):
             return 0
         for copy in copies:
             copy.said = self.base(copy.place) ^ copy.flip
         if any(copy.said != copies[0].said for copy in copies):
             self.taken["copies that disagree"] += 1
             return 0
-        self.guess, top, failed = copies[0].said, longest.bit_length() - 1, ones(self.fails)
+        self.guess, top = copies[0].said, longest.bit_length() - 1
+        if longest < 8:
+            self.taken["short claims"] += 1
+            self.claim = 4128 + 4 * longest + self.guess
+            return longest
         length = min(2 * top + (longest >> (top - 1) & 1) - 6, 15)
         density, crowd = sum(failed >= some for some in (1, 2, 4)), sum(self.n >= some for some in (2, 4, 8))
         self.claim = 4160 + 64 * length + 16 * density + 4 * crowd + self.guess
@@ -239,7 +248,9 @@ class Copies:
 
     def search(self, coded: bool) -> None:
         cfg, t = self.settings, len(self.bases)
-        if t >= self.own_seed:
+        if self.sampled:
+            self.sample(coded)
+        elif t >= self.own_seed:
             self.lists.setdefault(row(self.own_seed, self.context(self.own_seed), self.bits), []).insert(0, t)
         if coded or (t % cfg["every"] and not (self.n < 4 and t % cfg["hungry"] == 0)):
             return
@@ -248,10 +259,29 @@ class Copies:
             self.search_panel(self.panel, row(seed, self.context(seed), self.panel.bits), 1)
             if self.both:
                 self.search_panel(self.panel, row(seed, self.turned_context(seed), self.panel.bits), -1)
-        if t >= self.own_seed:
+        if t >= self.own_seed and not self.sampled:
             self.search_past(row(self.own_seed, self.context(self.own_seed), self.bits), 1)
             if self.both:
                 self.search_past(row(self.own_seed, self.turned_context(self.own_seed), self.bits), -1)
+
+    def sample(self, coded: bool) -> None:
+        t, (taken, number), k = len(self.bases), self.in_hand, self.own_seed
+        if not taken:
+            h = mix(self.context(k) + (self.turned_context(k) if self.both else 0))
+            if t >= k and (h & 0xFFFF) * self.sampled < 1 << 16:
+                self.in_hand = t, h >> (64 - self.bits)
+        elif t == taken + 1:
+            self.lists.setdefault(number, []).insert(0, taken)
+        else:
+            self.in_hand = 0, 0
+            places, tries = self.lists[number][1:], 0 if coded else self.settings["tries"]
+            close = (1 << min(k, 11)) - 1 << 2
+            self.taken["tries run out in the past"] += len(places) > tries > 0
+            for place in places[:tries]:
+                if self.misses_forward(self.bases, place + 2) & close and self.both:
+                    self.look(self.bases, place - 2, -1, k, close, True)
+                else:
+                    self.look(self.bases, place + 2, 1, k, close, True)
 
     def search_panel(self, panel: Panel, number: int, step: int) -> None:
         places, tries = panel.lists.get(number, []), self.settings["tries"]
@@ -272,12 +302,14 @@ class Copies:
         for place in places[:tries]:
             self.look(self.bases, place, step, self.own_seed, (1 << min(self.own_seed, 11)) - 1, True)
 
+    def misses_forward(self, text: Vector, p: int) -> int:
+        t = len(self.bases)
+        return sum((text[p - 1 - i] != self.bases[t - 1 - i]) << i for i in range(min(32, p, t)))
+
     def look(self, text: Vector, p: int, step: int, seed: int, close: int, there: bool) -> None:
-        t, misses = len(self.bases), 0
+        misses, target = 0, p
         if step > 0:
-            for i in range(min(32, p, t)):
-                misses |= (text[p - 1 - i] != self.bases[t - 1 - i]) << i
-            target = p
+            misses = self.misses_forward(text, p)
         else:
             f = p - seed
             target = f - 1

@@ -85,8 +85,7 @@ class Lane(Copies):
         for _ in range(self.length if stop is None else stop):
             self.previous = self.past & 3
             longest = self.look_for_claim()
-            brief = self.settings.get("brief", 0) if ones(self.fails) >= 6 else 0
-            coded = longest >= max(brief or self.settings["sure"], 1)
+            coded = longest >= self.wanted
             self.taken["claims after fewer bases"] += coded and longest < self.settings["sure"]
             claim = self.guess
             if coded:

@@ -74,13 +74,15 @@ def exp2(fall: int) -> int:
     return EXP[fall & 1023] >> min(fall >> 10, 31)
 
 
+def mix(value: int) -> int:
+    h = value * 0x9E3779B97F4A7C15 & MASK_64
+    return (h ^ h >> 29) * 0xD6E8FEB86659FD93 & MASK_64
+
+
 def row(order: int, context: int, bits: int) -> int:
     if 2 * order <= bits:
         return context
-    h = ((context >> 2) + order * 0x12345678901) * 0x9E3779B97F4A7C15 & MASK_64
-    h ^= h >> 29
-    h = h * 0xD6E8FEB86659FD93 & MASK_64
-    return (h >> (66 - bits)) * 4 + (context & 3)
+    return (mix((context >> 2) + order * 0x12345678901) >> (66 - bits)) * 4 + (context & 3)
 
 
 def count_log(count: int, prior: int) -> int:
@@ -247,13 +249,13 @@ class State:
         if all(before[name] == after[name] for name in kinds):
             return self
         heads, more = after["heads"], before["heads"]
-        contexts = len(before["low_orders"]) + len(before["count_orders"])
-        columns = list(range(more, more + contexts))
-        at = more + contexts
-        if after["frame_orders"]:
-            columns += range(at, at + len(before["frame_orders"]))
+        columns, at = list[int](), more
+        for name in ("low_orders", "count_orders", "frame_orders"):
+            if after[name]:
+                columns += range(at, at + len(before[name]))
+            at += len(before[name])
         if after["network"]:
-            columns.append(at + len(before["frame_orders"]))
+            columns.append(at)
         weights, width, room = [], padded(inputs_of(before)), padded(inputs_of(after))
         for first in range(0, len(self.weights), width):
             old = self.weights[first : first + more]
@@ -267,7 +269,8 @@ class State:
             for first in range(0, len(self.final), 6):
                 part = clamp(sum(self.final[first : first + before["sets"]]) // after["sets"], 1 << 18)
                 final += [part] * after["sets"] + [0] * (6 - after["sets"])
-        low = self.low[: 8 * low_rows(after)]
+        short = 8 * low_rows(before | {"frame_orders": []})
+        low = (self.low[:short] if after["low_orders"] else []) + (self.low[short:] if after["frame_orders"] else [])
         return State(
             weights, final, self.map_one, self.map_two, self.chance, self.seen, self.swaps, self.attention, low
         )

@@ -13,7 +13,7 @@ from geneformer_codec.errors import FormatError
 from geneformer_codec.model.experts import compiled, integers, lane, predictor
 from geneformer_codec.model.experts.predictor import Predictor
 from geneformer_codec.model.experts.settings import NEVER, ExpertSettings, with_level, without_panel
-from geneformer_codec.model.experts.state import COPIES, TRUST_ROWS, Mixing, fresh_low
+from geneformer_codec.model.experts.state import COPIES, LOW_ROW, TRUST_ROWS, Mixing, fresh_low
 from geneformer_codec.model.general import digest, general_start
 from geneformer_codec.model.start import Start
 
@@ -212,6 +212,7 @@ def test_settings_survive_json() -> None:
         ("table_bits", 40), ("low_orders", [0]), ("low_orders", [11]), ("low_orders", [1] * 9), ("count_orders", [32]),
         ("count_orders", [1, 2]), ("count_priors", [0]), ("both_strands", 1), ("count_orders", 12), ("rate", 128),
         ("trust_limit", 1023), ("reach", 17), ("drop", 11), ("accept", 17), ("brief", -1),
+        ("sampled", -1), ("sampled", 1025),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
@@ -219,10 +220,13 @@ def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
         ExpertSettings.from_dict(ExpertSettings().as_dict() | {name: value})
 
 
-def test_settings_of_before_there_were_brief_claims_have_none() -> None:
-    values = without_panel("fast").as_dict()
-    assert values.pop("brief") == 8
-    assert ExpertSettings.from_dict(values) == replace(without_panel("fast"), brief=0)
+def test_settings_that_older_archives_do_not_name_are_zero() -> None:
+    chosen = without_panel("fast")
+    values = chosen.as_dict()
+    assert {values.pop("brief"), values.pop("sampled")} == {chosen.brief, chosen.sampled} != {0}
+    before = ExpertSettings.from_dict(values)
+    assert before == replace(chosen, brief=0, sampled=0)
+    assert before.as_dict() == values  # and so the digests of older models hold
 
 
 def test_settings_of_other_versions_are_refused() -> None:
@@ -242,7 +246,7 @@ def test_start_states_that_would_break_the_coder_are_refused() -> None:
     state.mix.swaps[1:4] = 1 << 15  # of A into all others: one and a half
     with pytest.raises(FormatError, match="swaps that sum to more than one"):
         Start.from_bytes(small(), state.to_bytes())
-    for more in ({"heads": 3}, {"sets": 6}):
+    for more in ({"heads": 3}, {"sets": 6}, {"low_orders": (2,)}, {"count_orders": (11,)}, {"frame_orders": (3,)}):
         with pytest.raises(FormatError, match="other contexts, heads or sets"):
             Start.untrained(small(heads=2, sets=3)).at(small(**{"heads": 2, "sets": 3} | more))
 
@@ -296,7 +300,7 @@ def test_every_level_names_a_start_state_of_its_shape() -> None:
 
 def test_start_states_of_older_archives_are_kept() -> None:
     shipped = {"cdfae68a3a790c3a", "58e71e8344ea6b84", "9092ddfb86c3ff98"}
-    shipped |= {"907a35904d035be8", "c79f33c56d28798e", "3be2179e3bb6e989"}
+    shipped |= {"907a35904d035be8", "c79f33c56d28798e", "3be2179e3bb6e989", "44e38c1b6dd7d143"}
     held = {file.name: file.read_bytes() for file in (resources.files("geneformer_codec.model") / "starts").iterdir()}
     assert {f"{name}.bin" for name in shipped} == {name for name in held if name.endswith(".bin")}
     assert {f"{digest(data)}.bin" for data in held.values()} == set(held)
@@ -305,6 +309,37 @@ def test_start_states_of_older_archives_are_kept() -> None:
 def test_start_state_of_another_version_is_named() -> None:
     with pytest.raises(FormatError, match="0123456789abcdef, which this version does not have"):
         general_start(replace(without_panel("fast"), start="0123456789abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"), [("low", [0, 3, 4, 5]), ("count", [0, 1, 2, 4, 5]), ("frame", [0, 1, 2, 3, 5])]
+)
+def test_contexts_that_are_left_out_leave_the_others_as_they_were(kind: str, inputs: list[int]) -> None:
+    trained = small(heads=1, low_orders=(1, 2), frame_orders=(2,), network=True)
+    start = Start.untrained(trained)
+    start.mix.weights.reshape(-1, 8)[:, :6] = range(6)
+    start.low.reshape(-1, LOW_ROW)[:, 0] = range(4 + 16 + 8 * 16)
+    without = {f"{kind}_orders": ()} | ({"count_priors": ()} if kind == "count" else {})
+    kept = start.at(replace(trained, **without))
+    assert (kept.mix.weights.reshape(-1, 8)[:, : len(inputs)] == inputs).all()
+    short, framed = np.split(start.low, [LOW_ROW * (4 + 16)])
+    tables = {"low": framed, "count": start.low, "frame": short}
+    np.testing.assert_array_equal(kept.low, tables[kind])
+
+
+def test_seeds_that_are_sampled_find_passages_of_both_strands() -> None:
+    rng = np.random.default_rng(3)
+    once = rng.integers(0, 4, 40_000).astype(np.uint8)
+    turned = np.ascontiguousarray(3 - once[::-1])
+    settings = replace(without_panel("fast"), table_bits=16)
+    size = {
+        name: len(Predictor(settings).encode(np.concatenate(parts)))
+        for name, parts in {"once": [once], "again": [once, once], "turned": [once, turned]}.items()
+    }
+    assert size["again"] < 1.02 * size["once"]
+    assert size["turned"] < 1.02 * size["once"]
+    one = replace(settings, both_strands=False)
+    assert len(Predictor(one).encode(np.concatenate([once, turned]))) > 1.9 * size["once"]
 
 
 def test_fewer_heads_and_sets_do_the_work_of_all() -> None:

@@ -172,7 +172,8 @@ def odd_settings(seed: int) -> ExpertSettings:
     values: dict[str, Any] = {name: number(*ends) for name, ends in _BOUNDS.items()}
     values |= {"table_bits": number(8, 16), "seed": number(8, 14), "own_seed": number(8, 14), "own_seed_both": 9}
     values |= {"every": number(1, 20), "hungry": number(1, 9), "sure": int(chance.choice([0, 1, 20, 1 << 30]))}
-    values |= {"accept": min(values["accept"], values["drop"]), "brief": int(chance.choice([0, 8, 12, 1 << 30]))}
+    values |= {"accept": min(values["accept"], values["drop"]), "brief": int(chance.choice([0, 1, 5, 12, 1 << 30]))}
+    values |= {"sampled": int(chance.choice([0, 1, 3, 1024]))}
     counts = int(chance.integers(0, 4))
     values["low_orders"] = tuple(chance.integers(1, 6, int(chance.integers(0, 4))).tolist())
     values["count_orders"] = tuple(chance.integers(1, 32, counts).tolist())
@@ -247,6 +248,22 @@ CASES = [
     Case(
         "brief claims", {"both_strands": True, "every": 1, "sure": 30, "brief": 9}, FAILING, None,
         {"claims", "claims after fewer bases"},
+    ),
+    Case(
+        "short claims", {"both_strands": True, "every": 1, "sure": 30, "brief": 2}, FAILING, None,
+        {"short claims", "claims after fewer bases"},
+    ),
+    Case(
+        "sampled seeds", {"both_strands": True, "sampled": 2, "own_seed_both": 12}, FAILING, None,
+        {"forward copies", "turned copies"},
+    ),
+    Case(
+        "sampled seeds of one strand", {"sampled": 1, "tries": 2}, np.concatenate([FEW, FEW[:300]]), None,
+        {"forward copies", "tries run out in the past", "other seeds in the list"},
+    ),
+    Case(
+        "sampled seeds beside a panel", {"sampled": 3, "every": 5, "sure": 12, "brief": 3}, RELATED[:900], RECORDS,
+        {"short claims", "claims", "forward copies"},
     ),
     Case(
         "reading frames", {"both_strands": True, "frame_orders": (1, 2)},

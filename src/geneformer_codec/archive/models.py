@@ -104,8 +104,10 @@ _FAST_READS: dict[str, Any] = {
     "count_priors": (30,),
     "start": "",
     "copies": 3,
+    "sampled": 2,
+    "brief": 8,
 }
-"""How reads are predicted otherwise at fast: each has few relatives, or very many.
+"""How reads are predicted otherwise at fast: each has few relatives, or very many, and not many bases to find them by.
 
 Counts, which genomes do without there, make them up to a third smaller at the same speed, and then one short context
 does for two.

@@ -69,23 +69,25 @@ class Start:
         return Start(self.settings, mix, self.low)
 
     def at(self, settings: ExpertSettings) -> "Start":
-        """The same for settings with fewer heads and sets, or without reading frames or network.
+        """The same for settings with fewer heads and sets, or without one kind of contexts or the network.
 
         What is left does the work of all. Raises ``FormatError`` for settings with other contexts, or more.
         """
         mine = self.settings
         if settings.kinds == mine.kinds:
             return self
-        same = (settings.low_orders, settings.count_orders) == (mine.low_orders, mine.count_orders)
-        more = settings.heads > mine.heads or settings.sets > mine.sets or settings.network > mine.network
-        if not same or more or settings.frame_orders not in ((), mine.frame_orders):
-            raise FormatError("the experts were trained with other contexts, heads or sets than the settings ask for")
         first = mine.heads
-        columns = list(range(first, first + len(mine.low_orders) + len(mine.count_orders)))
-        if settings.frame_orders:
-            columns += range(columns[-1] + 1, columns[-1] + 1 + len(mine.frame_orders))
+        more = settings.heads > first or settings.sets > mine.sets or settings.network > mine.network
+        columns, at = list[int](), first
+        for kind in ("low_orders", "count_orders", "frame_orders"):
+            asked, orders = getattr(settings, kind), getattr(mine, kind)
+            more |= asked not in ((), orders)
+            columns += range(at, at + len(asked))
+            at += len(orders)
+        if more:
+            raise FormatError("the experts were trained with other contexts, heads or sets than the settings ask for")
         if settings.network:
-            columns.append(first + mine.contexts - 1)
+            columns.append(at)
         before = self.mix.weights.reshape(sum(SET_ROWS), -1)
         weights = np.zeros((len(before), inputs_of(settings.heads, settings.contexts)), np.int32)
         weights[:, : settings.heads] = before[:, : settings.heads]
@@ -100,7 +102,9 @@ class Start:
             weights=weights.clip(-WEIGHT_LIMIT, WEIGHT_LIMIT).reshape(-1),
             final=final.clip(-FINAL_LIMIT, FINAL_LIMIT).reshape(-1),
         )
-        return Start(settings, mix, self.low[: int(low_places(settings.low_orders, settings.frame_orders)[-1])])
+        frames_at = int(low_places(mine.low_orders, ())[-1])
+        low = self.low[0 if settings.low_orders else frames_at : None if settings.frame_orders else frames_at]
+        return Start(settings, mix, low)
 
     def update(self, digest: "hashlib._Hash") -> None:
         """Let a digest take the content in: name, type, size and bytes of every array, by name."""

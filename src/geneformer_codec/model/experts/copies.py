@@ -56,6 +56,8 @@ LEAST_VOTE = 1600
 LEAST_MISS = 256
 MOST_MISS = 15 << 18
 TEACHERS = 3
+CROWDS = np.array([sum(live >= least for least in (2, 4, 8, 14, 24)) for live in range(ROOM + 1)], np.int64)
+"""By how many copies there are."""
 DIRTY_PART = np.uint32(0xFFFF)
 RECENT = np.uint32(0xFFFFFF)
 
@@ -239,7 +241,7 @@ def judge(work: Work, live: Int) -> None:
         top = 0
     work.recall[CONFIDENCE] = sure
     work.recall[TOP] = top
-    work.recall[CROWD] = (live >= 2) + (live >= 4) + (live >= 8) + (live >= 14) + (live >= 24)
+    work.recall[CROWD] = CROWDS[u(live)]
 
 
 @inline

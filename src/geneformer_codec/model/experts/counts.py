@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import Int, inline, prefetch
-from .integers import hashed, log2_q10, u
+from .integers import hashed, log2_q10, move_four, u
 from .state import LOW_ROW, Frozen, Local, Settings, Work
 
 INPUT_LIMIT = 2047
@@ -126,10 +126,7 @@ def learn_low_row(local: Local, divisors: NDArray[np.int64], row: Int, base: Int
     """The same for the row that starts at ``row``."""
     seen = np.int64(local.low[u(row + 4)])
     rate = divisors[u(seen)]
-    for other in range(4):
-        value = np.int64(local.low[u(row + other)])
-        target = 65535 if other == base else 0
-        local.low[u(row + other)] = np.uint16(value + (((target - value) * rate) >> 16))
+    move_four(local.low, row, base, rate)
     if seen < 255:
         local.low[u(row + 4)] = np.uint16(seen + 1)
 

@@ -77,16 +77,19 @@ def run(
     low, width, code = local.registers[LOW], local.registers[WIDTH], local.registers[CODE]
     at = local.numbers[AT]
     orders = frozen.count_orders.shape[0]
+    inputs = mixer.inputs_at_work(cfg, frozen, local, work)
+    looks = frozen.places.shape[0] > 0 or cfg.sampled == 0
     to_search = cfg.every - local.numbers[DONE] % cfg.every
     to_hungry = cfg.hungry - local.numbers[DONE] % cfg.hungry
     while local.numbers[DONE] < stop:
         done = local.numbers[DONE]
         previous = np.int64(past & np.uint64(3))
-        searching.prefetch_own(cfg, local, past, own_bits)
+        row = np.int64(0) if cfg.sampled else searching.own_rows(cfg, local, past, own_bits)
         if orders:
             counts.prefetch_counts(cfg, frozen, past)
-        longest = runs.find(frozen, local, bank, work, own, fails) if cfg.sure else 0
-        claimed = longest >= max(runs.wanted(cfg, fails), 1)
+        wanted = runs.wanted(cfg, fails)
+        longest = runs.find(frozen, local, bank, work, own, fails, wanted) if cfg.sure else 0
+        claimed = longest >= wanted
         claim = work.recall[GUESS]
         if claimed:
             runs.predict(mix, work, previous)
@@ -101,8 +104,8 @@ def run(
                     work, place, said[u(at_said)], said[u(at_said + 1)], said[u(at_said + 2)], said[u(at_said + 3)]
                 )
             copying.judge(work, local.numbers[COPIES])
-            mixer.choose(local, work, past, fails, orders)
-            mixer.mix_all(cfg, mix, work)
+            mixer.choose(cfg, local, work, past, fails, orders)
+            mixer.mix_all(cfg, mix, work, inputs)
             mixer.correct(mix, work, past)
 
         step = width >> _BITS
@@ -144,14 +147,14 @@ def run(
         with_base = (past << np.uint64(2)) | np.uint64(base)
         to_search -= 1
         to_hungry -= 1
-        soon = not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW))
+        soon = looks and not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW))
         if soon:
             searching.prefetch_rows(cfg, frozen, local, with_base, turned, panel_bits, own_bits)
         if claimed:
             runs.prepare(local, bank)
             copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, False)
         else:
-            mixer.learn(cfg, mix, work, base)
+            mixer.learn(cfg, mix, work, base, inputs)
             if cfg.attention_rate and local.numbers[COPIES] and work.coded[u(work.recall[GUESS])] < SURE:
                 copying.learn_attention(cfg, local, bank, mix, work, base, previous)
             copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, True)
@@ -161,8 +164,12 @@ def run(
             frames.learn_frames(cfg, local, DIVISORS, past, turned, done, base)
         fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
         past = with_base
-        searching.remember(cfg, local, past, base, own_bits)
-        if not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW)):
+        searching.remember(local, base)
+        if cfg.sampled:
+            searching.sample(cfg, frozen, local, bank, own, past, turned, own_bits, not claimed)
+        else:
+            searching.enter(cfg, local, row + base)
+        if looks and not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW)):
             searching.search(cfg, frozen, local, bank, own, past, turned, panel_bits, own_bits)
         if to_search == 0:
             to_search = cfg.every

@@ -24,6 +24,7 @@ from .state import (
     SETS,
     SLANT,
     TOP,
+    Frozen,
     Local,
     Mixing,
     Settings,
@@ -34,33 +35,44 @@ TOTAL_BITS = 22
 TOTAL = 1 << TOTAL_BITS
 FLOOR = 4
 """The least of 2**22 that a base gets."""
+ONE_BY_ONE = 4
+"""Inputs that are sooner gone through one by one than as the vectors that padding makes of them."""
 WEIGHT_LIMIT = (2 << 20) - 1
 FINAL_LIMIT = 4 << 16
+DENSITIES = np.array([sum(failed >= least for least in (1, 2, 3, 5, 8, 13, 21)) for failed in range(65)], np.int32)
+"""By how many of the last 64 guesses failed."""
 _BEFORE = tuple(sum(SET_ROWS[:which]) for which in range(SETS))
 _B1, _B2, _B3, _B4, _B5 = _BEFORE[1:]
 
 
 @inline
-def choose(local: Local, work: Work, past: Int, fails: Int, orders: Int) -> None:
+def inputs_at_work(cfg: Settings, frozen: Frozen, local: Local, work: Work) -> Int:
+    """How many inputs to go through: the rest, which is 0, only where it makes up vectors."""
+    used = cfg.heads + local.low_orders.shape[0] + frozen.count_orders.shape[0] + local.frame_orders.shape[0]
+    used += 1 if local.outside.shape[0] else 0
+    return used if used <= ONE_BY_ONE else work.inputs.shape[0] >> 2
+
+
+@inline
+def choose(cfg: Settings, local: Local, work: Work, past: Int, fails: Int, orders: Int) -> None:
     """The row of each set, of the final layer and of the maps."""
     sure, top, crowd = work.recall[CONFIDENCE], work.recall[TOP], work.recall[CROWD]
     inputs = work.inputs.shape[0] >> 2
     h = np.int64(past & np.uint64(0xFF))
+    density = np.int64(DENSITIES[u(ones_of_64(fails))])
+    work.recall[DENSITY] = density
+    work.recall[FINAL] = ((sure * 8 + crowd) * 4 + np.int64(fails & np.uint64(3))) * SETS
+    work.rows[0] = (sure * 16 + (h & 15)) * inputs
+    if cfg.sets == 1:
+        return
     steady = 0
     if orders == 1:
         steady = work.steady[0]
     elif orders > 1:
         steady = work.steady[u(orders - 2)] * 16 + work.steady[u(orders - 1)]
-    failed = ones_of_64(fails)
-    density = (
-        (failed >= 1) + (failed >= 2) + (failed >= 3) + (failed >= 5) + (failed >= 8) + (failed >= 13) + (failed >= 21)
-    )
-    work.recall[DENSITY] = density
-    work.rows[0] = (sure * 16 + (h & 15)) * inputs
     work.rows[1] = (_B1 + steady) * inputs
     work.rows[2] = (_B2 + density * 32 + np.int64(fails & np.uint64(31))) * inputs
     work.rows[3] = (_B3 + (sure * 4 + top) * 8 + crowd) * inputs
-    work.recall[FINAL] = ((sure * 8 + crowd) * 4 + np.int64(fails & np.uint64(3))) * SETS
     if local.frame_orders.shape[0]:
         frame, phase = work.recall[FRAME], work.recall[PHASE]
         work.rows[4] = (_B4 + ((h & 15) * 8 + (6 if phase == 3 else frame >> 2)) * 8 + sure) * inputs
@@ -72,15 +84,15 @@ def choose(local: Local, work: Work, past: Int, fails: Int, orders: Int) -> None
 
 
 @inline
-def mix_all(cfg: Settings, mix: Mixing, work: Work) -> None:
-    """The logits and shares of every set, then of the final layer."""
+def mix_all(cfg: Settings, mix: Mixing, work: Work, width: Int) -> None:
+    """The logits and shares of every set, then of the final layer; of ``width`` inputs, see `inputs_at_work`."""
     inputs = work.inputs.shape[0] >> 2
     x, weights = work.inputs, mix.weights
     f0 = f1 = f2 = f3 = np.int64(0)
     for which in range(cfg.sets):
         row = work.rows[u(which)]
         s0 = s1 = s2 = s3 = np.int32(0)
-        for j in range(inputs):
+        for j in range(width):
             w = np.int32(weights[u(row + j)] >> np.int32(6))
             s0 += np.int32(w * x[u(j)])
             s1 += np.int32(w * x[u(inputs + j)])
@@ -154,7 +166,7 @@ def correct(mix: Mixing, work: Work, past: Int) -> None:
 
 
 @inline
-def learn(cfg: Settings, mix: Mixing, work: Work, base: Int) -> None:
+def learn(cfg: Settings, mix: Mixing, work: Work, base: Int, width: Int) -> None:
     """Move weights, final weights and maps towards the base that came."""
     inputs = work.inputs.shape[0] >> 2
     x, weights = work.inputs, mix.weights
@@ -166,7 +178,7 @@ def learn(cfg: Settings, mix: Mixing, work: Work, base: Int) -> None:
         e2 = np.int32((65536 if base == 2 else 0) - work.shares[u(at + 2)])
         e3 = np.int32((65536 if base == 3 else 0) - work.shares[u(at + 3)])
         row = work.rows[u(which)]
-        for j in range(inputs):
+        for j in range(width):
             push = np.int32(e0 * x[u(j)]) + np.int32(e1 * x[u(inputs + j)])
             push += np.int32(e2 * x[u(2 * inputs + j)]) + np.int32(e3 * x[u(3 * inputs + j)])
             step = np.int32(np.int32(np.int32(np.int32(push) >> np.int32(6)) * rate + np.int32(512)) >> np.int32(10))

@@ -20,6 +20,7 @@ from .state import (
     CODE,
     DONE,
     FRAMES,
+    NUMBERS,
     WIDTH,
     Frozen,
     Local,
@@ -126,7 +127,7 @@ class Predictor:
         if len(self._panel) + length > MAX_PLACES:
             raise FormatError(f"a lane of {length:,} bases is more than this version can index; use smaller parts")
         frozen = self._frozen or self._own_tables()
-        bits = min(24, max(12, length.bit_length()))
+        bits = min(24, max(12, (length // max(self.settings.sampled, 1)).bit_length()))
         blocks = (len(self._panel) >> BLOCK_BITS) + (length >> BLOCK_BITS) + 4
         registers = np.zeros(6, np.uint64)
         registers[WIDTH] = _ALL
@@ -135,7 +136,7 @@ class Predictor:
             np.zeros(length, np.uint8), np.zeros(length // 32 + 3, np.uint64), np.zeros(1 << bits, np.int32),
             np.zeros(length + 1, np.int32), np.zeros(blocks, np.int32), low, self._low_orders, self._low_at[:frames_at],
             self._frame_orders, self._low_at[frames_at:-1], np.zeros(FRAMES, np.int64),
-            outside, registers, np.zeros(5, np.int64),
+            outside, registers, np.zeros(NUMBERS, np.int64),
         )  # fmt: skip
         bank = make_copies()
         work = make_work(inputs_of(self.settings.heads, self.settings.contexts))

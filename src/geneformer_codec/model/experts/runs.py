@@ -31,7 +31,10 @@ from .state import (
 )
 
 LEAST_RUN = 8
-"""Bases without a failure from which claims are learned, whether they are coded or not."""
+"""Bases without a failure from which claims are learned, whether they are coded or not; those coded, from fewer."""
+SHORT_CLAIMS = TRUST_ROWS - 4 * LEAST_RUN
+"""Where rows of claims of fewer bases start, four a base: from 2 bases on these are rows that no copy comes to."""
+SHORTEST = 2
 MANY = 6
 """Failures of the last 64 guesses from which `brief` counts, and not `sure`."""
 LEAST_MISS = 64
@@ -43,16 +46,17 @@ MISS_LOG = -8 << 10
 
 
 @inline
-def find(frozen: Frozen, local: Local, bank: NDArray[np.int32], work: Work, own: Int, fails: Int) -> Int:
+def find(frozen: Frozen, local: Local, bank: NDArray[np.int32], work: Work, own: Int, fails: Int, wanted: Int) -> Int:
     """How long the best copy has been right, if that is long and all copies say the same, else 0.
 
-    Puts into ``work.recall`` the claim's row and what it claims.
+    Long is `LEAST_RUN`, or ``wanted``, with which a claim is coded, if that is less. Puts into ``work.recall`` the
+    claim's row and what it claims.
     """
     live = np.int64(local.numbers[COPIES])
     longest = np.int64(0)
     for k in range(live):
         longest = max(longest, np.int64(bank[u(RUN + k)]))
-    if longest < LEAST_RUN:
+    if longest < LEAST_RUN and longest < wanted:
         return 0
     guess = np.int64(0)
     for k in range(live):
@@ -63,12 +67,15 @@ def find(frozen: Frozen, local: Local, bank: NDArray[np.int32], work: Work, own:
         if k and base != guess:
             return 0
         guess = base
+    work.recall[GUESS] = guess
+    if longest < LEAST_RUN:
+        work.recall[CLAIM] = SHORT_CLAIMS + longest * 4 + guess
+        return longest
     shift = 63 - leading_zeros(longest)
     length = min(2 * shift + ((longest >> (shift - 1)) & 1) - 6, 15)
     failed = ones_of_64(fails)
     density = (failed >= 1) + (failed >= 2) + (failed >= 4)
     crowd = (live >= 2) + (live >= 4) + (live >= 8)
-    work.recall[GUESS] = guess
     work.recall[CLAIM] = TRUST_ROWS + ((length * 4 + density) * 4 + crowd) * 4 + guess
     return longest
 
@@ -76,7 +83,8 @@ def find(frozen: Frozen, local: Local, bank: NDArray[np.int32], work: Work, own:
 @inline
 def wanted(cfg: Settings, fails: Int) -> Int:
     """For how long a copy must have been right to be believed alone; less long where guesses fail anyway."""
-    return cfg.brief if cfg.brief and np.int64(ones_of_64(fails)) >= MANY else cfg.sure
+    bases = cfg.brief if cfg.brief and np.int64(ones_of_64(fails)) >= MANY else cfg.sure
+    return max(bases, SHORTEST)
 
 
 @inline

@@ -6,10 +6,10 @@ A place is compared over 32 bases, and becomes a copy while there is room or whe
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, apart, inline, prefetch
+from .compiled import Int, inline, prefetch
 from .copies import RECENT, padded
 from .counts import count_place
-from .integers import every_other, leading_zeros, ones, reversed_bits, u
+from .integers import every_other, hashed, leading_zeros, ones, reversed_bits, u
 from .state import (
     BLOCK_BITS,
     COPIES,
@@ -20,6 +20,8 @@ from .state import (
     PLACE,
     ROOM,
     RUN,
+    SAMPLE,
+    SAMPLE_ROW,
     STEP,
     TURN,
     Frozen,
@@ -207,7 +209,7 @@ def seed_row(seed: Int, length: Int, bits: Int) -> Int:
     return count_place(length, seed, bits)
 
 
-@apart
+@inline
 def search(
     cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, past: Int, turned: Int,
     panel_bits: Int, own_bits: Int,
@@ -219,7 +221,7 @@ def search(
         if cfg.both_strands:
             seed = turned_seed(turned, cfg.seed)
             search_panel(cfg, frozen, local, bank, own, seed, past, turned, done, panel_bits, -1)
-    if done >= cfg.own_seed:
+    if done >= cfg.own_seed and cfg.sampled == 0:
         search_own(cfg, frozen, local, bank, own, last(past, cfg.own_seed), past, turned, done, own_bits, 1)
         if cfg.both_strands:
             seed = turned_seed(turned, cfg.own_seed)
@@ -309,12 +311,13 @@ def search_own(
 def prefetch_rows(
     cfg: Settings, frozen: Frozen, local: Local, past: Int, turned: Int, panel_bits: Int, own_bits: Int
 ) -> None:
-    """Ask for the rows that a search will look at, once their seeds are known (`prefetch_own` has for one of them)."""
+    """Ask for the rows that a search will look at, once their seeds are known (`own_rows` has for one of them)."""
     panel = frozen.places.shape[0] > 0
     if panel:
         prefetch(frozen.seeds, seed_row(last(past, cfg.seed), cfg.seed, panel_bits))
     if cfg.both_strands:
-        prefetch(local.heads, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
+        if cfg.sampled == 0:
+            prefetch(local.heads, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
         if panel:
             prefetch(frozen.seeds, seed_row(turned_seed(turned, cfg.seed), cfg.seed, panel_bits))
 
@@ -325,12 +328,14 @@ def prefetch_places(
 ) -> None:
     """Ask for what those rows, which have come in the meantime, say."""
     panel = frozen.places.shape[0] > 0
-    prefetch_newest(local, seed_row(last(past, cfg.own_seed), cfg.own_seed, own_bits))
+    if cfg.sampled == 0:
+        prefetch_newest(local, seed_row(last(past, cfg.own_seed), cfg.own_seed, own_bits))
     if panel:
         row = seed_row(last(past, cfg.seed), cfg.seed, panel_bits)
         prefetch(frozen.places, np.int64(frozen.seeds[u(row)]))
     if cfg.both_strands:
-        prefetch_newest(local, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
+        if cfg.sampled == 0:
+            prefetch_newest(local, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
         if panel:
             row = seed_row(turned_seed(turned, cfg.seed), cfg.seed, panel_bits)
             prefetch(frozen.places, np.int64(frozen.seeds[u(row)]))
@@ -345,20 +350,88 @@ def prefetch_newest(local: Local, row: Int) -> None:
 
 
 @inline
-def prefetch_own(cfg: Settings, local: Local, past: Int, bits: Int) -> None:
-    """Ask for the row of the next base's seed: its four rows, one for each value of this base, share a cache line."""
-    prefetch(local.heads, count_place(cfg.own_seed, last(past << np.uint64(2), cfg.own_seed), bits))
+def own_rows(cfg: Settings, local: Local, past: Int, bits: Int) -> Int:
+    """The first of four rows, for the next base's seed with each value of this base; asks for their cache line."""
+    row = seed_row(last(past << np.uint64(2), cfg.own_seed), cfg.own_seed, bits)
+    prefetch(local.heads, row)
+    return row
 
 
 @inline
-def remember(cfg: Settings, local: Local, past: Int, base: Int, bits: Int) -> None:
-    """Enter the newest base, the last of ``past``, into the lane's own past and index; counts it as done."""
-    done = local.numbers[0]
+def remember(local: Local, base: Int) -> None:
+    """Put ``base`` at the end of the lane's own past; counts it as done."""
+    done = local.numbers[DONE]
     local.bases[u(done)] = base
     local.words[u(done >> 5)] |= np.uint64(base) << np.uint64(62 - 2 * (done & 31))
-    done += 1
-    local.numbers[0] = done
+    local.numbers[DONE] = done + 1
+
+
+@inline
+def enter(cfg: Settings, local: Local, row: Int) -> None:
+    """Enter the newest seed, of ``row``, into the index of the lane's own past."""
+    done = local.numbers[DONE]
     if done >= cfg.own_seed:
-        row = seed_row(last(past, cfg.own_seed), cfg.own_seed, bits)
         local.previous[u(done)] = local.heads[u(row)]
         local.heads[u(row)] = done
+
+
+@inline
+def sample(
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, past: Int, turned: Int, bits: Int,
+    asked: bool,
+) -> None:  # fmt: skip
+    """Index and search of the lane's own past at some seeds only: the same ones wherever a passage comes again.
+
+    A seed and its reverse complement share a row. One seed at a time is in hand, for three bases, as memory answers
+    late: its row is asked for, then the seed is entered there and what the row had is asked for, then that is looked
+    at, if copies are ``asked``.
+    """
+    done, taken = local.numbers[DONE], local.numbers[SAMPLE]
+    if taken == 0:
+        seed = last(past, cfg.own_seed)
+        if cfg.both_strands:
+            seed += turned_seed(turned, cfg.own_seed)
+        mixed = hashed(seed)
+        chosen = (mixed & np.uint64(0xFFFF)) * np.uint64(cfg.sampled) < np.uint64(0x10000)
+        if chosen and done >= cfg.own_seed:
+            row = np.int64(mixed >> np.uint64(64 - bits))
+            prefetch(local.heads, row)
+            local.numbers[SAMPLE], local.numbers[SAMPLE_ROW] = done, row
+    elif done == taken + 1:
+        row = local.numbers[SAMPLE_ROW]
+        place = np.int64(local.heads[u(row)])
+        local.heads[u(row)] = taken
+        local.previous[u(taken)] = place
+        prefetch(local.words, place >> 5)
+        prefetch(local.previous, place)
+        local.numbers[SAMPLE_ROW] = place
+    else:
+        if asked:
+            search_sampled(cfg, frozen, local, bank, own, past, turned, local.numbers[SAMPLE_ROW], done - taken)
+        local.numbers[SAMPLE] = 0
+
+
+@inline
+def search_sampled(
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, past: Int, turned: Int, place: Int,
+    late: Int,
+) -> None:  # fmt: skip
+    """Look at places after the seed that ended ``late`` bases ago or its reverse complement, newest first."""
+    done = local.numbers[DONE]
+    close = np.uint32(((1 << min(cfg.own_seed, 11)) - 1) << late)
+    worst, weakest = np.int64(0), np.int64(NOT_YET)
+    for _ in range(cfg.tries):
+        if place == 0:
+            break
+        target, step = place + late, 1
+        misses = forward_misses(local.words, target, past, done)
+        if (misses & close) != 0 and cfg.both_strands and place > cfg.own_seed + late:
+            target, step = place - cfg.own_seed - 1 - late, -1
+            misses = turned_misses(local.words, target + 1, done, turned)
+        fits = (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept
+        if fits and not held(local, bank, own + target, step):
+            if weakest == NOT_YET:
+                worst, weakest = find_worst(cfg, local, bank)
+            if add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
+                weakest = np.int64(NOT_YET)
+        place = np.int64(local.previous[u(place)])

@@ -10,6 +10,8 @@ from .state import HEADS, MAX_COUNT_ORDERS, MAX_FRAME_ORDERS, MAX_LOW_ORDERS, RO
 MAX_COPIES = ROOM
 NEVER = 1 << 30
 """A value of ``sure`` with which claims are learned but not coded."""
+_ADDED = frozenset({"brief", "sampled"})
+"""Settings that the first archives and models do not name; 0 is what those do."""
 _START = re.compile("([0-9a-f]{16})?")
 _BOUNDS = {
     "copies": (1, MAX_COPIES),
@@ -31,6 +33,7 @@ _BOUNDS = {
     "sets": (1, SETS),
     "sure": (0, NEVER),
     "brief": (0, NEVER),
+    "sampled": (0, 1024),
 }
 
 
@@ -45,7 +48,8 @@ class ExpertSettings:
     ``count_orders`` those with counts, direct up to ``table_bits``/2 bases and hashed beyond; ``count_priors`` are
     added to each count, in hundredths. Rates say how fast a lane adapts. Where no copy disagrees and one has been right
     for ``sure`` bases, it is believed without asking the others (`runs`); with 0 never; for ``brief``, if not 0, is
-    enough where guesses failed often lately.
+    enough where guesses failed often lately. With ``sampled``, the lane's past is searched at one seed in so many only,
+    chosen by what it is, and only these are entered there.
     """
 
     copies: int = 16
@@ -68,6 +72,7 @@ class ExpertSettings:
     sets: int = SETS
     sure: int = 0
     brief: int = 0
+    sampled: int = 0
     low_orders: tuple[int, ...] = (2, 3)
     count_orders: tuple[int, ...] = (12,)
     count_priors: tuple[int, ...] = (10,)
@@ -82,23 +87,21 @@ class ExpertSettings:
             raise ValueError("a copy cannot be accepted with more misses than end it")
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; without ``brief`` where that is 0, as the first archives and models had it, and their digests."""
-        values = asdict(self)
-        if not self.brief:
-            del values["brief"]
+        """For JSON; without what is `_ADDED` and 0, so that older models keep their digests."""
+        values = {name: value for name, value in asdict(self).items() if value or name not in _ADDED}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
         """From JSON. Raises ``FormatError`` for anything that `as_dict` cannot have given."""
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or names - set(values) - {"brief"}:
+        if not isinstance(values, dict) or names - set(values) - _ADDED:
             raise FormatError("the settings of its experts are not complete; the file is damaged")
         if strange := sorted(map(str, set(values) - names)):
             raise FormatError(
                 f"the settings of its experts have {strange[0][:40]!r}, which needs a newer version of gfz"
             )
-        given: dict[str, Any] = {"brief": 0} | {
+        given: dict[str, Any] = dict.fromkeys(_ADDED, 0) | {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
         for name, (low, high) in _BOUNDS.items():
@@ -139,21 +142,23 @@ class ExpertSettings:
         return Settings(
             self.copies, self.seed, own_seed, self.every, self.hungry, self.tries, self.accept, self.drop, self.reach,
             int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
-            self.heads, self.sets, self.sure, self.brief, int(own_counts),
+            self.heads, self.sets, self.sure, self.brief, self.sampled,
+            int(own_counts),
         )  # fmt: skip
 
 
 def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
-    """What a level makes of a model's settings: more copies, looked for more often; contexts stay as trained.
+    """What a level makes of a model's settings: more copies, looked for more often.
 
-    Reading frames are left out of ``fast``, and a network, if there is one, of all but ``max``: it takes far more time
-    than all the rest. To look often at few places serves better than seldom at many.
+    At ``fast`` copies are alone: where there is a panel, contexts would save a twenty-fifth, and take a quarter of the
+    time. A network, if there is one, is left out of all but ``max``: it takes far more time than all the rest. To look
+    often at few places serves better than seldom at many.
     """
     trained = replace(trained, tries=4)
     if level == "fast":
         return replace(
-            trained, copies=4, every=16, hungry=8, attention_rate=0, heads=1, sets=1, frame_orders=(), network=False,
-            sure=16, brief=8,
+            trained, copies=4, every=10, hungry=5, sampled=4, attention_rate=0, heads=1, sets=1, low_orders=(),
+            count_orders=(), count_priors=(), frame_orders=(), network=False, sure=16, brief=2,
         )  # fmt: skip
     if level == "max":
         return replace(
@@ -162,7 +167,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     return replace(trained, copies=8, every=3, attention_rate=4, heads=2, sets=2, network=False, sure=32)
 
 
-STARTS = {"fast": "907a35904d035be8", "balanced": "c79f33c56d28798e", "max": "3be2179e3bb6e989"}
+STARTS = {"fast": "44e38c1b6dd7d143", "balanced": "c79f33c56d28798e", "max": "3be2179e3bb6e989"}
 """The start states of parts without a model, shipped in `model/starts` and made by `training.general`."""
 
 
@@ -175,8 +180,8 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     )  # fmt: skip
     if level == "fast":
         return replace(
-            common, copies=4, own_seed=14, every=6, hungry=6, tries=2, heads=1, sets=1, low_orders=(2, 6),
-            count_orders=(), count_priors=(), sure=16, brief=8,
+            common, copies=4, own_seed=15, sampled=4, tries=2, heads=1, sets=1, low_orders=(2, 6), count_orders=(),
+            count_priors=(), sure=16, brief=3,
         )  # fmt: skip
     if level == "max":
         return replace(

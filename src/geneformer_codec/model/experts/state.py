@@ -35,9 +35,10 @@ INPUT_PAD = 8
 
 H, HR, FAILS, LOW, WIDTH, CODE = range(6)
 """Places in `Local.registers`: past bases, their reverse complement, failures of the guess, the range coder's state."""
-DONE, COPIES, TURN, AT, BEST_FRAME = range(5)
+DONE, COPIES, TURN, AT, BEST_FRAME, SAMPLE, SAMPLE_ROW = range(7)
+NUMBERS = 7
 """Places in `Local.numbers`: bases done, live copies, where the next search of a long list starts, stream bytes, the
-reading frame that is believed."""
+reading frame that is believed, the end of the seed in hand (0 for none), and its row or else the place there."""
 
 
 class Settings(NamedTuple):
@@ -62,6 +63,7 @@ class Settings(NamedTuple):
     sets: int  # of weights, the first ones, at most `SETS`
     sure: int  # bases that a copy was right for which it is believed alone, while none disagrees; 0: never
     brief: int  # the same where the guess failed often lately; 0: as `sure`
+    sampled: int  # of the lane's past one seed in so many is entered, and only these are looked for; 0: see `every`
     learn_counts: int  # 1: the counts are the lane's own
 
 
@@ -84,7 +86,7 @@ class Local(NamedTuple):
 
     bases: NDArray[np.uint8]  # [capacity]
     words: NDArray[np.uint64]
-    heads: NDArray[np.int32]  # newest place after each hashed seed
+    heads: NDArray[np.int32]  # newest place after each hashed seed that is entered
     previous: NDArray[np.int32]  # [capacity + 1] the place before with the same hash
     scores: NDArray[np.int32]  # by block of panel and past
     low: NDArray[np.uint16]  # adaptive probabilities of short contexts, `LOW_ROW` a context
