@@ -348,7 +348,7 @@ class ReferenceCoder:
         return np.concatenate([np.array(bases, np.uint8) for bases in decoded])
 
 
-@pytest.mark.parametrize("name", ["2-balanced", "2-model-fast"])
+@pytest.mark.parametrize("name", ["2-balanced", "2-model-fast", "2-sampled", "2-model-sampled"])
 def test_golden_archives(name: str) -> None:
     with Archive(GOLDEN / f"{name}.gfz") as archive:
         settings = archive.manifest.settings.experts
