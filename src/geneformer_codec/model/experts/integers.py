@@ -113,12 +113,6 @@ def _four(builder: Any, value: Any, kind: Any) -> Any:
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), 4), [0, 0, 0, 0]))
 
 
-def _four_at(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """The address of four items of an array, as that of a vector."""
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), ir.VectorType(data.type.pointee, 4).as_pointer())
-
-
 @instruction
 def move_four(_typing: Any, array: Any, at: Any, base: Any, rate: Any) -> Any:
     """Move four shares of 2**16 (uint16) by ``rate`` / 2**16 of the way: that of ``base`` to 65535, the others to 0.
@@ -129,7 +123,8 @@ def move_four(_typing: Any, array: Any, at: Any, base: Any, rate: Any) -> Any:
     narrow, wide = ir.VectorType(half, 4), ir.VectorType(word, 4)
 
     def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
-        where = _four_at(context, builder, signature_.args[0], args[0], args[1])
+        data = context.make_array(signature_.args[0])(context, builder, args[0]).data
+        where = builder.bitcast(builder.gep(data, [args[1]]), narrow.as_pointer())
         value = builder.zext(builder.load(where, align=2), wide)
         base, rate = (_four(builder, builder.trunc(number, word), wide) for number in args[2:])
         came = builder.icmp_signed("==", base, ir.Constant(wide, [0, 1, 2, 3]))

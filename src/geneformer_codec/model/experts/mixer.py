@@ -167,7 +167,7 @@ def correct(mix: Mixing, work: Work, past: Int) -> None:
 
 @inline
 def learn(cfg: Settings, mix: Mixing, work: Work, base: Int, width: Int) -> None:
-    """Move weights, final weights and maps towards the base that came."""
+    """Move weights (of ``width`` inputs), final weights and maps towards the base that came."""
     inputs = work.inputs.shape[0] >> 2
     x, weights = work.inputs, mix.weights
     rate = np.int32(cfg.rate)

@@ -311,15 +311,13 @@ def search_own(
 def prefetch_rows(
     cfg: Settings, frozen: Frozen, local: Local, past: Int, turned: Int, panel_bits: Int, own_bits: Int
 ) -> None:
-    """Ask for the rows that a search will look at, once their seeds are known (`own_rows` has for one of them)."""
-    panel = frozen.places.shape[0] > 0
-    if panel:
+    """Ask for the rows that a search will look at, once their seeds are known; for one of them `own_rows` has."""
+    if frozen.places.shape[0]:
         prefetch(frozen.seeds, seed_row(last(past, cfg.seed), cfg.seed, panel_bits))
-    if cfg.both_strands:
-        if cfg.sampled == 0:
-            prefetch(local.heads, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
-        if panel:
+        if cfg.both_strands:
             prefetch(frozen.seeds, seed_row(turned_seed(turned, cfg.seed), cfg.seed, panel_bits))
+    if cfg.both_strands and cfg.sampled == 0:
+        prefetch(local.heads, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
 
 
 @inline
@@ -327,18 +325,16 @@ def prefetch_places(
     cfg: Settings, frozen: Frozen, local: Local, past: Int, turned: Int, panel_bits: Int, own_bits: Int
 ) -> None:
     """Ask for what those rows, which have come in the meantime, say."""
-    panel = frozen.places.shape[0] > 0
-    if cfg.sampled == 0:
-        prefetch_newest(local, seed_row(last(past, cfg.own_seed), cfg.own_seed, own_bits))
-    if panel:
+    if frozen.places.shape[0]:
         row = seed_row(last(past, cfg.seed), cfg.seed, panel_bits)
         prefetch(frozen.places, np.int64(frozen.seeds[u(row)]))
-    if cfg.both_strands:
-        if cfg.sampled == 0:
-            prefetch_newest(local, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
-        if panel:
+        if cfg.both_strands:
             row = seed_row(turned_seed(turned, cfg.seed), cfg.seed, panel_bits)
             prefetch(frozen.places, np.int64(frozen.seeds[u(row)]))
+    if cfg.sampled == 0:
+        prefetch_newest(local, seed_row(last(past, cfg.own_seed), cfg.own_seed, own_bits))
+        if cfg.both_strands:
+            prefetch_newest(local, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
 
 
 @inline

@@ -142,8 +142,7 @@ class ExpertSettings:
         return Settings(
             self.copies, self.seed, own_seed, self.every, self.hungry, self.tries, self.accept, self.drop, self.reach,
             int(self.both_strands), self.rate, self.final_rate, self.attention_rate, self.trust_limit, self.table_bits,
-            self.heads, self.sets, self.sure, self.brief, self.sampled,
-            int(own_counts),
+            self.heads, self.sets, self.sure, self.brief, self.sampled, int(own_counts),
         )  # fmt: skip
 
 
