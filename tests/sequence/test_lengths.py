@@ -4,6 +4,7 @@ import contextlib
 import lzma
 import random
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.fasta import Streams, parse, render
 from geneformer_codec.sequence.foretelling import pack_lengths, unpack_lengths
+from geneformer_codec.sequence.names import pack_names
 from geneformer_codec.sequence.packing import ByteReader, pack_integers
 
 HEADERS = ("human_mt_dev", "fish_mt_dev", "dengue_500", "corpus_EsCo_NC_000913", "yeast_R64")
@@ -126,10 +128,13 @@ def test_no_damage_breaks_the_reader(data: st.DataObject) -> None:
         render(damaged(bytes(layout), text), len(text))
 
 
+@pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("name", HEADERS)
-def test_side_streams_are_not_larger_than_xz_of_the_headers(name: str, real_data: Callable[[str], bytes]) -> None:
+def test_side_streams_are_not_larger_than_xz_of_the_headers(
+    name: str, quick: bool, real_data: Callable[[str], bytes]
+) -> None:
     text = real_data(name)
-    streams = parse(text)
+    streams = parse(text, pack=partial(pack_names, quick=quick))
     headers = b"".join(line for line in text.splitlines(keepends=True) if line.startswith(b">"))
     side = sum(map(len, (streams.names, streams.layout, streams.case, streams.exceptions)))
     assert side <= len(lzma.compress(headers, preset=9 | lzma.PRESET_EXTREME))

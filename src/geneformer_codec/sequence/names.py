@@ -23,21 +23,22 @@ _TRIAL_BYTES, _QUICK_TRIAL_BYTES = 1 << 17, 1 << 15
 # Before that, a glance at some leaves out what is more than a quarter larger; in a hurry, an eighth.
 _GLANCE_BYTES = 1 << 13
 _LEAST_MIXED = 1024
-# A primer saves some ten bytes: worth another trial only where that is much.
-_MOST_PRIMED = 1 << 14
+# So many bytes take no time in any way. A primer saves some ten bytes: worth another trial only where that is much.
+_FEW = 1 << 14
 _MIXED_SHARE, _QUICK_MIXED_SHARE = 32, 8
 
 
 def pack_names(names: bytes, quick: bool = False) -> bytes:
     """Pack names that are each followed by a line feed (no names: empty) into a side stream; never fails.
 
-    ``quick`` chooses by fewer names, searches less, and favours what is quick to unpack.
+    ``quick`` chooses by fewer names, searches less, and favours what is quick to unpack: not so where names are few.
     """
     if not names:
         return b""
+    quick = quick and len(names) > _FEW
     kinds = [_PLAIN] if re.search(rb"[\x01\x02]", names) else [_PLAIN, _TABLE, _TABLE_PADDED]
     kinds += [_MIXED] if len(names) >= _LEAST_MIXED else []
-    kinds += [_PRIMED] if _LEAST_MIXED <= len(names) <= _MOST_PRIMED else []
+    kinds += [_PRIMED] if _LEAST_MIXED <= len(names) <= _FEW else []
     kinds += [_UUIDS] if begins_with_uuid(names) else []
     while True:
         best = _choose(names, kinds, quick)
