@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import copies as copying
-from . import counts, frames, mixer, runs
+from . import counts, frames, mixer, runs, sampling
 from . import search as searching
 from .compiled import Int, inline, kernel
 from .integers import u
@@ -166,7 +166,7 @@ def run(
         past = with_base
         searching.remember(local, base)
         if cfg.sampled:
-            searching.sample(cfg, frozen, local, bank, own, past, turned, own_bits, not claimed)
+            sampling.sample(cfg, frozen, local, bank, own, past, turned, own_bits, not claimed)
         else:
             searching.enter(cfg, local, row + base)
         if looks and not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW)):
