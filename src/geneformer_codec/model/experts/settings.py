@@ -166,7 +166,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     return replace(trained, copies=8, every=3, attention_rate=4, heads=2, sets=2, network=False, sure=32)
 
 
-STARTS = {"fast": "44e38c1b6dd7d143", "balanced": "c79f33c56d28798e", "max": "3be2179e3bb6e989"}
+STARTS = {"fast": "a21a451c61074e67", "balanced": "c79f33c56d28798e", "max": "3be2179e3bb6e989"}
 """The start states of parts without a model, shipped in `model/starts` and made by `training.general`."""
 
 
@@ -179,8 +179,8 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     )  # fmt: skip
     if level == "fast":
         return replace(
-            common, copies=4, own_seed=15, sampled=4, tries=2, heads=1, sets=1, low_orders=(2, 6), count_orders=(),
-            count_priors=(), sure=16, brief=3,
+            common, copies=4, own_seed=15, sampled=4, tries=2, heads=1, sets=1, low_orders=(5,), count_orders=(),
+            count_priors=(), sure=12, brief=2,
         )  # fmt: skip
     if level == "max":
         return replace(
