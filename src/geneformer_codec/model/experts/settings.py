@@ -157,7 +157,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     if level == "fast":
         return replace(
             trained, copies=4, every=10, hungry=5, sampled=4, attention_rate=0, heads=1, sets=1, low_orders=(),
-            count_orders=(), count_priors=(), frame_orders=(), network=False, sure=16, brief=2,
+            count_orders=(), count_priors=(), frame_orders=(), network=False, sure=8, brief=2,
         )  # fmt: skip
     if level == "max":
         return replace(
