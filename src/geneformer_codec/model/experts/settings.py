@@ -149,7 +149,7 @@ class ExpertSettings:
 def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     """What a level makes of a model's settings: more copies, looked for more often.
 
-    At ``fast`` copies are alone: where there is a panel, contexts would save a twenty-fifth, and take a quarter of the
+    At ``fast`` copies are alone: where there is a panel, contexts would save a twenty-fifth, and take a sixth of the
     time. A network, if there is one, is left out of all but ``max``: it takes far more time than all the rest. To look
     often at few places serves better than seldom at many.
     """
