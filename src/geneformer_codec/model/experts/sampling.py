@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import Int, inline, prefetch
-from .copies import RECENT
-from .integers import hashed, ones, u
-from .search import NOT_YET, add, find_worst, forward_misses, held, last, turned_misses, turned_seed
+from .integers import hashed, u
+from .search import NOT_YET, forward_misses, held, last, propose, turned_misses, turned_seed
 from .state import DONE, SAMPLE, SAMPLE_ROW, Frozen, Local, Settings
 
 
@@ -67,10 +66,6 @@ def look(
         if (misses & close) != 0 and cfg.both_strands and place > cfg.own_seed + late:
             target, step = place - cfg.own_seed - 1 - late, -1
             misses = turned_misses(local.words, target + 1, done, turned)
-        fits = (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept
-        if fits and not held(local, bank, own + target, step):
-            if weakest == NOT_YET:
-                worst, weakest = find_worst(cfg, local, bank)
-            if add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
-                weakest = np.int64(NOT_YET)
+        if (misses & close) == 0 and not held(local, bank, own + target, step):
+            worst, weakest = propose(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest)
         place = np.int64(local.previous[u(place)])

@@ -177,6 +177,20 @@ def find_worst(cfg: Settings, local: Local, bank: NDArray[np.int32]) -> tuple[In
 
 
 @inline
+def propose(
+    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], place: Int, step: Int, misses: Int, own: Int,
+    worst: Int, weakest: Int,
+) -> tuple[Int, Int]:  # fmt: skip
+    """Add a copy that fits, if it promises enough; gives what `find_worst` does, or `NOT_YET` after a change."""
+    if np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
+        if weakest == NOT_YET:
+            worst, weakest = find_worst(cfg, local, bank)
+        if add(cfg, frozen, local, bank, place, step, misses, own, worst, weakest):
+            weakest = np.int64(NOT_YET)
+    return worst, weakest
+
+
+@inline
 def forward_misses(words: NDArray[np.uint64], end: Int, past: Int, done: Int) -> Int:
     """Where the last 32 bases and those before ``end`` differ; what either lacks is no difference."""
     both = min(end, done)
@@ -270,11 +284,7 @@ def search_panel(
             misses = forward_misses(frozen.words, place, past, done)
         else:
             misses = turned_misses(frozen.words, place + 1, end, turned)
-        if np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-            if weakest == NOT_YET:
-                worst, weakest = find_worst(cfg, local, bank)
-            if add(cfg, frozen, local, bank, place, step, misses, own, worst, weakest):
-                weakest = np.int64(NOT_YET)
+        worst, weakest = propose(cfg, frozen, local, bank, place, step, misses, own, worst, weakest)
 
 
 @inline
@@ -297,11 +307,8 @@ def search_own(
                 misses = forward_misses(local.words, place, past, done)
             else:
                 misses = turned_misses(local.words, target + 1, done, turned)
-            if (misses & close) == 0 and np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-                if weakest == NOT_YET:
-                    worst, weakest = find_worst(cfg, local, bank)
-                if add(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest):
-                    weakest = np.int64(NOT_YET)
+            if (misses & close) == 0:
+                worst, weakest = propose(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest)
         place = np.int64(local.previous[u(place)])
 
 
