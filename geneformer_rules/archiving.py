@@ -10,6 +10,8 @@ from geneformer_codec.archive.models import CodingModel, Execution, find_model, 
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_directory
+from geneformer_rules.provenance import BATCH_RECORDS, describe_files
+from geneformer_rules.publishing import write_json
 
 if TYPE_CHECKING:
     from geneformer_codec.coding.coder import BaseCoder
@@ -47,9 +49,10 @@ class ReadyModel:
 
 
 def archive_samples(
-    samples: Sequence[tuple[str, Sequence[Path]]],
+    samples: Sequence[tuple[str, Sequence[str | Path]]],
     directory: Path,
     *,
+    species: str,
     model: Path | None,
     level: str,
     part_bases: int,
@@ -58,12 +61,14 @@ def archive_samples(
 ) -> list[str]:
     """Archive each sample, a name and a file or pair, as ``directory/NAME.gfz``, and prove it by decoding.
 
-    A sample that cannot be archived does not stop the others: ``directory/NAME.error`` says why, and so does the list
-    that is returned.
+    What each was made of is in ``directory/made_of.json`` (`provenance`). A sample that cannot be archived stops no other:
+    ``directory/NAME.error`` says why, and so does the list that is returned.
     """
     ready = ReadyModel(opened) if (opened := open_model(model)) else None
     errors = []
     with atomic_directory(directory, force=True) as out:
+        records = {name: describe_files([*map(str, files)], species) for name, files in samples}
+        write_json(records, out / BATCH_RECORDS)
         for name, (source, *mates) in samples:
             try:
                 api.compress(

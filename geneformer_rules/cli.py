@@ -40,13 +40,22 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--model", type=Path, help="the model that the archive refers to; a copy is kept beside it")
     step.add_argument("-o", "--output", type=Path, required=True, help="where the archive is published")
     step.add_argument("--report", type=Path, required=True, help="sizes and digests, as JSON")
+    step.add_argument("--records", type=Path, required=True, help="what samples were made of, from 'describe'")
     step.set_defaults(step=_publish)
+
+    step = steps.add_parser("describe", help="record which files a sample is made of, and their state")
+    step.add_argument("name", help="the sample")
+    step.add_argument("files", nargs="+", metavar="FILE", help="its file or pair")
+    step.add_argument("--species", required=True)
+    step.add_argument("-o", "--output", type=Path, required=True, help="the record, as JSON")
+    step.set_defaults(step=_describe)
 
     step = steps.add_parser("archive-batch", help="archive several samples, and prove each archive by decoding it")
     step.add_argument(
         "--sample", nargs="+", action="append", required=True, metavar="WORD", help="its name, and its file or pair"
     )
     step.add_argument("-o", "--output", type=Path, required=True, help="directory for the archives")
+    step.add_argument("--species", required=True, help="of the samples, for their records")
     step.set_defaults(step=_archive_batch)
     _add_coding(step)
 
@@ -59,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--downloads", type=Path, required=True, help="directory for what is fetched")
     step.add_argument("--at-most", type=int, default=1, help="how many runs there may be in it at a time")
     step.add_argument("--keep", action="store_true", help="keep what was fetched")
+    step.add_argument("--species", required=True, help="of the sample, for its record")
     step.add_argument("--ena", metavar="URL", help="of ENA's file reports; without it, the SRA toolkit is used")
     step.add_argument("--tries", type=int, default=6, help="of a server that does not answer")
     step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
@@ -121,9 +131,20 @@ def _add_execution(step: argparse.ArgumentParser) -> None:
 
 
 def _publish(options: argparse.Namespace) -> None:
+    from geneformer_rules.provenance import read_records
     from geneformer_rules.publishing import publish
 
-    publish(options.archive, options.source, options.model, options.output, options.report)
+    made_of = read_records(options.records).get(options.output.stem)
+    if made_of is None:
+        raise GfzError(f"{options.records}: has no record of the sample '{options.output.stem}'; remove the file")
+    publish(options.archive, options.source, options.model, options.output, options.report, made_of)
+
+
+def _describe(options: argparse.Namespace) -> None:
+    from geneformer_rules.provenance import describe_files
+    from geneformer_rules.publishing import write_json
+
+    write_json({options.name: describe_files(options.files, options.species)}, options.output)
 
 
 def _archive_batch(options: argparse.Namespace) -> None:
@@ -131,8 +152,9 @@ def _archive_batch(options: argparse.Namespace) -> None:
     from geneformer_rules.archiving import archive_samples
 
     errors = archive_samples(
-        [(name, [Path(file) for file in files]) for name, *files in options.sample],
+        [(name, files) for name, *files in options.sample],
         options.output,
+        species=options.species,
         model=options.model,
         level=options.level,
         part_bases=options.part_bases,
@@ -147,6 +169,7 @@ def _archive_run(options: argparse.Namespace) -> None:
     from geneformer_codec.archive.models import Execution
     from geneformer_rules.accessions import parse
     from geneformer_rules.downloading import Patience
+    from geneformer_rules.provenance import describe_files
     from geneformer_rules.runs import Source, archive_run
 
     accession = parse(options.accession)
@@ -158,6 +181,7 @@ def _archive_run(options: argparse.Namespace) -> None:
         options.downloads,
         options.output,
         options.report,
+        made_of=describe_files([options.accession], options.species),
         at_most=options.at_most,
         keep=options.keep,
         model=options.model,

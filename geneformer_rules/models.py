@@ -29,6 +29,12 @@ def runs_network(model: str, level: str) -> bool | None:
     return "network" in header.given and with_level(experts, level).network
 
 
+def identity(model: str) -> str | None:
+    """The id of the model; None where the file does not exist, or is no model."""
+    header = _header(model)
+    return header.id if header else None
+
+
 def panel_bases(model: str) -> int:
     """How many bases the panel of the model has; 0 without one, and where the file is not there, or is no model."""
     header = _header(model)

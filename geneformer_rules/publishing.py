@@ -19,13 +19,25 @@ from geneformer_codec.sources import open_source
 
 _CHUNK = 1 << 20
 
+RECORD = "made_of"
+"""The key of a report that says what the archive was made of (`provenance`)."""
+
 
 class MismatchError(GfzError):
     """Two files that must agree do not; nothing was published or deleted."""
 
 
-def publish(archive: Path, sources: Sequence[Path], model: Path | None, published: Path, report: Path) -> None:
+def publish(
+    archive: Path,
+    sources: Sequence[Path],
+    model: Path | None,
+    published: Path,
+    report: Path,
+    made_of: Mapping[str, Any],
+) -> None:
     """Put ``archive``, whose decoding has passed, at ``published``, and a report of it at ``report``.
+
+    ``made_of`` is the record of its sources (`provenance`), which the report keeps.
 
     ``gfz verify`` has shown that the archive decodes to the text of its SHA-256; here the source, or each of a pair,
     must still have the same one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the
@@ -36,32 +48,37 @@ def publish(archive: Path, sources: Sequence[Path], model: Path | None, publishe
     if model is not None and not facts["model_bytes"]:
         keep_model(model, str(facts["model_id"]), published.parent / "models")
     copy(archive, published)
-    write_report(facts, sources, published, report)
+    write_report(facts, sources, published, report, made_of)
 
 
-def write_report(facts: Mapping[str, Any], sources: Sequence[Path], published: Path, report: Path) -> None:
+def write_report(
+    facts: Mapping[str, Any], sources: Sequence[Path], published: Path, report: Path, made_of: Mapping[str, Any]
+) -> None:
     """Report on an archive that is in its place, and on the files that it was made of."""
     named = {"sample": published.stem, "source": str(sources[0]), "sources": [str(source) for source in sources]}
     size = sum(source.stat().st_size for source in sources)
-    write_json({**facts, **named, "source_bytes": size, "archive_sha256": file_digest(published)}, report)
+    write_json(
+        {**facts, **named, "source_bytes": size, "archive_sha256": file_digest(published), RECORD: made_of}, report
+    )
 
 
 def check_sources(sources: Sequence[Path], facts: Mapping[str, Any]) -> None:
     """Raise MismatchError unless the texts of the sources, one or a pair, are what the archive holds."""
-    for source, wanted in zip(sources, _held(sources, facts), strict=True):
-        _check_source(source, wanted)
+    for source, wanted in zip(sources, held_digests(sources[0], len(sources), facts), strict=True):
+        check_text(source, wanted)
 
 
-def _held(sources: Sequence[Path], facts: Mapping[str, Any]) -> list[str]:
-    """The digests of the texts that an archive holds, as many as there are sources."""
+def held_digests(first: Path, count: int, facts: Mapping[str, Any]) -> list[str]:
+    """The digests of the texts that an archive holds, as many as there are files, the first of them ``first``."""
     mate = facts.get("mate")
     held = [str(facts["sha256"]), *([str(mate["sha256"])] if mate else [])]
-    if len(held) != len(sources):
-        raise MismatchError(f"{sources[0]}: the archive holds {len(held)} texts, and {len(sources)} files were given")
+    if len(held) != count:
+        raise MismatchError(f"{first}: the archive holds {len(held)} texts, and {count} files were given")
     return held
 
 
-def _check_source(source: Path, wanted: str) -> None:
+def check_text(source: Path, wanted: str) -> None:
+    """Raise MismatchError unless the text of a file has this SHA-256."""
     digest = hashlib.sha256()
     with open_source(source) as opened:  # the text that is derived of it, of formats that hold more than text
         while chunk := opened.streams[0].read(_CHUNK):
@@ -95,9 +112,10 @@ def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: 
             "kept. Switch delete_source off for such samples, or delete it by hand"
         )
     # A run that was interrupted after a deletion and before the proof finds fewer files here.
-    left = [(source, wanted) for source, wanted in zip(sources, _held(sources, facts), strict=True) if source.exists()]
+    held = held_digests(sources[0], len(sources), facts)
+    left = [(source, wanted) for source, wanted in zip(sources, held, strict=True) if source.exists()]
     for source, wanted in left:
-        _check_source(source, wanted)
+        check_text(source, wanted)
     size = sum(source.stat().st_size for source, _ in left) if len(left) == len(sources) else None
     for source, _ in left:
         source.unlink()

@@ -8,7 +8,7 @@ there would be more of them than there may be.
 import contextlib
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +45,7 @@ def archive_run(
     archive: Path,
     report: Path,
     *,
+    made_of: Mapping[str, Any],
     at_most: int,
     keep: bool,
     model: Path | None,
@@ -79,7 +80,7 @@ def archive_run(
             keep_model(model, str(facts["model_id"]), archive.parent / "models")
         copy(made, archive)
         made.unlink()
-        write_report(facts | {"accession": accession.run}, files, archive, report)
+        write_report(facts | {"accession": accession.run}, files, archive, report, made_of)
         if not keep:
             shutil.rmtree(directory)
 

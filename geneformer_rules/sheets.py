@@ -5,7 +5,8 @@ collected and told together, so that nobody has to mend a sheet one error at a t
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ _NETWORKS_ONLY = ("recipe", "minutes", "epochs")
 
 FileCheck = Callable[[str], bool]
 """Whether a file exists, or will have been written by the time it is needed."""
+
+DoneCheck = Callable[["Sheets"], Container[str]]
+"""The names of the samples that are archived as they stand in the sheet, and may have lost their files."""
 
 
 class SheetError(UsageError):
@@ -100,15 +104,17 @@ class Sheets:
     config: Mapping[str, Any]
     samples: Mapping[str, Sample] = field(default_factory=dict)
     species: Mapping[str, Species] = field(default_factory=dict)
+    done: Container[str] = frozenset()
+    """The samples that need nothing more."""
 
 
 def load(
-    config: Mapping[str, Any], exists: FileCheck | None = None, archived: FileCheck = lambda sample: False
+    config: Mapping[str, Any], exists: FileCheck | None = None, find_done: DoneCheck = lambda sheets: frozenset()
 ) -> Sheets:
     """Check ``config`` and the sheets it names, and return them.
 
-    ``exists`` says whether a file that a sheet names is, or will be, there; without it files are not looked for.
-    ``archived`` says whether a sample has its archive, and so may have lost its file.
+    ``exists`` says whether a file that a sheet names exists, or will exist; without it files are not looked for.
+    ``find_done`` gives the samples that are ``done``.
     """
     settings = check_config(config)
     if not settings["check_inputs"]:
@@ -117,11 +123,12 @@ def load(
     species = _read_species(settings, problems)
     readable = species if species or not problems else None
     samples = _read_samples(settings, readable, problems)
+    done = find_done(Sheets(settings, samples, species))
     if exists is not None:
-        problems += _missing_files(settings, samples, species, exists, archived)
+        problems += _missing_files(settings, samples, species, exists, done)
     if problems:
         raise SheetError(problems)
-    return Sheets(settings, samples, species)
+    return Sheets(settings, samples, species, done)
 
 
 def sample_species(sheet: str | Path) -> dict[str, str]:
@@ -178,7 +185,8 @@ def _read_samples(
     samples: dict[str, Sample] = {}
     sources: dict[str, Sample] = {}
     for row, cells in rows(sheet, "samples", problems):
-        sample = Sample(cells["sample"], cells["path"], cells["species"], row, cells.get("mate"))
+        mate = cells.get("mate")
+        sample = Sample(cells["sample"], _as_path(cells["path"]), cells["species"], row, mate and _as_path(mate))
         place = f"{sheet}, row {row}"
         if sample.name in samples:
             problems.append(
@@ -244,8 +252,8 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
                 "choose another label"
             )
             continue
-        panel = tuple(path.strip() for path in cells.get("panel", "").split(";") if path.strip())
-        model = cells.get("model")
+        panel = tuple(_as_path(path.strip()) for path in cells.get("panel", "").split(";") if path.strip())
+        model = cells.get("model") and _as_path(cells["model"])
         if bool(panel) == bool(model):
             problems.append(
                 f"{place}, columns 'panel' and 'model': give a panel to train a model on, or a model that exists, "
@@ -280,7 +288,7 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
             row=row,
             panel=panel,
             model=model,
-            base=cells.get("base"),
+            base=cells.get("base") and _as_path(cells["base"]),
             preset=preset,
             recipe=cells.get("recipe", training["recipe"]),
             minutes=cells.get("minutes", None if "epochs" in cells or not network else training["minutes"]),
@@ -325,10 +333,10 @@ def _missing_files(
     samples: Mapping[str, Sample],
     species: Mapping[str, Species],
     exists: FileCheck,
-    archived: FileCheck,
+    archived: Container[str],
 ) -> Iterator[str]:
-    """What is archived needs its file no more, nor panel or model, of which a copy lies beside the archive."""
-    waiting = [sample for sample in samples.values() if not archived(sample.name)]
+    """What is archived needs its file no more, nor panel or model: a copy of the model lies beside the archive."""
+    waiting = [sample for sample in samples.values() if sample.name not in archived]
     for sample in waiting:
         for column, path in zip(("path", "mate"), sample.files, strict=False):
             if not exists(path):
@@ -352,6 +360,17 @@ def _missing_files(
 def _missing(path: str) -> str:
     if accessions.is_no_run(path):
         return f"'{path}' is no accession of a run; write those of its runs (SRR, ERR or DRR), each in a row of its own"
+    if Path(path).is_dir():
+        return f"'{path}' is a directory; name a file in it"
+    if Path(path).exists():
+        return f"'{path}' is a pipe, socket or device; give a regular file, which can be read more than once"
+    if Path(path).is_symlink():
+        return f"'{path}' is a link to '{os.readlink(path)}', which does not exist; correct the link"  # noqa: PTH115
     return (
         f"there is no file '{path}'; correct the path (it is relative to the working directory), or put the file there"
     )
+
+
+def _as_path(cell: str) -> str:
+    """A path that no command takes for an option."""
+    return f"./{cell}" if cell.startswith("-") else cell

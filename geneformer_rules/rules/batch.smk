@@ -24,41 +24,25 @@ rule archive_batch:
         device=device,
     params:
         samples=batch_samples,
+        species=species_option,
         model=model_option,
         level=SETTINGS["level"],
         embed="--embed" if SETTINGS["embed_model"] else "",
     shell:
-        "geneformer-rules archive-batch {params.samples} -o {output.archives:q} {params.model} {params.embed}"
-        " --level {params.level} --part-bases {resources.part_bases} --threads {threads} --device {resources.device}"
+        "geneformer-rules archive-batch {params.samples} -o {output.archives:q} {params.species} {params.model}"
+        " {params.embed} --level {params.level} --part-bases {resources.part_bases} --threads {threads} --device {resources.device}"
         " > {log:q} 2>&1"
 
 
-rule take_from_batch:
-    input:
-        archives=batch,
-    output:
-        archive=temp("<results>/unverified/{sample}.gfz"),
-    log:
-        "<logs>/take_from_batch/{sample}.log",
-    wildcard_constraints:
-        sample=WHOLE,
-    localrule: True
-    conda:
-        "../envs/gfz.yaml"
-    shell:
-        "( cp {input.archives:q}/{wildcards.sample}.gfz {output.archive:q}"
-        " || {{ cat {input.archives:q}/{wildcards.sample}.error; exit 1; }} ) > {log:q} 2>&1"
-
-
-# As `verify`, but what comes from a batch has been decoded there.
+# As `verify`, but what comes from a batch has been decoded there. An old archive stays in its place until it is replaced.
 rule publish:
     input:
-        archive="<results>/unverified/{sample}.gfz",
+        archives=batch,
         sample=source,
         model=model,
     output:
-        archive="<results>/archives/{sample}.gfz",
-        report="<results>/verified/{sample}.json",
+        archive=update("<results>/archives/{sample}.gfz"),
+        report=update("<results>/verified/{sample}.json"),
     log:
         "<logs>/verify/{sample}.log",
     wildcard_constraints:
@@ -68,9 +52,12 @@ rule publish:
     conda:
         "../envs/gfz.yaml"
     params:
+        files=source_files,
         model=model_option,
         leftovers=leftovers,
     shell:
         "rm -f {params.leftovers};"
-        " geneformer-rules publish {input.archive:q} --source {input.sample:q} {params.model}"
-        " -o {output.archive:q} --report {output.report:q} > {log:q} 2>&1"
+        " ( if [ -e {input.archives:q}/{wildcards.sample}.error ]; then"
+        " cat {input.archives:q}/{wildcards.sample}.error; exit 1; fi;"
+        " geneformer-rules publish {input.archives:q}/{wildcards.sample}.gfz --source {params.files} {params.model}"
+        " --records {input.archives:q}/made_of.json -o {output.archive:q} --report {output.report:q} ) > {log:q} 2>&1"

@@ -12,7 +12,7 @@ from snakemake.io import flag
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 
 from geneformer_rules import models as model_files
-from geneformer_rules import archiving, batching, placement, planning, sheets
+from geneformer_rules import archiving, batching, forcing, placement, planning, provenance, sheets
 
 # `snakemake` is often run by its path, from an environment that is not activated; the commands of the same environment
 # are then found here, after anything on the PATH.
@@ -50,18 +50,54 @@ def is_available(path):
     return Path(path).is_file() or any(rule.is_producer(path) for rule in workflow.rules)
 
 
-def is_archived(sample):
-    return Path(RESULTS, "archives", f"{sample}.gfz").is_file()
+def are_made_here(files, check_inputs):
+    """Whether rules of the including pipeline write some of these files, or may do so."""
+    if not check_inputs:
+        return bool(files)
+    return any(rule.is_producer(path) for path in files for rule in workflow.rules)
+
+
+def split_plan(sample):
+    return Path(RESULTS, "plans", f"{sample}.json")
+
+
+def is_forced(sample, species):
+    """Whether the user asks for a new archive of this sample."""
+    trained = species.get(sample.species)
+    return bool(FORCED) and FORCED.covers(
+        sample,
+        RESULTS,
+        is_split=split_plan(sample.name).is_file(),
+        is_trained=trained is not None and trained.model is None,
+    )
+
+
+def find_done(loaded):
+    """The samples whose archive holds what stands in the sheet, and is not to be made anew."""
+    if not workflow.is_main_process:  # a job only needs the rules of its own sample
+        return PUBLISHED.names - {job.wildcards_dict.get("sample") for job in CALL.target_jobs}
+    kept = [
+        sample
+        for sample in loaded.samples.values()
+        if sample.name in PUBLISHED.names
+        and not are_made_here(sample.files, loaded.config["check_inputs"])
+        and not is_forced(sample, loaded.species)
+    ]
+    trained = {name: entry.model or f"{RESULTS}/models/{name}.gfmodel" for name, entry in loaded.species.items()}
+    return provenance.up_to_date(kept, loaded.species, PUBLISHED, loaded.config, trained)
 
 
 def load_sheets():
     """The checked configuration; jobs trust the check of the process that started them."""
     try:
-        return sheets.load(config, is_available if workflow.is_main_process else None, is_archived)
+        return sheets.load(config, is_available if workflow.is_main_process else None, find_done)
     except sheets.SheetError as error:
         raise WorkflowError(f"Please correct:\n{error}") from None
 
 
+PUBLISHED = provenance.Published(RESULTS)
+CALL = forcing.dag_settings()
+FORCED = forcing.Forced.by(CALL, workflow.modifier.modify_rulename)
 SHEETS = load_sheets()
 SETTINGS = SHEETS.config
 NEEDS = planning.Needs(SETTINGS)
@@ -81,33 +117,21 @@ LARGEST_WHOLE = planning.largest(BATCH_BASES)
 RETRIES = SETTINGS["retries"] if workflow.is_main_process else 0
 
 
-def are_made_here(files):
-    """Whether rules of the including pipeline write some of these files, or may do so."""
-    if not SETTINGS["check_inputs"]:
-        return bool(files)
-    return any(rule.is_producer(path) for path in files for rule in workflow.rules)
+def is_made_here(files):
+    return are_made_here(files, SETTINGS["check_inputs"])
 
 
 def present_bytes(files):
     """About how much text these files hold; None as long as that is not known."""
     there = bool(files) and all(Path(path).is_file() for path in files)
-    return planning.text_bytes(files) if there and not are_made_here(files) else None
-
-
-def is_done(sample):
-    """Whether the archive of files that nobody makes is as new as they are."""
-    archive, report = Path(RESULTS, "archives", f"{sample.name}.gfz"), Path(RESULTS, "verified", f"{sample.name}.json")
-    if not (archive.is_file() and report.is_file()) or are_made_here(sample.files):
-        return False
-    files = [path for path in map(Path, sample.files) if path.is_file()]
-    return all(path.stat().st_mtime_ns <= archive.stat().st_mtime_ns for path in files)
+    return planning.text_bytes(files) if there and not is_made_here(files) else None
 
 
 def size_if_whole(sample):
     """The size of a sample that is to be archived whole, with others; None for one that is cut into parts."""
     if split_plan(sample.name).is_file():
         return None
-    if are_made_here(sample.files):  # until then its size is not known; and it must not be another one afterwards
+    if is_made_here(sample.files):  # until then its size is not known; and it must not be another one afterwards
         return SETTINGS["planning"]["sample_bases"]
     size = present_bytes(sample.files)
     return size if size is not None and size <= LARGEST_WHOLE else None
@@ -123,12 +147,10 @@ def is_trained_here(species):
 
 def is_split_here(sample):
     """Whether a sample is split where Snakemake runs: on a cluster, if it would be a job of less than a minute."""
+    if not IS_CLUSTER or sample.name in DONE:
+        return False
     size = present_bytes(sample.files)
-    return IS_CLUSTER and size is not None and size < planning.MINUTE_OF_SPLITTING
-
-
-def split_plan(sample):
-    return Path(RESULTS, "plans", f"{sample}.json")
+    return size is not None and size < planning.MINUTE_OF_SPLITTING
 
 
 def pattern(samples):
@@ -153,9 +175,9 @@ def is_decompressed(sample):
     return sample.name in DONE and archiving.is_current(archive, Path(RESULTS, "decompressed"))
 
 
-# What is done is made by no rule, but found as a file that is there. So the graph holds only what is to be done, and a
+# What is done is made by no rule, but found as a file that exists. So the graph holds only what is to be done, and a
 # batch, which is another one on every run, is no reason to make anything anew.
-DONE = {sample.name for sample in SHEETS.samples.values() if is_done(sample)}
+DONE = SHEETS.done
 BATCHES = batching.plan_batches(SHEETS.samples, DONE, size_if_whole, BATCH_BASES)
 BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*(?:\+[0-9]+)?"
 WHOLE = pattern(BATCHES.batch_of)
@@ -192,10 +214,51 @@ def species_of(wildcards):
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
+def tracked(files):
+    """The files that Snakemake can follow: it would replace braces and angle brackets in the names of others."""
+    return [path for path in files if path and not set("{}<>") & set(path)]
+
+
+def force(*outputs):
+    """Let a job run whatever the time stamps say, as --forcerun does, but only where it is asked for."""
+    workflow.dag.forcefiles.update(outputs)
+
+
+def force_archive(sample):
+    """What stands in the sheet of a sample that is not done is not what its archive holds, if it has one."""
+    if workflow.is_main_process and sample.name in PUBLISHED.names and not is_made_here(sample.files):
+        force(f"{RESULTS}/archives/{sample.name}.gfz")
+
+
 @placed
 def source(wildcards):
-    """The files of a sample, one or a pair."""
-    return list(sample_of(wildcards).files)
+    """The files of a sample, one or a pair, when its archive is published."""
+    sample = sample_of(wildcards)
+    force_archive(sample)
+    return tracked(sample.files)
+
+
+@placed
+def split_source(wildcards):
+    """The files of a sample when it is split; an earlier split of other files is done again."""
+    sample = sample_of(wildcards)
+    begin_anew(f"{RESULTS}/plans/{sample.name}.json", f"{RESULTS}/plans/{sample.name}.made_of.json", sample)
+    return tracked(sample.files)
+
+
+@functools.cache  # what a job leaves during this run is no leftover
+def begin_anew(output, records, *samples):
+    """Force the first job of samples of which an earlier run has left something that was made of other files."""
+    if (
+        not workflow.is_main_process
+        or not Path(output).exists()
+        or is_made_here([path for sample in samples for path in sample.files])
+    ):
+        return
+    failed = Path(output).is_dir() and any(Path(output).glob("*.error"))
+    current = provenance.are_current(provenance.read_records(Path(records)), samples)
+    if failed or not current or any(is_forced(sample, SHEETS.species) for sample in samples):
+        force(output)
 
 
 @placed
@@ -217,16 +280,30 @@ def model_file(species):
     return SHEETS.species[species].model or f"{RESULTS}/models/{species}.gfmodel"
 
 
+def used_model(wildcards):
+    species = chosen(wildcards)[0].species
+    return None if species == sheets.NO_MODEL else model_file(species)
+
+
 @placed
 def model(wildcards):
     """The model that codes a sample, or those of a batch; nothing if they are to be coded without one."""
-    species = chosen(wildcards)[0].species
-    return [] if species == sheets.NO_MODEL else model_file(species)
+    return tracked([used_model(wildcards)])
+
+
+@placed
+def run_model(wildcards):
+    """The model that codes a run."""
+    force_archive(sample_of(wildcards))
+    return tracked([used_model(wildcards)])
 
 
 @placed
 def batch_sources(wildcards):
-    return [path for sample in members(wildcards) for path in sample.files]
+    """The files of the samples of a batch; an earlier batch of other files is done again."""
+    directory = f"{RESULTS}/batches/{wildcards.batch}"
+    begin_anew(directory, f"{directory}/{provenance.BATCH_RECORDS}", *members(wildcards))
+    return tracked(path for sample in members(wildcards) for path in sample.files)
 
 
 @placed
@@ -241,15 +318,17 @@ def embedded_model(wildcards):
 
 @placed
 def panel(wildcards):
-    return list(species_of(wildcards).panel)
+    return tracked(species_of(wildcards).panel)
+
+
+def used_base(wildcards):
+    base = species_of(wildcards).base
+    return model_file(base) if base in SHEETS.species else base
 
 
 @placed
 def base_model(wildcards):
-    base = species_of(wildcards).base
-    if base is None:
-        return []
-    return model_file(base) if base in SHEETS.species else base
+    return tracked([used_base(wildcards)])
 
 
 @placed
@@ -328,17 +407,41 @@ def training_reports(wildcards):
 # --- options of gfz --------------------------------------------------------------------------------------------------
 
 
-def model_option(wildcards, input):
-    return f"--model {shlex.quote(input.model)}" if input.model else ""
+# Paths of users reach commands as parameters, quoted; as input files Snakemake would read patterns into them.
+
+
+def option(name, path):
+    return f"{name} {shlex.quote(path)}" if path else ""
+
+
+def model_option(wildcards):
+    return option("--model", used_model(wildcards))
+
+
+def species_option(wildcards):
+    return option("--species", chosen(wildcards)[0].species)
+
+
+def source_files(wildcards):
+    return shlex.join(sample_of(wildcards).files)
+
+
+def split_files(wildcards):
+    first, *mates = sample_of(wildcards).files
+    return " ".join([shlex.quote(first), *(option("--mate", mate) for mate in mates)])
+
+
+def panel_files(wildcards):
+    return shlex.join(species_of(wildcards).panel)
+
+
+def base_file(wildcards):
+    return shlex.quote(used_base(wildcards)) if used_base(wildcards) else ""
 
 
 def batch_samples(wildcards):
     words = [word for sample in members(wildcards) for word in ("--sample", sample.name, *sample.files)]
     return shlex.join(words)
-
-
-def mate_option(wildcards, input):
-    return f"--mate {shlex.quote(input.sample[1])}" if len(input.sample) == 2 else ""
 
 
 def accession(wildcards):
@@ -353,8 +456,8 @@ def run_options(wildcards):
     return shlex.join(options)
 
 
-def embed_option(wildcards, input):
-    return f"--embed-model {shlex.quote(input.model)}" if input.model else ""
+def embed_option(wildcards):
+    return option("--embed-model", used_model(wildcards)) if SETTINGS["embed_model"] else ""
 
 
 def leftovers(wildcards, output):
@@ -397,8 +500,8 @@ def part_numbers(wildcards):
     return " ".join(str(int(number)) for number in wildcards.parts.split("-"))
 
 
-def base_option(wildcards, input):
-    return f"--base {shlex.quote(input.base)}" if input.base else ""
+def base_option(wildcards):
+    return option("--base", used_base(wildcards))
 
 
 def training_options(wildcards):

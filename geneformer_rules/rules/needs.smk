@@ -21,7 +21,7 @@ def panel_of_samples(wildcards):
 
 def parts_at_once(wildcards, threads):
     """Without a model each thread has a part of its own."""
-    return 1 if model(wildcards) else threads
+    return threads if used_model(wildcards) is None else 1
 
 
 def job_plan(wildcards):
@@ -47,7 +47,7 @@ def batch_plans(wildcards):
 
 def batch_threads(wildcards):
     most = max(len(plan.part_bytes) for plan in batch_plans(wildcards))
-    return NEEDS.threads("compress", most, bool(model(wildcards)))
+    return NEEDS.threads("compress", most, used_model(wildcards) is not None)
 
 
 def batch_memory_mb(wildcards, attempt, threads):
@@ -81,7 +81,7 @@ def part_minutes(wildcards, attempt):
 
 def part_threads(wildcards):
     plan = job_plan(wildcards)
-    return NEEDS.threads("compress", plan and len(plan.part_bytes), bool(model(wildcards)))
+    return NEEDS.threads("compress", plan and len(plan.part_bytes), used_model(wildcards) is not None)
 
 
 def text_plan(sample):
@@ -94,7 +94,7 @@ def text_plan(sample):
 def decode_threads(wildcards):
     plans = [text_plan(sample) for sample in chosen(wildcards)]
     parts = max(len(plan.part_bytes) for plan in plans) if all(plans) else None
-    return NEEDS.threads("decode", parts, bool(model(wildcards)))
+    return NEEDS.threads("decode", parts, used_model(wildcards) is not None)
 
 
 def decode_memory_mb(wildcards, attempt, threads):
@@ -111,9 +111,10 @@ def split_memory_mb(wildcards, attempt):
     return attempt * (500 + 4 * SETTINGS["part_bases"] // 1_000_000)
 
 
-def split_minutes(wildcards, input, attempt):
+def split_minutes(wildcards, attempt):
     """Ten megabytes a second of compressed text is slow; reading may be from a busy network disk."""
-    return attempt * (5 + int(input.size_mb) // 600)
+    size = sum(Path(path).stat().st_size for path in sample_of(wildcards).files if Path(path).is_file())
+    return attempt * (5 + size // 600_000_000)
 
 
 def training_memory_mb(wildcards, attempt):

@@ -11,10 +11,10 @@ if "sra_downloads" not in workflow.global_resources:
 
 rule archive_run:
     input:
-        model=model,
+        model=run_model,
     output:
-        archive="<results>/archives/{sample}.gfz",
-        report="<results>/verified/{sample}.json",
+        archive=update("<results>/archives/{sample}.gfz"),
+        report=update("<results>/verified/{sample}.json"),
     log:
         "<logs>/archive_run/{sample}.log",
     benchmark:
@@ -36,10 +36,11 @@ rule archive_run:
         accession=accession,
         directory=SETTINGS["sra"]["directory"] or f"{RESULTS}/downloads",
         options=run_options,
+        species=species_option,
         model=model_option,
         level=SETTINGS["level"],
         embed="--embed" if SETTINGS["embed_model"] else "",
     shell:
         "geneformer-rules archive-run {params.accession} -o {output.archive:q} --report {output.report:q}"
-        " --downloads {params.directory:q} {params.options} {params.model} {params.embed} --level {params.level}"
+        " --downloads {params.directory:q} {params.options} {params.species} {params.model} {params.embed} --level {params.level}"
         " --part-bases {resources.part_bases} --threads {threads} --device {resources.device} > {log:q} 2>&1"

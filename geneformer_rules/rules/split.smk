@@ -7,10 +7,11 @@ for NAME, SAMPLES, HERE in (("split", SPLIT_THERE, False), ("split_here", SPLIT_
         name:
             NAME
         input:
-            sample=source,
+            sample=split_source,
         output:
             parts=temp(directory("<results>/parts/{sample}")),
             plan="<results>/plans/{sample}.json",
+            records="<results>/plans/{sample}.made_of.json",
         log:
             "<logs>/split/{sample}.log",
         benchmark:
@@ -28,7 +29,10 @@ for NAME, SAMPLES, HERE in (("split", SPLIT_THERE, False), ("split_here", SPLIT_
             mem_mb=split_memory_mb,
             runtime=split_minutes,
         params:
-            mate=mate_option,
+            files=source_files,
+            texts=split_files,
+            species=species_option,
         shell:
-            "( gfz split {input.sample[0]:q} {params.mate} -o {output.parts:q} --name {wildcards.sample}"
+            "( geneformer-rules describe {wildcards.sample} {params.files} {params.species} -o {output.records:q}"
+            " && gfz split {params.texts} -o {output.parts:q} --name {wildcards.sample}"
             " --part-bases {resources.part_bases} && cp {output.parts:q}/plan.json {output.plan:q} ) > {log:q} 2>&1"

@@ -30,14 +30,16 @@ for NAME, SPECIES, HERE in (("train", TRAINED_THERE, False), ("train_here", TRAI
             runtime=training_minutes,
             device=device,
         params:
+            panel=panel_files,
             base=base_option,
+            base_file=base_file,
             options=training_options,
             checkpoint=checkpoint_option,
             leftovers=leftovers,
         shell:
             "rm -f {params.leftovers};"
-            " ( run=$(cat {input.panel:q} {input.base:q} <(printf %s {params.options:q}) | sha256sum | cut -c 1-16)"
-            " && gfz train {input.panel:q} -o {output.model:q} --name {wildcards.species} {params.options} {params.base}"
+            " ( run=$(cat {params.panel} {params.base_file} <(printf %s {params.options:q}) | sha256sum | cut -c 1-16)"
+            " && gfz train {params.panel} -o {output.model:q} --name {wildcards.species} {params.options} {params.base}"
             " --threads {threads} --device {resources.device} {params.checkpoint}"
             " --log {output.progress:q}.unfinished -f"
             " && mv {output.progress:q}.unfinished {output.progress:q} && rm -f {output.progress:q}.*.checkpoint"

@@ -1,13 +1,14 @@
 # The only rule that publishes: it decodes what was gathered, compares it with the sample's file as it is now, and moves
-# the archive to its place. The model that archives refer to is kept beside them.
+# the archive to its place, where an old one stays until then. The model that archives refer to is kept beside them.
 rule verify:
     input:
         archive="<results>/unverified/{sample}.gfz",
+        records="<results>/plans/{sample}.made_of.json",
         sample=source,
         model=model,
     output:
-        archive="<results>/archives/{sample}.gfz",
-        report="<results>/verified/{sample}.json",
+        archive=update("<results>/archives/{sample}.gfz"),
+        report=update("<results>/verified/{sample}.json"),
     log:
         "<logs>/verify/{sample}.log",
     benchmark:
@@ -24,13 +25,14 @@ rule verify:
         runtime=decode_minutes,
         device=device,
     params:
+        files=source_files,
         model=model_option,
         leftovers=leftovers,
     shell:
         "rm -f {params.leftovers};"
         " ( gfz verify {input.archive:q} {params.model} --threads {threads} --device {resources.device}"
-        " && geneformer-rules publish {input.archive:q} --source {input.sample:q} {params.model}"
-        " -o {output.archive:q} --report {output.report:q} ) > {log:q} 2>&1"
+        " && geneformer-rules publish {input.archive:q} --source {params.files} {params.model}"
+        " --records {input.records:q} -o {output.archive:q} --report {output.report:q} ) > {log:q} 2>&1"
 
 
 # Small samples share jobs; one that was split has a job of its own. What fails is told at the end, when all are decoded.
@@ -79,7 +81,7 @@ rule delete_source:
     conda:
         "../envs/gfz.yaml"
     params:
-        source=source,
+        files=source_files,
     shell:
-        "geneformer-rules delete-source {params.source:q} --archive {input.archive:q} --report {input.report:q}"
+        "geneformer-rules delete-source {params.files} --archive {input.archive:q} --report {input.report:q}"
         " -o {output.proof:q} > {log:q} 2>&1"
