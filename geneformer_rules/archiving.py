@@ -61,7 +61,7 @@ def archive_samples(
 ) -> list[str]:
     """Archive each sample, a name and a file or pair, as ``directory/NAME.gfz``, and prove it by decoding.
 
-    What each was made of is in ``directory/made_of.json`` (`provenance`). A sample that cannot be archived stops no other:
+    What each was made of is in ``directory/made_of.json`` (`provenance`). One that fails stops no other:
     ``directory/NAME.error`` says why, and so does the list that is returned.
     """
     ready = ReadyModel(opened) if (opened := open_model(model)) else None
