@@ -1,8 +1,9 @@
-"""Accessions of sequencing runs, and which of a run's files a sample is."""
+"""Accessions of sequencing runs, which of a run's files a sample is, and what these must hold."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from geneformer_codec.errors import InputError
@@ -19,6 +20,21 @@ class Accession:
 
     run: str
     reads: str | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The files that a sample is, one or a pair, and what they must hold, as far as their source states it.
+
+    ``reads`` has the numbers that the files together may have, ``bases`` is the least that they must have, ``stated``
+    is what the source says of the run, in words, and ``advice`` what to do when the files have something else.
+    """
+
+    files: Sequence[Path]
+    reads: Container[int] | None
+    bases: int | None
+    stated: str
+    advice: str
 
 
 def parse(path: str) -> Accession | None:
@@ -56,5 +72,6 @@ def choose(accession: Accession, files: Mapping[str, File]) -> list[File]:
     if reads:
         raise InputError(f"{run}: has no {reads} reads ({listed}); write '{run}' in the sample sheet")
     raise InputError(
-        f"{run}: its files ({listed}) are neither one nor a pair; download them, and name them as files in the sheet"
+        f"{run}: its reads are in {len(stems)} files ({listed}), neither one nor a pair, which is what an archive "
+        "holds; download them, and name them as files in rows of the sample sheet"
     )

@@ -10,6 +10,7 @@ from geneformer_codec.archive.models import CodingModel, Execution, find_model, 
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_directory
+from geneformer_rules.notices import print_notices
 
 if TYPE_CHECKING:
     from geneformer_codec.coding.coder import BaseCoder
@@ -66,7 +67,7 @@ def archive_samples(
     with atomic_directory(directory, force=True) as out:
         for name, (source, *mates) in samples:
             try:
-                api.compress(
+                facts = api.compress(
                     source,
                     out / f"{name}.gfz",
                     mate=mates[0] if mates else None,
@@ -78,6 +79,7 @@ def archive_samples(
                     verify=True,
                     execution=execution,
                 )
+                print_notices(name, facts)
             except (GfzError, OSError) as error:
                 errors.append(f"{name}: {error}")
                 (out / f"{name}.error").write_text(f"{error}\n", encoding="utf-8")
