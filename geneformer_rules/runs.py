@@ -94,6 +94,8 @@ def archive_run(
 def _check_counts(run: str, fetched: Fetched, facts: Mapping[str, Any]) -> None:
     """Raise an InputError unless the files that were archived hold what the source of the run states."""
     reads, bases, files = facts["records"], facts["residues"], fetched.files
+    if facts["outside_records"]:  # such as the colours of SOLiD, which are no sequence to the codec
+        reads, bases = map(sum, zip(*map(toolkit.count_reads, files), strict=True))
     if (fetched.reads is not None and reads not in fetched.reads) or bases < (fetched.bases or 0):
         raise InputError(
             f"{run}: {fetched.stated}, but {' and '.join(file.name for file in files)} hold {reads:,} reads with "

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geneformer_codec.errors import InputError
+from geneformer_codec.sequence.inputs import open_input
 from geneformer_rules.accessions import Accession, Fetched, choose
 from geneformer_rules.downloading import NetworkError, Patience
 
@@ -57,7 +58,7 @@ def fetch(accession: Accession, directory: Path, threads: int, patience: Patienc
         chosen = choose(accession, {path.name: path for path in files})
     except InputError as error:
         raise InputError(f"{error}. They were extracted in {directory}; copy them from there") from None
-    others = [_count(path) for path in files if path not in chosen]
+    others = [count_reads(path) for path in files if path not in chosen]
     reads -= sum(count for count, _ in others)
     bases = content.bases - sum(count for _, count in others)
     return Fetched(chosen, (reads,), bases, str(content), "The disk may be full or faulty; run the workflow again")
@@ -125,10 +126,10 @@ def _texts(run: Path) -> list[Path]:
     return sorted([*run.parent.glob(f"{run.name}.fastq"), *run.parent.glob(f"{run.name}_*.fastq")])
 
 
-def _count(text: Path) -> tuple[int, int]:
-    """The reads and bases of a file of fasterq-dump, whose records have four lines."""
+def count_reads(text: Path) -> tuple[int, int]:
+    """The reads and bases of a file of an archive, compressed or not, whose records have four lines each."""
     reads = bases = 0
-    with text.open("rb") as file:
+    with open_input(text) as file:
         for number, line in enumerate(file):
             if number % 4 == 1:
                 reads, bases = reads + 1, bases + len(line.rstrip())

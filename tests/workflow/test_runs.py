@@ -306,6 +306,16 @@ class TestCountingAgainstEna:
         assert "SRR000001: archived " in said
         assert [path.name for path in (tmp_path / "downloads").iterdir()] == [".lock"]
 
+    def test_colours_are_counted_as_well(self, server: Server, tmp_path: Path) -> None:
+        """They are no sequence to the codec, which keeps them as text."""
+        server.add("SRR000001", _=b"@1_0_F3\nT.2103.\n+\n5!5555\n" * 40)
+        server.counts["SRR000001"] = 40, 240
+        source = runs.Source(f"{server.url}/filereport", QUICK)
+        assert archive_run("SRR000001", source, tmp_path)[1]["records"] == 0
+        server.counts["SRR000001"] = 41, 246
+        with pytest.raises(InputError, match="hold 40 reads with 280 bases"):
+            archive_run("SRR000001", source, tmp_path)
+
     @pytest.mark.parametrize(
         ("given", "files", "counts", "held"),
         [
