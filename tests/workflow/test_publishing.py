@@ -1,4 +1,4 @@
-"""Deleting a sample's files: what is deleted, and what is said of it."""
+"""Publishing archives and deleting samples' files: what is said of that which is not kept, or not freed."""
 
 import json
 import os
@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from geneformer_codec import api
+from geneformer_codec.archive.models import Execution
 from geneformer_codec.errors import OutputError
 from geneformer_rules import publishing
+from geneformer_rules.archiving import archive_samples
 from geneformer_rules.publishing import MismatchError, delete_sources
 
 TEXTS = {"r_1.fq": b"@r/1\nACGT\n+\nIIII\n", "r_2.fq": b"@r/2\nGGGTA\n+\nIIIII\n"}
@@ -182,3 +184,24 @@ def test_half_of_a_pair_deleted_is_resumed(pair: Sample, monkeypatch: pytest.Mon
     record = pair.delete()
     assert record["source_bytes"] is None, "what the first run has freed is not known any more"
     assert not list(pair.data.iterdir())
+
+
+def test_notices_are_in_the_logs_and_the_report(
+    pair: Sample, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of batches and of publications."""
+    notices = ["the files hold 2 and 1 reads", "a \x1b[31m name"]
+    for name in ("info", "compress"):
+        work = getattr(api, name)
+        monkeypatch.setattr(api, name, lambda *of, work=work, **how: {**work(*of, **how), "notices": notices})
+    expected = ["note: r: the files hold 2 and 1 reads", r"note: r: a \x1b[31m name"]
+
+    def said() -> list[str]:
+        return [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines() if "note:" in line]
+
+    how = {"model": None, "level": "fast", "part_bases": 2000, "embed": False, "execution": Execution(1, "cpu")}
+    assert archive_samples([("r", pair.files)], pair.directory / "batch", **how) == []
+    assert said() == expected
+    publishing.publish(pair.directory / "batch" / "r.gfz", pair.files, None, pair.archive, pair.report)
+    assert said() == expected
+    assert json.loads(pair.report.read_text())["notices"] == notices
