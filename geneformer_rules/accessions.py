@@ -48,8 +48,11 @@ def is_no_run(path: str) -> bool:
     return _NO_RUN.fullmatch(path) is not None
 
 
-def choose(accession: Accession, files: Mapping[str, File]) -> list[File]:
-    """Of the files of a run, by name, the one or the pair that the sample is."""
+def choose(accession: Accession, files: Mapping[str, File], get: str = "download them") -> list[File]:
+    """Of the files of a run, by name, the one or the pair that the sample is.
+
+    ``get`` says how a user gets the files, for the message if there are more.
+    """
     stems = {name.partition(".")[0]: file for name, file in files.items()}
     run, reads = accession.run, accession.reads
     pair = [stems[name] for name in (f"{run}_1", f"{run}_2") if name in stems]
@@ -73,5 +76,5 @@ def choose(accession: Accession, files: Mapping[str, File]) -> list[File]:
         raise InputError(f"{run}: has no {reads} reads ({listed}); write '{run}' in the sample sheet")
     raise InputError(
         f"{run}: its reads are in {len(stems)} files ({listed}), neither one nor a pair, which is what an archive "
-        "holds; download them, and name them as files in rows of the sample sheet"
+        f"holds; {get}, and name them as files in rows of the sample sheet"
     )

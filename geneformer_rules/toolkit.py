@@ -54,10 +54,8 @@ def fetch(accession: Accession, directory: Path, threads: int, patience: Patienc
     content = _content(run)
     print(f"{accession.run}: {_held(run):,} bytes were downloaded; {content}", file=sys.stderr)
     files, reads = _extract(run, content, threads)
-    try:
-        chosen = choose(accession, {path.name: path for path in files})
-    except InputError as error:
-        raise InputError(f"{error}. They were extracted in {directory}; copy them from there") from None
+    get = f"copy them from {directory}, where they are until other runs need the room"
+    chosen = choose(accession, {path.name: path for path in files}, get)
     others = [count_reads(path) for path in files if path not in chosen]
     reads -= sum(count for count, _ in others)
     bases = content.bases - sum(count for _, count in others)

@@ -485,7 +485,7 @@ class TestToolkit:
     def test_more_files_than_a_pair_are_refused(self, types: str) -> None:
         self.load_typed(types)
         listed = ", ".join(f"SRR000009_{number}.fastq" for number in range(1, len(types) + 1))
-        with pytest.raises(InputError, match=rf"in {len(types)} files \({listed}\).*name them as files.*copy them"):
+        with pytest.raises(InputError, match=rf"in {len(types)} files \({listed}\).*copy them from .*sample, .*name them"):
             archive_run("SRR000009", runs.Source(None, QUICK), self.path)
         kept = self.path / "downloads" / "sample"
         assert len(list(kept.glob("*.fastq"))) == len(types)
