@@ -77,7 +77,11 @@ def archive_run(
             force=True,
             execution=execution,
         )
-        _check_counts(accession.run, fetched, facts)
+        try:
+            _check_counts(accession.run, fetched, facts)
+        except InputError:
+            made.unlink()
+            raise
         if model is not None and not facts["model_bytes"]:
             keep_model(model, str(facts["model_id"]), archive.parent / "models")
         copy(made, archive)
