@@ -1,8 +1,9 @@
-"""Accessions of sequencing runs, and which of a run's files a sample is."""
+"""Accessions of sequencing runs, which of a run's files a sample is, and what these must hold."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from geneformer_codec.errors import InputError
@@ -21,6 +22,21 @@ class Accession:
     reads: str | None = None
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """The files that a sample is, one or a pair, and what they must hold, as far as their source states it.
+
+    ``reads`` has the numbers that the files together may have, ``bases`` is the least that they must have, ``stated``
+    is what the source says of the run, in words, and ``advice`` what to do when the files have something else.
+    """
+
+    files: Sequence[Path]
+    reads: Container[int] | None
+    bases: int | None
+    stated: str
+    advice: str
+
+
 def parse(path: str) -> Accession | None:
     """The accession that the cell of a sheet holds; None for a path."""
     found = _RUN.fullmatch(path)
@@ -32,8 +48,11 @@ def is_no_run(path: str) -> bool:
     return _NO_RUN.fullmatch(path) is not None
 
 
-def choose(accession: Accession, files: Mapping[str, File]) -> list[File]:
-    """Of the files of a run, by name, the one or the pair that the sample is."""
+def choose(accession: Accession, files: Mapping[str, File], get: str = "download them") -> list[File]:
+    """Of the files of a run, by name, the one or the pair that the sample is.
+
+    ``get`` says how a user gets the files, for the message if there are more.
+    """
     stems = {name.partition(".")[0]: file for name, file in files.items()}
     run, reads = accession.run, accession.reads
     pair = [stems[name] for name in (f"{run}_1", f"{run}_2") if name in stems]
@@ -56,5 +75,6 @@ def choose(accession: Accession, files: Mapping[str, File]) -> list[File]:
     if reads:
         raise InputError(f"{run}: has no {reads} reads ({listed}); write '{run}' in the sample sheet")
     raise InputError(
-        f"{run}: its files ({listed}) are neither one nor a pair; download them, and name them as files in the sheet"
+        f"{run}: its reads are in {len(stems)} files ({listed}), neither one nor a pair, which is what an archive "
+        f"holds; {get}, and name them as files in rows of the sample sheet"
     )

@@ -10,6 +10,7 @@ from geneformer_codec.archive.models import CodingModel, Execution, find_model, 
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_directory
+from geneformer_rules.notices import print_notices
 from geneformer_rules.provenance import BATCH_RECORDS, describe_files
 from geneformer_rules.publishing import write_json
 
@@ -71,7 +72,7 @@ def archive_samples(
         write_json(records, out / BATCH_RECORDS)
         for name, (source, *mates) in samples:
             try:
-                api.compress(
+                facts = api.compress(
                     source,
                     out / f"{name}.gfz",
                     mate=mates[0] if mates else None,
@@ -83,6 +84,7 @@ def archive_samples(
                     verify=True,
                     execution=execution,
                 )
+                print_notices(name, facts)
             except (GfzError, OSError) as error:
                 errors.append(f"{name}: {error}")
                 (out / f"{name}.error").write_text(f"{error}\n", encoding="utf-8")

@@ -11,6 +11,9 @@ import platformdirs
 from geneformer_codec.errors import GfzError, UsageError
 from geneformer_rules import __version__, profile
 
+_MOST_NOTES = 20
+"""What is shown of the notices of all archives; the summary has all."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one step; return 0 when it is done, 1 when the data are at fault, 2 when the call is."""
@@ -225,6 +228,13 @@ def _report(options: argparse.Namespace) -> None:
     numbers = collect(options.results, options.benchmarks, options.samples)
     write_pages(numbers, options.output)
     write_numbers(numbers, options.output, options.summary)
+    notices = numbers.notices()
+    for row in notices[:_MOST_NOTES]:
+        print(f"geneformer-rules: note: {row['sample']}: {row['notice']}", file=sys.stderr)
+    if len(notices) > _MOST_NOTES:
+        print(
+            f"geneformer-rules: note: and {len(notices) - _MOST_NOTES:,} more, see {options.summary}", file=sys.stderr
+        )
 
 
 def _training_report(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from geneformer_codec.files import atomic_output
 from geneformer_rules import charts
-from geneformer_rules.reporting import DECISION_COLUMNS, JOB_COLUMNS, Numbers, Row
+from geneformer_rules.reporting import DECISION_COLUMNS, JOB_COLUMNS, SAMPLE_COLUMNS, SPECIES_COLUMNS, Numbers, Row
 
 MOST_JOBS = 2000
 """Rows of the table of jobs, the longest first; the table for machines has all."""
@@ -69,17 +69,23 @@ def sizes_page(numbers: Numbers) -> str:
         (f"{before / (after + models):.3g} to 1" if after else "-", "models included"),
         (f"{8 * (after + models) / bases:.4f}" if bases else "-", "bits per base, models included"),
     ]
+    notices = numbers.notices()
+    if notices:
+        facts.append((f"{len({row['sample'] for row in notices}):,}", "archives that do not keep everything"))
     beside = [row | {"model_beside": row["model_file_bytes"]} for row in species]
-    tables = numbers.tables()
+    columns = [column for column in SAMPLE_COLUMNS if column != "notices"]  # they have a table of their own
     sections = [
-        Section("Samples", "", [charts.sizes(samples, "sample"), charts.bits(samples, "sample")], *tables["samples"]),
+        Section("Samples", "", [charts.sizes(samples, "sample"), charts.bits(samples, "sample")], columns, samples),
         Section(
             "Species",
             "A model that is not inside the archives is needed to read them, and counted once for its species.",
             [charts.sizes(beside, "species"), charts.bits(species, "species")],
-            *tables["species"],
+            SPECIES_COLUMNS,
+            species,
         ),
     ]
+    if notices:
+        sections.insert(0, Section("What the archives do not keep", "", [], ("sample", "notice"), notices))
     lead = "Every archive was decoded and compared with its source before it was published."
     return render("Archives", lead, facts, sections)
 
@@ -170,6 +176,8 @@ def _template() -> jinja2.Template:
 def _style(key: str, rows: Sequence[Row]) -> str:
     if key in _IDS:
         return "id"
+    if key == "notice":
+        return "long"
     values = [row[key] for row in rows if row.get(key) is not None]
     numbers = bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     return "n" if numbers else ""
@@ -187,7 +195,7 @@ def _cell(key: str, value: Any) -> dict[str, object]:
         return {"value": value, "text": text, "style": "n"}
     if isinstance(value, int):
         return {"value": value, "text": f"{value:,}", "style": "n"}
-    return {"value": value, "text": value[:12] if key in _IDS else value, "style": "id" if key in _IDS else ""}
+    return {"value": value, "text": value[:12] if key in _IDS else value, "style": _style(key, ())}
 
 
 def _needs_of_rule(rule: str, rows: Sequence[Row]) -> Row:

@@ -6,16 +6,20 @@ Both compare digests of the files as they are at that moment, and do nothing whe
 import contextlib
 import hashlib
 import json
+import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from geneformer_codec import api
-from geneformer_codec.errors import GfzError
+from geneformer_codec.errors import GfzError, OutputError
 from geneformer_codec.files import atomic_output
 from geneformer_codec.sources import open_source
+from geneformer_rules.notices import print_notices
 
 _CHUNK = 1 << 20
 
@@ -49,6 +53,7 @@ def publish(
         keep_model(model, str(facts["model_id"]), published.parent / "models")
     copy(archive, published)
     write_report(facts, sources, published, report, made_of)
+    print_notices(published.stem, facts)
 
 
 def write_report(
@@ -77,10 +82,10 @@ def held_digests(first: Path, count: int, facts: Mapping[str, Any]) -> list[str]
     return held
 
 
-def check_text(source: Path, wanted: str) -> None:
-    """Raise MismatchError unless the text of a file has this SHA-256."""
+def check_text(source: Path, wanted: str, file: BinaryIO | None = None) -> None:
+    """Raise MismatchError unless the text of a file, opened as ``file`` or by its path, has this SHA-256."""
     digest = hashlib.sha256()
-    with open_source(source) as opened:  # the text that is derived of it, of formats that hold more than text
+    with open_source(file or source) as opened:  # the text that is derived of it, of formats that hold more than text
         while chunk := opened.streams[0].read(_CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != wanted:
@@ -98,8 +103,79 @@ def keep_model(model: Path, identity: str, directory: Path) -> Path:
     return kept
 
 
+@dataclass(frozen=True)
+class _Checked:
+    """A file whose text the archive holds, and its state at that time; ``target`` is the file that a link leads to.
+
+    A link whose target is missing has no ``status``: nothing can be compared, and only the link can be deleted.
+    """
+
+    path: Path
+    target: Path | None
+    status: os.stat_result | None
+
+    @classmethod
+    def check(cls, path: Path, wanted: str) -> "_Checked":
+        """Compare the text of a file with the digest that it must have."""
+        target = _target(path)
+        if target is not None and not target.exists():
+            return cls(path, target, None)
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            check_text(path, wanted, file)
+        return cls(path, target, status)
+
+    def check_deletable(self) -> None:
+        """Raise if the file is not the one that was compared, or its directory cannot be written to."""
+        target = _target(self.path)
+        status = self.path.stat() if target is None or target.exists() else None
+        if (target, _identity(status)) != (self.target, _identity(self.status)):
+            raise MismatchError(
+                f"{self.path}: was changed or replaced after it was compared with the archive, and is kept. Run the "
+                "workflow again"
+            )
+        if not os.access(self.path.parent, os.W_OK | os.X_OK):
+            raise self._undeletable("its directory cannot be written to")
+
+    def delete(self) -> int:
+        """Delete what the path names; return how many bytes that frees."""
+        self.check_deletable()
+        names = self.path.lstat().st_nlink
+        try:
+            self.path.unlink()
+        except OSError as error:
+            raise self._undeletable(error.strerror or type(error).__name__) from error
+        freed = size = self.status.st_size if self.status else 0
+        said = f"deleted {self.path} ({size:,} bytes)"
+        if self.target is not None:
+            freed, state = 0, f"is kept ({size:,} bytes not freed)" if self.status else "is missing"
+            said = f"deleted the link {self.path}; its target {self.target} {state}"
+        elif names > 1:
+            freed, said = 0, f"deleted {self.path}, which has other hard links ({size:,} bytes not freed)"
+        print(said, file=sys.stderr)
+        return freed
+
+    def _undeletable(self, reason: str) -> OutputError:
+        return OutputError(
+            f"{self.path}: cannot be deleted: {reason}. Correct that and run the workflow again, or switch "
+            "delete_source off"
+        )
+
+
+def _target(path: Path) -> Path | None:
+    return Path(os.path.realpath(path)) if path.is_symlink() else None
+
+
+def _identity(status: os.stat_result | None) -> tuple[int, ...] | None:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) if status else None
+
+
 def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: Path) -> None:
-    """Delete a sample's files, if the archive is the very one that was verified and still holds their texts."""
+    """Delete a sample's files, if the archive is the very one that was verified and still holds their texts.
+
+    What the sheet names is deleted: of a symbolic link the link, not its target. The ``source_bytes`` of the record are
+    those that were freed, none for a link or a file that has more hard links; null if an earlier run has deleted some.
+    """
     facts = json.loads(report.read_text(encoding="utf-8"))
     if file_digest(archive) != facts["archive_sha256"]:
         raise MismatchError(
@@ -112,19 +188,18 @@ def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: 
             "kept. Switch delete_source off for such samples, or delete it by hand"
         )
     # A run that was interrupted after a deletion and before the proof finds fewer files here.
-    held = held_digests(sources[0], len(sources), facts)
-    left = [(source, wanted) for source, wanted in zip(sources, held, strict=True) if source.exists()]
-    for source, wanted in left:
-        check_text(source, wanted)
-    size = sum(source.stat().st_size for source, _ in left) if len(left) == len(sources) else None
-    for source, _ in left:
-        source.unlink()
+    named = zip(sources, held_digests(sources[0], len(sources), facts), strict=True)
+    left = [_Checked.check(source, wanted) for source, wanted in named if os.path.lexists(source)]
+    for file in left:
+        file.check_deletable()  # all of a pair, before the first is deleted
+    freed = sum(file.delete() for file in left)
     write_json(
         {
             "sample": facts["sample"],
             "source": str(sources[0]),
             "sources": [str(source) for source in sources],
-            "source_bytes": size,
+            "source_bytes": freed if len(left) == len(sources) else None,
+            "links": {str(file.path): str(file.target) for file in left if file.target is not None},
             "sha256": facts["sha256"],
             "archive": str(archive),
             "archive_sha256": facts["archive_sha256"],

@@ -16,6 +16,7 @@ from geneformer_codec.errors import GfzError, InputError
 from geneformer_codec.files import atomic_output
 from geneformer_codec.model.file import ModelHeader, read_header
 from geneformer_rules.batching import SEPARATOR
+from geneformer_rules.notices import notices
 from geneformer_rules.sheets import sample_species
 
 Row = dict[str, Any]
@@ -39,6 +40,7 @@ SAMPLE_COLUMNS = (
     "model_id",
     "level",
     "sha256",
+    "notices",
 )
 """Of an archive: sizes with and without what goes beside the coded bases, never one without the other."""
 
@@ -88,6 +90,12 @@ class Numbers:
     jobs: list[Row] = field(default_factory=list)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
+    def notices(self) -> list[Row]:
+        """What the archives do not keep, a notice a row."""
+        return [
+            {"sample": row["sample"], "notice": notice} for row in self.samples for notice in row.get("notices") or ()
+        ]
+
     def tables(self) -> dict[str, tuple[Sequence[str], list[Row]]]:
         """The tables by name, with their columns."""
         return {
@@ -105,7 +113,8 @@ def collect(results: Path, benchmarks: Path, sheet: Path) -> Numbers:
     samples = []
     for name, label in species.items():
         facts = json.loads((results / "verified" / f"{name}.json").read_text(encoding="utf-8"))
-        samples.append({column: facts.get(column) for column in SAMPLE_COLUMNS} | {"species": label})
+        row = {column: facts.get(column) for column in SAMPLE_COLUMNS}
+        samples.append(row | {"species": label, "notices": notices(facts)})
     headers = _models(results, {row["model_id"] for row in samples})
     logs = {log.stem: training_progress(log) for log in sorted((results / "training").glob("*.jsonl"))}
     return Numbers(
@@ -253,4 +262,6 @@ def _number(text: str | None) -> float | None:
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
     return f"{value:.4f}" if isinstance(value, float) else value

@@ -8,6 +8,7 @@ there would be more of them than there may be.
 import contextlib
 import fcntl
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,9 @@ from geneformer_codec import api
 from geneformer_codec.archive.models import Execution, open_model
 from geneformer_codec.errors import InputError
 from geneformer_rules import ena, toolkit
-from geneformer_rules.accessions import Accession
+from geneformer_rules.accessions import Accession, Fetched
 from geneformer_rules.downloading import Patience
+from geneformer_rules.notices import print_notices
 from geneformer_rules.publishing import copy, keep_model, write_report
 
 _LOCK = ".lock"
@@ -31,11 +33,11 @@ class Source:
     ena_url: str | None
     patience: Patience = field(default_factory=Patience)
 
-    def fetch(self, accession: Accession, directory: Path, threads: int) -> tuple[list[Path], int | None]:
-        """Bring a run's files to ``directory``; also how many reads they must have, if that is known."""
+    def fetch(self, accession: Accession, directory: Path, threads: int) -> Fetched:
+        """Bring a run's files to ``directory``."""
         if self.ena_url is None:
             return toolkit.fetch(accession, directory, threads or 1, self.patience)
-        return ena.fetch(accession, directory, self.ena_url, self.patience), None
+        return ena.fetch(accession, directory, self.ena_url, self.patience)
 
 
 def archive_run(
@@ -60,7 +62,8 @@ def archive_run(
     """
     sample = archive.stem
     with _place(downloads, sample, None if keep else at_most) as directory:
-        files, reads = source.fetch(accession, directory, execution.threads)
+        fetched = source.fetch(accession, directory, execution.threads)
+        files = fetched.files
         opened, made = open_model(model), directory / archive.name
         facts = api.compress(
             files[0],
@@ -75,21 +78,33 @@ def archive_run(
             force=True,
             execution=execution,
         )
-        _check_reads(accession.run, reads, facts)
+        try:
+            _check_counts(accession.run, fetched, facts)
+        except InputError:
+            made.unlink()
+            raise
         if model is not None and not facts["model_bytes"]:
             keep_model(model, str(facts["model_id"]), archive.parent / "models")
         copy(made, archive)
         made.unlink()
         write_report(facts | {"accession": accession.run}, files, archive, report, made_of)
+        names = " and ".join(file.name for file in files)
+        content = f"{facts['records']:,} reads with {facts['residues']:,} bases"
+        print(f"{accession.run}: archived {content} of {names} as {archive}", file=sys.stderr)
+        print_notices(sample, facts)
         if not keep:
             shutil.rmtree(directory)
 
 
-def _check_reads(run: str, reads: int | None, facts: dict[str, Any]) -> None:
-    if reads is not None and reads != facts["records"]:
+def _check_counts(run: str, fetched: Fetched, facts: Mapping[str, Any]) -> None:
+    """Raise an InputError unless the files that were archived hold what the source of the run states."""
+    reads, bases, files = facts["records"], facts["residues"], fetched.files
+    if facts["outside_records"]:  # such as the colours of SOLiD, which are no sequence to the codec
+        reads, bases = map(sum, zip(*map(toolkit.count_reads, files), strict=True))
+    if (fetched.reads is not None and reads not in fetched.reads) or bases < (fetched.bases or 0):
         raise InputError(
-            f"{run}: {reads:,} reads were extracted, but their files hold {facts['records']:,}; nothing was archived. "
-            "The disk may be full or faulty; run the workflow again"
+            f"{run}: {fetched.stated}, but {' and '.join(file.name for file in files)} hold {reads:,} reads with "
+            f"{bases:,} bases. Nothing was archived, and the download is kept in {files[0].parent}. {fetched.advice}"
         )
 
 

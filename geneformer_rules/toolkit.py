@@ -1,25 +1,43 @@
-"""Fetch a run with the SRA toolkit: prefetch, which goes on with what broke off, vdb-validate, fasterq-dump."""
+"""Fetch a run with the SRA toolkit: prefetch, which resumes downloads, vdb-validate, sra-stat, fasterq-dump."""
 
 import os
 import re
 import shutil
 import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from geneformer_codec.errors import InputError
-from geneformer_rules.accessions import Accession, choose
+from geneformer_codec.sequence.inputs import open_input
+from geneformer_rules.accessions import Accession, Fetched, choose
 from geneformer_rules.downloading import NetworkError, Patience
 
-_TOOLS = ("prefetch", "vdb-validate", "fasterq-dump")
+_TOOLS = ("prefetch", "vdb-validate", "sra-stat", "fasterq-dump")
 _UNKNOWN = re.compile(
     r"not found|unknown|404|no data|invalid accession|cannot resolve|name incorrect|is not a run", re.I
 )
 _OFFLINE = re.compile(r"network|connection|timeout|timed out|resolve host|dns|mbedtls", re.I)
-_WRITTEN = re.compile(r"reads written\s*:\s*([0-9,]+)")
+_RUN = re.compile(r"<Run [^>]*>")
+_ATTRIBUTE = re.compile(r'(\w+)="([0-9]+)"')
+_COUNT = re.compile(r"^((?:spots|reads|technical) [a-z0-9 -]*?)\s*:\s*([0-9,]+)$", re.M)
 
 
-def fetch(accession: Accession, directory: Path, threads: int, patience: Patience) -> tuple[list[Path], int | None]:
-    """Bring the reads of a run into ``directory``, a file or a pair, and say how many there are, if these are all."""
+@dataclass(frozen=True)
+class _Content:
+    """What a run holds, by its own account; ``technical`` are the bases of technical reads."""
+
+    spots: int
+    bases: int
+    technical: int
+
+    def __str__(self) -> str:
+        technical = f", {self.technical:,} of them in technical reads" if self.technical else ""
+        return f"the run holds {self.spots:,} spots with {self.bases:,} bases{technical}"
+
+
+def fetch(accession: Accession, directory: Path, threads: int, patience: Patience) -> Fetched:
+    """Bring all reads of a run into ``directory``, technical ones as well, as a file or a pair, and count them."""
     for tool in _TOOLS:
         if shutil.which(tool) is None:
             raise InputError(
@@ -33,15 +51,15 @@ def fetch(accession: Accession, directory: Path, threads: int, patience: Patienc
     except InputError:
         shutil.rmtree(run)  # or it would be found again when the job is
         raise
-    command = ["fasterq-dump", str(run), "--split-3", "--skip-technical", "--force", "--threads", str(threads)]
-    command += ["--outdir", str(directory), "--temp", str(directory)]
-    said = _call(command, f"{run}: its reads cannot be extracted")
-    files = {path.name: path for path in sorted(directory.glob(f"{accession.run}*.fastq"))}
-    if not files:
-        raise InputError(f"{accession.run}: holds no reads")
-    chosen = choose(accession, files)
-    written = _WRITTEN.search(said)
-    return chosen, int(written[1].replace(",", "")) if written and len(chosen) == len(files) else None
+    content = _content(run)
+    print(f"{accession.run}: {_held(run):,} bytes were downloaded; {content}", file=sys.stderr)
+    files, reads = _extract(run, content, threads)
+    get = f"copy them from {directory}, where they are until other runs need the room"
+    chosen = choose(accession, {path.name: path for path in files}, get)
+    others = [count_reads(path) for path in files if path not in chosen]
+    reads -= sum(count for count, _ in others)
+    bases = content.bases - sum(count for _, count in others)
+    return Fetched(chosen, (reads,), bases, str(content), "The disk may be full or faulty; run the workflow again")
 
 
 def _prefetch(run: str, directory: Path) -> None:
@@ -59,6 +77,61 @@ def _prefetch(run: str, directory: Path) -> None:
 
 def _held(run: Path) -> int:
     return sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
+
+
+def _content(run: Path) -> _Content:
+    for options in (["--quick"], []):  # from the run's metadata; where these have no numbers, from all of its reads
+        said = _call(["sra-stat", *options, "--xml", str(run)], f"{run}: its reads cannot be counted")
+        element = _RUN.search(said)
+        numbers = {name: int(number) for name, number in _ATTRIBUTE.findall(element[0])} if element else {}
+        if numbers.get("spot_count") and {"base_count", "base_count_bio"} <= numbers.keys():
+            bases = numbers["base_count"]
+            return _Content(numbers["spot_count"], bases, bases - numbers["base_count_bio"])
+    raise InputError(f"{run.name}: holds no reads")
+
+
+def _extract(run: Path, content: _Content, threads: int) -> tuple[list[Path], int]:
+    """Write all reads of a run as FASTQ beside it, and return the files and the number of reads.
+
+    ``--split-3`` separates reads without a mate from pairs, but never writes technical reads. If there are any, each
+    read of a spot goes to a file of its own.
+    """
+    directory = run.parent
+    for old in (*_texts(run), *directory.glob("fasterq.tmp.*")):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()  # of a job that failed or was killed
+    layout = ["--split-files", "--include-technical"] if content.technical else ["--split-3", "--skip-technical"]
+    command = ["fasterq-dump", str(run), *layout, "--force", "--threads", str(threads)]
+    command += ["--outdir", str(directory), "--temp", str(directory)]
+    said = _call(command, f"{run}: its reads cannot be extracted")
+    counts = {name: int(number.replace(",", "")) for name, number in _COUNT.findall(said)}
+    summary = ", ".join(f"{name} {number:,}" for name, number in counts.items()) or "no numbers"
+    files = _texts(run)
+    print(f"{run.name}: extracted {', '.join(path.name for path in files)} ({summary})", file=sys.stderr)
+    # Reads of no length, such as the missing mates of single reads, are not written. Technical reads are skipped only
+    # where none of them has a base.
+    left_out = counts.get("reads 0-length", 0) + (0 if content.technical else counts.get("technical reads", 0))
+    written = counts.get("reads written", 0)
+    if not written or counts.get("reads read") != written + left_out or counts.get("spots read") != content.spots:
+        raise InputError(
+            f"{run.name}: not all reads were extracted: {content}, and fasterq-dump says: {summary}. Nothing was "
+            f"archived, and the download is kept in {directory}; run the workflow again, or extract the reads yourself "
+            "and name the files in the sample sheet"
+        )
+    return files, written
+
+
+def _texts(run: Path) -> list[Path]:
+    return sorted([*run.parent.glob(f"{run.name}.fastq"), *run.parent.glob(f"{run.name}_*.fastq")])
+
+
+def count_reads(text: Path) -> tuple[int, int]:
+    """The reads and bases of a file of an archive, compressed or not, whose records have four lines each."""
+    reads = bases = 0
+    with open_input(text) as file:
+        for number, line in enumerate(file):
+            if number % 4 == 1:
+                reads, bases = reads + 1, bases + len(line.rstrip())
+    return reads, bases
 
 
 def _call(command: list[str], failure: str) -> str:

@@ -37,7 +37,8 @@ rule summary:
     shell:
         "rm -rf {params.batches:q};"
         " geneformer-rules report {params.results:q} --benchmarks {params.benchmarks:q} --samples {params.samples:q}"
-        " --summary {output.table:q} -o {params.directory:q} > {log:q} 2>&1"
+        " --summary {output.table:q} -o {params.directory:q} > {log:q} 2>&1;"
+        " cat {log:q} >&2 || true"
 
 
 rule training_report:

@@ -223,6 +223,19 @@ class TestDeletingSources:
         assert path.exists()
 
 
+def test_what_an_archive_does_not_keep_is_on_the_screen(project: Project) -> None:
+    """As a run ends, and in the log of the summary."""
+    project.add_sample("one", related(count=2, length=500, seed=13), "none")
+    project.run("compress_all")
+    report = project.report("one") | {"notices": ["made from BAM; not kept: tags"]}
+    project.result("verified", "one.json").write_text(json.dumps(report))
+    note = "geneformer-rules: note: one: made from BAM; not kept: tags\n"
+    assert note in project.run("compress_all")
+    assert (project.directory / "logs" / "summary.log").read_text() == note
+    project.result("verified", "one.json").write_text("{")
+    assert "Error in rule summary" in project.run("compress_all", status=1)
+
+
 @pytest.mark.parametrize("part_bases", [1024, 4096], ids=["parts", "whole"])
 def test_a_source_that_changed_meanwhile_is_not_published(project: Project, part_bases: int) -> None:
     project.settings |= {"part_bases": part_bases, "retries": 0}

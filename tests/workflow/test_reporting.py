@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from geneformer_rules import charts, pages
+from geneformer_rules.cli import main
 from geneformer_rules.reporting import (
     Numbers,
     by_species,
@@ -135,6 +136,57 @@ def test_pages_show_every_row_and_escape_what_people_wrote(numbers: Numbers) -> 
     assert 'title="bytes"' in models, "what a later trainer may add is shown as well"
     for page in (sizes, models, jobs):
         assert "http" not in page.replace("http://www.w3.org/", "").replace("http://purl.org", ""), "works offline"
+
+
+class TestNotices:
+    """What archives do not keep is on the screen, in the summary and on the page."""
+
+    NOTICES = ("made from BAM; not kept: <tags>", "2 reads of 'a\tb\n\x1b[31m' are no mates")
+
+    @pytest.fixture
+    def noticed(self, results: Path) -> Path:
+        """The run, in which two archives do not keep everything."""
+        for name, notices in {"a": self.NOTICES, "b": self.NOTICES[:1], "c": []}.items():
+            path = results / "verified" / f"{name}.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"notices": notices}))
+        return results
+
+    def report(self, results: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+        """What the report of a run says."""
+        places = ["--benchmarks", str(results / "benchmarks"), "--samples", str(results / "samples.tsv")]
+        out = ["--summary", str(results / "summary.tsv"), "-o", str(results / "report")]
+        (results / "report").mkdir(exist_ok=True)
+        assert main(["report", str(results), *places, *out]) == 0
+        return capsys.readouterr().err.splitlines()
+
+    def test_of_two_samples(self, noticed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        first, second = "made from BAM; not kept: <tags>", r"2 reads of 'a\tb\n\x1b[31m' are no mates"
+        assert self.report(noticed, capsys) == [
+            f"geneformer-rules: note: {sample}: {notice}"
+            for sample, notice in [("b", first), ("a", first), ("a", second)]
+        ]
+        with (noticed / "summary.tsv").open(newline="") as table:
+            rows = {row["sample"]: row["notices"] for row in csv.DictReader(table, delimiter="\t")}
+        assert rows == {"b": first, "a": f"{first}; {second}", "c": ""}
+        assert len((noticed / "summary.tsv").read_text().splitlines()) == 4
+        assert json.loads((noticed / "report" / "numbers.json").read_text())["samples"][1]["notices"] == [first, second]
+        page = (noticed / "report" / "sizes.html").read_text()
+        table = page[page.index("What the archives do not keep") : page.index(">Samples<")]
+        assert table.count("<tr>") == 1 + 3
+        assert "not kept: &lt;tags&gt;</td>" in table
+        assert "<b>2</b><span>archives that do not keep everything</span>" in page
+        assert 'title="notices"' not in page, "not in the table of sizes as well"
+
+    def test_of_none(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.report(results, capsys) == []
+        assert "not keep" not in (results / "report" / "sizes.html").read_text()
+
+    def test_of_many(self, noticed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        report = json.loads((noticed / "verified" / "c.json").read_text()) | {"notices": ["kept in part"] * 1200}
+        (noticed / "verified" / "c.json").write_text(json.dumps(report))
+        said = self.report(noticed, capsys)
+        assert len(said) == 21
+        assert said[-1] == f"geneformer-rules: note: and 1,183 more, see {noticed / 'summary.tsv'}"
 
 
 def test_the_median_is_the_same_in_chart_and_table(numbers: Numbers) -> None:

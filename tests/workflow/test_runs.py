@@ -7,19 +7,23 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from geneformer_codec import api
+from geneformer_codec.archive.models import Execution
 from geneformer_codec.errors import InputError
 from geneformer_rules import runs, toolkit
 from geneformer_rules.accessions import Accession, choose, is_no_run, parse
 from geneformer_rules.downloading import NetworkError, Patience, download
-from geneformer_rules.ena import run_files
+from geneformer_rules.ena import remote_run
 
 from .conftest import Project
 
@@ -42,6 +46,7 @@ class Server:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.runs: dict[str, list[str]] = {}
+        self.counts: dict[str, tuple[object, object]] = {}
         self.stumbles: list[str] = []
         self.ranges: list[str] = []
         self.asked: list[str] = []
@@ -65,6 +70,10 @@ class Server:
                 "fastq_ftp": ";".join(self.url + name for name in self.runs[run]),
                 "fastq_bytes": ";".join(str(len(file)) for file in files),
                 "fastq_md5": ";".join(hashlib.md5(file).hexdigest() for file in files),
+                **{
+                    field: str(count)
+                    for field, count in zip(("read_count", "base_count"), self.counts.get(run, ()), strict=False)
+                },
             }
         ]
 
@@ -182,18 +191,18 @@ class TestDownloading:
     def test_nobody_answers(self, server: Server, tmp_path: Path) -> None:
         server.http.server_close()
         with pytest.raises(NetworkError, match=r"cannot be reached.*tried 3 times.*again later"):
-            run_files(Accession("SRR000001"), f"{server.url}/filereport", QUICK)
+            remote_run(Accession("SRR000001"), f"{server.url}/filereport", QUICK)
 
     def test_reports_that_do_not_help(self, server: Server) -> None:
         url = f"{server.url}/filereport"
         with pytest.raises(InputError, match="SRR000001: ENA knows no such run; correct the accession"):
-            run_files(Accession("SRR000001"), url, QUICK)
+            remote_run(Accession("SRR000001"), url, QUICK)
         server.add("SRR000002")
         with pytest.raises(InputError, match=r"SRR000002: ENA has no FASTQ files.*sra-toolkit"):
-            run_files(Accession("SRR000002"), url, QUICK)
+            remote_run(Accession("SRR000002"), url, QUICK)
         server.files["/page"] = b"<html>"
         with pytest.raises(InputError, match=r"is not JSON but begins with b'<html>'"):
-            run_files(Accession("SRR000002"), f"{server.url}/page", QUICK)
+            remote_run(Accession("SRR000002"), f"{server.url}/page", QUICK)
 
 
 class TestPlaces:
@@ -229,6 +238,106 @@ class TestPlaces:
             runs._place(tmp_path, "run", 1),
         ):
             pass
+
+
+def archive_run(given: str, source: runs.Source, directory: Path) -> tuple[Path, dict[str, Any]]:
+    """Archive a run in a directory; return the archive and the report."""
+    accession = parse(given)
+    assert accession is not None
+    archive, report = directory / "out" / "sample.gfz", directory / "out" / "sample.json"
+    runs.archive_run(
+        accession,
+        source,
+        directory / "downloads",
+        archive,
+        report,
+        at_most=1,
+        keep=False,
+        model=None,
+        level="fast",
+        part_bases=1_000_000,
+        embed=False,
+        execution=Execution(1, "cpu"),
+    )
+    return archive, json.loads(report.read_text())
+
+
+def texts(archive: Path) -> list[bytes]:
+    """The texts of an archive."""
+    paths = [archive.with_name("text_1"), archive.with_name("text_2")]
+    mate = paths[1] if api.info(archive)["mate"] else None
+    api.decompress(archive, paths[0], mate=mate, force=True)
+    return [path.read_bytes() for path in paths if path.exists()]
+
+
+class TestCountingAgainstEna:
+    """Files have 60 reads of 76 bases each."""
+
+    PAIR, ORPHANS = ("_1", "_2"), ("_", "_1", "_2")
+
+    def archive(
+        self, server: Server, directory: Path, given: str, files: Iterable[str], counts: tuple[object, ...]
+    ) -> None:
+        run = given.partition(":")[0]
+        server.add(run, **{name: reads(run, number) for number, name in enumerate(files)})
+        server.counts[run] = counts
+        archive_run(given, runs.Source(f"{server.url}/filereport", QUICK), directory)
+
+    @pytest.mark.parametrize(
+        ("given", "files", "counts"),
+        [
+            ("SRR000001", ("_",), (60, 60 * 76)),
+            ("SRR000001", ("_",), ()),
+            ("SRR000001", ("_",), ("", "")),
+            ("SRR000001", ("_",), ("60", "")),
+            ("SRR000001", PAIR, (60, 120 * 76)),
+            ("SRR000001", PAIR, (120, 120 * 76)),
+            ("SRR000001:paired", ORPHANS, (120, 180 * 76)),
+            ("SRR000001:unpaired", ORPHANS, (120, 180 * 76)),
+        ],
+    )
+    def test_all_are_there(
+        self, given: str, files: Iterable[str], counts: tuple[object, ...], server: Server, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        self.archive(server, tmp_path, given, files, counts)
+        said = capsys.readouterr().err
+        assert f"SRR000001: ENA states {counts[0] if counts and counts[0] else 'no number of'} reads and " in said
+        assert "SRR000001: archived " in said
+        assert [path.name for path in (tmp_path / "downloads").iterdir()] == [".lock"]
+
+    def test_colours_are_counted_as_well(self, server: Server, tmp_path: Path) -> None:
+        """They are no sequence to the codec, which keeps them as text."""
+        server.add("SRR000001", _=b"@1_0_F3\nT.2103.\n+\n5!5555\n" * 40)
+        server.counts["SRR000001"] = 40, 240
+        source = runs.Source(f"{server.url}/filereport", QUICK)
+        assert archive_run("SRR000001", source, tmp_path)[1]["records"] == 0
+        server.counts["SRR000001"] = 41, 246
+        with pytest.raises(InputError, match="hold 40 reads with 280 bases"):
+            archive_run("SRR000001", source, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("given", "files", "counts", "held"),
+        [
+            ("SRR000001", ("_",), (61, 60 * 76), "ENA states 61 reads and 4,560 bases, but SRR000001.fastq.gz hold 60"),
+            ("SRR000001", ("_",), (60, 120 * 76), "60 reads with 4,560 bases"),
+            ("SRR000001", PAIR, (61, 120 * 76), "SRR000001_1.fastq.gz and SRR000001_2.fastq.gz hold 120 reads"),
+            ("SRR000001", PAIR, (60, 180 * 76), "120 reads with 9,120 bases"),
+            ("SRR000001:paired", ORPHANS, (50, 180 * 76), "120 reads"),
+        ],
+        ids=["read", "technical reads", "spot", "technical reads of pairs", "too many"],
+    )
+    def test_what_is_missing_is_an_error(
+        self, given: str, files: Iterable[str], counts: tuple[object, ...], held: str, server: Server, tmp_path: Path
+    ) -> None:
+        """Nothing is published, and what was downloaded stays."""
+        with pytest.raises(InputError, match=f"SRR000001: .*{held}.*download is kept.*'sra.source: sra-toolkit'"):
+            self.archive(server, tmp_path, given, files, counts)
+        kept = {path.name for path in (tmp_path / "downloads" / "sample").iterdir()}
+        assert (
+            kept - {".lock"} == {path.name for path in (tmp_path / "downloads" / "sample").glob("*.fastq.gz")} != set()
+        )
+        assert not (tmp_path / "out").exists()
 
 
 def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
@@ -285,47 +394,151 @@ def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
     assert "Nothing to be done" in project.run("-n", "compress_all", "decompress_all")
 
 
-TOOLS = ("latf-load", "kar", "vdb-validate", "fasterq-dump")
+TOOLS = ("latf-load", "sharq", "general-loader", "kar", "vdb-validate", "sra-stat", "fasterq-dump")
+SCHEMAS = Path("/usr/lib/ncbi-vdb")
+"""Of Debian's toolkit; others find theirs."""
 
 
 class TestToolkit:
-    @pytest.fixture
-    def archived(self, tmp_path: Path) -> Path:
-        """A run as prefetch leaves it, made by the tools that SRA loads submissions with."""
+    @pytest.fixture(autouse=True)
+    def directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self.monkeypatch = tmp_path, monkeypatch
+
+    def load(self, command: str, *texts: bytes) -> None:
+        """Make a run of texts r_1, r_2, ... by the tools that load submissions, and a prefetch that brings it."""
         for tool in TOOLS:
             if shutil.which(tool) is None:
                 pytest.skip(f"{tool} is not there, of the SRA toolkit")
-        for mate in (1, 2):
-            (tmp_path / f"r_{mate}.fastq").write_bytes(reads("SRR000008", mate))
-        load = "latf-load -p ILLUMINA --quality PHRED_33 -o db -1 r_1.fastq -2 r_2.fastq > log 2>&1"
-        assert os.system(f"cd {tmp_path} && {load} && kar --create SRR000009.sra --directory db >> log 2>&1") == 0
-        return tmp_path / "SRR000009.sra"
+        for number, text in enumerate(texts, 1):
+            (self.path / f"r_{number}.fastq").write_bytes(text)
+        run = self.path / "SRR000009.sra"
+        made = subprocess.run(
+            f"set -o pipefail; {command} && kar --create {run} --directory db",
+            shell=True,
+            executable="/bin/bash",
+            cwd=self.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert made.returncode == 0, made.stdout
+        self.stand_in("prefetch", f'ls "$3"/$1/*.lock || {{ mkdir -p "$3/$1" && cp {run} "$3/$1/"; }}')
 
-    def stand_in(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
-        """A prefetch that needs no network."""
-        tool = tmp_path / "bin" / "prefetch"
+    def load_pairs(self, *texts: bytes) -> None:
+        """A run of biological reads; a spot may lack one of two."""
+        self.load("latf-load -p ILLUMINA --quality PHRED_33 -o db -1 r_1.fastq -2 r_2.fastq", *texts)
+
+    def load_typed(self, types: str) -> list[bytes]:
+        """A run whose spots have reads of these types, T and B; the texts that it was made of."""
+        names = [f"@SIM:1:FC:1:1:1:{spot} %d:N:0:A" for spot in range(1, 41)]
+        texts = []
+        for number in range(1, len(types) + 1):
+            lines = reads("SRR000009", number, count=len(names)).splitlines()
+            lines[::4] = [(name % number).encode() for name in names]
+            texts.append(b"\n".join(lines) + b"\n")
+        files = " ".join(f"--read{number}PairFiles r_{number}.fastq" for number in range(1, len(types) + 1))
+        schemas = f"-I {SCHEMAS}" if SCHEMAS.is_dir() else ""
+        convert = f"sharq --output db --platform ILLUMINA --quality 33 --readTypes {types} "
+        self.load(convert + (files if len(types) > 1 else "r_1.fastq") + f" | general-loader {schemas}", *texts)
+        return texts
+
+    def stand_in(self, name: str, script: str) -> None:
+        """A tool that goes before the real one."""
+        tool = self.path / "bin" / name
         tool.parent.mkdir(exist_ok=True)
         tool.write_text(f"#!/bin/sh\n{script}\n")
         tool.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+        self.monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
 
-    def test_reads_are_validated_extracted_and_counted(
-        self, archived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        self.stand_in(monkeypatch, tmp_path, f'ls $3/$1/*.lock || {{ mkdir -p "$3/$1" && cp {archived} "$3/$1/"; }}')
-        out = tmp_path / "out"
+    def sequences(self, texts: Iterable[bytes]) -> list[list[bytes]]:
+        return [text.splitlines()[1::4] for text in texts]
+
+    def test_reads_are_validated_extracted_and_counted(self) -> None:
+        pair = [reads("SRR000008", mate) for mate in (1, 2)]
+        self.load_pairs(*pair)
+        out = self.path / "out"
         (out / "SRR000009").mkdir(parents=True)
         (out / "SRR000009" / "SRR000009.sra.lock").touch()  # as a prefetch leaves it that was killed
-        files, count = toolkit.fetch(Accession("SRR000009"), out, 1, QUICK)
-        assert [file.name for file in files] == ["SRR000009_1.fastq", "SRR000009_2.fastq"]
-        assert count == 120
-        assert files[0].read_bytes().splitlines()[1::4] == reads("SRR000008", 1).splitlines()[1::4]
+        fetched = toolkit.fetch(Accession("SRR000009"), out, 1, QUICK)
+        assert [file.name for file in fetched.files] == ["SRR000009_1.fastq", "SRR000009_2.fastq"]
+        assert (fetched.reads, fetched.bases) == ((120,), 120 * 76)
+        assert self.sequences(file.read_bytes() for file in fetched.files) == self.sequences(pair)
+        archived = self.path / "SRR000009.sra"
         damaged = bytearray(archived.read_bytes())
         damaged[len(damaged) // 2] ^= 255
         archived.write_bytes(damaged)
         with pytest.raises(InputError, match="SRR000009: what was downloaded is damaged; vdb-validate says"):
             toolkit.fetch(Accession("SRR000009"), out, 1, QUICK)
         assert not (out / "SRR000009").exists(), "or it would be found again"
+
+    @pytest.mark.parametrize("types", ["TB", "BT", "T", "B", "BB", "TT"])
+    def test_technical_reads_are_archived(self, types: str, capsys: pytest.CaptureFixture[str]) -> None:
+        made = self.load_typed(types)
+        archive, report = archive_run("SRR000009", runs.Source(None, QUICK), self.path)
+        assert self.sequences(texts(archive)) == self.sequences(made)
+        assert report["records"] == 40 * len(types)
+        said = capsys.readouterr().err
+        technical = 40 * 76 * types.count("T")
+        stated = f"holds 40 spots with {40 * 76 * len(types):,} bases"
+        assert stated + (f", {technical:,} of them in technical reads" if technical else "") in said
+        assert f"SRR000009: archived {40 * len(types)} reads with {40 * 76 * len(types):,} bases of SRR000009" in said
+        assert [path.name for path in (self.path / "downloads").iterdir()] == [".lock"]
+
+    @pytest.mark.parametrize("types", ["TBT", "TBB", "BBTT"])
+    def test_more_files_than_a_pair_are_refused(self, types: str) -> None:
+        self.load_typed(types)
+        listed = ", ".join(f"SRR000009_{number}.fastq" for number in range(1, len(types) + 1))
+        told = rf"in {len(types)} files \({listed}\).*copy them from .*downloads/sample, .*name them"
+        with pytest.raises(InputError, match=told):
+            archive_run("SRR000009", runs.Source(None, QUICK), self.path)
+        kept = self.path / "downloads" / "sample"
+        assert len(list(kept.glob("*.fastq"))) == len(types)
+        assert (kept / "SRR000009" / "SRR000009.sra").exists()
+        assert not (self.path / "out").exists()
+
+    @pytest.mark.parametrize(("given", "count"), [("SRR000009:paired", 100), ("SRR000009:unpaired", 10)])
+    def test_reads_without_a_mate_are_counted_apart(self, given: str, count: int) -> None:
+        """The mate that a spot lacks is a read of no length."""
+        made = [reads("SRR000008", mate).splitlines(keepends=True) for mate in (1, 2)]
+        self.load_pairs(b"".join(made[0]), b"".join(made[1][: 50 * 4]))
+        with pytest.raises(InputError, match="'SRR000009:paired' and as 'SRR000009:unpaired'"):
+            toolkit.fetch(Accession("SRR000009"), self.path / "out", 1, QUICK)
+        archive, report = archive_run(given, runs.Source(None, QUICK), self.path)
+        assert (report["records"], report["residues"]) == (count, count * 76)
+        sequences = self.sequences(b"".join(lines) for lines in made)
+        expected = [mate[:50] for mate in sequences] if given.endswith(":paired") else [sequences[0][50:]]
+        assert self.sequences(texts(archive)) == expected
+
+    @pytest.mark.parametrize(
+        ("script", "message"),
+        [
+            ('REAL "$@"; exit 3', "its reads cannot be extracted; fasterq-dump says"),
+            (
+                'REAL "$@" 2>&1 | sed "s/written .*/written : 79/"',
+                "not all reads were extracted: the run holds 40 spots",
+            ),
+            ('REAL "$@" 2>&1 | sed "s/spots read .*/spots read : 39/"', "not all reads were extracted"),
+            ('REAL "$@" > /dev/null 2>&1', "fasterq-dump says: no numbers"),
+            ('REAL "$@" && sed -i 5,8d $OUT/*_2.fastq', "80 reads|40 spots.*hold 79 reads with 6,004 bases"),
+            ('REAL "$@" && sed -i 2s/.// $OUT/*_1.fastq && sed -i 4s/.// $OUT/*_1.fastq', "80 reads with 6,079 bases"),
+        ],
+        ids=["fails", "reads", "spots", "silent", "read lost", "base lost"],
+    )
+    def test_what_was_not_extracted_is_an_error(self, script: str, message: str) -> None:
+        """Nothing is published, the download stays, and the next run begins without what is left of this one."""
+        made = self.load_typed("TB")
+        out = self.path / "downloads" / "sample"
+        real = str(shutil.which("fasterq-dump"))
+        self.stand_in("fasterq-dump", script.replace("REAL", real).replace("$OUT", str(out)))
+        with pytest.raises(InputError, match=message):
+            archive_run("SRR000009", runs.Source(None, QUICK), self.path)
+        assert (out / "SRR000009" / "SRR000009.sra").exists()
+        assert not (self.path / "out").exists()
+        (out / "SRR000009.fastq").touch()
+        (out / "fasterq.tmp.host.1").mkdir()
+        (self.path / "bin" / "fasterq-dump").unlink()
+        archive, _ = archive_run("SRR000009", runs.Source(None, QUICK), self.path)
+        assert self.sequences(texts(archive)) == self.sequences(made)
 
     @pytest.mark.parametrize(
         ("said", "tries", "told"),
@@ -337,9 +550,8 @@ class TestToolkit:
     def test_prefetch_fails(
         self, said: str, tries: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for tool in TOOLS[2:]:
-            monkeypatch.setattr(shutil, "which", lambda tool: tool)
-        self.stand_in(monkeypatch, tmp_path, f'echo x >> {tmp_path}/calls; echo "{said}"; exit 3')
+        monkeypatch.setattr(shutil, "which", lambda tool: tool)
+        self.stand_in("prefetch", f'echo x >> {tmp_path}/calls; echo "{said}"; exit 3')
         with pytest.raises(InputError, match=told):
             toolkit.fetch(Accession("SRR000009"), tmp_path / "out", 1, QUICK)
         assert len((tmp_path / "calls").read_text().split()) == tries
