@@ -196,12 +196,13 @@ def _read_samples(
             continue
         samples[sample.name] = sample
         for column, path in zip(("path", "mate"), sample.files, strict=False):
-            if settings["delete_source"] and path in sources:
-                problems.append(
-                    f"{place}, column '{column}': '{path}' is already the file of row {sources[path].row}; "
-                    "with delete_source every sample needs files of its own"
-                )
-            sources.setdefault(path, sample)
+            if settings["delete_source"]:
+                other = sources.setdefault(os.path.realpath(path), sample)
+                if other is not sample:
+                    problems.append(
+                        f"{place}, column '{column}': '{path}' is already the file of row {other.row}; "
+                        "with delete_source every sample needs files of its own"
+                    )
         if sample.mate is not None and (sample.accession or sample.mate == sample.path):
             problems.append(
                 f"{place}, column 'mate': "

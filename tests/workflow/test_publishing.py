@@ -31,7 +31,7 @@ class Sample:
         self.archive, self.report, self.record = (directory / name for name in ("r.gfz", "r.json", "deleted.json"))
         made = directory / "made.gfz"
         api.compress(self.files[0], made, mate=self.files[1] if pair else None)
-        publishing.publish(made, self.files, None, self.archive, self.report)
+        publishing.publish(made, self.files, None, self.archive, self.report, {})
 
     def link(self, file: Path, make: Callable[[Path, Path], None]) -> Path:
         """Move a file elsewhere, and put another name of it in its place."""
@@ -199,9 +199,9 @@ def test_notices_are_in_the_logs_and_the_report(
     def said() -> list[str]:
         return [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines() if "note:" in line]
 
-    how = {"model": None, "level": "fast", "part_bases": 2000, "embed": False, "execution": Execution(1, "cpu")}
-    assert archive_samples([("r", pair.files)], pair.directory / "batch", **how) == []
+    how = {"species": "none", "model": None, "level": "fast", "part_bases": 2000, "embed": False}
+    assert archive_samples([("r", pair.files)], pair.directory / "batch", execution=Execution(1, "cpu"), **how) == []
     assert said() == expected
-    publishing.publish(pair.directory / "batch" / "r.gfz", pair.files, None, pair.archive, pair.report)
+    publishing.publish(pair.directory / "batch" / "r.gfz", pair.files, None, pair.archive, pair.report, {})
     assert said() == expected
     assert json.loads(pair.report.read_text())["notices"] == notices

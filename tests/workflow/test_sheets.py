@@ -26,7 +26,7 @@ def load(samples: str = SAMPLES, species: str = SPECIES, **settings: Any) -> she
     Path("samples.tsv").write_text(samples)
     Path("species.tsv").write_text(species)
     config = {"samples": "samples.tsv", "species": "species.tsv", **settings}
-    return sheets.load(config, lambda path: Path(path).is_file(), lambda sample: sample == "archived")
+    return sheets.load(config, lambda path: Path(path).is_file(), lambda sheets: {"archived"})
 
 
 def problems(*arguments: str, **settings: Any) -> tuple[str, ...]:
@@ -235,6 +235,10 @@ def test_sources_that_are_to_be_deleted_are_not_shared() -> None:
     assert set(load(shared).samples) == {"one", "two"}
     (problem,) = problems(shared, delete_source=True)
     assert problem.startswith("samples.tsv, row 3, column 'path': 'one.fa' is already the file of row 2")
+    Path("link.fa").symlink_to("one.fa")
+    for other in ("./one.fa", "link.fa"):
+        (problem,) = problems(SAMPLES + f"two\t{other}\tnone\n", delete_source=True)
+        assert f"row 3, column 'path': '{other}' is already the file of row 2" in problem
 
 
 def test_every_key_and_column_is_described() -> None:
