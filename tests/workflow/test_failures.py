@@ -161,7 +161,7 @@ def test_one_bad_sample_does_not_stop_the_others(project: Project) -> None:
     project.run("compress_all", "--keep-going", status=1)
     assert project.result("archives", "good.gfz").is_file()
     assert not project.result("archives", "bad.gfz").exists()
-    for log in (project.directory / "logs" / "take_from_batch" / "bad.log",
+    for log in (project.directory / "logs" / "verify" / "bad.log",
                 project.directory / "logs" / "archive_batch" / "good+2.log"):  # fmt: skip
         assert f"{path.name}: " in log.read_text()
     path.write_bytes(gzip.compress(text))

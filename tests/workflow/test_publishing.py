@@ -125,7 +125,7 @@ def test_what_was_replaced_after_it_was_compared_is_kept(
     change: str, number: int, pair: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither of the pair is deleted."""
-    check, changed = publishing._check_source, pair.files[number]
+    check, changed = publishing.check_text, pair.files[number]
     if change == "linked elsewhere":
         pair.link(changed, lambda moved, link: link.symlink_to(moved))
     new = pair.directory / "new"
@@ -142,7 +142,7 @@ def test_what_was_replaced_after_it_was_compared_is_kept(
                 source.unlink()
                 source.symlink_to(new)
 
-    monkeypatch.setattr(publishing, "_check_source", check_and_change)
+    monkeypatch.setattr(publishing, "check_text", check_and_change)
     with pytest.raises(MismatchError, match=f"{changed}: was changed or replaced"):
         pair.delete()
     assert changed.read_bytes() == b"new"
