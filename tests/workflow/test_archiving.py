@@ -133,8 +133,10 @@ def test_a_finished_run_has_nothing_to_do(copied: Project) -> None:
         (copied.directory / "data" / f"{name}.fa").unlink()
     (copied.directory / "panel.fa").unlink()
     assert NOTHING in copied.run("-n", "compress_all")
+    os.utime(copied.directory / "data" / "blank_lines.fa")
+    assert NOTHING in copied.run("-n", "compress_all"), "the text is the same"
     changed = copied.directory / "data" / "soft_masked_gaps.fa"
-    os.utime(changed)
+    changed.write_bytes(changed.read_bytes() + b"\n")
     copied.add_sample("new", related(count=2, length=500, seed=9), "none")
     said = copied.run("compress_all")
     batches = {line.partition("=")[2] for line in said.splitlines() if "wildcards: batch=" in line}
@@ -143,6 +145,47 @@ def test_a_finished_run_has_nothing_to_do(copied: Project) -> None:
     assert "rule train" not in said
     assert said.count("rule publish:") == 2
     copied.run("decompress_all", "-n", "--forceall")
+
+
+BATCHED, SPLIT, TRAINED = {"archive_batch", "publish"}, {"split", "compress", "gather", "verify"}, {"train"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "made", "kept"),
+    [
+        (["results/archives/plain.gfz"], set(), BATCHED | SPLIT | TRAINED),
+        (["--force", "results/archives/plain.gfz"], BATCHED, SPLIT | TRAINED),
+        (["--force", "./results/archives/many.gfz"], SPLIT - {"compress"}, BATCHED | TRAINED),
+        (["--forcerun", "results/archives/plain.gfz", "--", "compress_all"], BATCHED, SPLIT | TRAINED),
+        (["--forcerun", "archive_batch", "--", "compress_all"], BATCHED, SPLIT | TRAINED),
+        (["--forcerun", "verify", "--", "compress_all"], SPLIT - {"compress"}, BATCHED | TRAINED),
+        (["--forcerun", "train", "--", "compress_all"], BATCHED | TRAINED | {"split"}, set()),
+        (["--forcerun", "summary", "--", "compress_all"], {"summary"}, BATCHED | SPLIT | TRAINED),
+        (["--forceall", "compress_all"], BATCHED | TRAINED | {"split"}, set()),
+    ],
+    ids=" ".join,
+)
+def test_forced_archives_are_made_anew(finished: Project, arguments: list[str], made: set[str], kept: set[str]) -> None:
+    """As Snakemake's users know it, though what is done is in no graph."""
+    said = finished.run("-n", *arguments)
+    rules = set(re.findall(r"(?:rule|checkpoint) (\w+):", said))
+    assert made <= rules
+    assert not kept & rules
+
+
+def test_a_forced_run_replaces_archives(copied: Project, texts: Texts) -> None:
+    """Of both kinds; others stay. Where a source is gone, ``-F`` leaves its archive alone, and ``-f`` is an error."""
+    places = {name: copied.result("archives", f"{name}.gfz") for name in texts}
+    before = {name: path.stat().st_mtime_ns for name, path in places.items()}
+    (copied.directory / "data" / "crlf.fa").unlink()
+    copied.run("--forcerun", "results/archives/many.gfz", "results/archives/plain.gfz", "--", "compress_all")
+    assert {name for name, path in places.items() if path.stat().st_mtime_ns != before[name]} == {"many", "plain"}
+    assert NOTHING in copied.run("-n", "compress_all")
+    said = copied.run("-n", "--forceall", "compress_all")
+    assert "results/archives/blank_lines.gfz" in said
+    assert "output: results/archives/crlf.gfz" not in said
+    said = copied.run("-n", "--force", "results/archives/crlf.gfz", status=1)
+    assert "there is no file 'data/crlf.fa'" in said
 
 
 def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project) -> None:

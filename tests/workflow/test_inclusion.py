@@ -127,12 +127,51 @@ def test_the_workflow_of_a_checkout_is_a_module_too(tmp_path: Path) -> None:
     done = snakemake("-n", directory=pipeline)
     assert done.returncode == 0, done.stdout
     assert "archive_verify" in done.stdout
+    assert "rule all:" in done.stdout, "the pipeline's own is what is made by default"
+    assert "archive_all" not in done.stdout
     assert "simulate_example" not in done.stdout
     assert "not present in the Snakefile" not in done.stdout
 
 
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone, in which nothing was run."""
+    directory = tmp_path_factory.mktemp("clone")
+    for name in ("workflow", "geneformer_rules", "config", "envs", "slurm"):
+        if (ROOT / name).is_symlink():
+            (directory / name).symlink_to((ROOT / name).readlink())
+        else:
+            shutil.copytree(ROOT / name, directory / name, symlinks=True)
+    return directory
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("compress_all",),
+        pytest.param(("--profile", "slurm"), marks=SLURM),
+        pytest.param(("--workflow-profile", "slurm"), marks=SLURM),
+        ("--snakefile", "{packaged}", "--configfile", "config/config.yaml"),
+    ],
+)
+def test_a_clone_archives_everything_by_default(clone: Path, arguments: tuple[str, ...]) -> None:
+    """Without a target as with it; the packaged Snakefile, too, where its inputs exist."""
+    if "--snakefile" in arguments:
+        (clone / "resources" / "example").mkdir(parents=True)
+        for name in ("panel", "first", "second"):
+            (clone / "resources" / "example" / f"{name}.fa").write_text(">r\nACGT\n")
+    packaged = str(clone / "geneformer_rules" / "Snakefile")
+    done = snakemake("-n", *(word.replace("{packaged}", packaged) for word in arguments), directory=clone)
+    assert done.returncode == 0, done.stdout
+    assert "Nothing to be done" not in done.stdout
+    for rule in ("train", "summary"):
+        assert f"rule {rule}:" in done.stdout
+    shutil.rmtree(clone / "resources", ignore_errors=True)
+
+
 def test_the_checkout_plans_its_example() -> None:
-    done = snakemake("-n", "compress_all")
+    done = snakemake("-n")
     assert done.returncode == 0, done.stdout
     assert "Using workflow specific profile workflow/profiles/default" in done.stdout
 
