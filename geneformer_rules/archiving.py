@@ -8,6 +8,7 @@ from geneformer_codec import api
 from geneformer_codec.archive.manifest import WITHOUT_MODEL
 from geneformer_codec.archive.models import CodingModel, Execution, find_model, open_model
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.console import message_of
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_directory
 from geneformer_rules.notices import print_notices
@@ -86,8 +87,8 @@ def archive_samples(
                 )
                 print_notices(name, facts)
             except (GfzError, OSError) as error:
-                errors.append(f"{name}: {error}")
-                (out / f"{name}.error").write_text(f"{error}\n", encoding="utf-8")
+                errors.append(f"{name}: {message_of(error)}")
+                (out / f"{name}.error").write_text(f"{message_of(error)}\n", encoding="utf-8")
     return errors
 
 
@@ -152,5 +153,5 @@ def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], o
                     models[wanted.id] = ReadyModel(found) if (found := find_model(archive)) else None
             work(path, models.get(wanted.id))
         except (GfzError, OSError) as error:
-            errors.append(f"sample '{path.stem}': {error}")
+            errors.append(f"sample '{path.stem}': {message_of(error)}")
     return errors

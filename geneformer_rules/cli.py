@@ -8,7 +8,10 @@ from pathlib import Path
 
 import platformdirs
 
+from geneformer_codec.console import drop, open_standard_streams, say, say_error, show
 from geneformer_codec.errors import GfzError, UsageError
+from geneformer_codec.files import os_error
+from geneformer_codec.options import CommandParser
 from geneformer_rules import __version__, profile
 
 _MOST_NOTES = 20
@@ -17,21 +20,39 @@ _MOST_NOTES = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one step; return 0 when it is done, 1 when the data are at fault, 2 when the call is."""
-    options = _parser().parse_args(arguments)
-    step: Callable[[argparse.Namespace], None] = options.step
+    open_standard_streams()
     try:
+        options = _parser().parse_args(arguments)
+        step: Callable[[argparse.Namespace], None] = options.step
         step(options)
+        sys.stdout.flush()
+    except _BatchError as several:
+        for message in several.messages:
+            say(f"{_NAME}: error: {message}")
+        return several.exit_status
     except GfzError as error:
-        print(f"geneformer-rules: error: {error}", file=sys.stderr)
+        say_error(_NAME, error)
         return error.exit_status
     except OSError as error:
-        print(f"geneformer-rules: error: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        drop(sys.stdout)
+        say_error(_NAME, os_error(error))
         return 1
     return 0
 
 
+_NAME = "geneformer-rules"
+
+
+class _BatchError(GfzError):
+    """What went wrong with some of several files; the others are done."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="geneformer-rules", description=__doc__)
+    parser = CommandParser(prog=_NAME, description=__doc__)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
 
@@ -165,7 +186,7 @@ def _archive_batch(options: argparse.Namespace) -> None:
         execution=Execution(options.threads, options.device),
     )
     for error in errors:
-        print(f"geneformer-rules: error: {error}", file=sys.stderr)
+        say(f"{_NAME}: error: {error}")
 
 
 def _archive_run(options: argparse.Namespace) -> None:
@@ -212,7 +233,7 @@ def _verify_batch(options: argparse.Namespace) -> None:
 
 def _fail_for(errors: Sequence[str]) -> None:
     if errors:
-        raise GfzError("\ngeneformer-rules: error: ".join(errors))
+        raise _BatchError(errors)
 
 
 def _delete_source(options: argparse.Namespace) -> None:
@@ -256,7 +277,7 @@ def _profile(options: argparse.Namespace) -> None:
             raise UsageError(f"{installed} is there already; rename or remove it, or use --profile {directory}")
         shutil.copytree(directory, installed)
         directory = installed
-    print(directory)
+    show(str(directory))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@
 """
 
 import contextlib
+import logging
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack, cast
 
@@ -36,13 +36,14 @@ from .archive.models import (
     open_model,
     reference,
 )
+from .archive.notices import sample_notices
 from .archive.plan import PLAN_NAME, Plan, read_part
 from .archive.read import Archive
 from .archive.sample import Sample
 from .archive.write import write_archive
 from .coding.coder import Progress
-from .errors import FormatError, OutputError, UsageError
-from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, output_error, same_file
+from .errors import FormatError, OutputError, UsageError, option
+from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, output_error, same_file, standard_input
 from .sequence.parts import Part
 from .sources import AnyFile, open_source
 
@@ -64,6 +65,7 @@ __all__ = [
 AnyPath = str | Path
 AnyModel = str | Path | CodingModel
 
+_LOG = logging.getLogger("geneformer_codec")
 MIN_LANE_LENGTH = 64
 MIN_PART_BASES = 1024
 MAX_PART_BASES = MAX_PART_BYTES // 3
@@ -106,8 +108,9 @@ def compress(
 ) -> dict[str, Any]:
     """Archive a FASTA or FASTQ file, compressed or not, or a pair of FASTQ files. Gives what ``info`` gives.
 
-    Of BAM and CRAM the reads are archived as FASTQ, of GenBank and EMBL the records as FASTA: what is not kept is
-    logged, and said by ``info``. With ``as_is`` they are archived as they are, as text without sequence.
+    Of BAM and CRAM the reads are archived as FASTQ, of GenBank and EMBL the records as FASTA. With ``as_is`` the bytes
+    of the file are archived as they are, whatever it is: nothing is decompressed, and what is no text with sequence is
+    not predicted. What is not kept, and what is irregular in the text, is logged, and in ``notices`` of ``info``.
     ``bin_qualities`` (``illumina8``, ``illumina4``) rounds the qualities of reads first: the archive's text is then the
     binned one, and ``info`` says so.
     ``mate`` is the second file of a pair, ``name`` that of the sample, ``part_bases`` how large its parts are to be;
@@ -121,7 +124,9 @@ def compress(
         _check_distinct(given, out)
     with open_source(source, mate, name, as_is, bin_qualities) as opened:
         settings = _settings(model, coding, part_bases, opened.is_reads)
-        return _write(opened.parts(part_bases), opened.sample, out, settings, model, coding)
+        info = _write(opened.parts(part_bases), opened.sample, out, settings, model, coding)
+    _warn(source, info["notices"])
+    return info
 
 
 def compress_parts(parts: Sequence[AnyPath], out: AnyFile, **coding: Unpack[Coding]) -> dict[str, Any]:
@@ -135,7 +140,7 @@ def compress_parts(parts: Sequence[AnyPath], out: AnyFile, **coding: Unpack[Codi
     plan = Plan.read(paths[0].with_name(PLAN_NAME))
     model = open_model(coding.get("model"))
     settings = _settings(model, coding, plan.part_bases, plan.is_reads)
-    return _write((read_part(plan, path) for path in paths), plan.sample, out, settings, model, coding)
+    return _write((read_part(plan, path) for path in paths), lambda: plan.sample, out, settings, model, coding)
 
 
 class Decoding(TypedDict, total=False):
@@ -161,9 +166,9 @@ def decompress(source: AnyFile, out: AnyFile, *, mate: AnyFile | None = None, **
     with open_archive(source) as archive:
         paired = archive.manifest.sample.mate is not None
         if paired and mate is None:
-            raise UsageError(f"{archive.label}: holds a pair; say with --mate where the second text is to go")
+            raise UsageError(f"{archive.label}: holds a pair; say with {option('mate')} where the second text is to go")
         if mate is not None and not paired:
-            raise UsageError(f"{archive.label}: holds one text and no mates; leave --mate away")
+            raise UsageError(f"{archive.label}: holds one text and no mates; leave {option('mate')} out")
         _write_texts(archive, [out, mate] if paired else [out], decoding)
 
 
@@ -171,7 +176,7 @@ def cat(source: AnyFile, out: AnyFile, *, mate: bool = False, **decoding: Unpack
     """Write one text to ``out``: of a pair the first, or with ``mate`` the second."""
     with open_archive(source) as archive:
         if mate and archive.manifest.sample.mate is None:
-            raise UsageError(f"{archive.label}: holds one text and no mates; leave --mate away")
+            raise UsageError(f"{archive.label}: holds one text and no mates; leave {option('mate')} out")
         _write_texts(archive, [None, out] if mate else [out], decoding)
 
 
@@ -241,12 +246,14 @@ def split(
     force: bool = False,
 ) -> Plan:
     """Cut a sample into a directory of parts, ``plan.json`` beside them, for jobs to compress one by one."""
-    check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
+    check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     with (
         open_source(source, mate, name, as_is, bin_qualities) as opened,
         atomic_directory(Path(out), force) as directory,
     ):
-        return split_sample(opened.parts(part_bases), opened.sample, directory, part_bases)
+        plan = split_sample(opened.parts(part_bases), opened.sample, directory, part_bases)
+    _warn(source, sample_notices(plan.sample))
+    return plan
 
 
 def gather(
@@ -268,7 +275,9 @@ def gather(
     with atomic_output(out, force, seekable=True, binary=True) as file:
         join_parts(wanted, [Path(part) for part in parts], file, model)
         file.flush()
-        return Archive(file, str(out)).info()
+        info = Archive(file, str(out)).info()
+    _warn(out, info["notices"])
+    return info
 
 
 def merge(
@@ -291,7 +300,9 @@ def merge(
     with _output(out, force, seekable=True, binary=True) as file:
         join_archives(sources, file, lambda archive: coders_of(archive, model, execution), name, progress)
         file.flush()
-        return Archive(file, str(out)).info()
+        info = Archive(file, str(out)).info()
+    _warn(out, info["notices"])
+    return info
 
 
 def make_settings(
@@ -300,11 +311,11 @@ def make_settings(
     """The settings of an archive, of FASTQ or not, from what was asked for."""
     if level not in LEVELS:
         raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
-    check_range("part-bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
+    check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     if lane_length is None:
         lane_length = WHOLE_PART if model is None else DEFAULT_LANE_LENGTH
     else:
-        check_range("lane-length", lane_length, MIN_LANE_LENGTH, MAX_LANE_LENGTH)
+        check_range("lane_length", lane_length, MIN_LANE_LENGTH, MAX_LANE_LENGTH)
     return Settings(level, lane_length, part_bases, expert_settings(model, level, lane_length or part_bases, is_reads))
 
 
@@ -322,12 +333,12 @@ def _check_known(given: Coding | Decoding, options: type[Coding | Decoding]) -> 
 def check_range(name: str, value: int, low: int, high: int) -> None:
     """Refuse a number that makes no sense."""
     if not low <= value <= high:
-        raise UsageError(f"--{name} {value} is out of range; give {low:,} to {high:,}")
+        raise UsageError(f"{option(name, value)} is out of range; give {low:,} to {high:,}")
 
 
 def _write(
     parts: Iterator[Part],
-    sample: Sample,
+    sample: Callable[[], Sample],
     out: AnyFile,
     settings: Settings,
     model: CodingModel | None,
@@ -335,11 +346,13 @@ def _write(
 ) -> dict[str, Any]:
     embed, strands, progress = coding.get("embed", False), coding.get("strands", "auto"), coding.get("progress")
     if embed and model is None:
-        raise UsageError("there is no model to embed; give one with --model, or leave out --embed")
+        raise UsageError(f"there is no model to embed; give one with {option('model')}, or leave {option('embed')} out")
     if strands not in STRANDS:
         raise UsageError(f"there is no choice of strands {strands!r}; choose one of {', '.join(STRANDS)}")
     if strands != "auto" and model is not None:
-        raise UsageError("--strands is for archives without a model, which knows it by itself; leave one of them out")
+        raise UsageError(
+            f"{option('strands')} is for archives without a model, which knows it by itself; leave one of them out"
+        )
     named, data = reference(model, embed), model.data if model and embed else b""
     coders = make_coders(named.id, model, settings, coding.get("execution") or Execution(), strands)
     with _output(out, coding.get("force", False), seekable=True, binary=True) as file:
@@ -351,6 +364,13 @@ def _write(
         return archive.info()
 
 
+def _warn(place: AnyFile, notices: Iterable[str]) -> None:
+    """Log what there is to know of what was archived, by its ``place``."""
+    called = str(place) if isinstance(place, str | Path) else str(getattr(place, "name", "the stream"))
+    for notice in notices:
+        _LOG.warning("%s: %s", "standard input" if called == STREAM else called, notice)
+
+
 def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
     """Decode what was just written; its checksums were taken from the source."""
     try:
@@ -358,7 +378,7 @@ def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
     except FormatError as error:
         raise OutputError(
             f"verification failed, so the archive was not kept: {error}. This points to faulty memory or disk, or to a "
-            "defect of this program; try again with --device cpu, and report it if it stays"
+            f"defect of this program; try again with {option('device', 'cpu')}, and report it if it stays"
         ) from error
 
 
@@ -366,7 +386,7 @@ def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
 def open_archive(source: AnyFile) -> Iterator[Archive]:
     """Open an archive; from a pipe by way of a temporary, as an archive is read from its end."""
     if isinstance(source, str | Path) and str(source) == STREAM:
-        stream, label = cast(BinaryIO, sys.stdin.buffer), "standard input"
+        stream, label = standard_input(), "standard input"
     elif isinstance(source, str | Path) or source.seekable():
         with Archive(source) as archive:
             yield archive

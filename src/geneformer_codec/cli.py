@@ -5,13 +5,14 @@ Nothing heavy is imported here, so that ``gfz --help`` answers at once: ``option
 """
 
 import contextlib
-import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
+from . import files
+from .console import drop, open_standard_streams, say, say_error
 from .errors import GfzError
 from .options import build_parser
 
@@ -24,6 +25,8 @@ class Terminated(BaseException):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status."""
+    open_standard_streams()
+    files.WRITTEN.clear()
     try:
         with _signals():
             options = build_parser().parse_args(arguments)
@@ -34,31 +37,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after a wrong call
         return int(exit_.code or 0)
     except GfzError as error:
-        print(f"gfz: error: {error}", file=sys.stderr)
+        say_error("gfz", error)
         return error.exit_status
     except BrokenPipeError:
-        _drop_stdout()
+        drop(sys.stdout)
         return DATA_AT_FAULT
     except OSError as error:  # of standard output mostly; the rest has messages of its own
-        _drop_stdout()
-        print(f"gfz: error: {error.strerror or error}", file=sys.stderr)
+        drop(sys.stdout)
+        say_error("gfz", files.os_error(error))
         return DATA_AT_FAULT
     except MemoryError:
-        print("gfz: error: out of memory; use smaller parts (--part-bases) or more memory", file=sys.stderr)
+        say("gfz: error: out of memory; use smaller parts (--part-bases) or more memory")
         return DATA_AT_FAULT
     except KeyboardInterrupt:
-        print("gfz: interrupted; nothing was written", file=sys.stderr)
+        say(f"gfz: interrupted; {_what_was_written()}")
         return INTERRUPTED
     except Terminated:
-        print("gfz: terminated; nothing was written", file=sys.stderr)
+        say(f"gfz: terminated; {_what_was_written()}")
         return TERMINATED
     return DONE
 
 
-def _drop_stdout() -> None:
-    """Send what is left in the buffer nowhere, for Python would try to write it again at exit, and complain."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _what_was_written() -> str:
+    """What there is of the outputs of a command that did not end."""
+    return f"written before that: {', '.join(files.WRITTEN)}" if files.WRITTEN else "nothing was written"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from . import api
 from .archive.manifest import DEFAULT_PART_BASES
-from .archive.models import Execution
+from .archive.models import Execution, say_if_unused
+from .console import printable, say, show
 from .errors import UsageError
 from .files import STREAM, atomic_output
 from .options import EXPERTS
@@ -63,6 +64,7 @@ def _train_experts(options: argparse.Namespace) -> None:
         if getattr(options, option):
             raise UsageError(f"--{option} is for networks: choose one with --preset, or leave --{option} away")
     say_if_compiling()
+    say_if_unused(options.device)
     model = train_experts(
         options.panels,
         options.out,
@@ -75,7 +77,8 @@ def _train_experts(options: argparse.Namespace) -> None:
         force=options.force,
     )
     sizes = model.sizes()
-    _say(options, decisions_table(model))
+    for line in decisions_table(model).splitlines():
+        _say(options, line)
     _say(
         options,
         f"model {model.name}: {len(model.data):,} bytes, of which panel {sizes['panel']:,}, start {sizes['start']:,}; "
@@ -212,7 +215,7 @@ def _info(options: argparse.Namespace) -> None:
     if options.json:
         _print_json(info)
     else:
-        print(info_table(info))
+        show(info_table(info))
 
 
 def _ls(options: argparse.Namespace) -> None:
@@ -222,6 +225,7 @@ def _ls(options: argparse.Namespace) -> None:
         for source in options.sources:
             _list(source, options)
         return
+    shown = _printable_octets if sys.stdout.isatty() else bytes
     for source in options.sources:
         with api.open_archive(source) as archive:
             catalogue = Catalogue.of(archive)
@@ -232,7 +236,7 @@ def _ls(options: argparse.Namespace) -> None:
                 for name, length in rows
             )
         else:
-            _write_lines(b"%b\t%d" % row for row in rows)
+            _write_lines(b"%b\t%d" % (shown(name), length) for name, length in rows)
 
 
 def _list(source: str, options: argparse.Namespace) -> None:
@@ -240,9 +244,10 @@ def _list(source: str, options: argparse.Namespace) -> None:
     entries = api.read_index(source, model=options.model)
     if options.json:
         return _write_lines(json.dumps(vars(entry)).encode() for entry in entries)
+    shown = printable if sys.stdout.isatty() else str
     _write_lines(
         "\t".join(
-            map(str, (entry.name, entry.block, entry.lane, entry.offset, entry.residues, entry.bases,
+            map(str, (shown(entry.name), entry.block, entry.lane, entry.offset, entry.residues, entry.bases,
                       entry.md5 or ".", entry.refget or "."))
         ).encode(errors="surrogateescape")
         for entry in entries
@@ -255,7 +260,7 @@ def _stats(options: argparse.Namespace) -> None:
     rows = [stats(source) for source in options.sources]
     if options.json:
         return _print_json(rows)
-    print(stats_table(rows))
+    show(stats_table(rows))
 
 
 def _merge(options: argparse.Namespace) -> None:
@@ -273,25 +278,28 @@ def _merge(options: argparse.Namespace) -> None:
 
 
 def _model(options: argparse.Namespace) -> None:
-    from .listing import models
+    from .listing import model_facts, models
+    from .model.file import read_model
 
-    found = models(options.places)
+    found = models(options.places) if options.action == "ls" else []
     if options.action == "ls":
         if options.json:
             return _print_json(found)
         for facts in found:
             kind = "experts" if facts["experts"] else "network"
-            print(f"{facts['name']}\t{facts['id']}\t{facts['bytes']}\t{kind}\t{facts['file']}")
+            show(
+                "\t".join((printable(facts["name"]), facts["id"], str(facts["bytes"]), kind, printable(facts["file"])))
+            )
         return
-    (facts,) = found
+    model = read_model(options.places[0])
+    facts = model_facts(Path(options.places[0]), model)
     if options.json:
         return _print_json(facts)
-    print(model_table(facts))
+    show(model_table(facts))
     if facts["metadata"].get("decisions"):
-        from .model.file import read_model
         from .training.experts import decisions_table
 
-        print("\n" + decisions_table(read_model(Path(facts["file"]))))
+        show("\n" + decisions_table(model))
 
 
 def _completion(options: argparse.Namespace) -> None:
@@ -365,13 +373,18 @@ _COMMANDS = {
 _LOG = logging.getLogger("geneformer_codec")
 
 
+def _printable_octets(name: bytes) -> bytes:
+    """A name for a terminal; programs get it as it is."""
+    return printable(name.decode(errors="surrogateescape")).encode(sys.stdout.encoding, "backslashreplace")
+
+
 def _execution_of(options: argparse.Namespace) -> Execution:
     return Execution(options.threads, options.device, options.arithmetic, options.lane_batch)
 
 
 def _say(options: argparse.Namespace, text: str) -> None:
     if not options.quiet:
-        print(text, file=sys.stderr)
+        say(text)
 
 
 def _print_json(value: Any) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from .archive.sample import Origin
-from .errors import InputError, UsageError
+from .errors import InputError, UsageError, option
+from .sequence.inputs import Pieces
 
 _READS = (
     "alignments, tags, header, and secondary and supplementary records; reads are as sequenced, in the file's order"
@@ -50,7 +51,7 @@ def derived_text(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[Bina
         with _reads(Path(source)) as text:
             yield text
     else:
-        yield cast(BinaryIO, io.BufferedReader(_Pieces(_fasta(origin, source, stream))))
+        yield cast(BinaryIO, io.BufferedReader(Pieces(_fasta(origin, source, stream))))
 
 
 @contextlib.contextmanager
@@ -63,7 +64,7 @@ def _reads(path: Path) -> Iterator[BinaryIO]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process:
             assert process.stdout is not None
             try:
-                yield cast(BinaryIO, io.BufferedReader(_Pieces(_output(process, messages, path))))
+                yield cast(BinaryIO, io.BufferedReader(Pieces(_output(process, messages, path))))
             finally:
                 process.kill()
 
@@ -98,27 +99,6 @@ def _fasta(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[bytes]:
         raise InputError(f"{source}: a record ({name}) has no sequence; get the file with its sequences") from error
     except (ValueError, AssertionError) as error:
         raise InputError(
-            f"{source}: {name} cannot be read as {origin.format} ({error}); mend it, or archive the file --as-is"
+            f"{source}: {name} cannot be read as {origin.format} ({error}); mend it, or archive the file "
+            f"{option('as_is', True)}"
         ) from error
-
-
-class _Pieces(io.RawIOBase):
-    """Bytes that come in pieces, as a stream."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        super().__init__()
-        self._pieces, self._held = pieces, memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._held:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._held = memoryview(piece)
-        count = min(len(buffer), len(self._held))
-        buffer[:count] = self._held[:count]
-        self._held = self._held[count:]
-        return count

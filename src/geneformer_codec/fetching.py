@@ -1,8 +1,8 @@
 """What ``gfz fetch`` does: regions of an archive as FASTA, as ``samtools faidx`` writes them."""
 
 import contextlib
+import io
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from .archive.read import Archive
 from .archive.regions import Region, read_bed, read_regions
 from .coding.coder import Progress
 from .errors import InputError, UsageError
-from .files import STREAM
+from .files import STREAM, input_error, standard_input
 from .reader import Reader, Record
 
 _LOG = logging.getLogger("geneformer_codec")
@@ -120,6 +120,8 @@ def _found(reader: Reader, wanted: Sequence[Region], skip_unknown: bool, which: 
         if (record := reader.find(region.name, which)) is None:
             called = "two records are" if which else "record is"
             message = f"{reader.archive.label}: no {called} called {region.name!r}; 'gfz ls' lists them"
+            if region.name.split(None, 1)[1:]:
+                message += ". Names end at the first blank"
             if not skip_unknown:
                 raise InputError(message)
             _LOG.warning("%s", message)
@@ -135,10 +137,10 @@ def _found(reader: Reader, wanted: Sequence[Region], skip_unknown: bool, which: 
 def _lines(path: str) -> Iterator[TextIO]:
     """The lines of a file or of standard input; names need not be text."""
     if path == STREAM:
-        yield sys.stdin
+        yield io.TextIOWrapper(standard_input(), encoding="utf-8", errors="surrogateescape")
         return
     try:
         with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
             yield file
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+        raise input_error(path, error) from error

@@ -6,6 +6,7 @@ A job that dies leaves the old file as it was. After a signal that can be caught
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
 import secrets
@@ -18,13 +19,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, BinaryIO, cast
 
-from .errors import OutputError, UsageError
+from .errors import GfzError, InputError, OutputError, UsageError, option
 
 STREAM = "-"
 """The path that means standard input or standard output."""
 
 COPY_BYTES = 1 << 20
 """How much is copied at a time."""
+
+WRITTEN: list[str] = []
+"""The outputs of this process that there are by now, for what is said when it is ended from outside."""
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or write to another disk",
@@ -37,6 +41,7 @@ _ADVICE = {
     errno.ENOTDIR: "part of the path is a file, not a directory; check the path",
     errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
     errno.EIO: "the disk reported an input/output error; the output is not to be trusted, check the disk",
+    errno.EBADF: "it is closed; give a file, or send it to /dev/null",
 }
 
 
@@ -44,6 +49,36 @@ def output_error(path: str | Path, error: OSError) -> OutputError:
     """What to tell the user about an ``OSError`` met while writing ``path``."""
     advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {advice}")
+
+
+_READ_ADVICE = {
+    errno.ENOENT: "no such file; check the path",
+    errno.EISDIR: "is a directory; give the name of a file in it",
+    errno.EACCES: "no permission to read it; change its mode or ask its owner",
+    errno.EPERM: "no permission to read it; change its mode or ask its owner",
+    errno.ENOTDIR: "part of the path is a file, not a directory; check the path",
+    errno.ENAMETOOLONG: "the file name is too long; check the path",
+    errno.ELOOP: "its symbolic links lead in a circle; repair them",
+    errno.ENXIO: "is a socket or a device that cannot be read; give a file",
+    errno.EIO: "the disk reported an input/output error; check the disk, or copy the file again",
+    errno.ESTALE: "the file server has lost it; mount the directory again",
+}
+
+
+def os_error(error: OSError) -> GfzError:
+    """What to tell the user about an ``OSError`` that was met nobody knows where; mostly of standard output."""
+    if error.filename is None:
+        return output_error("standard output", error)
+    writing = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    return (output_error if writing else input_error)(error.filename, error)
+
+
+def input_error(path: str | Path, error: OSError, what: str = "") -> InputError:
+    """What to tell the user about an ``OSError`` met while reading ``path``; ``what`` it is, to be said as well."""
+    advice = _READ_ADVICE.get(error.errno or 0, f"cannot be read: {error.strerror or error}")
+    if error.errno == errno.ENOENT and Path(path).is_symlink():
+        advice = f"is a symbolic link to {Path(path).readlink()}, which does not exist; repair the link"
+    return InputError(f"{path}: {advice}{f' ({what})' if what else ''}")
 
 
 class _OutputRaw(io.FileIO):
@@ -97,8 +132,10 @@ def atomic_output(
     ...     out.write(b"hello\\n")
     """
     if str(path) == STREAM:
+        if sys.stdout is None or fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise output_error("standard output", OSError(errno.EBADF, ""))
         if binary and sys.stdout.isatty():
-            raise UsageError("not writing an archive to a terminal; give -o FILE or pipe the output somewhere")
+            raise UsageError("not writing an archive to a terminal; name a file, or pipe the output somewhere")
         sys.stdout.flush()
         with _written_through(os.dup(sys.stdout.fileno()), "standard output", seekable) as out:
             yield out
@@ -130,10 +167,13 @@ def atomic_output(
         finally:
             _close_quietly(out)
         check_absent(target, force)
+        WRITTEN.append(str(path))
         with _Guard(path):
             temporary.replace(target)
             _sync_directory(target.parent)
     except BaseException:
+        if temporary.exists() and WRITTEN[-1:] == [str(path)]:
+            WRITTEN.pop()
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
@@ -149,7 +189,9 @@ def atomic_directory(path: Path, force: bool = False) -> Iterator[Path]:
     if os.path.lexists(path) and not path.is_dir():
         raise OutputError(f"cannot write directory {path}: there is a file of that name; choose another name")
     if path.is_dir() and any(path.iterdir()) and not force:
-        raise OutputError(f"cannot write directory {path}: it is not empty; remove it, or add -f to replace it")
+        raise OutputError(
+            f"cannot write directory {path}: it is not empty; remove it, or add {option('force', True)} to replace it"
+        )
     temporary, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old")
     with _Guard(path):
         shutil.rmtree(temporary, ignore_errors=True)
@@ -162,6 +204,7 @@ def atomic_directory(path: Path, force: bool = False) -> Iterator[Path]:
                 shutil.rmtree(old, ignore_errors=True)
                 path.rename(old)
             temporary.rename(path)
+            WRITTEN.append(str(path))
             _sync_directory(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -174,7 +217,16 @@ def atomic_directory(path: Path, force: bool = False) -> Iterator[Path]:
 def check_absent(path: str | Path, force: bool) -> None:
     """Refuse a ``path`` that exists unless ``force`` is set."""
     if not force and os.path.lexists(path):
-        raise OutputError(f"cannot write {path}: it exists already; choose another name, or add -f to replace it")
+        raise OutputError(
+            f"cannot write {path}: it exists already; choose another name, or add {option('force', True)} to replace it"
+        )
+
+
+def standard_input() -> BinaryIO:
+    """Standard input, as bytes; ``InputError`` where it is closed."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed; give a file, or leave it open")
+    return sys.stdin.buffer
 
 
 def same_file(first: str | Path, second: str | Path) -> bool:
@@ -203,8 +255,11 @@ def _written_through(descriptor: int, label: str, seekable: bool) -> Iterator[Bi
             spool.seek(0)
             shutil.copyfileobj(spool, out, COPY_BYTES)
         else:
+            WRITTEN.append(f"{label}, in part")
             yield out
         out.flush()
+        if not seekable:
+            WRITTEN[-1] = label
 
 
 def _close_quietly(out: IO[bytes]) -> None:

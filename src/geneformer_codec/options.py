@@ -1,11 +1,13 @@
 """What ``gfz`` can be asked for: commands, options and their help. Imports nothing heavy."""
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import __version__, examples
 from .archive.manifest import DEFAULT_LANE_LENGTH, DEFAULT_LEVEL, DEFAULT_PART_BASES, LEVELS
+from .console import printable
 
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
 
@@ -15,9 +17,9 @@ EXPERTS = "experts"
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    parser = _Parser(prog="gfz", description=_DESCRIPTION, epilog=examples.GFZ)
+    parser = CommandParser(prog="gfz", description=_DESCRIPTION, epilog=examples.GFZ)
     parser.add_argument("--version", action="version", version=f"gfz {__version__} (geneformer-rules)")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=CommandParser)
     for name, (add_options, what) in _COMMANDS.items():
         about = f"{what[0].upper()}{what[1:]}."
         command = commands.add_parser(name, help=what, description=about, epilog=getattr(examples, name.upper()))
@@ -26,10 +28,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
     """Keeps the lines of examples, and takes options by full name only, so that new ones change no call.
 
-    Options may stand between arguments: ``gfz fetch x.gfz --model m.gfmodel chr1:1-100``.
+    Options may stand between arguments: ``gfz fetch x.gfz --model m.gfmodel chr1:1-100``. What follows ``--`` is no
+    option, whatever it begins with.
     """
 
     def __init__(self, **settings: Any):
@@ -38,6 +41,7 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As the base class, intermixed where there are no commands of its own, which argparse could not mix."""
+        args = _marked(sys.argv[1:] if args is None else list(args))
         if self._mixing or self._subparsers:
             return super().parse_known_args(args, namespace)
         self._mixing = True
@@ -45,6 +49,34 @@ class _Parser(argparse.ArgumentParser):
             return self.parse_known_intermixed_args(args, namespace)
         finally:
             self._mixing = False
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        """What kind of option an argument is, None if it is none."""
+        return None if isinstance(arg_string, _NoOption) else super()._parse_optional(arg_string)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As the base class, but that help cannot be written is an error."""
+        if message and file is sys.stdout:
+            file.write(message)
+            file.flush()
+        else:
+            super()._print_message(message, file)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the call, and exit."""
+        super().error(printable(message))
+
+
+class _NoOption(str):
+    """An argument that stood after ``--``. argparse alone forgets that, as it parses intermixed arguments twice."""
+
+
+def _marked(arguments: list[str]) -> list[str]:
+    """The arguments without ``--``, those after it marked."""
+    at = next((at for at, argument in enumerate(arguments) if argument == "--"), len(arguments))
+    if any(isinstance(argument, _NoOption) for argument in arguments[:at]):
+        return arguments
+    return arguments[:at] + [_NoOption(argument) for argument in arguments[at + 1 :]]
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +238,7 @@ def _merge(parser: argparse.ArgumentParser) -> None:
 
 
 def _models(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=CommandParser)
     listing = actions.add_parser("ls", help="list them", description="List models: name, id, bytes, kind, file.")
     listing.add_argument("places", nargs="*", metavar="PLACE", help="directories and files (default: GFZ_MODEL_PATH)")
     showing = actions.add_parser("show", help="show one", description="Show what a model holds, and how it was made.")
@@ -275,7 +307,8 @@ def _json(parser: argparse.ArgumentParser, what: str = "for programs: JSON") -> 
 
 def _as_is(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-is", action="store_true",
-        help="archive BAM, CRAM, GenBank and EMBL as they are, not the reads or records in them")  # fmt: skip
+        help="archive the file byte for byte: decompress nothing, and take neither reads out of BAM and CRAM nor "
+        "records out of GenBank and EMBL")  # fmt: skip
 
 
 def _bin_qualities(parser: argparse.ArgumentParser) -> None:

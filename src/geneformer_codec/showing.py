@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from .archive.manifest import SIDE_STREAMS
+from .console import printable
 
 
 def summary(info: dict[str, Any], seconds: float | None = None) -> str:
     """One line: sizes with everything that is in the file, and what has to be kept beside it."""
     line = (
-        f"{info['sample']}: {info['input_bytes']:,} -> {info['total_bytes']:,} bytes; bits per base "
+        f"{printable(info['sample'])}: {info['input_bytes']:,} -> {info['total_bytes']:,} bytes; bits per base "
         f"{_per_base(info['bpb_payload'])} payload, {_per_base(info['bpb_total'])} total"
     )
     if info["model_file_bytes"]:
@@ -18,6 +19,8 @@ def summary(info: dict[str, Any], seconds: float | None = None) -> str:
         line += f" (model of {info['model_file_bytes']:,} bytes {where})"
     if seconds and info["bases"]:
         line += f"; {info['bases'] / seconds:,.0f} bases/s"
+    if notices := info["notices"]:
+        line += f"; {len(notices)} warning{'s' if len(notices) > 1 else ''}, also in 'gfz info'"
     return line
 
 
@@ -53,7 +56,7 @@ def info_table(info: dict[str, Any]) -> str:
     sizes += [("side", info["side_bytes"], _listed(streams, *(name for name in SIDE_STREAMS if name in streams)))]
     sizes += [("index", info["index_bytes"], _listed(streams, "lanes", "index"))]
     sizes += [("model", info["model_bytes"], "inside the archive"), ("container", info["container_bytes"], "")]
-    lines = [f"{name:<12} {value}".rstrip() for name, value in rows]
+    lines = [f"{name:<12} {printable(value)}".rstrip() for name, value in rows]
     lines += [f"{name:<12} {size:>15,} bytes  {what}".rstrip() for name, size, what in sizes]
     lines += [f"{'total':<12} {info['total_bytes']:>15,} bytes", ""]
     lines += [f"bits per base: {_per_base(info['bpb_payload'])} payload, {_per_base(info['bpb_total'])} total"]
@@ -61,26 +64,11 @@ def info_table(info: dict[str, Any]) -> str:
 
 
 def _provenance(info: dict[str, Any]) -> list[tuple[str, str]]:
-    """Of a pair, of a text derived from another format, and of binned qualities."""
+    """Of a pair, and what there is to know."""
     rows = []
     if mate := info["mate"]:
         rows += [("mate", mate["name"]), ("mate sha256", mate["sha256"])]
-    if origin := info["origin"]:
-        rows += [("made from", origin["format"]), ("not kept", origin["not_kept"])]
-    if info["quality_bins"]:
-        rows.append(("qualities", f"LOSSY: binned by {info['quality_bins']}; checksums are of the binned text"))
-    rows += [("outside", _strays(strays, bool(info["mate"]))) for strays in info["outside_records"]]
-    return rows
-
-
-def _strays(strays: dict[str, int], paired: bool) -> str:
-    """Of text that belongs to no record, how much there is and where."""
-    before, places = strays["records_before"], strays["places"]
-    where = f"after record {before:,}" if before else "before the first record"
-    if places > 1:
-        where = f"in {places:,} places, the first {where}"
-    of = ("", " of the second text" if strays["text"] == 2 else " of the first text")[paired]
-    return f"{strays['bytes']:,} bytes{of} belong to no record ({where}); they come back as they are"
+    return rows + [("notice", notice) for notice in info["notices"]]
 
 
 def _listed(streams: dict[str, int], *names: str) -> str:
@@ -97,7 +85,7 @@ def model_table(facts: dict[str, Any]) -> str:
     if facts["network"]:
         rows.append(("network", json.dumps(facts["network"])))
     rows += [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in metadata.items()]
-    return "\n".join(f"{name:<12} {value}" for name, value in rows)
+    return "\n".join(f"{printable(name):<12} {printable(value)}" for name, value in rows)
 
 
 def stats_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -106,6 +94,8 @@ def stats_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return printable(value)
     return "-" if value is None else f"{value:.4f}" if isinstance(value, float) and value < 100 else str(value)
 
 

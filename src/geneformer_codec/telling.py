@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import api
 from .coding.coder import Progress
+from .console import say
 from .files import STREAM
 from .sources import sample_name_of
 
@@ -25,9 +26,10 @@ class _Teller(logging.Handler):
         if "tqdm" in sys.modules:
             from tqdm import tqdm
 
-            tqdm.write(line, file=sys.stderr)
+            with tqdm.external_write_mode(file=sys.stderr):
+                say(line)
         else:
-            print(line, file=sys.stderr)
+            say(line)
 
 
 @contextlib.contextmanager
@@ -64,9 +66,10 @@ def progress_of(options: argparse.Namespace, what: str, total: int | None) -> It
 def expected_bases(sources: Sequence[str | Path], twice: bool) -> int | None:
     """About how many bases there are to code, where the sizes of the files tell."""
     paths = list(map(Path, sources))
-    if any(str(path) == STREAM or not path.is_file() or sample_name_of(path) != path.name for path in paths):
-        return None
-    return sum(path.stat().st_size for path in paths) * (1 + twice)
+    with contextlib.suppress(OSError):  # said when they are opened
+        if all(str(path) != STREAM and path.is_file() and sample_name_of(path) == path.name for path in paths):
+            return sum(path.stat().st_size for path in paths) * (1 + twice)
+    return None
 
 
 def archived_bases(options: argparse.Namespace, *sources: str) -> int | None:

@@ -224,7 +224,7 @@ def test_a_swapped_digest_is_named(archive: Path, tmp_path: Path, write: Write) 
 
 
 def test_missing_archive(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.gfz: there is no such file"):
+    with pytest.raises(InputError, match=r"none\.gfz: no such file"):
         api.info(tmp_path / "none.gfz")
     with pytest.raises(InputError, match="directory"):
         api.info(tmp_path)

@@ -50,7 +50,7 @@ def test_any_failure_leaves_the_old_file(tmp_path: Path, error: type[BaseExcepti
 def test_does_not_overwrite_unless_forced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_bytes(b"old")
-    with pytest.raises(OutputError, match=r"exists already.*-f"), atomic_output(out):
+    with pytest.raises(OutputError, match=r"exists already.*force=True"), atomic_output(out):
         raise AssertionError("not reached")
     with atomic_output(out, force=True) as file:
         file.write(b"new")

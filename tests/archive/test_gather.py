@@ -163,5 +163,5 @@ def test_split_again(tmp_path: Path, parts: Path) -> None:
         api.split(tmp_path / "in.fa", parts, part_bases=PART_BASES)
     api.split(tmp_path / "in.fa", parts, part_bases=2 * PART_BASES, force=True)
     assert json.loads((parts / "plan.json").read_text())["part_bases"] == 2 * PART_BASES
-    with pytest.raises(UsageError, match="--part-bases"):
+    with pytest.raises(UsageError, match="part_bases="):
         api.split(tmp_path / "in.fa", parts, part_bases=1)

@@ -1,5 +1,7 @@
 """What text is derived from files of other formats, and what is said of it."""
 
+import bz2
+import gzip
 import io
 import subprocess
 import sys
@@ -73,7 +75,7 @@ def test_reads_of_alignments(
     assert info["sample"] == "x.fastq"
     assert info["origin"]["format"] == suffix.upper()
     assert "alignments" in info["origin"]["not_kept"]
-    assert "are not kept: alignments" in caplog.text
+    assert f"made from {suffix.upper()}; not kept: alignments" in caplog.text
     api.decompress(tmp_path / "a.gfz", tmp_path / "out", model=model)
     assert (tmp_path / "out").read_bytes() == FASTQ
     with source.open("rb") as stream, pytest.raises(UsageError, match="path"):
@@ -141,8 +143,45 @@ def test_block_gzip(tmp_path: Path, model: ZlibModel) -> None:
     assert {path: path.read_bytes() for path in tmp_path.glob("x.fa.gz*")} == beside
 
 
+@pytest.mark.parametrize("name", ["x.bam", "x.cram", "x.fa.gz", "x.fq.gz", "x.gb.gz", "x.fa.bz2", "x.fa", "x.fq", "x"])
+def test_as_is(tmp_path: Path, write: Write, model: ZlibModel, name: str) -> None:
+    """The file itself comes back, from a path, a stream, and from parts."""
+    source = tmp_path / name
+    fasta, reads = make_fasta(3, 900), b"@a\nACGT\n+\nIIII\n" * 99
+    if name in ("x.bam", "x.cram"):
+        write_alignments(source, {"x.bam": "wb", "x.cram": "wc"}[name], write("c.fa", b">c\n" + b"ACGT" * 10 + b"\n"))
+    else:
+        text = {"x.fq": reads, "x.fq.gz": gzip.compress(reads), "x.fa": fasta, "x.fa.bz2": bz2.compress(fasta),
+                "x.gb.gz": gzip.compress(b"LOCUS       A                  15 bp    DNA              UNK 01-JAN-1980\n"),
+                "x": bytes(range(256)) * 99}.get(name, gzip.compress(fasta))  # fmt: skip
+        source.write_bytes(text)
+    data, out = source.read_bytes(), io.BytesIO()
+    info = api.compress(source, tmp_path / "a.gfz", model=model, as_is=True, verify=True, part_bases=2048)
+    assert (info["sample"], info["origin"], info["input_bytes"]) == (name, None, len(data))
+    api.decompress(tmp_path / "a.gfz", out, model=model)
+    assert out.getvalue() == data
+    api.compress(io.BytesIO(data), tmp_path / "b.gfz", model=model, as_is=True, name=name, part_bases=2048)
+    plan = api.split(source, tmp_path / "parts", as_is=True, part_bases=2048)
+    archives = []
+    for part in plan.parts:
+        archives.append(tmp_path / f"{part.number}.gfz")
+        api.compress_parts([tmp_path / "parts" / part.file], archives[-1], model=model)
+    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "c.gfz")
+    assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes() == (tmp_path / "c.gfz").read_bytes()
+
+
+def test_mates_as_they_are(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+    reads = b"@a\nACGT\n+\nIIII\n"
+    plain, packed = write("1.fq", reads), write("2.fq.gz", gzip.compress(reads))
+    assert api.compress(plain, tmp_path / "a.gfz", mate=plain, model=model, as_is=True)["mate"]["name"] == "1.fq"
+    with pytest.raises(
+        InputError, match=r"2\.fq\.gz: is not FASTQ as it is \(with as_is=True, nothing is decompressed"
+    ):
+        api.compress(plain, tmp_path / "b.gfz", mate=packed, model=model, as_is=True)
+
+
 def test_said_by_the_command(tmp_path: Path) -> None:
     write_alignments(tmp_path / "x.bam", "wb", tmp_path / "none")
     command = [sys.executable, "-m", "geneformer_codec"]
     done = subprocess.run([*command, "split", "x.bam", "-o", "parts"], cwd=tmp_path, capture_output=True, check=True)
-    assert b"x.bam is BAM; of it are not kept: alignments" in done.stderr
+    assert b"gfz: warning: x.bam: made from BAM; not kept: alignments" in done.stderr

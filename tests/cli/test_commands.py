@@ -174,6 +174,68 @@ def test_train_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings["hybrid"] == [Path("h.fa")]
 
 
+def test_paths_that_begin_with_a_dash(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """After ``--`` of every command, wherever its options stand; and as the value of an option after ``=``."""
+    text = source.read_bytes()
+    Path("-x.fa").write_bytes(text)
+    Path("-r").write_bytes(b"@a\nACGT\n+\nIIII\n")
+    for call in (
+        ["compress", "-o=-x.gfz", "--", "-x.fa"],
+        ["compress", "-q", "-o", "y.gfz", "--level=fast", "--", "-x.fa"],
+        ["compress", "--mate=-r", "-o", "r.gfz", "--", "-r"],
+        ["--", "compress", "-x.fa", "-o"],
+        ["decompress", "-f", "-o=-y.fa", "--", "-x.gfz"],
+        ["verify", "--", "-x.gfz"],
+        ["info", "--json", "--", "-x.gfz"],
+        ["ls", "--", "-x.gfz", "-x.gfz"],
+        ["stats", "--", "-x.gfz"],
+        ["faidx", "-o", "x.fai", "--", "-x.gfz"],
+        ["fetch", "-n", "5", "--", "-x.gfz", "sim3_000:1-10"],
+        ["cat", "--", "-x.gfz"],
+        ["merge", "-o", "m.gfz", "--", "-x.gfz", "-x.gfz"],
+        ["split", "-o", "parts", "--", "-x.fa"],
+    ):
+        assert main(call) == (2 if call[0] == "--" else 0), call
+    assert Path("-y.fa").read_bytes() == text
+    assert main(["compress", "-o", "z.gfz", "-x.fa"]) == 2
+    assert main(["compress", "-o", "z.gfz", "--", "-x.fa", "-q"]) == 2
+    assert not Path("z.gfz").exists()
+
+
+def test_warnings_are_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("x.fa").write_text("no record\n")
+    warning = "gfz: warning: x.fa: no FASTA or FASTQ record in it: stored as plain text (10 bytes), not predicted\n"
+    assert main(["compress", "x.fa", "-o", "a.gfz", "-q"]) == 0
+    assert capsys.readouterr() == ("", warning)
+    assert main(["compress", "x.fa", "-o", "a.gfz", "-f"]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith(warning)
+    assert told.endswith("; 1 warning, also in 'gfz info'\n")
+    assert told.count("no FASTA") == 1
+
+
+def test_messages_speak_of_options_here_and_of_parameters_in_python(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    geneformer_codec.compress("in.fa", "a.gfz")
+    gfz, packed = geneformer_codec, ["compress", "in.fa", "-o", "b.gfz"]
+    for call, run, here, there in (
+        ([*packed[:3], "a.gfz"], lambda: gfz.compress("in.fa", "a.gfz"), "add -f to", "add force=True to"),
+        ([*packed, "--embed"], lambda: gfz.compress("in.fa", "b.gfz", embed=True),
+         "one with --model, or leave --embed out", "one with model=, or leave embed= out"),
+        ([*packed, "--part-bases", "5"], lambda: gfz.compress("in.fa", "b.gfz", part_bases=5),
+         "--part-bases 5 is out of range", "part_bases=5 is out of range"),
+        (["decompress", "a.gfz", "-o", "b", "--mate", "c"], lambda: gfz.decompress("a.gfz", "b", mate="c"),
+         "leave --mate out", "leave mate= out"),
+    ):  # fmt: skip
+        assert main(call) in (1, 2)
+        assert here in capsys.readouterr().err
+        with pytest.raises(geneformer_codec.GfzError, match=there):
+            run()
+    with pytest.raises(geneformer_codec.InputError, match=r"^none\.gfmodel: no such file"):
+        geneformer_codec.read_model("none.gfmodel")
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -1,5 +1,6 @@
 """What goes wrong for people: a message they can act on, and no damaged output."""
 
+import contextlib
 import gzip
 import os
 import pty
@@ -13,6 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from networks import random_model
+from unreadable import UNREADABLE, make_unreadable
+
+from geneformer_codec.cli import Terminated, main
+from geneformer_rules.cli import main as rules_main
 
 from .conftest import GFZ, environment
 
@@ -36,6 +43,40 @@ def test_missing_source(gfz: Gfz, tmp_path: Path) -> None:
         assert b"gfz: error: none.fa: " in done.stderr
         assert b"no such file" in done.stderr
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("path", "said"), list(UNREADABLE.items()))
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compress", "PATH", "-o", "b.gfz"],
+        ["compress", "in.fa", "-o", "b.gfz", "--model", "PATH"],
+        ["split", "PATH", "-o", "parts"],
+        ["info", "PATH"],
+        ["fetch", "a.gfz", "-r", "PATH"],
+        ["fetch", "a.gfz", "--bed", "PATH"],
+        ["train", "PATH", "-o", "m.gfmodel", "--name", "x"],
+        ["model", "show", "PATH"],
+        ["gather", "PATH", "a.gfz", "-o", "b.gfz"],
+    ],
+    ids=" ".join,
+)
+def test_what_a_path_is_that_cannot_be_read(
+    archive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: list[str],
+    path: str,
+    said: str,
+) -> None:
+    monkeypatch.chdir(archive.parent)
+    make_unreadable(archive.parent)
+    before = names(archive.parent)
+    assert main([path if word == "PATH" else word for word in command]) == 1
+    told = capfd.readouterr().err
+    assert told.startswith(f"gfz: error: {path}: {said}")
+    assert told.count("\n") == 1
+    assert names(archive.parent) == before
 
 
 def test_truncated_and_corrupt_gzip(gfz: Gfz, source: Path) -> None:
@@ -106,7 +147,7 @@ def random_record(bases: int) -> bytes:
     return b">a\n" + bytes(random.Random(1).choices(b"ACGT", k=bases)) + b"\n"
 
 
-def test_full_disk(gfz: Gfz, tmp_path: Path, tiny_disk: Path) -> None:
+def test_full_disk(gfz: Gfz, source: Path, tmp_path: Path, tiny_disk: Path) -> None:
     (tmp_path / "large.fa").write_bytes(random_record(800_000))
     (tiny_disk / "out").write_bytes(b"old")
     gfz("compress", "large.fa", "-o", "large.gfz")
@@ -116,6 +157,14 @@ def test_full_disk(gfz: Gfz, tmp_path: Path, tiny_disk: Path) -> None:
         assert b"gfz: error: cannot write disk/out: the disk is full" in done.stderr
         assert names(tiny_disk) == ["out"]
         assert (tiny_disk / "out").read_bytes() == b"old"
+        assert done.stderr.count(b"\n") == 1, "nothing after the message"
+    with contextlib.suppress(OSError):
+        (tiny_disk / "fill").write_bytes(bytes(64 << 10))
+    for command in (["compress", "in.fa"], ["merge", "large.gfz"]):
+        done = gfz(*command, "-o", "disk/out", "-f")
+        assert done.stderr.startswith(b"gfz: error: cannot write disk/out: the disk is full")
+        assert done.stderr.count(b"\n") == 1, "nothing after the message"
+    (tiny_disk / "fill").unlink()
     done = gfz("split", "large.fa", "-o", "disk/parts")
     assert (done.returncode, b"the disk is full" in done.stderr) == (1, True)
     assert names(tiny_disk) == ["out"]
@@ -228,6 +277,60 @@ def heed_signals() -> None:
     """A test run in the background, or under nohup, hands on that some are ignored."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "how"), [(Terminated, 143, "terminated"), (KeyboardInterrupt, 130, "interrupted")]
+)
+def test_ended_after_the_output_was_complete(
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: type[BaseException],
+    status: int,
+    how: str,
+) -> None:
+    """What is said then is what there is: the archive, or not."""
+
+    def end(*_: object) -> None:
+        raise error
+
+    monkeypatch.chdir(source.parent)
+    monkeypatch.setattr("geneformer_codec.commands.summary", end)
+    assert main(["compress", "in.fa", "-o", "a.gfz"]) == status
+    assert capfd.readouterr().err == f"gfz: {how}; written before that: a.gfz\n"
+    assert main(["verify", "-q", "a.gfz"]) == 0
+    monkeypatch.setattr("geneformer_codec.files._sync_directory", end)
+    assert main(["compress", "in.fa", "-o", "b.gfz"]) == status
+    assert capfd.readouterr().err == f"gfz: {how}; written before that: b.gfz\n"
+    monkeypatch.setattr("geneformer_codec.files.check_absent", end)
+    assert main(["compress", "in.fa", "-o", "a.gfz", "-f"]) == status
+    assert capfd.readouterr().err == f"gfz: {how}; nothing was written\n"
+    assert main(["decompress", "a.gfz", "-o", "-"]) == 0
+    monkeypatch.setattr("geneformer_codec.archive.read.Archive.decode_all", end)
+    assert main(["decompress", "a.gfz", "-o", "-"]) == status
+    assert capfd.readouterr().err == f"gfz: {how}; written before that: standard output, in part\n"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_cuda_device(source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused where a network would run; elsewhere it is said that it makes no difference."""
+    monkeypatch.chdir(source.parent)
+    network = ["--preset", "stream-tiny", "--epochs", "1"]
+    assert main(["train", "in.fa", "-o", "x.gfmodel", "--name", "x", "--device", "cuda", *network]) == 2
+    refused = "gfz: error: torch sees no CUDA device here; give --device cpu, or leave it out\n"
+    assert capsys.readouterr().err == refused
+    Path("x.gfmodel").write_bytes(random_model("stream").to_bytes())
+    with_model = ["--model", "x.gfmodel", "--device", "cuda"]
+    assert main(["compress", "in.fa", "-o", "a.gfz", *with_model]) == 2
+    assert capsys.readouterr().err == refused
+    rules = ["archive-batch", "--sample", "a", "in.fa", "-o", "out", "--level", "fast", "--part-bases", "10000"]
+    rules_main([*rules, *with_model])
+    told = capsys.readouterr().err
+    assert "give --device cpu" in told
+    assert "Traceback" not in told
+    assert main(["compress", "in.fa", "-o", "a.gfz", "--device", "cuda"]) == 0
+    assert "gfz: no network is at work here, so that all of it runs on the CPU\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])

@@ -7,6 +7,7 @@ import pytest
 from samtools import faidx
 
 from geneformer_codec.cli import main
+from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.simulate import write_fasta
 
 
@@ -36,6 +37,31 @@ def test_regions(archive: Path, options: list[str], capfdbinary: pytest.CaptureF
     assert capfdbinary.readouterr() == (faidx("in.fa", *options, *REGIONS), b"")
 
 
+@pytest.mark.parametrize(
+    ("region", "residues"),
+    [
+        ("{b}", b"ACGTA"), ("{b}:1-2", b"AC"), ("{{b}}:2-3", b"CG"), ("b", b"TTTTT"), ("b:1-2", b"TT"), ("{z}", b"AG"),
+        ("{z}:2-2", b"G"), ("c{d}e:1-1", b"G"), ("{c{d}e}:2-2", b"C"), ("{q:1}", b"ACAC"), ("{q:1}:2-3", b"CA"),
+        ("x:5-7", b"CCCC"), ("{x:5-7}:1-3", b"CCC"), ("y,1:2", b"A"), ("", b"AAAA"), ("{}", b"AAAA"), (":1-2", b"AA"),
+        ("{}:2-3", b"AA"), ("-n", b"GGG"), ("-1:2-3", b"TT"), ("{o", b"TG"), ("p}", b"GT"), ("p}:2", b"T"),
+    ],
+)  # fmt: skip
+def test_names_with_braces_colons_and_dashes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    region: str,
+    residues: bytes,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    records = {"{b}": "ACGTA", "b": "TTTTT", "c{d}e": "GC", "x:5-7": "CCCC", "": "AAAA", "{q:1}": "ACAC", "z": "AG",
+               "y,1": "CA", "-n": "GGG", "-1": "CTT", "{o": "TG", "p}": "GT"}  # fmt: skip
+    Path("x.fa").write_text("".join(f">{name}\n{text}\n" for name, text in records.items()))
+    assert main(["compress", "x.fa", "-o", "x.gfz", "-q"]) == 0
+    assert main(["fetch", "x.gfz", "--", region]) == 0
+    assert capfdbinary.readouterr().out == b">" + region.encode() + b"\n" + residues + b"\n"
+
+
 def test_lists(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     Path("list").write_text("\n".join(REGIONS) + "\n")
     assert main(["fetch", "a.gfz", "-r", "list"]) == 0
@@ -46,7 +72,7 @@ def test_lists(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None
     assert Path("out.fa").read_bytes() == there + back
     assert main(["fetch", "a.gfz", "--bed", "x.bed", "-o", "out.fa"]) == 1, "it exists already"
     assert main(["fetch", "a.gfz", "-r", "none"]) == 1
-    assert b"cannot read none" in capfdbinary.readouterr().err
+    assert b"none: no such file" in capfdbinary.readouterr().err
 
 
 def test_beyond_the_end(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -67,6 +93,23 @@ def test_unknown_records(archive: Path, capfdbinary: pytest.CaptureFixture[bytes
     out, told = capfdbinary.readouterr()
     assert out == faidx("in.fa", "sim3_000:1-10")
     assert told.startswith(b"gfz: warning: a.gfz: no record is called 'none'")
+
+
+def test_names_end_at_blanks(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["fetch", "a.gfz", "sim3_000 simulated"]) == 1
+    assert b"no record is called 'sim3_000 simulated'; 'gfz ls' lists them. Names end" in capfdbinary.readouterr().err
+
+
+def test_errors_of_the_settings_name_file_and_part(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def fail(*_: object) -> None:
+        raise FormatError("the settings do not fit together")
+
+    monkeypatch.setattr("geneformer_codec.archive.coders.Coders.coder", fail)
+    assert main(["fetch", "a.gfz", "sim3_007:1-10"]) == 1
+    said = b"gfz: error: a.gfz: part 2: the settings do not fit together\n"
+    assert capfdbinary.readouterr().err == said
 
 
 def test_calls_at_fault(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

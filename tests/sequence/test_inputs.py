@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from unreadable import UNREADABLE, make_unreadable
 
 from geneformer_codec.errors import InputError
 from geneformer_codec.sequence.inputs import open_input
@@ -71,6 +72,79 @@ def test_truncation_of_a_later_member_is_an_error(kind: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.parametrize("at", [0.5, 0.9])
+def test_damage_of_a_later_member_is_an_error(kind: str, at: float, tmp_path: Path) -> None:
+    """The readers of Python take it for trailing bytes, and give half of the text."""
+    pack = zstandard.ZstdCompressor(write_checksum=True).compress if kind == "Zstandard" else COMPRESSORS[kind]
+    damaged = bytearray(pack(TEXT))
+    damaged[int(len(damaged) * at)] ^= 0x55
+    path = tmp_path / "source"
+    path.write_bytes(pack(TEXT) + damaged)
+    with (
+        open_input(path) as stream,
+        pytest.raises(InputError, match=r"source: the \w+ compression is (corrupt|truncated)"),
+    ):
+        stream.read()
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.parametrize(
+    "tail", [b"x", b"\n", b"garbage" * 9, b"garbage" * 99_999, b"\0" * 512 + b"x", b"\0" * 300_000 + b"x"]
+)
+def test_trailing_bytes_are_ignored_with_a_warning(
+    kind: str, tail: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(COMPRESSORS[kind](TEXT) + tail)
+    with open_input(path) as stream:
+        assert stream.read() == TEXT
+    assert f"source: {len(tail):,} bytes after the end of the {kind} data are ignored" in caplog.text
+    counted: list[int] = []
+    with path.open("rb") as file:
+        assert open_input(file, on_trailing=counted.append).read() == TEXT
+    assert counted == [len(tail)]
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.parametrize("zeros", [1, 4, 511, 300_000])
+def test_zero_bytes_are_padding(kind: str, zeros: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pack, path = COMPRESSORS[kind], tmp_path / "source"
+    for members in ([TEXT], [TEXT[:999], TEXT[999:]]):
+        path.write_bytes(b"".join(pack(member) + b"\0" * zeros for member in members))
+        with open_input(path) as stream:
+            assert stream.read() == TEXT
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+def test_a_torn_later_member_is_no_trailing_byte(kind: str, tmp_path: Path) -> None:
+    whole, path = COMPRESSORS[kind](TEXT), tmp_path / "source"
+    for size in (1, 2, 3):
+        path.write_bytes(whole + whole[:size])
+        with open_input(path) as stream, pytest.raises(InputError, match="is truncated"):
+            stream.read()
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+def test_as_is(kind: str, tmp_path: Path) -> None:
+    path, data = tmp_path / "source", COMPRESSORS[kind](TEXT)
+    path.write_bytes(data)
+    with open_input(path, as_is=True) as stream:
+        assert stream.read() == data
+
+
+def test_gzip_without_isal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "isal", None)
+    path = tmp_path / "source"
+    path.write_bytes(2 * gzip.compress(TEXT))
+    with open_input(path) as stream:
+        assert stream.read() == 2 * TEXT
+    path.write_bytes(gzip.compress(TEXT)[:-3])
+    with open_input(path) as stream, pytest.raises(InputError, match="truncated"):
+        stream.read()
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
 def test_a_flipped_byte_is_an_error(kind: str, tmp_path: Path) -> None:
     pack = zstandard.ZstdCompressor(write_checksum=True).compress if kind == "Zstandard" else COMPRESSORS[kind]
     damaged = bytearray(pack(TEXT))
@@ -83,11 +157,11 @@ def test_a_flipped_byte_is_an_error(kind: str, tmp_path: Path) -> None:
                 collections.deque(iter(lambda: stream.read(1 << 16), b""), maxlen=0)
 
 
-def test_what_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.fa: no such file"):
-        open_input(tmp_path / "none.fa")
-    with pytest.raises(InputError, match="is a directory"):
-        open_input(tmp_path)
+@pytest.mark.parametrize(("path", "said"), list(UNREADABLE.items()))
+def test_what_cannot_be_opened(tmp_path: Path, path: str, said: str) -> None:
+    make_unreadable(tmp_path)
+    with pytest.raises(InputError, match=f"{path[:20]}.*: {said}"):
+        open_input(tmp_path / path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

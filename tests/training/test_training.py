@@ -108,7 +108,7 @@ def test_fine_tuning_starts_where_the_base_is(panel: Path, tmp_path: Path) -> No
     assert tuned.metadata["base"] == base.id
     first = next(line for line in entries(log) if line["event"] == "validation")
     assert first["bpb_validation"] < base.metadata["result"]["validation"]["float_bpb"] + 0.2
-    with pytest.raises(UsageError, match="leave --preset away"):
+    with pytest.raises(UsageError, match="leave preset= out"):
         train([panel], tmp_path / "x.gfmodel", "x", base=tmp_path / "base.gfmodel", preset="stream-small", epochs=1)
     (tmp_path / "embedded.gfmodel").write_bytes(base.data)
     with pytest.raises(UsageError, match="no float network"):

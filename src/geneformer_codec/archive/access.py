@@ -162,7 +162,9 @@ class SequenceReader:
         for strands, places in by_strands.items():
             coded = [self._archive.read_range(*parts[number].place(lane)) for number, lane in places]
             lengths, sizes = [parts[number].bases_in(lane) for number, lane in places], [wanted[at] for at in places]
-            coder = self._coders().coder(strands)
+            coders = self._coders()
+            with naming(parts[places[0][0]].block, self._archive.label):
+                coder = coders.coder(strands)
             with self._naming():
                 bases = coder.decode(coded, lengths, self._progress, sizes)
             for place, size, end in zip(places, sizes, np.cumsum(sizes).tolist(), strict=True):
@@ -181,7 +183,7 @@ class SequenceReader:
         try:
             yield
         except GfzError as error:
-            raise type(error)(f"{self._archive.label}: {error}") from error
+            raise error.within(self._archive.label) from error
         except (ArithmeticError, LookupError, ValueError) as error:
             raise FormatError(f"{self._archive.label}: cannot be decoded ({error}); the archive is damaged") from error
 

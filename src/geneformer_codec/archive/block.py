@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coding.coder import Progress
-from ..errors import FormatError, GfzError
+from ..errors import FormatError, GfzError, option
 from ..sequence.fasta import Sides, Streams, parse, residues_of
 from ..sequence.fastq import Reads, ReadsShape, put_together, take_apart
 from ..sequence.names import pack_names, unpack_names
@@ -149,7 +149,8 @@ def decode_block(
         if sum(map(len, texts)) != block.text_bytes or _sha256(texts) != block.sha256:
             raise FormatError(
                 "the decoded text does not match its SHA-256. Either the archive is damaged, or the computer that "
-                "wrote it erred; try another copy of the archive, and --device cpu"
+                "wrote it erred; try another copy of the archive, and "
+                f"{option('device', 'cpu')}"
             )
     return DecodedBlock(texts, sides, bases)
 
@@ -183,7 +184,7 @@ def naming(block: Block, label: str) -> Iterator[None]:
     try:
         yield
     except GfzError as error:
-        raise type(error)(f"{label}: part {block.part}: {error}") from error
+        raise error.within(f"{label}: part {block.part}") from error
     except (ArithmeticError, LookupError, ValueError) as error:
         raise FormatError(f"{label}: part {block.part} cannot be decoded ({error}); the archive is damaged") from error
 

@@ -16,7 +16,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from ..errors import FormatError, InputError, OutputError
+from ..errors import FormatError, OutputError
+from ..files import input_error
 
 MIMETYPE_NAME = "mimetype"
 MIMETYPE = b"application/vnd.geneformer-rules.gfz+zip"
@@ -55,7 +56,11 @@ class ContainerWriter(contextlib.AbstractContextManager["ContainerWriter"]):
 
     def __init__(self, out: BinaryIO):
         self._zip = zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True)
-        self.add(MIMETYPE_NAME, MIMETYPE)
+        try:
+            self.add(MIMETYPE_NAME, MIMETYPE)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def add(self, name: str, data: bytes) -> None:
         """Add one entry."""
@@ -152,7 +157,7 @@ class ContainerReader:
         except OSError as error:
             if error.errno is None:
                 raise self._damaged(error) from error
-            raise InputError(f"cannot read {self.label}: {error.strerror}") from error
+            raise input_error(self.label, error) from error
         except _DAMAGE as error:
             raise self._damaged(error) from error
 

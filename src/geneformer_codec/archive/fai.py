@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, UsageError
+from ..errors import FormatError, UsageError, option
 from ..sequence.fastq import line_ends
 from .catalogue import name_of
 
@@ -54,7 +54,7 @@ def index_text(archive: "Archive", mate: bool = False) -> Iterator[FaiEntry]:
     for block in archive.blocks:
         texts = archive.laid_out(block)
         if len(texts) <= mate:
-            raise UsageError(f"{archive.label}: holds one text and no mates; leave --mate away")
+            raise UsageError(f"{archive.label}: holds one text and no mates; leave {option('mate')} out")
         text = texts[mate]
         yield from _reads(text, place, archive.label) if block.is_reads else lines.take(text)
         place += len(text)

@@ -30,6 +30,10 @@ class Fields:
             raise ValueError(f"{self._where}: {name} is {str(value)[:60]!r}")
         return value
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a field that may be left out is there."""
+        return name in self._fields
+
     def number(self, name: str, low: int, high: int) -> int:
         """A whole number from ``low`` to ``high``."""
         number: int = self._take(name, lambda value: type(value) is int and low <= value <= high)

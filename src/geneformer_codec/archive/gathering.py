@@ -17,12 +17,15 @@ from .manifest import FORMAT_VERSION, Block, ModelReference, Settings
 from .models import CodingModel
 from .plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
 from .read import Archive
-from .sample import MAX_PARTS, Sample
+from .sample import MAX_PARTS, OddMates, Sample
 from .write import ArchiveWriter, Taken
 
 
-def split_sample(parts: Iterable[Part], sample: Sample, directory: Path, part_bases: int) -> Plan:
-    """Write the parts of a sample and their plan into ``directory``; memory is that of one part."""
+def split_sample(parts: Iterable[Part], sample: Callable[[], Sample], directory: Path, part_bases: int) -> Plan:
+    """Write the parts of a sample and their plan into ``directory``; memory is that of one part.
+
+    The ``sample`` is asked for when all parts were taken.
+    """
     taken, planned, is_reads = Taken(parts), [], False
     for part in taken:
         text = b"".join(part.texts)
@@ -41,7 +44,7 @@ def split_sample(parts: Iterable[Part], sample: Sample, directory: Path, part_ba
         _write(directory / planned[-1].file, text)
         _write(directory / planned[-1].digests_file, part.digests)
         is_reads = part.is_reads
-    plan = Plan(taken.complete(sample), is_reads, part_bases, tuple(planned))
+    plan = Plan(taken.complete(sample()), is_reads, part_bases, tuple(planned))
     _write(directory / PLAN_NAME, plan.dump())
     return plan
 
@@ -103,6 +106,7 @@ def join_archives(
         manifest, model_data = first.manifest, first.model_data() or b""
         coders, common = coders_of(first), _made_alike(first)
     joined, number = _Joined(manifest.sample), 0
+    pairs, trailing, odd = 0, 0, None
     with ArchiveWriter(out, manifest.settings, manifest.model) as writer:
         for source in sources:
             with Archive(source) as archive:
@@ -116,10 +120,21 @@ def join_archives(
                         joined.add(part.texts, source, begins=block is archive.blocks[0])
                         writer.add(replace(block, part=number), archive.block_data(block))
                         number += 1
+                trailing += archive.manifest.sample.trailing_bytes
+                odd = _joined_mates(odd, archive.manifest.sample.odd_mates, pairs)
+                pairs += sum(block.records for block in archive.blocks) // 2
+                odd = odd and replace(odd, pairs=pairs)
         if number > MAX_PARTS:
             raise FormatError(f"the archives have {number:,} parts, more than {MAX_PARTS:,}; they cannot be merged")
-        sample = joined.sample(number)
+        sample = replace(joined.sample(number), trailing_bytes=trailing, odd_mates=odd)
         writer.finish(replace(sample, name=sample.name if name is None else name), model_data)
+
+
+def _joined_mates(before: OddMates | None, here: OddMates | None, pairs: int) -> OddMates | None:
+    """Mates whose names do not match, of an archive after others of so many ``pairs``."""
+    if before and here:
+        return replace(before, odd=before.odd + here.odd)
+    return before or (here and replace(here, first=pairs + here.first))
 
 
 class _Joined:

@@ -1,5 +1,6 @@
 """Find the model that an archive needs: inside it, in the file that was given, or on the search path."""
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..coding.coder import BaseCoder
 from ..coding.threads import cores
 from ..coding.uniform import UniformCoder
-from ..errors import FormatError, GfzError, ModelMissingError
+from ..errors import FormatError, GfzError, ModelMissingError, option
 from .coders import BOTH_STRANDS, Coders
 from .manifest import EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
 from .read import Archive
@@ -16,6 +17,7 @@ from .read import Archive
 if TYPE_CHECKING:
     from ..model.experts.settings import ExpertSettings
 
+_LOG = logging.getLogger("geneformer_codec")
 SEARCH_PATH = "GFZ_MODEL_PATH"
 """The environment variable with directories, separated by colons, in which ``*.gfmodel`` files are looked for."""
 
@@ -71,9 +73,7 @@ def open_model(model: str | Path | CodingModel | None) -> CodingModel | None:
         return model
     from ..model.file import read_model
 
-    if not Path(model).is_file():
-        raise ModelMissingError(f"{model}: there is no such model file; check the path given to --model")
-    return read_model(Path(model))
+    return read_model(model)
 
 
 def reference(model: CodingModel | None, embedded: bool) -> ModelReference:
@@ -122,6 +122,8 @@ def make_coders(
         from ..compiling import say_if_compiling
 
         say_if_compiling()
+    if needed == UNIFORM or (settings.experts is not None and not settings.experts.network):
+        say_if_unused(execution.device)
     threads = execution.threads or cores()
     if needed == UNIFORM:
         return Coders(UNIFORM, lambda _: UniformCoder(), threads=threads)
@@ -134,6 +136,16 @@ def make_coders(
     return Coders(needed, lambda _: coder, threads=threads)
 
 
+def say_if_unused(device: str) -> None:
+    """Check a device that nothing runs on: only networks can use a GPU."""
+    from ..model.device import DEVICES, check_device
+
+    if device not in DEVICES:
+        check_device(device)
+    if device == "cuda":
+        _LOG.info("no network is at work here, so that all of it runs on the CPU")
+
+
 def coders_of(
     archive: Archive, model: "str | Path | CodingModel | None" = None, execution: Execution | None = None
 ) -> Coders:
@@ -142,7 +154,7 @@ def coders_of(
     try:
         return make_coders(manifest.model.id, found, manifest.settings, execution or Execution())
     except GfzError as error:
-        raise type(error)(f"{archive.label}: {error}") from error
+        raise error.within(archive.label) from error
 
 
 def _untrained(settings: Settings, threads: int, strands: str) -> Coders:
@@ -181,8 +193,8 @@ def find_model(archive: Archive, given: str | Path | CodingModel | None = None) 
         return _search(archive.label, wanted)
     if found.id != wanted.id:
         raise ModelMissingError(
-            f"{archive.label}: needs model {wanted.id} ({wanted.name}), but --model gave {found.id} ({found.name}); "
-            "give the model that the archive was compressed with"
+            f"{archive.label}: needs model {wanted.id} ({wanted.name}), but {option('model')} gave {found.id} "
+            f"({found.name}); give the model that the archive was compressed with"
         )
     return found
 
@@ -202,5 +214,5 @@ def _search(label: str, wanted: ModelReference) -> CodingModel:
     raise ModelMissingError(
         f"{label}: needs model {wanted.id} ({wanted.name}), which is not in the archive"
         f"{' nor in ' + ', '.join(map(str, directories)) if directories else ''}; "
-        f"give its file with --model, or its directory in {SEARCH_PATH}"
+        f"give its file with {option('model')}, or its directory in {SEARCH_PATH}"
     )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import FormatError, InputError
+from ..errors import FormatError
+from ..files import input_error
 from ..sequence.parts import Part
 from .fields import HEX64, Fields, unique_fields
 from .manifest import MAX_PART_BYTES
@@ -70,7 +71,7 @@ class Plan:
             fields = Fields(json.loads(path.read_bytes(), object_pairs_hook=unique_fields), "the plan")
             return cls._from(fields)
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}; it is written by 'gfz split'") from error
+            raise input_error(path, error, "it is written by 'gfz split'") from error
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{path}: not a sound plan ({error}); make it again with 'gfz split'") from error
 
@@ -103,7 +104,7 @@ def read_part(plan: Plan, path: Path) -> Part:
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise InputError(f"cannot read {file}: {error.strerror}; run 'gfz split' again") from error
+            raise input_error(file, error, "it is written by 'gfz split'") from error
         if sha256_hex(data) != digest:
             raise FormatError(f"{file}: does not match its SHA-256 in {PLAN_NAME}; run 'gfz split' again")
         contents.append(data)

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..coding.coder import Progress
 from ..coding.threads import in_order
-from ..errors import FormatError, InputError
+from ..errors import FormatError
+from ..files import input_error
 from ..sequence.fasta import Sides
 from ..sequence.fastq import ReadsShape, put_together
 from .block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
@@ -18,6 +19,7 @@ from .coders import BOTH_STRANDS, Coders
 from .container import ContainerReader
 from .index import RecordEntry, walk_records
 from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, READS_STREAMS, SIDE_STREAMS, STREAMS, Block, Manifest
+from .notices import archive_notices
 from .remote import RemoteFile, is_url
 from .strays import find_strays
 
@@ -161,6 +163,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         side, index = (sum(streams[name] for name in names) for names in (SIDE_STREAMS, INDEX_STREAMS))
         model_bytes = manifest.model.bytes if manifest.model.embedded else 0
         bases = sum(block.bases for block in self.blocks)
+        strays = find_strays(self)
         return {
             "format": FORMAT,
             "format_version": manifest.version,
@@ -175,7 +178,8 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             "mate": vars(manifest.sample.mate) if manifest.sample.mate else None,
             "origin": vars(manifest.sample.origin) if manifest.sample.origin else None,
             "quality_bins": manifest.sample.quality_bins,
-            "outside_records": find_strays(self),
+            "outside_records": [text.as_dict() for text in strays if text.places],
+            "notices": archive_notices(self, strays),
             "payload_bytes": streams["payload"],
             "side_bytes": side,
             "index_bytes": index,
@@ -214,7 +218,5 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; check the path") from error
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise input_error(path, error) from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError, UsageError
 
+_CLOSED = re.compile(r"\}(?=:|$)")
 _NUMBER = re.compile(r"[0-9][0-9,]*")
 
 
@@ -27,24 +28,26 @@ def parse_region(text: str, known: Callable[[str], bool]) -> Region:
     """A region as samtools reads it: ``name``, ``name:start``, ``name:start-end`` or ``name:-end``, from 1, inclusive.
 
     Thousands may be parted by commas. A name may contain colons: if all of the text is ``known`` as a name it is one,
-    and ``{name}:start-end`` says where a name ends.
+    and ``{name}:start-end`` says where a name ends. A name that has such braces itself counts before the one in them.
 
     >>> parse_region("chr1:1,001-2,000", {"chr1"}.__contains__)
     Region(name='chr1', start=1000, stop=2000, title='chr1:1,001-2,000', reverse=False)
     >>> parse_region("HLA:DRB1:5", {"HLA:DRB1"}.__contains__)
     Region(name='HLA:DRB1', start=4, stop=None, title='HLA:DRB1:5', reverse=False)
     """
-    if text.startswith("{"):
-        name, closed, rest = text[1:].partition("}")
-        if not closed or (rest and not rest.startswith(":")):
-            raise UsageError(f"region {text!r}: a name in braces is written {{name}} or {{name}}:start-end")
-        colon, place = rest[:1], rest[1:]
-    else:
-        name, colon, place = text.rpartition(":")
-        if not colon or known(text):
-            if colon and known(name):
-                raise UsageError(f"region {text!r} can be read in two ways; write {{{text}}} or {{{name}}}:{place}")
+    name, colon, place = text.rpartition(":")
+    if not colon or known(text):
+        if colon and known(text) and known(name):
+            raise UsageError(f"region {text!r} can be read in two ways; write {{{text}}} or {{{name}}}:{place}")
+        if known(text) or not text.startswith("{"):
             return Region(text, title=text)
+    if text.startswith("{") and not (colon and known(name)):
+        # a brace within the name closes nothing: the last one that may does, unless only an earlier one gives a name
+        closing = [match.start() for match in _CLOSED.finditer(text)]
+        if not closing:
+            raise UsageError(f"region {text!r}: a name in braces is written {{name}} or {{name}}:start-end")
+        end = next((at for at in reversed(closing) if known(text[1:at])), closing[0])
+        name, place = text[1:end], text[end + 2 :]
     if not place:
         return Region(name, title=text)
     if not known(name):

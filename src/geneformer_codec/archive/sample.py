@@ -41,11 +41,37 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class OddMates:
+    """``odd`` of the first ``pairs`` of reads have names that do not match, as those of pair ``first`` (from 1)."""
+
+    pairs: int
+    odd: int
+    first: int
+    names: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "names": list(self.names)}
+
+    @classmethod
+    def take(cls, fields: Fields) -> Self:
+        """From JSON, checked."""
+        pairs = fields.number("pairs", 1, MAX_SAMPLE_BYTES)
+        odd, first = (fields.number(name, 1, pairs) for name in ("odd", "first"))
+        names = fields.items("names", 2)
+        if len(names) != 2 or not all(isinstance(name, str) and len(name) <= 4096 for name in names):
+            raise ValueError("odd_mates: its names are not two names")
+        fields.done()
+        return cls(pairs, odd, first, tuple(names))
+
+
+@dataclass(frozen=True)
 class Sample:
     """The text that was archived, decompressed; ``parts`` is how many parts it was cut into.
 
     With a ``mate`` there are two texts, and parts hold a piece of both. An ``origin`` tells that the text is not the
-    file that was given; ``quality_bins`` names how its qualities were binned, which lost something.
+    file that was given; ``quality_bins`` names how its qualities were binned, which lost something. After the
+    compressed data of the source there were ``trailing_bytes``, which are not kept.
     """
 
     name: str
@@ -55,6 +81,8 @@ class Sample:
     mate: Mate | None = None
     origin: Origin | None = None
     quality_bins: str | None = None
+    trailing_bytes: int = 0
+    odd_mates: OddMates | None = None
 
     @property
     def all_bytes(self) -> int:
@@ -62,9 +90,11 @@ class Sample:
         return self.bytes + (self.mate.bytes if self.mate else 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON; the last two fields are there only where they say something."""
         inner = {name: vars(value) if value else None for name, value in (("mate", self.mate), ("origin", self.origin))}
-        return {**vars(self), **inner}
+        seldom = {"trailing_bytes": self.trailing_bytes, "odd_mates": self.odd_mates and self.odd_mates.as_dict()}
+        common = {name: value for name, value in vars(self).items() if name not in seldom}
+        return {**common, **inner, **{name: value for name, value in seldom.items() if value}}
 
     @classmethod
     def take(cls, fields: Fields, name: str = "name", parts: int | None = None) -> Self:
@@ -79,6 +109,8 @@ class Sample:
             Mate.take(mate) if mate else None,
             Origin.take(origin) if origin else None,
             fields.text_or_none("quality_bins", "[a-z0-9]{1,32}"),
+            fields.number("trailing_bytes", 1, MAX_SAMPLE_BYTES) if "trailing_bytes" in fields else 0,
+            OddMates.take(fields.inner("odd_mates")) if "odd_mates" in fields else None,
         )
         fields.done()
         return sample

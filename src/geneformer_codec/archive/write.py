@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -53,13 +53,14 @@ def write_archive(
     coders: Coders,
     settings: Settings,
     model: ModelReference,
-    sample: Sample,
+    sample: Callable[[], Sample],
     model_data: bytes = b"",
     progress: Progress | None = None,
 ) -> Manifest:
     """Compress ``parts`` into an archive, as many at a time as ``coders`` say.
 
-    A ``sample`` of no parts is not known yet, but for what things are called: the parts are the whole of it.
+    The ``sample`` is asked for when all parts were taken. If it has no parts, the parts are the whole of it, and its
+    sizes and digests are theirs.
     """
     taken = Taken(parts)
 
@@ -70,7 +71,8 @@ def write_archive(
     with contextlib.closing(results), ArchiveWriter(out, settings, model) as writer:
         for block, data in results:
             writer.add(block, data)
-        return writer.finish(sample if sample.parts else taken.complete(sample), model_data)
+        known = sample()
+        return writer.finish(known if known.parts else taken.complete(known), model_data)
 
 
 class Taken:

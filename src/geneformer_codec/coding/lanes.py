@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..model.backends import make_backend
+from ..model.device import check_device
 from ..model.exact import ExactNetwork
-from ..model.file import check_device
 from ..model.fused import FusedDecoder
 from .coder import Progress
 from .rangecoder import LaneDecoder, LaneEncoder

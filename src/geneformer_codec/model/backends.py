@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from . import kernels
 from .config import NetworkConfig
+from .device import check_device
 from .tables import ATTENTION_ENTRIES, attention_table, logit_table
 
 CHUNK = 1024
@@ -324,7 +325,6 @@ def make_backend(device: str, arithmetic: str) -> Backend:
         return NumbaBackend(arithmetic)
     if device == "torch":
         return TorchBackend(arithmetic, "cpu")
-    if not torch.cuda.is_available():
-        raise UsageError(f"device {device} was asked for, but torch sees no CUDA device here; use --device cpu")
+    check_device(device)
     torch.backends.cuda.matmul.allow_tf32 = False
     return TorchBackend(arithmetic, device)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, InputError, UsageError
+from ..errors import FormatError, UsageError
+from ..files import input_error
 from .config import NetworkConfig
 from .panel import Panel, PanelSource, panel_source
 
@@ -237,18 +238,18 @@ class ModelHeader:
     tensors: dict[str, Any]
 
 
-def read_header(path: Path) -> ModelHeader:
+def read_header(path: str | Path) -> ModelHeader:
     """What a model is made of, without reading the model: for planning and reports. Nothing is verified.
 
     Raises ``InputError`` when the file cannot be read, ``FormatError`` when it is no model file.
     """
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             start = file.read(8)
             size = int.from_bytes(start, "little")
             data = start + (file.read(size) if size <= MAX_HEADER_BYTES else b"")
     except OSError as error:
-        raise InputError(f"cannot read the model {path}: {error.strerror}") from error
+        raise input_error(path, error) from error
     return _parse_header(data, str(path))
 
 
@@ -327,25 +328,13 @@ def _bytes_of(tensors: Tensors) -> int:
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
-def read_model(path: Path) -> Model:
+def read_model(path: str | Path) -> Model:
     """The model in file ``path``. Raises ``InputError`` when it cannot be read, ``FormatError`` as `load_model`."""
+    path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise FormatError(f"{path} is too large for a model file")
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"cannot read the model {path}: {error.strerror}; check the path given with --model"
-        ) from error
+        raise input_error(path, error) from error
     return load_model(data, str(path))
-
-
-def check_device(device: str) -> str:
-    """``auto`` to ``cuda`` where torch sees a CUDA device, else ``cpu``; raises ``UsageError`` for others."""
-    if device == "auto":
-        import torch
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda", "torch"):
-        raise UsageError(f"there is no device {device!r}; choose auto, cpu or cuda")
-    return device

@@ -10,7 +10,8 @@ import numpy as np
 
 from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, _push, kernel
 
-AT, PLUS = 64, 43
+AT, PLUS, SPACE = 64, 43, 32
+ONE, SLASH, DOT, UNDERSCORE, LETTER_R = b"1/._R"
 LEAST, MOST = 33, 126  # qualities; what holds others is stray
 
 
@@ -93,6 +94,50 @@ def scan_reads(text: Bytes, ends: Integers) -> tuple[Integers, Integers, Integer
         reads += 1
         line = last + 1
     return starts[:reads], pluses[:reads], bodies[:reads], stops[:reads], counts[:reads], repeats[:reads]
+
+
+@kernel
+def _name_stop(text: Bytes, start: int) -> int:
+    """Where the name that begins at ``start`` ends: at the first blank."""
+    stop = start
+    while stop < len(text) and text[stop] > SPACE:
+        stop += 1
+    return stop
+
+
+@kernel
+def find_odd_mates(one: Bytes, starts: Integers, other: Bytes, mates: Integers) -> tuple[int, int]:
+    """How many pairs of reads have names that do not match, and the number of the first of them.
+
+    Reads begin at ``starts`` and ``mates``. Names match up to the first blank, but for ``/1`` and ``/2`` at their ends,
+    and a 1 at the end of the first and a 2 of the second behind ``.``, ``_`` or ``R``.
+    """
+    odd, first = 0, -1
+    for pair in range(min(len(starts), len(mates))):
+        start, mate = starts[pair] + 1, mates[pair] + 1
+        stop, end = _name_stop(one, start), _name_stop(other, mate)
+        first_of_two = stop > start + 1 and one[stop - 1] == ONE
+        second_of_two = end > mate + 1 and other[end - 1] == ONE + 1
+        if first_of_two and second_of_two and one[stop - 2] in (DOT, UNDERSCORE, LETTER_R):
+            stop, end = stop - 1, end - 1
+        if first_of_two and one[stop - 2] == SLASH:
+            stop -= 2
+        if second_of_two and other[end - 2] == SLASH:
+            end -= 2
+        size = stop - start
+        same = size == end - mate
+        if not same or not _same_in(one, start, other, mate, size):
+            first = pair if odd == 0 else first
+            odd += 1
+    return odd, first
+
+
+@kernel
+def _same_in(one: Bytes, start: int, other: Bytes, mate: int, size: int) -> bool:
+    for step in range(size):  # noqa: SIM110 - compiled
+        if one[start + step] != other[mate + step]:
+            return False
+    return True
 
 
 @kernel

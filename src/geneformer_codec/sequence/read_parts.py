@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from geneformer_codec.sequence.fastq import LINE_FEED, line_ends
 from geneformer_codec.sequence.parts import Part, fill, shortest_part
 
-_LOG = logging.getLogger("geneformer_codec")
+_NAME_BYTES = 256
+"""So much of a name is kept for a message."""
 _READ_BYTES = 1 << 22
 QUALITY_BINS = {
     "illumina8": ((2, 9, 6), (10, 19, 15), (20, 24, 22), (25, 29, 27), (30, 34, 33), (35, 39, 37), (40, 93, 40)),
@@ -23,8 +23,44 @@ BYTES_A_BASE = 2
 """A part is to have so many bytes of text for each base it may have: those of the base and of its quality."""
 
 
-def split_reads(streams: Sequence[BinaryIO], part_bases: int, bins: str | None = None) -> Iterator[Part]:
+class MateNames:
+    """Compares the names of mates, as their reads come.
+
+    ``odd`` of ``pairs`` do not match, the first of them, from 1, being ``first`` with these ``names``. Nothing is
+    compared after a part that does not hold as many reads of both texts.
+    """
+
+    def __init__(self) -> None:
+        self.pairs = self.odd = self.first = 0
+        self.names: tuple[str, ...] = ()
+        self._together = True
+
+    def add(self, texts: Sequence[bytes]) -> None:
+        """Compare the reads of a part."""
+        from geneformer_codec.sequence._read_kernels import find_odd_mates, scan_reads
+
+        if len(texts) != 2 or not self._together:
+            return
+        one, other = (np.frombuffer(text, np.uint8) for text in texts)
+        starts, mates = (scan_reads(octets, line_ends(octets))[0] for octets in (one, other))
+        odd, first = find_odd_mates(one, starts, other, mates)
+        if odd and not self.odd:
+            self.first = self.pairs + int(first) + 1
+            self.names = tuple(
+                (text[int(begins[first]) + 1 :][:_NAME_BYTES].split(None, 1) or [b""])[0].decode(errors="replace")
+                for text, begins in zip(texts, (starts, mates), strict=True)
+            )
+        self.odd += int(odd)
+        self.pairs += min(len(starts), len(mates))
+        self._together = len(starts) == len(mates)
+
+
+def split_reads(
+    streams: Sequence[BinaryIO], part_bases: int, bins: str | None = None, names: MateNames | None = None
+) -> Iterator[Part]:
     """The parts of a stream of FASTQ, or of a pair; the qualities of their reads binned, if ``bins`` are named.
+
+    ``names`` gets the texts of all parts.
 
     A part has at most ``BYTES_A_BASE * part_bases`` bytes of text, in whole reads where they are regular; half as many
     more where reads are that long, and in the end. So none but an only one has less than half as many. Of a pair, a
@@ -37,13 +73,12 @@ def split_reads(streams: Sequence[BinaryIO], part_bases: int, bins: str | None =
     number = 0
     while number == 0 or any(text.left for text in texts):
         pieces = [_binned(piece, bins) for piece in _next_part(texts, size)]
+        if names:
+            names.add(pieces)
         yield Part(number, pieces[0], b"", True, True, True, *pieces[1:])
         number += 1
         for text in texts:
             text.fill()
-    counts = [text.reads for text in texts]
-    if len(set(counts)) > 1:
-        _LOG.warning("the files hold %d and %d reads, so that not all can be mates; archived as they are", *counts)
 
 
 def _next_part(texts: Sequence[_Text], size: int) -> list[bytes]:
@@ -91,7 +126,6 @@ class _Text:
         self._needed = self._most + shortest_part(size)  # a part, and a shortest one behind it
         self._buffer, self._place, self.finished = b"", 0, False
         self.stops: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.reads = 0
         self.fill()
 
     @property
@@ -118,7 +152,6 @@ class _Text:
 
     def take(self, size: int) -> bytes:
         """So many bytes."""
-        self.reads += int(np.searchsorted(self.stops, size, "right"))
         self._place += size
         return self._buffer[self._place - size : self._place]
 

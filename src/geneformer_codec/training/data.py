@@ -20,7 +20,7 @@ SPLIT = (0.7, 0.2)
 """The paper's shares of training and validation records; the rest is for the test."""
 
 
-def read_records(paths: Sequence[Path]) -> list[Bases]:
+def read_records(paths: Sequence[str | Path]) -> list[Bases]:
     """The bases (0..3) of every record with any in the given FASTA files; other letters are left out, as in coding.
 
     Raises ``InputError`` when a file cannot be read or all are without bases.

@@ -19,13 +19,14 @@ import torch
 from tqdm import tqdm
 
 from .. import __version__
-from ..errors import UsageError
+from ..errors import UsageError, option
 from ..files import atomic_output
 from ..model.backends import make_backend
 from ..model.config import NetworkConfig
 from ..model.config import preset as preset_named
+from ..model.device import check_device
 from ..model.exact import ExactNetwork
-from ..model.file import Model, check_device, read_model
+from ..model.file import Model, read_model
 from ..model.network import GeneFormer
 from ..model.quantise import integer_tensors, set_steps
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -56,21 +57,21 @@ class Budget:
 
 
 def train(
-    panels: Sequence[Path],
-    out: Path,
+    panels: Sequence[str | Path],
+    out: str | Path,
     name: str,
     *,
     preset: str | None = None,
     recipe: str = "default",
-    base: Path | None = None,
-    hybrid: Sequence[Path] = (),
+    base: str | Path | None = None,
+    hybrid: Sequence[str | Path] = (),
     epochs: float | None = None,
     minutes: float | None = None,
     seed: int = 0,
     threads: int = 0,
     device: str = "auto",
-    log: Path | None = None,
-    checkpoint: Path | None = None,
+    log: str | Path | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool = False,
     force: bool = False,
 ) -> Model:
@@ -83,12 +84,12 @@ def train(
     """
     chosen = recipe_named(recipe)
     if any(value is not None and value <= 0 for value in (epochs, minutes)):
-        raise UsageError("--epochs and --minutes must be more than 0")
+        raise UsageError(f"{option('epochs')} and {option('minutes')} must be more than 0")
     start = read_model(base) if base else None
     if start and not start.floats:
         raise UsageError(f"{base} has no float network to go on from: give the model file that training wrote")
     if start and preset and preset_named(preset) != start.config:
-        raise UsageError(f"{base} is not a {preset}: leave --preset away when --base is given")
+        raise UsageError(f"{base} is not a {preset}: leave {option('preset')} out when {option('base')} is given")
     config = start.config if start else preset_named(preset or "stream-small")
     if hybrid and recipe == "paper":
         chosen = replace(chosen, learning_rate=HYBRID_LEARNING_RATE)
@@ -104,15 +105,16 @@ def train(
         "minutes": minutes,
         "species": 1 + len(hybrid),
     }
+    saved = Path(checkpoint or f"{out}.checkpoint")
     with atomic_output(out, force) as stream:  # before hours of work: can it be written at all?
         model = _Run(config, chosen, settings, device, threads, progress).fit(
-            [Panel.split(read_records(paths), seed) for paths in (list(panels), *([path] for path in hybrid))],
+            [Panel.split(read_records(paths), seed) for paths in ([*panels], *([path] for path in hybrid))],
             start,
-            log,
-            checkpoint or out.with_name(out.name + ".checkpoint"),
+            Path(log) if log else None,
+            saved,
         )
         stream.write(model.to_bytes())
-    (checkpoint or out.with_name(out.name + ".checkpoint")).unlink(missing_ok=True)
+    saved.unlink(missing_ok=True)
     return model
 
 

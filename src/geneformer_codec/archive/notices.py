@@ -1,0 +1,99 @@
+"""What people should know of an archive: what of the source it does not keep, and what in its text is irregular.
+
+Sentences for the screen, for ``gfz info`` and for reports, found here for all of them. Nothing is decoded for them but
+side streams. For a regular file there are none.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .sample import Sample
+from .strays import Strays
+
+if TYPE_CHECKING:
+    from .manifest import Block
+    from .read import Archive
+
+_NO_NUCLEOTIDES = np.frombuffer(b"EFILPQZJOX*efilpqzjox", np.uint8)
+"""Letters of proteins, and of other text, that are no code of nucleotides."""
+_MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+"""Byte order marks."""
+
+
+def sample_notices(sample: Sample) -> Iterator[str]:
+    """What is known of a sample from the manifest, or the plan, alone."""
+    if origin := sample.origin:
+        yield f"made from {origin.format}; not kept: {origin.not_kept}"
+    if sample.quality_bins:
+        yield f"LOSSY: qualities binned by {sample.quality_bins}; checksums are of the binned text"
+    if sample.trailing_bytes:
+        yield f"{_bytes(sample.trailing_bytes)} after the end of the compressed data were ignored, and are not kept"
+    if odd := sample.odd_mates:
+        names = ", ".join(odd.names)
+        pairs = f"{odd.odd:,} of {odd.pairs:,} pairs have names that do not match"
+        yield f"{pairs}: the first is record {odd.first:,} ({names})"
+
+
+def archive_notices(archive: "Archive", texts: Sequence[Strays]) -> list[str]:
+    """All that is known of an archive; ``texts`` is what `find_strays` gave."""
+    notices = list(sample_notices(archive.manifest.sample))
+    if archive.manifest.complete and not archive.manifest.sample.all_bytes:
+        return [*notices, "empty: there is no text in it"]
+    if len(texts) == 2 and texts[0].records != texts[1].records:
+        first, second = (text.records for text in texts)
+        notices.append(f"mates differ in number: {first:,} reads in the first file, {second:,} in the second")
+    is_reads = any(block.is_reads for block in archive.blocks)
+    for text in texts:
+        which = "" if len(texts) == 1 else "the second file" if text.text == 2 else "the first file"
+        if text.places and not (text.records and text.blank):
+            notices.append(_outside(archive, text, which, is_reads))
+    if any(text.records for text in texts):
+        notices += _no_nucleotides(archive)
+    return notices
+
+
+def _outside(archive: "Archive", text: Strays, which: str, is_reads: bool) -> str:
+    """Of text that belongs to no record, in ``which`` file of a pair."""
+    plain = f"stored as plain text ({_bytes(text.bytes)}), not predicted"
+    if is_reads and not text.records:
+        return f"no regular FASTQ record in {which or 'it'}: {plain}"
+    mark = "" if is_reads else _byte_order_mark(archive)
+    if not is_reads and not text.records:
+        block = next(block for block in archive.blocks if block.text_bytes)
+        if 2 * block.bases >= block.residues > 0:
+            return f"no FASTA header in it{mark}: {_bytes(text.bytes)} of sequence without a name"
+        return f"no FASTA or FASTQ record in it{mark}: {plain}"
+    where = f"after record {text.records_before:,}" if text.records_before else "before the first record"
+    if text.places > 1:
+        where = f"in {text.places:,} places, the first {where}"
+    found = f"{_bytes(text.bytes)}{which and f' of {which}'} belong to no record"
+    return f"{found} ({where}{mark}); they come back as they are"
+
+
+def _byte_order_mark(archive: "Archive") -> str:
+    """What to add for a text that begins with one, as files do that were edited on Windows."""
+    block = archive.blocks[0]
+    head = archive.laid_out(block)[0][:3] if block.part == 0 else b""
+    kinds = [kind for mark, kind in _MARKS.items() if head.startswith(mark)]
+    return f", as it begins with the byte order mark of {kinds[0]}" if kinds else ""
+
+
+def _no_nucleotides(archive: "Archive") -> Iterator[str]:
+    """Of FASTA that is protein, or no sequence at all."""
+    bases, residues = (sum(getattr(block, what) for block in archive.blocks) for what in ("bases", "residues"))
+    if 2 * bases >= residues:
+        return
+    block: Block = max(archive.blocks, key=lambda block: block.residues - block.bases)
+    sides = archive.sides(block)
+    letters = sides.all_residues(np.zeros(block.bases, np.uint8))
+    if sides.has_preamble:
+        letters = letters[int(sides.record_residues[0]) :]  # that is a notice of its own
+    if 10 * np.isin(letters, _NO_NUCLEOTIDES).sum() > len(letters):
+        others = f"{residues - bases:,} of {residues:,} residues are stored, but not predicted"
+        yield f"not nucleotide sequence: many letters are no codes of nucleotides; {others}"
+
+
+def _bytes(number: int) -> str:
+    return f"{number:,} byte{'' if number == 1 else 's'}"
