@@ -116,6 +116,10 @@ class ContainerReader:
         entry = self._entry(name)
         return entry.header_offset + len(_local_header(entry))
 
+    def span(self, name: str) -> tuple[int, int]:
+        """Where in the file an entry begins, with its header, and where it ends: what `read` reads."""
+        return self._entry(name).header_offset, self.place(name) + self.size(name)
+
     def read_range(self, name: str, start: int, stop: int) -> bytes:
         """Bytes ``start`` to ``stop`` of an entry, as they are: nothing is checked."""
         if not 0 <= start <= stop <= self.size(name):

@@ -76,11 +76,15 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         sizes = list(block.streams.values())
         return sum(sizes[:begin]), sum(sizes[:end])
 
-    def hold(self, ranges: Iterable[tuple[Block, int, int]]) -> None:
-        """Say which bytes of blocks' entries will be read, so that those of a remote archive are fetched at once."""
+    def hold(self, ranges: Iterable[tuple[Block, int, int]], whole: Iterable[Block] = ()) -> None:
+        """Say which bytes of blocks' entries will be read, so that those of a remote archive are fetched at once.
+
+        ``whole`` are blocks that `block_data` will be asked for.
+        """
         if isinstance(self._file, RemoteFile):
             places = ((self._container.place(block.entry), start, stop) for block, start, stop in ranges)
-            self._file.hold([(place + start, place + stop) for place, start, stop in places])
+            spans = [(place + start, place + stop) for place, start, stop in places]
+            self._file.hold([*spans, *(self._container.span(block.entry) for block in whole)])
 
     def read_range(self, block: Block, start: int, stop: int) -> bytes:
         """Bytes of a block's entry, unchecked: for reading a part of a block."""
