@@ -7,7 +7,6 @@
 
 import contextlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +41,7 @@ from .archive.sample import Sample
 from .archive.write import write_archive
 from .coding.coder import Progress
 from .errors import FormatError, OutputError, UsageError
-from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, output_error, same_file
+from .files import COPY_BYTES, atomic_directory, atomic_output, same_file
 from .sequence.parts import Part
 from .sources import AnyFile, open_source
 
@@ -364,22 +363,9 @@ def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
 
 @contextlib.contextmanager
 def open_archive(source: AnyFile) -> Iterator[Archive]:
-    """Open an archive; from a pipe by way of a temporary, as an archive is read from its end."""
-    if isinstance(source, str | Path) and str(source) == STREAM:
-        stream, label = cast(BinaryIO, sys.stdin.buffer), "standard input"
-    elif isinstance(source, str | Path) or source.seekable():
-        with Archive(source) as archive:
-            yield archive
-        return
-    else:
-        stream, label = source, str(getattr(source, "name", "the stream"))
-    with tempfile.TemporaryFile() as spool:
-        try:
-            shutil.copyfileobj(stream, spool, COPY_BYTES)
-            spool.flush()
-        except OSError as error:
-            raise output_error(f"a temporary in {tempfile.gettempdir()}", error) from error
-        yield Archive(spool, label)
+    """Open an archive, and close it at the end."""
+    with Archive(source) as archive:
+        yield archive
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, BinaryIO, cast
 
-from .errors import OutputError, UsageError
+from .errors import InputError, OutputError, UsageError
 
 STREAM = "-"
 """The path that means standard input or standard output."""
@@ -44,6 +44,58 @@ def output_error(path: str | Path, error: OSError) -> OutputError:
     """What to tell the user about an ``OSError`` met while writing ``path``."""
     advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {advice}")
+
+
+def open_readable(path: Path) -> BinaryIO:
+    """Open a file for reading; ``InputError`` says why that cannot be."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; check the path") from error
+    except OSError as error:
+        reason = {
+            errno.EISDIR: "it is a directory; give a file",
+            errno.ENXIO: "it is a socket, or a device that is not there; give a file",
+            errno.EACCES: "no permission to read it; ask for access",
+        }.get(error.errno or 0, error.strerror)
+        raise InputError(f"cannot read {path}: {reason}") from error
+
+
+def spooled(stream: BinaryIO, head: bytes, label: str) -> BinaryIO:
+    """What is left of a ``stream`` of which ``head`` was read, in a temporary file that can be sought in."""
+    try:
+        directory = tempfile.gettempdir()
+    except OSError as error:
+        raise OutputError(
+            f"there is no temporary directory for {label}; set TMPDIR to one that can be written"
+        ) from error
+    place = f"a temporary of {label} in {directory} (TMPDIR names another directory)"
+    with _Guard(place):
+        spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        data = head
+        while data:
+            with _Guard(place):
+                spool.write(data)
+            data = read_stream(stream, COPY_BYTES, label)
+        with _Guard(place):
+            spool.flush()
+    except BaseException:
+        _close_quietly(spool)
+        raise
+    return cast(BinaryIO, spool)
+
+
+def read_stream(stream: BinaryIO, size: int, label: str) -> bytes:
+    """``size`` bytes of a stream, fewer at its end only; ``InputError``, naming ``label``, when it cannot be read."""
+    pieces, left = list[bytes](), size
+    try:
+        while left and (piece := stream.read(min(left, COPY_BYTES))):
+            pieces.append(piece)
+            left -= len(piece)
+    except OSError as error:
+        raise InputError(f"cannot read {label}: {error.strerror or error}") from error
+    return b"".join(pieces)
 
 
 class _OutputRaw(io.FileIO):

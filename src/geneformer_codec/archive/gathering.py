@@ -99,13 +99,15 @@ def join_archives(
     """Copy the blocks of archives into one of all their texts, which are decoded for the checksum of the whole."""
     if not sources:
         raise UsageError("there is nothing to merge; give two archives or more")
-    with Archive(sources[0]) as first:
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Archive(sources[0]))
         manifest, model_data = first.manifest, first.model_data() or b""
         coders, common = coders_of(first), _made_alike(first)
-    joined, number = _Joined(manifest.sample), 0
-    with ArchiveWriter(out, manifest.settings, manifest.model) as writer:
+        joined, number = _Joined(manifest.sample), 0
+        writer = stack.enter_context(ArchiveWriter(out, manifest.settings, manifest.model))
         for source in sources:
-            with Archive(source) as archive:
+            # a pipe can be read once only
+            with contextlib.nullcontext(first) if source is sources[0] else Archive(source) as archive:
                 if _made_alike(archive) != common:
                     raise FormatError(
                         f"{source}: was made with another model, version, lane length, or other experts, or of "

@@ -1,5 +1,6 @@
 """Find the model that an archive needs: inside it, in the file that was given, or on the search path."""
 
+import functools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,9 +72,22 @@ def open_model(model: str | Path | CodingModel | None) -> CodingModel | None:
         return model
     from ..model.file import read_model
 
-    if not Path(model).is_file():
+    path = Path(model)
+    if not path.exists():
         raise ModelMissingError(f"{model}: there is no such model file; check the path given to --model")
-    return read_model(Path(model))
+    if path.is_file() or path.is_dir():
+        return read_model(path)
+    status = path.stat()
+    return _from_pipe(path, status.st_dev, status.st_ino)
+
+
+@functools.lru_cache(maxsize=2)
+def _from_pipe(path: Path, *_: int) -> CodingModel:
+    """A model that comes through a pipe: it can be read once, and is needed for each of several archives."""
+    from ..model.file import read_model
+
+    model: CodingModel = read_model(path)
+    return model
 
 
 def reference(model: CodingModel | None, embedded: bool) -> ModelReference:

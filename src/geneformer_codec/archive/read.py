@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import sys
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -11,20 +12,24 @@ import numpy as np
 from ..coding.coder import Progress
 from ..coding.threads import in_order
 from ..errors import FormatError, InputError
+from ..files import STREAM, open_readable, read_stream, spooled
 from ..sequence.fasta import Sides
 from ..sequence.fastq import ReadsShape, put_together
 from .block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
 from .coders import BOTH_STRANDS, Coders
-from .container import ContainerReader
+from .container import AGAIN, HEAD_BYTES, ContainerReader, check_head
 from .index import RecordEntry, walk_records
 from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, READS_STREAMS, SIDE_STREAMS, STREAMS, Block, Manifest
 from .remote import RemoteFile, is_url
 from .strays import find_strays
 
+_FROM_PIPE = "if it came through a pipe, see whether the command before it failed"
+
 
 class Archive(contextlib.AbstractContextManager["Archive"]):
-    """An open archive: a path, a URL or a file that can be sought in.
+    """An open archive: a path, a URL, ``-`` for standard input, or a binary stream.
 
+    What cannot be sought in, such as a pipe, is copied to a temporary file first, as an archive is read from its end.
     Whatever is wrong with it is a ``FormatError`` that names the file.
 
     >>> with Archive("genome.gfz") as archive:  # doctest: +SKIP
@@ -33,20 +38,39 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def __init__(self, source: str | Path | BinaryIO, label: str | None = None):
         self._owned: BinaryIO | None = None
-        if isinstance(source, str | Path):
-            self.label = label or str(source)
-            file = self._owned = cast(BinaryIO, RemoteFile(source)) if is_url(source) else _open(Path(source))
-        else:
-            self.label = label or str(getattr(source, "name", "archive"))
-            file = source
-        self._file = file
+        self._file, self.label, again = self._opened(source, label)
         try:
-            self._container = ContainerReader(file, self.label)
+            self._container = ContainerReader(self._file, self.label, again)
             self.manifest = Manifest.parse(self._container.manifest(MAX_MANIFEST_BYTES), self.label)
             self._check_entries()
         except BaseException:
             self.close()
             raise
+
+    def _opened(self, source: str | Path | BinaryIO, label: str | None) -> tuple[BinaryIO, str, str]:
+        """A file that can be sought in, what it is called, and what to do when it is damaged."""
+        if is_url(source):
+            self._owned = cast(BinaryIO, RemoteFile(source))
+            return self._owned, label or source, AGAIN
+        standard = isinstance(source, str | Path) and str(source) == STREAM
+        if standard:
+            if sys.stdin is None:
+                raise InputError("cannot read standard input: it is closed")
+            stream, label = cast(BinaryIO, sys.stdin.buffer), label or "standard input"
+        elif isinstance(source, str | Path):
+            stream = self._owned = open_readable(Path(source))
+            label = label or str(source)
+        else:
+            stream, label = source, label or str(getattr(source, "name", "the stream"))
+        if stream.seekable() and not standard:
+            return stream, label, AGAIN
+        with contextlib.ExitStack() as stack:
+            if self._owned:
+                stack.callback(self._owned.close)
+            head = read_stream(stream, HEAD_BYTES, label)
+            check_head(head, label, _FROM_PIPE)  # before the rest of what may be anything is copied
+            self._owned = spooled(stream, head, label)
+        return self._owned, label, _FROM_PIPE
 
     def close(self) -> None:
         """Close the file if it was opened here."""
@@ -213,12 +237,3 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         found = [(name, self._container.size(name)) for name in self._container.names()]
         if found != expected:
             raise FormatError(f"{self.label}: its entries are not those of its manifest; the archive is damaged")
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; check the path") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error

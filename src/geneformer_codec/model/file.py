@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, InputError, UsageError
+from ..files import open_readable, read_stream
 from .config import NetworkConfig
 from .panel import Panel, PanelSource, panel_source
 
@@ -327,16 +328,22 @@ def _bytes_of(tensors: Tensors) -> int:
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
-def read_model(path: Path) -> Model:
-    """The model in file ``path``. Raises ``InputError`` when it cannot be read, ``FormatError`` as `load_model`."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
+def read_model(path: str | Path) -> Model:
+    """The model in file ``path``, which may be a pipe.
+
+    Raises ``InputError`` when it cannot be read, ``FormatError`` as `load_model`.
+    """
+    with open_readable(Path(path)) as file:
+        head = read_stream(file, 8, str(path))
+        if not head:
+            raise FormatError(f"{path}: the file is empty, not a model")
+        if int.from_bytes(head, "little") > MAX_HEADER_BYTES:
+            raise FormatError(f"{path} is not a model file of geneformer-rules (or is damaged at its start)")
+        if file.seekable() and os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise FormatError(f"{path} is too large for a model file")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"cannot read the model {path}: {error.strerror}; check the path given with --model"
-        ) from error
+        data = head + read_stream(file, MAX_BYTES, str(path))
+    if len(data) > MAX_BYTES:
+        raise FormatError(f"{path} is too large for a model file")
     return load_model(data, str(path))
 
 
