@@ -1,6 +1,7 @@
 """What ``gfz`` can be asked for: commands, options and their help. Imports nothing heavy."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ def _decompress(parser: argparse.ArgumentParser) -> None:
     _output(parser, "OUT", "the file to write")
     parser.add_argument("--mate", metavar="OUT2", help="of a pair, the file to write the second text to")
     _model(parser)
+    _max_memory(parser)
     _keep(parser)
     _force(parser)
     _machine(parser)
@@ -134,6 +136,7 @@ def _cat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
     parser.add_argument("--mate", action="store_true", help="of pairs, write the second text instead of the first")
     _model(parser)
+    _max_memory(parser)
     _machine(parser)
     _execution(parser)
 
@@ -155,6 +158,7 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
         help="leave out regions of unknown records, with a warning, instead of ending there")  # fmt: skip
     add("-o", "--out", default="-", metavar="OUT", help="the FASTA file to write (default: standard output)")
     _model(parser)
+    _max_memory(parser)
     _force(parser)
     _machine(parser)
     _execution(parser)
@@ -165,11 +169,13 @@ def _faidx(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", default="-", metavar="OUT.fai", help="(default: standard output)")
     parser.add_argument("--mate", action="store_true", help="of a pair, the index of the second text")
     _force(parser)
+    _max_memory(parser)
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
     _model(parser)
+    _max_memory(parser)
     _json(parser, "print what 'gfz info' does, if every checksum holds")
     _machine(parser)
     _execution(parser)
@@ -180,6 +186,7 @@ def _info(parser: argparse.ArgumentParser) -> None:
     _json(parser)
     parser.add_argument("--records", action="store_true", help=f"list the records: {_LONG}, by tabs")
     _model(parser)
+    _max_memory(parser)
 
 
 def _ls(parser: argparse.ArgumentParser) -> None:
@@ -188,11 +195,13 @@ def _ls(parser: argparse.ArgumentParser) -> None:
     add("--long", action="store_true", help=f"not name and residues alone but {_LONG}")
     _json(parser)
     _model(parser)
+    _max_memory(parser)
 
 
 def _stats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
     _json(parser)
+    _max_memory(parser)
 
 
 def _merge(parser: argparse.ArgumentParser) -> None:
@@ -200,6 +209,7 @@ def _merge(parser: argparse.ArgumentParser) -> None:
     _output(parser, "OUT.gfz", "the archive to write")
     parser.add_argument("--name", help="the name of the sample in the archive (default: that of the first)")
     _model(parser)
+    _max_memory(parser)
     _force(parser)
     _machine(parser)
     _execution(parser)
@@ -263,6 +273,27 @@ def _archive(parser: argparse.ArgumentParser) -> None:
 
 def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
     parser.add_argument("-o", "--out", required=True, metavar=metavar, help=f"{what}, or '-'")
+
+
+def _max_memory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-memory", type=memory_size, metavar="SIZE",
+        help="how much memory reading may take, such as 512M or 4G; more than that is refused, and threads are as many "
+        "as fit (default: 2.5G, or 1,024 times the size of the archive if that is more)",
+    )  # fmt: skip
+
+
+def memory_size(text: str) -> int:
+    """Bytes of a size such as 512M.
+
+    >>> memory_size("4G"), memory_size("1.5k"), memory_size("1000")
+    (4294967296, 1536, 1000)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if not size:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give one such as 512M or 4G")
+    return size
 
 
 def _model(parser: argparse.ArgumentParser) -> None:

@@ -76,4 +76,4 @@ def archived_bases(options: argparse.Namespace, *sources: str) -> int | None:
         return None
     if not all(is_url(source) or Path(source).is_file() for source in sources):
         return None  # what comes through a pipe can be read once only
-    return sum(int(api.info(source)["bases"]) for source in sources)
+    return sum(int(api.info(source, max_memory=options.max_memory)["bases"]) for source in sources)

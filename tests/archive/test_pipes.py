@@ -139,7 +139,7 @@ def test_what_is_no_archive_is_not_copied(pipe: Pipe, monkeypatch: pytest.Monkey
 def test_a_full_temporary_disk(tmp_path: Path, write: Write, pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     api.compress(write("in.fa", TEXT), tmp_path / "a.gfz")
     path = pipe((tmp_path / "a.gfz").read_bytes())
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("r+b", 0))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("r+b", 0))  # noqa: SIM115
     with pytest.raises(OutputError, match=rf"temporary of {path} in .*TMPDIR.*the disk is full"):
         api.info(path)
 

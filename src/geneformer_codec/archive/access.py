@@ -234,7 +234,8 @@ class SequenceReader:
             self.catalogue.check(archive.blocks.index(block), data)
         table = lane_table(block, archive.manifest.settings, streams)
         payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["lanes"]
-        sides = sides_of(block, streams, shape_of(block, streams))
+        with archive.expanding():
+            sides = sides_of(block, streams, shape_of(block, streams))
         kept = data if archive.remote else None
         return _Part(block, sides, np.cumsum(table.lengths, dtype=np.int64), payload, kept)
 

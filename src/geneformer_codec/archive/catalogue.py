@@ -90,6 +90,11 @@ class Catalogue:
         """Read it from an archive, of whose blocks only names and layout are looked at."""
         archive.check_complete()
         archive.hold((block, *archive.stream_range(block, "names", "layout")) for block in archive.blocks)
+        with archive.expanding():
+            return cls._read_from(archive)
+
+    @classmethod
+    def _read_from(cls, archive: "Archive") -> Self:
         headers: list[bytes] = []
         fragments: list[_Fragments] = []
         first: list[Integers] = []

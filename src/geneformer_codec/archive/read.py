@@ -11,8 +11,9 @@ import numpy as np
 
 from ..coding.coder import Progress
 from ..coding.threads import in_order
-from ..errors import FormatError, InputError
+from ..errors import FormatError, InputError, UsageError
 from ..files import STREAM, open_readable, read_stream, spooled
+from ..limits import PROCESS, check_need, default_limit, streams_within
 from ..sequence.fasta import Sides
 from ..sequence.fastq import ReadsShape, put_together
 from .block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
@@ -20,6 +21,7 @@ from .coders import BOTH_STRANDS, Coders
 from .container import AGAIN, HEAD_BYTES, ContainerReader, check_head
 from .index import RecordEntry, walk_records
 from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, READS_STREAMS, SIDE_STREAMS, STREAMS, Block, Manifest
+from .memory import text_bytes
 from .remote import RemoteFile, is_url
 from .strays import find_strays
 
@@ -29,6 +31,7 @@ _FROM_PIPE = "if it came through a pipe, see whether the command before it faile
 class Archive(contextlib.AbstractContextManager["Archive"]):
     """An open archive: a path, a URL, ``-`` for standard input, or a binary stream.
 
+    Reading may take ``max_memory`` bytes of memory; if that is not said, as much as is in proportion to its size.
     What cannot be sought in, such as a pipe, is copied to a temporary file first, as an archive is read from its end.
     Whatever is wrong with it is a ``FormatError`` that names the file.
 
@@ -36,7 +39,10 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     ...     print(archive.manifest.sample.name, archive.info()["bpb_total"])
     """
 
-    def __init__(self, source: str | Path | BinaryIO, label: str | None = None):
+    def __init__(self, source: str | Path | BinaryIO, label: str | None = None, max_memory: int | None = None):
+        if max_memory is not None and max_memory < 1:
+            raise UsageError(f"there is no limit of {max_memory} bytes of memory; give a positive number")
+        self.max_memory = max_memory
         self._owned: BinaryIO | None = None
         self._file, self.label, again = self._opened(source, label)
         try:
@@ -88,6 +94,19 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     def block_data(self, block: Block) -> bytes:
         """The bytes of a block's entry, checked against their CRC-32."""
         return self._container.read(block.entry)
+
+    def memory_limit(self, model_bytes: int = 0) -> int:
+        """How much memory reading may take, with a model file of that size that is not in the archive."""
+        return self.max_memory or default_limit(self._container.file_bytes + model_bytes)
+
+    @contextlib.contextmanager
+    def expanding(self, *blocks: Block) -> Iterator[None]:
+        """Side streams, or texts of ``blocks`` of no known bases, are made in here, within the limit."""
+        left = self.memory_limit() - PROCESS
+        for block in blocks:
+            check_need(self.label, PROCESS + text_bytes(block), self.memory_limit())
+        with streams_within(left - max(map(text_bytes, blocks), default=0)):
+            yield
 
     @property
     def remote(self) -> bool:
@@ -151,12 +170,12 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def sides(self, block: Block) -> Sides:
         """Names, layout, case and exceptions of one part."""
-        with naming(block, self.label):
+        with self.expanding(), naming(block, self.label):
             return sides_of(block, *self._streams(block))
 
     def laid_out(self, block: Block) -> tuple[bytes, ...]:
         """The text of one part, or those of a pair, with bases and qualities of no meaning: nothing is decoded."""
-        with naming(block, self.label):
+        with self.expanding(block), naming(block, self.label):
             streams, shape = self._streams(block)
             sides = sides_of(block, streams, shape)
             residues = sides.all_residues(np.zeros(sides.bases, np.uint8))

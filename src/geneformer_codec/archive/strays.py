@@ -36,7 +36,8 @@ def find_strays(archive: "Archive") -> list[dict[str, Any]]:
     for block in reads:
         with naming(block, archive.label):
             data = archive.read_range(block, *archive.stream_range(block, "reads"))
-            shape = shape_of(block, {"reads": data})
+            with archive.expanding():
+                shape = shape_of(block, {"reads": data})
         for number, text in enumerate(shape.texts if shape else ()):
             strays = found[number]
             if len(text.gaps) and not strays.places:

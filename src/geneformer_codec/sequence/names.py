@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.limits import reserve
 from geneformer_codec.sequence._name_table import pack_table, unpack_table
 from geneformer_codec.sequence.packing import ByteReader, encode_varint, pack, unpack
 from geneformer_codec.sequence.uuids import UUID_LETTERS, begins_with_uuid, put_before, read_uuids, split_uuids
@@ -130,6 +131,7 @@ def _unmix(reader: ByteReader, max_bytes: int, primed: bool) -> bytes:
     from geneformer_codec.sequence.foretelling import recover
 
     size = reader.varint(max_bytes)
+    reserve(5 * size, size)
     return recover(reader.rest(), np.zeros(size, np.uint8), np.zeros(size, np.bool_), primed, "names").tobytes()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.limits import reserve
 
 STORED: Final = 0
 BZ2: Final = 3
@@ -78,6 +79,10 @@ def decode_varints(data: bytes, count: int) -> NDArray[np.int64]:
     ends = np.flatnonzero(octets < 0x80) + 1
     if len(ends) != count or (int(ends[-1]) if count else 0) != len(octets):
         raise FormatError(f"damaged integer column: {len(ends)} values where {count} were promised")
+    if len(octets) == count:  # all are below 128
+        reserve(32 * count, 24 * count)
+        return octets.astype(np.int64)
+    reserve(56 * count, 24 * count)
     starts = np.concatenate((np.zeros(min(count, 1), np.int64), ends[:-1]))
     widths = ends - starts
     if count and int(widths.max()) > _MAX_VARINT_BYTES:
@@ -175,6 +180,7 @@ def unpack(blob: bytes, max_bytes: int) -> bytes:
     if length > max_bytes:
         raise FormatError(f"damaged packed stream: {length} bytes where at most {max_bytes} can be")
     payload = blob[1 + len(encode_varint(length)) :]
+    reserve(2 * length, length)
     try:
         data = _decompress(method, payload, length)
     except FormatError:
@@ -271,6 +277,7 @@ def unpack_integers(blob: bytes, max_count: int) -> NDArray[np.int64]:
     raw = unpack(packed, count * transform)
     if len(raw) != count * transform:
         raise FormatError("damaged integer column: its planes are of the wrong length")
+    reserve(40 * count, 24 * count)
     wide = np.zeros((count, 8), np.uint8)
     wide[:, :transform] = np.frombuffer(raw, np.uint8).reshape(transform, count).T
     values = wide.view("<u8").reshape(count)
