@@ -146,18 +146,19 @@ def frame(blobs: Iterable[bytes]) -> bytes:
 # --- byte streams -----------------------------------------------------------------------------------------------
 
 
-def pack(data: bytes, quick: bool = False) -> bytes:
+def pack(data: bytes, quick: bool = False, patient: bool = True) -> bytes:
     """Compress ``data`` with the method that makes it smallest: method byte, varint raw length, payload.
 
     Nothing packs to nothing. Above 64 KiB the method is chosen on samples, above 4 and 16 MiB the encoders also
     search less deeply, so that time stays in proportion; how hard an encoder searched does not show in the format.
-    ``quick``: samples are smaller, and encoders search as above 4 MiB.
+    ``quick``: samples are smaller, and encoders search as above 4 MiB. If not ``patient``, Zstandard is left out, whose
+    high levels take seconds a megabyte where nothing repeats.
     """
     if not data:
         return b""
     trial = _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES
     # What cannot win on so few bytes is not tried: starting an encoder takes longer than using it there.
-    methods = [method for method, least in _LEAST_BYTES.items() if len(data) >= least]
+    methods = [method for method, least in _LEAST_BYTES.items() if len(data) >= least and (patient or method != ZSTD)]
     payloads = {STORED: data}
     if len(data) <= trial:
         payloads |= {method: _compress(method, data, quick) for method in methods}
