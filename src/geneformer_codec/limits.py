@@ -6,6 +6,7 @@ of the file. ``docs/FORMAT.md`` has the rule.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -36,6 +37,19 @@ def check_need(label: str, needed: int, limit: int) -> None:
             f"asks for far more than its size can be an attack; if you trust it, allow it: --max-memory "
             f"{-(-needed >> 20)}M, or max_memory in Python"
         )
+
+
+def memory_size(text: str) -> int:
+    """Bytes of a size such as 512M; ``ValueError`` if it is none.
+
+    >>> memory_size("4G"), memory_size("1.5k"), memory_size("1000")
+    (4294967296, 1536, 1000)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if not size:
+        raise ValueError(f"{text!r} is no size; give one such as 512M or 4G")
+    return size
 
 
 _LEFT: ContextVar[list[int] | None] = ContextVar("_LEFT", default=None)

@@ -1,12 +1,12 @@
 """What ``gfz`` can be asked for: commands, options and their help. Imports nothing heavy."""
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
 from . import __version__, examples
 from .archive.manifest import DEFAULT_LANE_LENGTH, DEFAULT_LEVEL, DEFAULT_PART_BASES, LEVELS
+from .limits import memory_size
 
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
 
@@ -143,7 +143,9 @@ def _cat(parser: argparse.ArgumentParser) -> None:
 
 def _fetch(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="IN.gfz", help="the archive, its URL, or '-'")
+    add("source", metavar="IN.gfz",
+        help="the archive, its URL, or '-'. Of a URL, blocks of up to 256 KiB, parts without a model, and records that "
+        "are read whole are checked; stretches of larger blocks are not: 'gfz verify' checks all")  # fmt: skip
     add("regions", nargs="*", metavar="REGION", help="name, name:start, name:start-end; from 1, both ends included")
     add("-r", "--region-file", metavar="FILE", help="a list of regions, one a line ('-': standard input)")
     add("--bed", metavar="FILE", help="regions as BED ('-': standard input); of strand -, the reverse complement")
@@ -277,23 +279,17 @@ def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
 
 def _max_memory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--max-memory", type=memory_size, metavar="SIZE",
+        "--max-memory", type=_memory_size, metavar="SIZE",
         help="how much memory reading may take, such as 512M or 4G; more than that is refused, and threads are as many "
         "as fit (default: 2.5G, or 1,024 times the size of the archive if that is more)",
     )  # fmt: skip
 
 
-def memory_size(text: str) -> int:
-    """Bytes of a size such as 512M.
-
-    >>> memory_size("4G"), memory_size("1.5k"), memory_size("1000")
-    (4294967296, 1536, 1000)
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
-    if not size:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; give one such as 512M or 4G")
-    return size
+def _memory_size(text: str) -> int:
+    try:
+        return memory_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _model(parser: argparse.ArgumentParser) -> None:

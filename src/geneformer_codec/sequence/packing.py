@@ -76,13 +76,14 @@ def encode_varints(values: NDArray[np.int64]) -> bytes:
 def decode_varints(data: bytes, count: int) -> NDArray[np.int64]:
     """Inverse of :func:`encode_varints`: exactly ``count`` values, int64. FormatError unless ``data`` is just that."""
     octets = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(octets < 0x80) + 1
-    if len(ends) != count or (int(ends[-1]) if count else 0) != len(octets):
-        raise FormatError(f"damaged integer column: {len(ends)} values where {count} were promised")
-    if len(octets) == count:  # all are below 128
+    if len(octets) == count and int(octets.max(initial=0)) < 0x80:  # a byte each
         reserve(32 * count, 24 * count)
         return octets.astype(np.int64)
-    reserve(56 * count, 24 * count)
+    found = int(np.count_nonzero(octets < 0x80))
+    if found != count or (count and octets[-1] >= 0x80) or (not count and len(octets)):
+        raise FormatError(f"damaged integer column: {found} values where {count} were promised")
+    reserve(64 * count, 24 * count)
+    ends = np.flatnonzero(octets < 0x80) + 1
     starts = np.concatenate((np.zeros(min(count, 1), np.int64), ends[:-1]))
     widths = ends - starts
     if count and int(widths.max()) > _MAX_VARINT_BYTES:
@@ -269,6 +270,7 @@ def unpack_integers(blob: bytes, max_count: int) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
     reader = ByteReader(blob, "integer column")
     count = reader.varint(max_count)
+    reserve(32 * count, 0)  # before it is unpacked to that many bytes or more
     transform = reader.take(1)[0]
     packed = blob[len(encode_varint(count)) + 1 :]
     if transform == 0:
