@@ -102,10 +102,9 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     @contextlib.contextmanager
     def expanding(self, *blocks: Block) -> Iterator[None]:
         """Side streams, or texts of ``blocks`` of no known bases, are made in here, within the limit."""
-        left = self.memory_limit() - PROCESS
-        for block in blocks:
-            check_need(self.label, PROCESS + text_bytes(block), self.memory_limit())
-        with streams_within(left - max(map(text_bytes, blocks), default=0)):
+        needed, limit = PROCESS + max(map(text_bytes, blocks), default=0), self.memory_limit()
+        check_need(self.label, needed, limit)
+        with streams_within(limit - needed):
             yield
 
     @property
