@@ -28,6 +28,11 @@ class ReadyModel:
         self.id, self.name, self.data = model.id, model.name, model.data
         self._coders: dict[Any, BaseCoder] = {}
 
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory."""
+        return self._model.memory_bytes
+
     def expert_settings(self, level: str) -> "ExpertSettings | None":
         """How the experts predict at a level."""
         return self._model.expert_settings(level)

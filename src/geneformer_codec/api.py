@@ -27,6 +27,7 @@ from .archive.manifest import (
     WITHOUT_MODEL,
     Settings,
 )
+from .archive.memory import needed_bytes
 from .archive.models import (
     CodingModel,
     Execution,
@@ -43,7 +44,8 @@ from .archive.sample import Sample
 from .archive.write import write_archive
 from .coding.coder import Progress
 from .errors import FormatError, OutputError, UsageError, option
-from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, output_error, same_file, standard_input
+from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, same_file
+from .limits import default_limit
 from .sequence.parts import Part
 from .sources import AnyFile, open_source
 
@@ -65,7 +67,10 @@ __all__ = [
 AnyPath = str | Path
 AnyModel = str | Path | CodingModel
 
+_UNLIMITED = 1 << 62
+"""The memory that may be taken to read what was just written."""
 _LOG = logging.getLogger("geneformer_codec")
+
 MIN_LANE_LENGTH = 64
 MIN_PART_BASES = 1024
 MAX_PART_BASES = MAX_PART_BYTES // 3
@@ -154,6 +159,8 @@ class Decoding(TypedDict, total=False):
     """On what to compute."""
     progress: Progress | None
     """Called with numbers of bases."""
+    max_memory: int | None
+    """Bytes of memory that reading may take; if not said, what is in proportion to the size of the archive."""
 
 
 def decompress(source: AnyFile, out: AnyFile, *, mate: AnyFile | None = None, **decoding: Unpack[Decoding]) -> None:
@@ -163,7 +170,7 @@ def decompress(source: AnyFile, out: AnyFile, *, mate: AnyFile | None = None, **
     """
     if isinstance(out, str | Path) and isinstance(mate, str | Path) and (str(out) == str(mate) or same_file(out, mate)):
         raise UsageError(f"both texts of the pair would go to {out}; choose another name for one of them")
-    with open_archive(source) as archive:
+    with open_archive(source, decoding.get("max_memory")) as archive:
         paired = archive.manifest.sample.mate is not None
         if paired and mate is None:
             raise UsageError(f"{archive.label}: holds a pair; say with {option('mate')} where the second text is to go")
@@ -174,7 +181,7 @@ def decompress(source: AnyFile, out: AnyFile, *, mate: AnyFile | None = None, **
 
 def cat(source: AnyFile, out: AnyFile, *, mate: bool = False, **decoding: Unpack[Decoding]) -> None:
     """Write one text to ``out``: of a pair the first, or with ``mate`` the second."""
-    with open_archive(source) as archive:
+    with open_archive(source, decoding.get("max_memory")) as archive:
         if mate and archive.manifest.sample.mate is None:
             raise UsageError(f"{archive.label}: holds one text and no mates; leave {option('mate')} out")
         _write_texts(archive, [None, out] if mate else [out], decoding)
@@ -202,34 +209,35 @@ def verify(
     model: AnyModel | None = None,
     execution: Execution | None = None,
     progress: Progress | None = None,
+    max_memory: int | None = None,
 ) -> dict[str, Any]:
     """Decode everything and check every checksum: parts, sample, and each record's MD5 and refget digest.
 
     A failure is a ``FormatError`` that names the part or record. Gives what ``info`` gives. An archive of some parts of
     a sample is checked as far as it goes.
     """
-    with open_archive(source) as archive:
+    with open_archive(source, max_memory) as archive:
         verify_archive(archive, coders_of(archive, model, execution), progress)
         return archive.info()
 
 
-def info(source: AnyFile) -> dict[str, Any]:
+def info(source: AnyFile, *, max_memory: int | None = None) -> dict[str, Any]:
     """Sizes, settings, model and digests of an archive; nothing is decoded.
 
     >>> info("fish.gfz")["bpb_payload"]  # doctest: +SKIP
     0.41
     """
-    with open_archive(source) as archive:
+    with open_archive(source, max_memory) as archive:
         return archive.info()
 
 
-def read_index(source: AnyFile, *, model: AnyModel | None = None) -> list[RecordEntry]:
+def read_index(source: AnyFile, *, model: AnyModel | None = None, max_memory: int | None = None) -> list[RecordEntry]:
     """Name, place, length and digests of every record.
 
     Digests of short records are not stored: they are None unless a ``model`` is given, or none is needed, to decode
     them.
     """
-    with open_archive(source) as archive:
+    with open_archive(source, max_memory) as archive:
         needs_none = archive.manifest.model.id in WITHOUT_MODEL or archive.manifest.model.embedded
         return list(archive.records(coders_of(archive, model) if model or needs_none else None))
 
@@ -275,7 +283,7 @@ def gather(
     with atomic_output(out, force, seekable=True, binary=True) as file:
         join_parts(wanted, [Path(part) for part in parts], file, model)
         file.flush()
-        info = Archive(file, str(out)).info()
+        info = Archive(file, str(out), _UNLIMITED).info()
     _warn(out, info["notices"])
     return info
 
@@ -289,6 +297,7 @@ def merge(
     force: bool = False,
     execution: Execution | None = None,
     progress: Progress | None = None,
+    max_memory: int | None = None,
 ) -> dict[str, Any]:
     """Join archives into one of all their texts, one after the other, without compressing again.
 
@@ -298,9 +307,9 @@ def merge(
     for source in sources:
         _check_distinct(source, out)
     with _output(out, force, seekable=True, binary=True) as file:
-        join_archives(sources, file, lambda archive: coders_of(archive, model, execution), name, progress)
+        join_archives(sources, file, lambda archive: coders_of(archive, model, execution), name, progress, max_memory)
         file.flush()
-        info = Archive(file, str(out)).info()
+        info = Archive(file, str(out), _UNLIMITED).info()
     _warn(out, info["notices"])
     return info
 
@@ -358,10 +367,19 @@ def _write(
     with _output(out, coding.get("force", False), seekable=True, binary=True) as file:
         write_archive(file, parts, coders, settings, named, sample, data, progress)
         file.flush()
-        archive = Archive(file, str(out))
+        archive = Archive(file, str(out), _UNLIMITED)
         if coding.get("verify"):
             _prove(archive, coders, progress)
-        return archive.info()
+        info = archive.info()
+        needed = needed_bytes(archive.manifest)
+        if needed > default_limit(info["total_bytes"] + (0 if embed else info["model_file_bytes"])):
+            _LOG.warning(
+                "%s: reading it takes more memory than is allowed without asking: --max-memory %dM, or max_memory in "
+                "Python, will be needed; with smaller parts it will not",
+                out,
+                -(-needed >> 20),
+            )
+        return info
 
 
 def _warn(place: AnyFile, notices: Iterable[str]) -> None:
@@ -383,23 +401,10 @@ def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
 
 
 @contextlib.contextmanager
-def open_archive(source: AnyFile) -> Iterator[Archive]:
-    """Open an archive; from a pipe by way of a temporary, as an archive is read from its end."""
-    if isinstance(source, str | Path) and str(source) == STREAM:
-        stream, label = standard_input(), "standard input"
-    elif isinstance(source, str | Path) or source.seekable():
-        with Archive(source) as archive:
-            yield archive
-        return
-    else:
-        stream, label = source, str(getattr(source, "name", "the stream"))
-    with tempfile.TemporaryFile() as spool:
-        try:
-            shutil.copyfileobj(stream, spool, COPY_BYTES)
-            spool.flush()
-        except OSError as error:
-            raise output_error(f"a temporary in {tempfile.gettempdir()}", error) from error
-        yield Archive(spool, label)
+def open_archive(source: AnyFile, max_memory: int | None = None) -> Iterator[Archive]:
+    """Open an archive, and close it at the end."""
+    with Archive(source, max_memory=max_memory) as archive:
+        yield archive
 
 
 @contextlib.contextmanager

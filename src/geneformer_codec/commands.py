@@ -144,6 +144,7 @@ def _decompress(options: argparse.Namespace) -> None:
             force=options.force,
             execution=_execution_of(options),
             progress=progress,
+            max_memory=options.max_memory,
         )
 
 
@@ -154,6 +155,7 @@ def _cat(options: argparse.Namespace) -> None:
                 "model": options.model,
                 "execution": _execution_of(options),
                 "progress": progress,
+                "max_memory": options.max_memory,
             }
             api.cat(source, STREAM, mate=options.mate, **decoding)
 
@@ -164,7 +166,7 @@ def _fetch(options: argparse.Namespace) -> None:
     if STREAM in (options.region_file, options.bed) and options.source == STREAM:
         raise UsageError("the archive and the regions cannot both come from standard input; name one of them")
     with (
-        api.open_archive(options.source) as archive,
+        api.open_archive(options.source, options.max_memory) as archive,
         progress_of(options, "decode", None) as progress,
         atomic_output(options.out, options.force) as out,
     ):
@@ -190,7 +192,10 @@ def _faidx(options: argparse.Namespace) -> None:
     from .archive.fai import index_text
 
     seen = set()
-    with api.open_archive(options.source) as archive, atomic_output(options.out, options.force) as out:
+    with (
+        api.open_archive(options.source, options.max_memory) as archive,
+        atomic_output(options.out, options.force) as out,
+    ):
         for entry in index_text(archive, options.mate):
             if entry.name in seen:
                 _LOG.warning("record %s occurs again; the index has the first", entry.name.decode(errors="replace"))
@@ -201,7 +206,13 @@ def _faidx(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     with progress_of(options, "verify", archived_bases(options, options.source)) as progress:
-        info = api.verify(options.source, model=options.model, execution=_execution_of(options), progress=progress)
+        info = api.verify(
+            options.source,
+            model=options.model,
+            execution=_execution_of(options),
+            progress=progress,
+            max_memory=options.max_memory,
+        )
     if options.json:
         return _print_json(info)
     held = f"{info['records']:,} records, {info['bases']:,} bases in {info['blocks']} of {info['parts']} parts"
@@ -211,7 +222,7 @@ def _verify(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     if options.records:
         return _list(options.source, options)
-    info = api.info(options.source)
+    info = api.info(options.source, max_memory=options.max_memory)
     if options.json:
         _print_json(info)
     else:
@@ -227,7 +238,7 @@ def _ls(options: argparse.Namespace) -> None:
         return
     shown = _printable_octets if sys.stdout.isatty() else bytes
     for source in options.sources:
-        with api.open_archive(source) as archive:
+        with api.open_archive(source, options.max_memory) as archive:
             catalogue = Catalogue.of(archive)
         rows = zip(catalogue.names(), catalogue.lengths.tolist(), strict=True)
         if options.json:
@@ -241,7 +252,7 @@ def _ls(options: argparse.Namespace) -> None:
 
 def _list(source: str, options: argparse.Namespace) -> None:
     """All that the index says of the records of an archive, one a line."""
-    entries = api.read_index(source, model=options.model)
+    entries = api.read_index(source, model=options.model, max_memory=options.max_memory)
     if options.json:
         return _write_lines(json.dumps(vars(entry)).encode() for entry in entries)
     shown = printable if sys.stdout.isatty() else str
@@ -257,7 +268,7 @@ def _list(source: str, options: argparse.Namespace) -> None:
 def _stats(options: argparse.Namespace) -> None:
     from .listing import stats
 
-    rows = [stats(source) for source in options.sources]
+    rows = [stats(source, options.max_memory) for source in options.sources]
     if options.json:
         return _print_json(rows)
     show(stats_table(rows))
@@ -273,6 +284,7 @@ def _merge(options: argparse.Namespace) -> None:
             force=options.force,
             execution=_execution_of(options),
             progress=progress,
+            max_memory=options.max_memory,
         )
     _say(options, summary(info))
 

@@ -81,6 +81,51 @@ def input_error(path: str | Path, error: OSError, what: str = "") -> InputError:
     return InputError(f"{path}: {advice}{f' ({what})' if what else ''}")
 
 
+def open_readable(path: Path) -> BinaryIO:
+    """Open a file for reading; ``InputError`` says why that cannot be."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise input_error(path, error) from error
+
+
+def spooled(stream: BinaryIO, head: bytes, label: str) -> BinaryIO:
+    """What is left of a ``stream`` of which ``head`` was read, in a temporary file that can be sought in."""
+    try:
+        directory = tempfile.gettempdir()
+    except OSError as error:
+        raise OutputError(
+            f"there is no temporary directory for {label}; set TMPDIR to one that can be written"
+        ) from error
+    place = f"a temporary of {label} in {directory} (TMPDIR names another directory)"
+    with _Guard(place):
+        spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        data = head
+        while data:
+            with _Guard(place):
+                spool.write(data)
+            data = read_stream(stream, COPY_BYTES, label)
+        with _Guard(place):
+            spool.flush()
+    except BaseException:
+        _close_quietly(spool)
+        raise
+    return cast(BinaryIO, spool)
+
+
+def read_stream(stream: BinaryIO, size: int, label: str) -> bytes:
+    """``size`` bytes of a stream, fewer at its end only; ``InputError``, naming ``label``, when it cannot be read."""
+    pieces, left = list[bytes](), size
+    try:
+        while left and (piece := stream.read(min(left, COPY_BYTES))):
+            pieces.append(piece)
+            left -= len(piece)
+    except OSError as error:
+        raise input_error(label, error) from error
+    return b"".join(pieces)
+
+
 class _OutputRaw(io.FileIO):
     """An output file whose failures are ``OutputError`` and name the file the user asked for, not the temporary."""
 

@@ -14,12 +14,12 @@ from .errors import GfzError, InputError
 from .model.file import Model, read_model
 
 
-def stats(source: str | Path | BinaryIO) -> dict[str, Any]:
+def stats(source: str | Path | BinaryIO, max_memory: int | None = None) -> dict[str, Any]:
     """Numbers and lengths of an archive's records, and sizes; nothing is decoded.
 
     ``n50`` is the length of the shortest of the longest records that have half of all residues.
     """
-    with api.open_archive(source) as archive:
+    with api.open_archive(source, max_memory) as archive:
         info, lengths = archive.info(), np.sort(Catalogue.of(archive).lengths)
     half = np.searchsorted(np.cumsum(lengths[::-1]), lengths.sum() / 2)
     return {

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from . import __version__, examples
 from .archive.manifest import DEFAULT_LANE_LENGTH, DEFAULT_LEVEL, DEFAULT_PART_BASES, LEVELS
 from .console import printable
+from .limits import memory_size
 
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
 
@@ -156,6 +157,7 @@ def _decompress(parser: argparse.ArgumentParser) -> None:
     _output(parser, "OUT", "the file to write")
     parser.add_argument("--mate", metavar="OUT2", help="of a pair, the file to write the second text to")
     _model(parser)
+    _max_memory(parser)
     _keep(parser)
     _force(parser)
     _machine(parser)
@@ -166,13 +168,16 @@ def _cat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
     parser.add_argument("--mate", action="store_true", help="of pairs, write the second text instead of the first")
     _model(parser)
+    _max_memory(parser)
     _machine(parser)
     _execution(parser)
 
 
 def _fetch(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="IN.gfz", help="the archive, its URL, or '-'")
+    add("source", metavar="IN.gfz",
+        help="the archive, its URL, or '-'. Of a URL, blocks of up to 256 KiB, parts without a model, and records that "
+        "are read whole are checked; stretches of larger blocks are not: 'gfz verify' checks all")  # fmt: skip
     add("regions", nargs="*", metavar="REGION", help="name, name:start, name:start-end; from 1, both ends included")
     add("-r", "--region-file", metavar="FILE", help="a list of regions, one a line ('-': standard input)")
     add("--bed", metavar="FILE", help="regions as BED ('-': standard input); of strand -, the reverse complement")
@@ -187,6 +192,7 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
         help="leave out regions of unknown records, with a warning, instead of ending there")  # fmt: skip
     add("-o", "--out", default="-", metavar="OUT", help="the FASTA file to write (default: standard output)")
     _model(parser)
+    _max_memory(parser)
     _force(parser)
     _machine(parser)
     _execution(parser)
@@ -197,11 +203,13 @@ def _faidx(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", default="-", metavar="OUT.fai", help="(default: standard output)")
     parser.add_argument("--mate", action="store_true", help="of a pair, the index of the second text")
     _force(parser)
+    _max_memory(parser)
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
     _model(parser)
+    _max_memory(parser)
     _json(parser, "print what 'gfz info' does, if every checksum holds")
     _machine(parser)
     _execution(parser)
@@ -212,6 +220,7 @@ def _info(parser: argparse.ArgumentParser) -> None:
     _json(parser)
     parser.add_argument("--records", action="store_true", help=f"list the records: {_LONG}, by tabs")
     _model(parser)
+    _max_memory(parser)
 
 
 def _ls(parser: argparse.ArgumentParser) -> None:
@@ -220,11 +229,13 @@ def _ls(parser: argparse.ArgumentParser) -> None:
     add("--long", action="store_true", help=f"not name and residues alone but {_LONG}")
     _json(parser)
     _model(parser)
+    _max_memory(parser)
 
 
 def _stats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
     _json(parser)
+    _max_memory(parser)
 
 
 def _merge(parser: argparse.ArgumentParser) -> None:
@@ -232,6 +243,7 @@ def _merge(parser: argparse.ArgumentParser) -> None:
     _output(parser, "OUT.gfz", "the archive to write")
     parser.add_argument("--name", help="the name of the sample in the archive (default: that of the first)")
     _model(parser)
+    _max_memory(parser)
     _force(parser)
     _machine(parser)
     _execution(parser)
@@ -295,6 +307,21 @@ def _archive(parser: argparse.ArgumentParser) -> None:
 
 def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
     parser.add_argument("-o", "--out", required=True, metavar=metavar, help=f"{what}, or '-'")
+
+
+def _max_memory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-memory", type=_memory_size, metavar="SIZE",
+        help="how much memory reading may take, such as 512M or 4G; more than that is refused, and threads are as many "
+        "as fit (default: 2.5G, or 1,024 times the size of the archive if that is more)",
+    )  # fmt: skip
+
+
+def _memory_size(text: str) -> int:
+    try:
+        return memory_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _model(parser: argparse.ArgumentParser) -> None:

@@ -128,8 +128,9 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         model: str | Path | CodingModel | None = None,
         execution: Execution | None = None,
         progress: Progress | None = None,
+        max_memory: int | None = None,
     ):
-        self.archive = source if isinstance(source, Archive) else Archive(source)
+        self.archive = source if isinstance(source, Archive) else Archive(source, max_memory=max_memory)
 
         @functools.cache
         def coders() -> Coders:
@@ -243,9 +244,11 @@ def open(
     *,
     model: str | Path | CodingModel | None = None,
     execution: Execution | None = None,
+    max_memory: int | None = None,
 ) -> Reader:
-    """Open an archive for random access: a path, a URL (``https://``, ``s3://``), or a file that can be sought in.
+    """Open an archive for random access: a path, a URL (``https://``, ``s3://``), or a binary stream.
 
+    ``max_memory``, in bytes, is how much reading may take; if not said, what is in proportion to the archive's size.
     ``model`` is needed as for ``decompress``. Nothing is decoded until residues are asked for, and then the lanes that
     they lie in; an archive made without a model has one lane a part.
 
@@ -253,7 +256,7 @@ def open(
     ...     for record in archive.records():
     ...         print(record.name, len(record), record[:10])
     """
-    return Reader(source, model, execution)
+    return Reader(source, model, execution, max_memory=max_memory)
 
 
 def _stop(record: Record, region: Region) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import api
+from .archive.remote import is_url
 from .coding.coder import Progress
 from .console import say
 from .files import STREAM
@@ -74,6 +75,8 @@ def expected_bases(sources: Sequence[str | Path], twice: bool) -> int | None:
 
 def archived_bases(options: argparse.Namespace, *sources: str) -> int | None:
     """How many bases archives hold, where it will be shown."""
-    if STREAM in sources or options.quiet or not sys.stderr.isatty():
+    if options.quiet or not sys.stderr.isatty():
         return None
-    return sum(int(api.info(source)["bases"]) for source in sources)
+    if not all(is_url(source) or Path(source).is_file() for source in sources):
+        return None  # what comes through a pipe can be read once only
+    return sum(int(api.info(source, max_memory=options.max_memory)["bases"]) for source in sources)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
         model: str | None
         execution: Execution
+        max_memory: int | None
 
 
 SCHEME = "gfz://"
@@ -56,6 +57,13 @@ class StorageProviderSettings(StorageProviderSettingsBase):
     threads: int | None = field(
         default=None,
         metadata={"help": "Threads to decode with (default: all).", "env_var": False, "type": int},
+    )
+    max_memory: str | None = field(
+        default=None,
+        metadata={
+            "help": "How much memory reading an archive may take, such as 4G (default: in proportion to its size).",
+            "env_var": False,
+        },
     )
 
 
@@ -108,9 +116,14 @@ class StorageProvider(StorageProviderBase):
     def means(self) -> "Means":
         """What archives are decoded with, as the settings say."""
         from geneformer_codec import Execution
+        from geneformer_codec.limits import memory_size
 
         given = self.settings if isinstance(self.settings, StorageProviderSettings) else StorageProviderSettings()
-        return {"model": given.model, "execution": Execution(given.threads or 0)}
+        try:
+            limit = memory_size(given.max_memory) if given.max_memory else None
+        except ValueError as error:
+            raise WorkflowError(f"--storage-gfz-max-memory: {error}") from error
+        return {"model": given.model, "execution": Execution(given.threads or 0), "max_memory": limit}
 
     def reader(self, archive: str) -> "Reader":
         """The archive, opened for reading records; again if it has changed."""

@@ -65,6 +65,10 @@ class ZlibModel:
     def expert_settings(self, level: str) -> ExpertSettings:
         return with_level(ExpertSettings(table_bits=20), level)
 
+    @property
+    def memory_bytes(self) -> int:
+        return 0
+
     def coder(
         self,
         settings: ExpertSettings | None,
@@ -79,7 +83,7 @@ class ZlibModel:
         return ZlibCoder(self.id, self._fault)
 
 
-def load_model(data: bytes, place: str = "the model") -> ZlibModel:
+def load_model(data: bytes, place: str = "the model", max_memory: int | None = None) -> ZlibModel:
     if not data.startswith(b"a model file, "):
         raise FormatError(f"{place} is not a model, or of another version")
     return ZlibModel(data.removeprefix(b"a model file, ").decode())
@@ -90,7 +94,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> ZlibModel:
     """The model, and model files of its kind in place of the real ones."""
     fake = types.ModuleType("geneformer_codec.model.file")
     fake.load_model = load_model  # type: ignore[attr-defined]
-    fake.read_model = lambda path: load_model(Path(path).read_bytes())  # type: ignore[attr-defined]
+    fake.read_model = lambda path, max_memory=None: load_model(Path(path).read_bytes())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "geneformer_codec.model.file", fake)
     return ZlibModel()
 

@@ -55,6 +55,40 @@ def test_names_come_back(names: list[bytes]) -> None:
     assert unpack_names(pack_names(text), len(names), len(text)) == text
 
 
+BASES = bytes(random.Random(4).choices(b"ACGT", k=1_000_000))
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [BASES],
+        [b"x", BASES],
+        [BASES, b"x"],
+        [BASES[at : at + 10_000] for at in range(0, 1_000_000, 10_000)],
+        [b"read%d" % number for number in range(50_000)] + [BASES],
+        [BASES] + [b"read%d" % number for number in range(50_000)],
+        [b" ".join([b"gene 12"] * 100_000)],
+        [b"\1\2" * 300_000],
+    ],
+    ids=["one", "after", "before", "many", "after usual ones", "before usual ones", "words", "bytes of templates"],
+)
+def test_text_on_a_header_line(monkeypatch: pytest.MonkeyPatch, names: list[bytes], quick: bool) -> None:
+    """Kinds are tried on a part of it, however long the lines are."""
+    tried, whole = [], module._pack_as
+    text = lines(names)
+
+    def pack_as(names: bytes, kind: int, quick: bool = False) -> bytes:
+        tried.append(len(names))
+        return whole(names, kind, quick)
+
+    monkeypatch.setattr(module, "_pack_as", pack_as)
+    packed = pack_names(text, quick)
+    assert sum(size == len(text) for size in tried) <= 2
+    assert sum(tried) < 2 * len(text) + (1 << 21)
+    assert unpack_names(packed, len(names), len(text)) == text
+
+
 @given(name_lists, st.sampled_from([0, 1, 2, 3, 4]))
 @settings(max_examples=300)
 def test_every_kind_comes_back(names: list[bytes], kind: int) -> None:

@@ -13,7 +13,7 @@ from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 from snakemake_interface_storage_plugins.tests import TestStorageBase
 
 from geneformer_codec import api
-from geneformer_codec.errors import UsageError
+from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.sequence.simulate import write_fasta
 from snakemake_storage_plugin_gfz import StorageObject, StorageProvider, StorageProviderSettings, split_query
 
@@ -216,3 +216,11 @@ def test_workflow(archive: Path, tmp_path: Path) -> None:
 def faidx_index() -> str:
     faidx("x.fa", "sim3_000:1-1")
     return Path("x.fa.fai").read_text()
+
+
+def test_a_limit_of_memory(archive: Path, tmp_path: Path) -> None:
+    assert provider(tmp_path, max_memory="1.5G").means()["max_memory"] == 3 << 29
+    with pytest.raises(WorkflowError, match="--storage-gfz-max-memory: 'much' is no size"):
+        provider(tmp_path, max_memory="much").means()
+    with pytest.raises(FormatError, match="--max-memory"):
+        provider(tmp_path, max_memory="100M").reader("results/x.gfz")

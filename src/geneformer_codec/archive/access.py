@@ -1,7 +1,8 @@
 """Residues of any stretch of an archive, by decoding no more lanes than it lies in.
 
-The blocks that are touched of an archive at hand are checked against their CRC-32; of a remote one only the streams and
-lanes that are needed are asked for. Records that are read whole are checked against their digests.
+The blocks that are touched of an archive at hand are checked against their CRC-32. So are those of a remote one that
+are small, or needed almost whole; of others only the streams and lanes that are needed are asked for, and the CRC-32 of
+an entry says nothing of its pieces. Records that are read whole are checked against their digests.
 """
 
 import contextlib
@@ -33,6 +34,8 @@ BASES_AT_ONCE = 1 << 26
 """Of lanes that are decoded together, on as many threads as there are."""
 BASES_KEPT = 1 << 27
 """Of decoded lanes."""
+WHOLE_BYTES = 1 << 18
+"""Blocks of at most so many bytes are fetched whole, and checked: it takes hardly longer than to ask for pieces."""
 
 Bases = NDArray[np.uint8]
 
@@ -47,6 +50,8 @@ class _Part:
     """Where each lane ends, in bases."""
     payload: NDArray[np.int64]
     """Where each lane ends, in bytes of the block's entry; first where the first one begins."""
+    data: bytes | None
+    """The block's entry, where it was fetched whole from elsewhere."""
 
     def lanes(self, span: Span) -> tuple[int, int, range]:
         """The first base of a span, the one after its last, and the lanes that hold them."""
@@ -102,9 +107,10 @@ class SequenceReader:
         if not block.is_reads:
             raise UsageError(f"{self._archive.label}: is FASTA, which has no qualities")
         residues = b"".join(self._residues([Span(number, 0, block.residues)]))
-        streams = {"qualities": self._archive.read_range(block, *self._archive.stream_range(block, "qualities"))}
         with naming(block, self._archive.label):
-            octets = np.frombuffer(residues, np.uint8)
+            # all of the block is needed, so that it can be checked
+            self._archive.hold([], [block])
+            streams, octets = split_streams(block, self._archive.block_data(block)), np.frombuffer(residues, np.uint8)
             return decode_qualities_of(streams, self._open({number})[number].sides, octets).tobytes()
 
     def checked(self, record: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -158,9 +164,14 @@ class SequenceReader:
         for (number, lane), size in wanted.items():
             if len(self._lanes.get((number, lane), ())) < size:
                 by_strands.setdefault(parts[number].block.strands, []).append((number, lane))
-        self._archive.hold(parts[number].place(lane) for places in by_strands.values() for number, lane in places)
+        self._archive.hold(
+            parts[number].place(lane)
+            for places in by_strands.values()
+            for number, lane in places
+            if parts[number].data is None
+        )
         for strands, places in by_strands.items():
-            coded = [self._archive.read_range(*parts[number].place(lane)) for number, lane in places]
+            coded = [self._coded(parts[number], lane) for number, lane in places]
             lengths, sizes = [parts[number].bases_in(lane) for number, lane in places], [wanted[at] for at in places]
             coders = self._coders()
             with naming(parts[places[0][0]].block, self._archive.label):
@@ -177,6 +188,11 @@ class SequenceReader:
             kept -= len(self._lanes.popitem(last=False)[1])
         return parts, decoded
 
+    def _coded(self, part: _Part, lane: int) -> bytes:
+        """The bytes of a lane."""
+        block, start, stop = part.place(lane)
+        return self._archive.read_range(block, start, stop) if part.data is None else part.data[start:stop]
+
     @contextlib.contextmanager
     def _naming(self) -> Iterator[None]:
         """Have errors name the archive, and make one kind of all that damage can cause."""
@@ -190,9 +206,15 @@ class SequenceReader:
     def _open(self, numbers: set[int]) -> dict[int, _Part]:
         """Blocks made ready; of a remote archive, what they need is fetched together."""
         missing = {number: self._archive.blocks[number] for number in sorted(numbers - self._parts.keys())}
-        ranges = [("lanes", "lanes"), ("names", "exceptions")]
+        streams = [("lanes", "lanes"), ("names", "exceptions")]
         self._archive.hold(
-            (block, *self._archive.stream_range(block, *streams)) for block in missing.values() for streams in ranges
+            [
+                (block, *self._archive.stream_range(block, *pair))
+                for block in missing.values()
+                if not _is_read_whole(block)
+                for pair in streams
+            ],
+            [block for block in missing.values() if _is_read_whole(block)],
         )
         for number, block in missing.items():
             with naming(block, self._archive.label):
@@ -205,12 +227,19 @@ class SequenceReader:
         return opened
 
     def _part(self, block: Block) -> _Part:
-        archive = self._archive
-        streams = self._remote_streams(block) if archive.remote else split_streams(block, archive.block_data(block))
+        archive, data = self._archive, None
+        if archive.remote and not _is_read_whole(block):
+            streams = self._remote_streams(block)
+        else:
+            data = archive.block_data(block)
+            streams = split_streams(block, data)
+            self.catalogue.check(archive.blocks.index(block), data)
         table = lane_table(block, archive.manifest.settings, streams)
         payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["lanes"]
-        sides = sides_of(block, streams, shape_of(block, streams))
-        return _Part(block, sides, np.cumsum(table.lengths, dtype=np.int64), payload)
+        with archive.expanding():
+            sides = sides_of(block, streams, shape_of(block, streams))
+        kept = data if archive.remote else None
+        return _Part(block, sides, np.cumsum(table.lengths, dtype=np.int64), payload, kept)
 
     def _remote_streams(self, block: Block) -> dict[str, bytes]:
         """The streams of a block but the payload, the qualities and the digests."""
@@ -219,3 +248,8 @@ class SequenceReader:
             for name in STREAMS
             if name == "lanes" or (name in SIDE_STREAMS and name != "qualities")
         }
+
+
+def _is_read_whole(block: Block) -> bool:
+    """Whether a block of a remote archive is fetched whole, and so checked: small, or one lane, which is most of it."""
+    return block.stored_bytes <= WHOLE_BYTES or (block.lanes <= 1 and not block.streams["qualities"])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..coding.coder import Progress
 from ..errors import FormatError, GfzError, option
+from ..limits import MemoryLimitError, streams_within
 from ..sequence.fasta import Sides, Streams, parse, residues_of
 from ..sequence.fastq import Reads, ReadsShape, put_together, take_apart
 from ..sequence.names import pack_names, unpack_names
@@ -138,20 +139,32 @@ def decode_block(
 ) -> DecodedBlock:
     """Decode a part and check it against its SHA-256. ``label`` names the archive in messages."""
     with naming(block, label), coders.working:
-        contents = split_streams(block, data)
-        shape = shape_of(block, contents)
-        sides = sides_of(block, contents, shape)
-        table = lane_table(block, settings, contents)
-        bases = np.zeros(0, np.uint8)
-        if block.lanes:
-            bases = coders.coder(block.strands).decode(table.split(contents["payload"]), table.lengths, progress)
-        texts = (sides.render(bases),) if shape is None else _decode_reads(block, contents, shape, sides, bases)
-        if sum(map(len, texts)) != block.text_bytes or _sha256(texts) != block.sha256:
-            raise FormatError(
-                "the decoded text does not match its SHA-256. Either the archive is damaged, or the computer that "
-                "wrote it erred; try another copy of the archive, and "
-                f"{option('device', 'cpu')}"
-            )
+        if (share := coders.share) is None:
+            return _decode(block, settings, data, coders, progress)
+        try:
+            with streams_within(share.each):
+                return _decode(block, settings, data, coders, progress)
+        except MemoryLimitError:
+            if share.most <= share.each:
+                raise
+        with share.alone, streams_within(share.most):
+            return _decode(block, settings, data, coders, progress)
+
+
+def _decode(block: Block, settings: Settings, data: bytes, coders: Coders, progress: Progress | None) -> DecodedBlock:
+    contents = split_streams(block, data)
+    shape = shape_of(block, contents)
+    sides = sides_of(block, contents, shape)
+    table = lane_table(block, settings, contents)
+    bases = np.zeros(0, np.uint8)
+    if block.lanes:
+        bases = coders.coder(block.strands).decode(table.split(contents["payload"]), table.lengths, progress)
+    texts = (sides.render(bases),) if shape is None else _decode_reads(block, contents, shape, sides, bases)
+    if sum(map(len, texts)) != block.text_bytes or _sha256(texts) != block.sha256:
+        raise FormatError(
+            "the decoded text does not match its SHA-256. Either the archive is damaged, or the computer that "
+            f"wrote it erred; try another copy of the archive, and {option('device', 'cpu')}"
+        )
     return DecodedBlock(texts, sides, bases)
 
 

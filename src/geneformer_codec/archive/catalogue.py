@@ -3,7 +3,8 @@
 Arrays, not objects: an archive may hold millions of reads.
 """
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -69,9 +70,15 @@ class Catalogue:
     """
 
     def __init__(
-        self, headers: bytes, fragments: "_Fragments", first: Integers, last: Integers, is_reads: NDArray[np.bool_]
+        self,
+        headers: bytes,
+        fragments: "_Fragments",
+        first: Integers,
+        last: Integers,
+        is_reads: NDArray[np.bool_],
+        read: Sequence[tuple[int, int, int]],
     ):
-        self._headers, self._is_reads = headers, is_reads
+        self._headers, self._is_reads, self._read = headers, is_reads, read
         self._blocks, self._starts, self._sizes, self._widths = fragments
         self._first, self._last = first, last
         self._ends = np.flatnonzero(np.frombuffer(headers, np.uint8) == 10)
@@ -83,14 +90,23 @@ class Catalogue:
         """Read it from an archive, of whose blocks only names and layout are looked at."""
         archive.check_complete()
         archive.hold((block, *archive.stream_range(block, "names", "layout")) for block in archive.blocks)
+        with archive.expanding():
+            return cls._read_from(archive)
+
+    @classmethod
+    def _read_from(cls, archive: "Archive") -> Self:
         headers: list[bytes] = []
         fragments: list[_Fragments] = []
         first: list[Integers] = []
         last: list[Integers] = []
+        read: list[tuple[int, int, int]] = []
         before, open_record = 0, False
         for number, block in enumerate(archive.blocks):
+            start, stop = archive.stream_range(block, "names", "layout")
+            data = archive.read_range(block, start, stop)
+            read.append((start, stop, zlib.crc32(data)))
             with naming(block, archive.label):
-                names, layout = _read(archive, block)
+                names, layout = _unpack(block, data)
             headers.append(names)
             count, fresh = len(layout.residues), layout.records
             fragments.append(_Fragments.of(number, layout))
@@ -104,7 +120,13 @@ class Catalogue:
             open_record = (open_record or fresh > 0) and not block.ends_record
         columns = _Fragments(*map(np.concatenate, zip(*fragments, strict=True)))
         is_reads = np.array([block.is_reads for block in archive.blocks])
-        return cls(b"".join(headers), columns, _joined(first), _joined(last), is_reads)
+        return cls(b"".join(headers), columns, _joined(first), _joined(last), is_reads, read)
+
+    def check(self, number: int, entry: bytes) -> None:
+        """Refuse a block's ``entry``, which is sound, whose names and layout are not those that were read here."""
+        start, stop, checksum = self._read[number]
+        if zlib.crc32(memoryview(entry)[start:stop]) != checksum:
+            raise FormatError("its names arrived damaged when the archive was opened, or it has changed; open it again")
 
     def __len__(self) -> int:
         return len(self._first)
@@ -184,10 +206,8 @@ class Catalogue:
         return ends_in, digested, np.cumsum(digested) - digested
 
 
-def _read(archive: "Archive", block: Block) -> tuple[bytes, Layout]:
-    """The headers of a block, each followed by a line feed, and its layout."""
-    start, stop = archive.stream_range(block, "names", "layout")
-    data = archive.read_range(block, start, stop)
+def _unpack(block: Block, data: bytes) -> tuple[bytes, Layout]:
+    """The headers of a block, each followed by a line feed, and its layout; ``data`` are the streams that have them."""
     names, reads = block.streams["names"], block.streams["names"] + block.streams["reads"]
     unpack = ReadsShape.unpack(data[names:reads], block.text_bytes).unpack_names if block.is_reads else unpack_names
     most = block.text_bytes

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coding.coder import BaseCoder
+from .memory import Share
 
 AS_THE_MODEL, ONE_STRAND, BOTH_STRANDS = 0, 1, 2
 """What a block says of strands."""
@@ -17,7 +18,8 @@ class Coders:
     """Makes coders when they are first needed; used by all threads.
 
     ``parts_at_once`` is how many parts are to be worked on at a time, ``threads`` how many threads there are in all;
-    ``strands`` is one of `STRANDS`, or None where it is not a block's own choice.
+    ``strands`` is one of `STRANDS`, or None where it is not a block's own choice; ``share`` bounds the memory of side
+    streams that are decoded.
     """
 
     def __init__(
@@ -27,9 +29,10 @@ class Coders:
         parts_at_once: int = 1,
         strands: str | None = None,
         threads: int = 1,
+        share: Share | None = None,
     ) -> None:
         self.model_id, self.parts_at_once = model_id, parts_at_once
-        self.threads = threads
+        self.threads, self.share = threads, share
         self.working = threading.BoundedSemaphore(max(threads, parts_at_once))
         """Held by whatever computes: a part may use two threads, and all parts no more than there are."""
         self._make, self._strands = make, strands

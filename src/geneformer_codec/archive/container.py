@@ -45,7 +45,8 @@ _DAMAGE = (
     zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error, ValueError, OverflowError, EOFError, zlib.error
 )  # fmt: skip
 
-_AGAIN = "copy or download it again, or restore it from a backup"
+AGAIN = "copy or download it again, or restore it from a backup"
+"""What to do about a damaged archive."""
 
 
 class ContainerWriter(contextlib.AbstractContextManager["ContainerWriter"]):
@@ -87,8 +88,8 @@ class ContainerReader:
     at when the entry is read, so that opening an archive reads its two ends alone.
     """
 
-    def __init__(self, file: BinaryIO, label: str):
-        self._file, self.label = file, label
+    def __init__(self, file: BinaryIO, label: str, again: str = AGAIN):
+        self._file, self.label, self._again = file, label, again
         with self._explaining():
             self.file_bytes = file.seek(0, os.SEEK_END)
             self._check_kind()
@@ -113,13 +114,17 @@ class ContainerReader:
             self._misshapen(f"the two headers of entry {name!r} differ")
         content = data[len(header) :]
         if zlib.crc32(content) != entry.CRC:
-            raise FormatError(f"{self.label}: entry {name!r} does not match its CRC-32; it is damaged, {_AGAIN}")
+            raise FormatError(f"{self.label}: entry {name!r} does not match its CRC-32; it is damaged, {self._again}")
         return content
 
     def place(self, name: str) -> int:
         """Where in the file the bytes of an entry begin."""
         entry = self._entry(name)
         return entry.header_offset + len(_local_header(entry))
+
+    def span(self, name: str) -> tuple[int, int]:
+        """Where in the file an entry begins, with its header, and where it ends: what `read` reads."""
+        return self._entry(name).header_offset, self.place(name) + self.size(name)
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
         """Bytes ``start`` to ``stop`` of an entry, as they are: nothing is checked."""
@@ -133,12 +138,12 @@ class ContainerReader:
             raise FormatError(f"{self.label}: a manifest of {self.size(MANIFEST_NAME):,} bytes; no archive needs that")
         data = self.read(MANIFEST_NAME)
         if self._zip.comment != COMMENT_PREFIX + hashlib.sha256(data).hexdigest().encode():
-            raise FormatError(f"{self.label}: the manifest does not match its SHA-256; it is damaged, {_AGAIN}")
+            raise FormatError(f"{self.label}: the manifest does not match its SHA-256; it is damaged, {self._again}")
         return data
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
         if name not in self._entries:
-            raise FormatError(f"{self.label}: the archive has no entry {name!r}; it is damaged, {_AGAIN}")
+            raise FormatError(f"{self.label}: the archive has no entry {name!r}; it is damaged, {self._again}")
         return self._entries[name]
 
     def _read_at(self, place: int, size: int) -> bytes:
@@ -162,21 +167,12 @@ class ContainerReader:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> FormatError:
-        return FormatError(f"{self.label}: the archive is truncated or damaged ({error}); {_AGAIN}")
+        return FormatError(f"{self.label}: the archive is truncated or damaged ({error}); {self._again}")
 
     def _check_kind(self) -> None:
         """Tell an archive from other files by its first bytes, so that the message can say which of the two it is."""
-        first = _LOCAL.size + len(MIMETYPE_NAME) + len(MIMETYPE)
         self._file.seek(0)
-        head = self._file.read(first)
-        if head[_LOCAL.size :] == MIMETYPE_NAME.encode() + MIMETYPE:
-            return
-        if not head:
-            raise FormatError(f"{self.label}: the file is empty, not a .gfz archive")
-        if head[:4] == b"PK\x03\x04" and len(head) == first and MIMETYPE[:24] in head:
-            raise FormatError(f"{self.label}: the start of the archive is damaged; {_AGAIN}")
-        kind = "a ZIP file, but not" if head[:2] == b"PK" else "not"
-        raise FormatError(f"{self.label}: this is {kind} a .gfz archive; give a file made by 'gfz compress'")
+        check_head(self._file.read(HEAD_BYTES), self.label, self._again)
 
     def _check_shape(self) -> None:
         entries = self._zip.infolist()
@@ -197,7 +193,25 @@ class ContainerReader:
             self._misshapen("its directory is not as gfz writes it")
 
     def _misshapen(self, what: str) -> None:
-        raise FormatError(f"{self.label}: the archive is damaged or was rewritten by another tool ({what}); {_AGAIN}")
+        raise FormatError(
+            f"{self.label}: the archive is damaged or was rewritten by another tool ({what}); {self._again}"
+        )
+
+
+HEAD_BYTES = _LOCAL.size + len(MIMETYPE_NAME) + len(MIMETYPE)
+"""So much of a file tells whether it is an archive."""
+
+
+def check_head(head: bytes, label: str, again: str = AGAIN) -> None:
+    """``FormatError`` unless a file that begins with the `HEAD_BYTES` of ``head`` can be an archive."""
+    if head[_LOCAL.size :] == MIMETYPE_NAME.encode() + MIMETYPE:
+        return
+    if not head:
+        raise FormatError(f"{label}: the file is empty, not a .gfz archive")
+    if head[:4] == b"PK\x03\x04" and len(head) == HEAD_BYTES and MIMETYPE[:24] in head:
+        raise FormatError(f"{label}: the start of the archive is damaged; {again}")
+    kind = "a ZIP file, but not" if head[:2] == b"PK" else "not"
+    raise FormatError(f"{label}: this is {kind} a .gfz archive; give a file made by 'gfz compress'")
 
 
 def _local_header(entry: zipfile.ZipInfo) -> bytes:

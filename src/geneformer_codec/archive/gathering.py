@@ -14,7 +14,7 @@ from ..sequence.fastq import is_fastq
 from ..sequence.parts import Part
 from .coders import Coders
 from .manifest import FORMAT_VERSION, Block, ModelReference, Settings
-from .models import CodingModel
+from .models import CodingModel, check_memory
 from .plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
 from .read import Archive
 from .sample import MAX_PARTS, OddMates, Sample
@@ -98,18 +98,23 @@ def join_archives(
     coders_of: Callable[[Archive], Coders],
     name: str | None = None,
     progress: Progress | None = None,
+    max_memory: int | None = None,
 ) -> None:
     """Copy the blocks of archives into one of all their texts, which are decoded for the checksum of the whole."""
     if not sources:
         raise UsageError("there is nothing to merge; give two archives or more")
-    with Archive(sources[0]) as first:
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Archive(sources[0], max_memory=max_memory))
         manifest, model_data = first.manifest, first.model_data() or b""
         coders, common = coders_of(first), _made_alike(first)
-    joined, number = _Joined(manifest.sample), 0
-    pairs, trailing, odd = 0, 0, None
-    with ArchiveWriter(out, manifest.settings, manifest.model) as writer:
+        joined, number = _Joined(manifest.sample), 0
+        pairs, trailing, odd = 0, 0, None
+        writer = stack.enter_context(ArchiveWriter(out, manifest.settings, manifest.model))
         for source in sources:
-            with Archive(source) as archive:
+            # a pipe can be read once only
+            again = source is sources[0]
+            with contextlib.nullcontext(first) if again else Archive(source, max_memory=max_memory) as archive:
+                check_memory(archive)
                 if _made_alike(archive) != common:
                     raise FormatError(
                         f"{source}: was made with another model, version, lane length, or other experts, or of "

@@ -1,5 +1,6 @@
 """Find the model that an archive needs: inside it, in the file that was given, or on the search path."""
 
+import functools
 import logging
 import os
 from dataclasses import dataclass, replace
@@ -10,8 +11,10 @@ from ..coding.coder import BaseCoder
 from ..coding.threads import cores
 from ..coding.uniform import UniformCoder
 from ..errors import FormatError, GfzError, ModelMissingError, option
+from ..limits import FLOOR, PROCESS, MemoryLimitError, check_need
 from .coders import BOTH_STRANDS, Coders
 from .manifest import EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
+from .memory import Share, share_memory
 from .read import Archive
 
 if TYPE_CHECKING:
@@ -44,6 +47,11 @@ class CodingModel(Protocol):
         """How its experts are to predict at a level; None for a network alone."""
         ...
 
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory, ready to code, but for lanes and the tables that settings ask for."""
+        ...
+
     def coder(
         self,
         settings: "ExpertSettings | None",
@@ -67,13 +75,26 @@ class Execution:
     lane_batch: int = 0
 
 
-def open_model(model: str | Path | CodingModel | None) -> CodingModel | None:
-    """Read the model file unless it has been read already."""
+def open_model(model: str | Path | CodingModel | None, max_memory: int | None = None) -> CodingModel | None:
+    """Read the model file unless it has been read already; ``max_memory`` as for `read_model`."""
     if not isinstance(model, str | Path):
         return model
     from ..model.file import read_model
 
-    return read_model(model)
+    path = Path(model)
+    if path.is_file() or path.is_dir() or not path.exists():
+        return read_model(path, max_memory)
+    status = path.stat()
+    return _from_pipe(path, max_memory, status.st_dev, status.st_ino)
+
+
+@functools.lru_cache(maxsize=2)
+def _from_pipe(path: Path, max_memory: int | None, *_: int) -> CodingModel:
+    """A model that comes through a pipe: it can be read once, and is needed for each of several archives."""
+    from ..model.file import read_model
+
+    model: CodingModel = read_model(path, max_memory)
+    return model
 
 
 def reference(model: CodingModel | None, embedded: bool) -> ModelReference:
@@ -115,7 +136,12 @@ does for two.
 
 
 def make_coders(
-    needed: str, model: CodingModel | None, settings: Settings, execution: Execution, strands: str = "auto"
+    needed: str,
+    model: CodingModel | None,
+    settings: Settings,
+    execution: Execution,
+    strands: str = "auto",
+    share: Share | None = None,
 ) -> Coders:
     """What codes an archive of the model with the id ``needed`` and of these settings."""
     if settings.experts is not None:
@@ -126,14 +152,14 @@ def make_coders(
         say_if_unused(execution.device)
     threads = execution.threads or cores()
     if needed == UNIFORM:
-        return Coders(UNIFORM, lambda _: UniformCoder(), threads=threads)
+        return Coders(UNIFORM, lambda _: UniformCoder(), threads=threads, share=share)
     if needed == EXPERTS:
-        return _untrained(settings, threads, strands)
+        return _untrained(settings, threads, strands, share)
     if model is None:
         raise ValueError(f"model {needed} is not at hand")
     arithmetic, batch = execution.arithmetic, execution.lane_batch
     coder = model.coder(settings.experts, execution.device, execution.threads, arithmetic=arithmetic, lane_batch=batch)
-    return Coders(needed, lambda _: coder, threads=threads)
+    return Coders(needed, lambda _: coder, threads=threads, share=share)
 
 
 def say_if_unused(device: str) -> None:
@@ -149,15 +175,38 @@ def say_if_unused(device: str) -> None:
 def coders_of(
     archive: Archive, model: "str | Path | CodingModel | None" = None, execution: Execution | None = None
 ) -> Coders:
-    """What decodes an archive, all of it as the archive states; ``model`` counts when none is embedded."""
-    found, manifest = find_model(archive, model), archive.manifest
+    """What decodes an archive, all of it as the archive states; ``model`` counts when none is embedded.
+
+    Threads are as many as fit into the memory that the archive may take; an error when not one does.
+    """
+    found, manifest, execution = find_model(archive, model), archive.manifest, execution or Execution()
+    threads, share = _share_memory(archive, found, execution.threads or cores())
+    if threads < (execution.threads or cores()):
+        execution = replace(execution, threads=threads)
     try:
-        return make_coders(manifest.model.id, found, manifest.settings, execution or Execution())
+        return make_coders(manifest.model.id, found, manifest.settings, execution, share=share)
     except GfzError as error:
         raise error.within(archive.label) from error
 
 
-def _untrained(settings: Settings, threads: int, strands: str) -> Coders:
+def check_memory(archive: Archive, model: CodingModel | None = None) -> None:
+    """Refuse an archive that takes more memory than it may, even on one thread."""
+    _share_memory(archive, model, 1)
+
+
+def _share_memory(archive: Archive, model: CodingModel | None, threads: int) -> tuple[int, Share]:
+    manifest = archive.manifest
+    model_bytes = model.memory_bytes if model else 0
+    outside = 0 if manifest.model.embedded else manifest.model.bytes
+    # a model that is here was allowed when it was read
+    limit = archive.max_memory or max(archive.memory_limit(outside), FLOOR + model_bytes)
+    if (experts := manifest.settings.experts) is not None:
+        check_need(archive.label, PROCESS + experts.start_bytes, limit)
+        model_bytes += experts.table_bytes if model else 0
+    return share_memory(manifest, archive.label, limit, model_bytes, threads)
+
+
+def _untrained(settings: Settings, threads: int, strands: str, share: Share | None) -> Coders:
     """Experts that start untrained: threads work on different parts if each is one lane, else on lanes."""
     experts, whole = settings.experts, settings.lane_length == WHOLE_PART
     assert experts is not None
@@ -172,7 +221,7 @@ def _untrained(settings: Settings, threads: int, strands: str) -> Coders:
         predictor = Predictor(chosen, start=start.mix, low=start.low)
         return ExpertCoder(predictor, EXPERTS, threads)  # of one lane alone, it uses one thread
 
-    return Coders(EXPERTS, make, threads if whole else 1, strands, threads)
+    return Coders(EXPERTS, make, threads if whole else 1, strands, threads, share)
 
 
 def find_model(archive: Archive, given: str | Path | CodingModel | None = None) -> CodingModel | None:
@@ -184,13 +233,13 @@ def find_model(archive: Archive, given: str | Path | CodingModel | None = None) 
     if data is not None:
         from ..model.file import load_model
 
-        model: CodingModel = load_model(data, f"{archive.label}: its embedded model")
+        model: CodingModel = load_model(data, f"{archive.label}: its embedded model", archive.max_memory)
         if model.id != wanted.id:
             raise FormatError(f"{archive.label}: its model is {model.id}, not {wanted.id}; the archive is damaged")
         return model
-    found = open_model(given)
+    found = open_model(given, archive.max_memory)
     if found is None:
-        return _search(archive.label, wanted)
+        return _search(archive.label, wanted, archive.max_memory)
     if found.id != wanted.id:
         raise ModelMissingError(
             f"{archive.label}: needs model {wanted.id} ({wanted.name}), but {option('model')} gave {found.id} "
@@ -199,14 +248,18 @@ def find_model(archive: Archive, given: str | Path | CodingModel | None = None) 
     return found
 
 
-def _search(label: str, wanted: ModelReference) -> CodingModel:
+def _search(label: str, wanted: ModelReference, max_memory: int | None) -> CodingModel:
     from ..model.file import read_model
 
     directories = [Path(name) for name in os.environ.get(SEARCH_PATH, "").split(":") if name]
     files = [file for directory in directories for file in sorted(directory.glob("*.gfmodel"))]
     for file in sorted(files, key=lambda file: (file.stem != wanted.id, file.stem != wanted.name)):
         try:
-            model: CodingModel = read_model(file)
+            model: CodingModel = read_model(file, max_memory)
+        except MemoryLimitError:
+            if file.stem == wanted.id:
+                raise
+            continue
         except (GfzError, OSError):
             continue  # another model's damage does not matter here
         if model.id == wanted.id:

@@ -10,45 +10,71 @@ import numpy as np
 
 from ..coding.coder import Progress
 from ..coding.threads import in_order
-from ..errors import FormatError
-from ..files import input_error
+from ..errors import FormatError, UsageError
+from ..files import STREAM, open_readable, read_stream, spooled, standard_input
+from ..limits import PROCESS, check_need, default_limit, streams_within
 from ..sequence.fasta import Sides
 from ..sequence.fastq import ReadsShape, put_together
 from .block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
 from .coders import BOTH_STRANDS, Coders
-from .container import ContainerReader
+from .container import AGAIN, HEAD_BYTES, ContainerReader, check_head
 from .index import RecordEntry, walk_records
 from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, READS_STREAMS, SIDE_STREAMS, STREAMS, Block, Manifest
+from .memory import text_bytes
 from .notices import archive_notices
 from .remote import RemoteFile, is_url
 from .strays import find_strays
 
+_FROM_PIPE = "if it came through a pipe, see whether the command before it failed"
+
 
 class Archive(contextlib.AbstractContextManager["Archive"]):
-    """An open archive: a path, a URL or a file that can be sought in.
+    """An open archive: a path, a URL, ``-`` for standard input, or a binary stream.
 
+    Reading may take ``max_memory`` bytes of memory; if that is not said, as much as is in proportion to its size.
+    What cannot be sought in, such as a pipe, is copied to a temporary file first, as an archive is read from its end.
     Whatever is wrong with it is a ``FormatError`` that names the file.
 
     >>> with Archive("genome.gfz") as archive:  # doctest: +SKIP
     ...     print(archive.manifest.sample.name, archive.info()["bpb_total"])
     """
 
-    def __init__(self, source: str | Path | BinaryIO, label: str | None = None):
+    def __init__(self, source: str | Path | BinaryIO, label: str | None = None, max_memory: int | None = None):
+        if max_memory is not None and max_memory < 1:
+            raise UsageError(f"there is no limit of {max_memory} bytes of memory; give a positive number")
+        self.max_memory = max_memory
         self._owned: BinaryIO | None = None
-        if isinstance(source, str | Path):
-            self.label = label or str(source)
-            file = self._owned = cast(BinaryIO, RemoteFile(source)) if is_url(source) else _open(Path(source))
-        else:
-            self.label = label or str(getattr(source, "name", "archive"))
-            file = source
-        self._file = file
+        self._file, self.label, again = self._opened(source, label)
         try:
-            self._container = ContainerReader(file, self.label)
+            self._container = ContainerReader(self._file, self.label, again)
             self.manifest = Manifest.parse(self._container.manifest(MAX_MANIFEST_BYTES), self.label)
             self._check_entries()
         except BaseException:
             self.close()
             raise
+
+    def _opened(self, source: str | Path | BinaryIO, label: str | None) -> tuple[BinaryIO, str, str]:
+        """A file that can be sought in, what it is called, and what to do when it is damaged."""
+        if is_url(source):
+            self._owned = cast(BinaryIO, RemoteFile(source))
+            return self._owned, label or source, AGAIN
+        standard = isinstance(source, str | Path) and str(source) == STREAM
+        if standard:
+            stream, label = standard_input(), label or "standard input"
+        elif isinstance(source, str | Path):
+            stream = self._owned = open_readable(Path(source))
+            label = label or str(source)
+        else:
+            stream, label = source, label or str(getattr(source, "name", "the stream"))
+        if stream.seekable() and not standard:
+            return stream, label, AGAIN
+        with contextlib.ExitStack() as stack:
+            if self._owned:
+                stack.callback(self._owned.close)
+            head = read_stream(stream, HEAD_BYTES, label)
+            check_head(head, label, _FROM_PIPE)  # before the rest of what may be anything is copied
+            self._owned = spooled(stream, head, label)
+        return self._owned, label, _FROM_PIPE
 
     def close(self) -> None:
         """Close the file if it was opened here."""
@@ -67,6 +93,18 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         """The bytes of a block's entry, checked against their CRC-32."""
         return self._container.read(block.entry)
 
+    def memory_limit(self, model_bytes: int = 0) -> int:
+        """How much memory reading may take, with a model file of that size that is not in the archive."""
+        return self.max_memory or default_limit(self._container.file_bytes + model_bytes)
+
+    @contextlib.contextmanager
+    def expanding(self, *blocks: Block) -> Iterator[None]:
+        """Side streams, or texts of ``blocks`` of no known bases, are made in here, within the limit."""
+        needed, limit = PROCESS + max(map(text_bytes, blocks), default=0), self.memory_limit()
+        check_need(self.label, needed, limit)
+        with streams_within(limit - needed):
+            yield
+
     @property
     def remote(self) -> bool:
         """Whether its bytes come from elsewhere, so that as few as can be are to be read."""
@@ -78,11 +116,15 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         sizes = list(block.streams.values())
         return sum(sizes[:begin]), sum(sizes[:end])
 
-    def hold(self, ranges: Iterable[tuple[Block, int, int]]) -> None:
-        """Say which bytes of blocks' entries will be read, so that those of a remote archive are fetched at once."""
+    def hold(self, ranges: Iterable[tuple[Block, int, int]], whole: Iterable[Block] = ()) -> None:
+        """Say which bytes of blocks' entries will be read, so that those of a remote archive are fetched at once.
+
+        ``whole`` are blocks that `block_data` will be asked for.
+        """
         if isinstance(self._file, RemoteFile):
             places = ((self._container.place(block.entry), start, stop) for block, start, stop in ranges)
-            self._file.hold([(place + start, place + stop) for place, start, stop in places])
+            spans = [(place + start, place + stop) for place, start, stop in places]
+            self._file.hold([*spans, *(self._container.span(block.entry) for block in whole)])
 
     def read_range(self, block: Block, start: int, stop: int) -> bytes:
         """Bytes of a block's entry, unchecked: for reading a part of a block."""
@@ -125,12 +167,12 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def sides(self, block: Block) -> Sides:
         """Names, layout, case and exceptions of one part."""
-        with naming(block, self.label):
+        with self.expanding(), naming(block, self.label):
             return sides_of(block, *self._streams(block))
 
     def laid_out(self, block: Block) -> tuple[bytes, ...]:
         """The text of one part, or those of a pair, with bases and qualities of no meaning: nothing is decoded."""
-        with naming(block, self.label):
+        with self.expanding(block), naming(block, self.label):
             streams, shape = self._streams(block)
             sides = sides_of(block, streams, shape)
             residues = sides.all_residues(np.zeros(sides.bases, np.uint8))
@@ -213,10 +255,3 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         found = [(name, self._container.size(name)) for name in self._container.names()]
         if found != expected:
             raise FormatError(f"{self.label}: its entries are not those of its manifest; the archive is damaged")
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise input_error(path, error) from error

@@ -43,7 +43,8 @@ def find_strays(archive: "Archive") -> list[Strays]:
     for block in reads:
         with naming(block, archive.label):
             data = archive.read_range(block, *archive.stream_range(block, "reads"))
-            shape = shape_of(block, {"reads": data})
+            with archive.expanding():
+                shape = shape_of(block, {"reads": data})
         for strays, text in zip(found, shape.texts if shape else (), strict=False):
             if len(text.gaps) and not strays.places:
                 strays.records_before = strays.records + int(text.gaps[0])

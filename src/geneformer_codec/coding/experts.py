@@ -48,12 +48,12 @@ class ExpertCoder:
     ) -> NDArray[np.uint8]:
         """The lanes' bases, concatenated; see `BaseCoder.decode`."""
         ends = lane_lengths if stops is None else stops
-        bases = np.empty(sum(ends), np.uint8)
+        bases = np.zeros(sum(ends), np.uint8)
         out = cut(bases, ends)
         coded = decode_plain(lanes, lane_lengths, out, progress)
 
         def work(number: int, report: Progress) -> None:
-            out[number][:] = self._predictor.decode(lanes[number], lane_lengths[number], report, ends[number])
+            self._predictor.decode(lanes[number], lane_lengths[number], report, ends[number], out[number])
 
         work_on_all(work, _longest_first(ends, coded), self._threads, progress)
         return bases

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, UsageError
-from ..files import input_error
+from ..files import input_error, open_readable, read_stream
+from ..limits import PROCESS, check_need, default_limit
 from .config import NetworkConfig
-from .panel import Panel, PanelSource, panel_source
+from .panel import Panel, PanelSource, panel_bytes, panel_source
 
 if TYPE_CHECKING:
     from ..coding.coder import BaseCoder
@@ -173,6 +174,13 @@ class Model:
 
         return with_level(self.experts.settings, level)
 
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory, ready to code, but for lanes and the tables that settings ask for."""
+        held = 4 * _bytes_of(self.network.tensors | self.network.floats) if self.network else 0
+        panel = self.experts.panel if self.experts else None
+        return held + (panel_bytes(panel.bases, panel.records) if panel else 0)
+
     def panel(self, threads: int = 0) -> Panel | None:
         """The records of the experts' panel: unpacked once per machine, or found on the search path."""
         if self.experts is None or self.experts.panel is None:
@@ -267,8 +275,12 @@ def _parse_header(data: bytes, place: str) -> ModelHeader:
         raise FormatError(f"{place} is not a model file of geneformer-rules (or is damaged at its start)") from error
 
 
-def load_model(data: bytes, place: str = "the model") -> Model:
-    """A model from the bytes of its file. Raises ``FormatError``, naming ``place``, when it is damaged or not ours."""
+def load_model(data: bytes, place: str = "the model", max_memory: int | None = None) -> Model:
+    """A model from the bytes of its file. Raises ``FormatError``, naming ``place``, when it is damaged or not ours.
+
+    So it does when the model takes more than ``max_memory`` bytes of memory; if that is not said, more than is in
+    proportion to its size. A panel outside the model counts as part of it then.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -279,6 +291,7 @@ def load_model(data: bytes, place: str = "the model") -> Model:
             f"{place} has the format {found[:40]!r}, this version reads {NETWORK_FORMAT!r} and {FORMAT!r}: "
             "use the version of geneformer-rules that wrote it, or train the model again"
         )
+    _check_need(header.given, len(data), place, max_memory)
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
@@ -328,13 +341,38 @@ def _bytes_of(tensors: Tensors) -> int:
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
-def read_model(path: str | Path) -> Model:
-    """The model in file ``path``. Raises ``InputError`` when it cannot be read, ``FormatError`` as `load_model`."""
-    path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
+def read_model(path: str | Path, max_memory: int | None = None) -> Model:
+    """The model in file ``path``, which may be a pipe; ``max_memory`` as for `load_model`.
+
+    Raises ``InputError`` when it cannot be read, ``FormatError`` as `load_model`.
+    """
+    with open_readable(Path(path)) as file:
+        head = read_stream(file, 8, str(path))
+        if not head:
+            raise FormatError(f"{path}: the file is empty, not a model")
+        if int.from_bytes(head, "little") > MAX_HEADER_BYTES:
+            raise FormatError(f"{path} is not a model file of geneformer-rules (or is damaged at its start)")
+        if file.seekable() and os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise FormatError(f"{path} is too large for a model file")
-        data = path.read_bytes()
-    except OSError as error:
-        raise input_error(path, error) from error
-    return load_model(data, str(path))
+        data = head + read_stream(file, MAX_BYTES, str(path))
+    if len(data) > MAX_BYTES:
+        raise FormatError(f"{path} is too large for a model file")
+    return load_model(data, str(path), max_memory)
+
+
+def _check_need(given: dict[str, Any], size: int, place: str, max_memory: int | None) -> None:
+    """Refuse a model that takes more memory than it may, by what its header states."""
+    from .experts.settings import ExpertSettings
+
+    try:
+        settings = ExpertSettings.from_dict(given["experts"]) if "experts" in given else None
+    except FormatError as error:
+        raise FormatError(f"{place}: {error}") from error
+    panel = given.get("panel")
+    stated = [panel.get(name) for name in ("bases", "records")] if isinstance(panel, dict) else []
+    numbers = [number if type(number) is int and number > 0 else 0 for number in stated] or [0, 0]
+    start = settings.start_bytes if settings else 0
+    records = panel_bytes(*numbers) if panel else 0
+    outside = records if isinstance(panel, dict) and panel.get("kind") == "referenced" else 0
+    needed = PROCESS + 3 * size + start + records
+    check_need(place, needed, max_memory or default_limit(size) + outside)

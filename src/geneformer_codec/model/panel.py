@@ -244,6 +244,11 @@ def load(source: PanelSource, decode: Decode, search_path: str | None = None) ->
     return panel
 
 
+def panel_bytes(bases: int, records: int) -> int:
+    """What a panel takes in memory, ready to be searched: bases, the same packed, the place of each, an index."""
+    return 21 * bases // 4 + (64 << 20) + 40 * records
+
+
 def check_lengths(lengths: NDArray[np.int64], bases: int) -> None:
     """Raise ``FormatError`` unless ``lengths`` is int64[records] of records that have ``bases`` bases together."""
     if lengths.dtype != np.int64 or lengths.ndim != 1:

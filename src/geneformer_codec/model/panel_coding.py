@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError
+from ..limits import FLOOR, check_need
 from .experts.predictor import MAX_PLACES, Predictor
 from .experts.settings import ExpertSettings
 from .general import general_start
@@ -38,6 +39,9 @@ def encode_panel(
 def decode_panel(coded: bytes, count: int, threads: int = 1) -> NDArray[np.uint8]:
     """The ``count`` bases of a coded panel; ``FormatError`` for what no `encode_panel` has written."""
     settings, lane, sizes, at = _header(coded, count)
+    each = settings.table_bytes + settings.lane_bytes(min(lane, count))
+    check_need("the model's panel", each, FLOOR)
+    threads = min(threads, FLOOR // each)
     predictor = _predictor(settings)
     jobs = []
     for number, size in enumerate(sizes):

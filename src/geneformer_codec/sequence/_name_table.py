@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.limits import reserve
 from geneformer_codec.sequence.packing import (
     ByteReader,
     frame,
@@ -29,6 +30,8 @@ _MOST_CLASSES = 256
 _MOST_FIELDS = 64
 _TRIAL_ROWS = 4096
 _SMALL_SERIES = 512
+_ROW = 60
+"""Bytes of memory that a field takes, about: an object and its place in lists."""
 _EMPTY = np.zeros(0, np.int64)
 _TO_FEEDS = bytes.maketrans(SEPARATORS, b"\n" * len(SEPARATORS))
 _NOT_SEPARATORS = bytes(octet for octet in range(256) if octet not in SEPARATORS and octet != 10)
@@ -131,6 +134,9 @@ def unpack_table(reader: ByteReader, count: int, max_bytes: int) -> bytes:
         raise FormatError("damaged names: not every name has its separators")
     sizes = np.bincount(members, minlength=len(patterns)).tolist()
     rows = sum(size * (len(pattern) + 1) for size, pattern in zip(sizes, patterns, strict=True))
+    if rows - count > max_bytes:
+        raise FormatError("damaged names: they are longer than the text")
+    reserve(_ROW * rows, 0)
     operations = unpack(reader.framed(), rows)
     templates = unpack(reader.framed(), 2 * max_bytes)
     small = unpack_integers(reader.framed(), 2 * rows + max_bytes)

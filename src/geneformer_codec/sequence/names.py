@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.limits import reserve
 from geneformer_codec.sequence._name_table import pack_table, unpack_table
 from geneformer_codec.sequence.packing import ByteReader, encode_varint, pack, unpack
 from geneformer_codec.sequence.uuids import UUID_LETTERS, begins_with_uuid, put_before, read_uuids, split_uuids
@@ -25,6 +26,8 @@ _GLANCE_BYTES = 1 << 13
 _LEAST_MIXED = 1024
 # So many bytes take no time in any way. A primer saves some ten bytes: worth another trial only where that is much.
 _FEW = 1 << 14
+# Names that have more bytes than this on average are none.
+_LONG = 1 << 12
 _MIXED_SHARE, _QUICK_MIXED_SHARE = 32, 8
 
 
@@ -35,6 +38,9 @@ def pack_names(names: bytes, quick: bool = False) -> bytes:
     """
     if not names:
         return b""
+    if len(names) > _LONG * names.count(b"\n") and len(names) > _TRIAL_BYTES:
+        # No names but text, in lines that trials would have to take whole: no kind suits them, and most are slow.
+        return bytes((_PLAIN,)) + pack(names, True, patient=False)
     quick = quick and len(names) > _FEW
     kinds = [_PLAIN] if re.search(rb"[\x01\x02]", names) else [_PLAIN, _TABLE, _TABLE_PADDED]
     kinds += [_MIXED] if len(names) >= _LEAST_MIXED else []
@@ -58,7 +64,7 @@ def _choose(names: bytes, kinds: list[int], quick: bool) -> _Trial:
         close = {glance.kind for glance in glances if glance.price <= most}
         near = [kind for kind in kinds if (_TABLE if kind == _TABLE_PADDED else kind) in close]
     sample = _beginning(names, _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES)
-    if sample is names:
+    if len(sample) == len(names):
         return _try(names, near, share, quick)[0]
     kind = _try(sample, near, share, quick)[0].kind if len(near) > 1 else near[0]
     return _Trial(0, kind, b"")
@@ -83,8 +89,11 @@ def _try(names: bytes, kinds: list[int], share: int, quick: bool) -> list[_Trial
 
 
 def _beginning(names: bytes, size: int) -> bytes:
-    """The first names, of so many bytes and the rest of a line."""
-    return names[: names.find(b"\n", size - 1) + 1 or None] if len(names) > size else names
+    """The first names, of so many bytes and the rest of a line, which is cut off if it is as long again."""
+    if len(names) <= size:
+        return names
+    end = names.find(b"\n", size - 1, 2 * size) + 1
+    return names[:end] if end else names[: 2 * size] + b"\n"
 
 
 def unpack_names(data: bytes, count: int, max_bytes: int) -> bytes:
@@ -130,6 +139,7 @@ def _unmix(reader: ByteReader, max_bytes: int, primed: bool) -> bytes:
     from geneformer_codec.sequence.foretelling import recover
 
     size = reader.varint(max_bytes)
+    reserve(5 * size, size)
     return recover(reader.rest(), np.zeros(size, np.uint8), np.zeros(size, np.bool_), primed, "names").tobytes()
 
 

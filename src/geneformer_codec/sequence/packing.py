@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.limits import reserve
 
 STORED: Final = 0
 BZ2: Final = 3
@@ -75,9 +76,14 @@ def encode_varints(values: NDArray[np.int64]) -> bytes:
 def decode_varints(data: bytes, count: int) -> NDArray[np.int64]:
     """Inverse of :func:`encode_varints`: exactly ``count`` values, int64. FormatError unless ``data`` is just that."""
     octets = np.frombuffer(data, np.uint8)
+    if len(octets) == count and int(octets.max(initial=0)) < 0x80:  # a byte each
+        reserve(32 * count, 24 * count)
+        return octets.astype(np.int64)
+    found = int(np.count_nonzero(octets < 0x80))
+    if found != count or (count and octets[-1] >= 0x80) or (not count and len(octets)):
+        raise FormatError(f"damaged integer column: {found} values where {count} were promised")
+    reserve(64 * count, 24 * count)
     ends = np.flatnonzero(octets < 0x80) + 1
-    if len(ends) != count or (int(ends[-1]) if count else 0) != len(octets):
-        raise FormatError(f"damaged integer column: {len(ends)} values where {count} were promised")
     starts = np.concatenate((np.zeros(min(count, 1), np.int64), ends[:-1]))
     widths = ends - starts
     if count and int(widths.max()) > _MAX_VARINT_BYTES:
@@ -141,18 +147,19 @@ def frame(blobs: Iterable[bytes]) -> bytes:
 # --- byte streams -----------------------------------------------------------------------------------------------
 
 
-def pack(data: bytes, quick: bool = False) -> bytes:
+def pack(data: bytes, quick: bool = False, patient: bool = True) -> bytes:
     """Compress ``data`` with the method that makes it smallest: method byte, varint raw length, payload.
 
     Nothing packs to nothing. Above 64 KiB the method is chosen on samples, above 4 and 16 MiB the encoders also
     search less deeply, so that time stays in proportion; how hard an encoder searched does not show in the format.
-    ``quick``: samples are smaller, and encoders search as above 4 MiB.
+    ``quick``: samples are smaller, and encoders search as above 4 MiB. If not ``patient``, Zstandard is left out, whose
+    high levels take seconds a megabyte where nothing repeats.
     """
     if not data:
         return b""
     trial = _QUICK_TRIAL_BYTES if quick else _TRIAL_BYTES
     # What cannot win on so few bytes is not tried: starting an encoder takes longer than using it there.
-    methods = [method for method, least in _LEAST_BYTES.items() if len(data) >= least]
+    methods = [method for method, least in _LEAST_BYTES.items() if len(data) >= least and (patient or method != ZSTD)]
     payloads = {STORED: data}
     if len(data) <= trial:
         payloads |= {method: _compress(method, data, quick) for method in methods}
@@ -175,6 +182,7 @@ def unpack(blob: bytes, max_bytes: int) -> bytes:
     if length > max_bytes:
         raise FormatError(f"damaged packed stream: {length} bytes where at most {max_bytes} can be")
     payload = blob[1 + len(encode_varint(length)) :]
+    reserve(2 * length, length)
     try:
         data = _decompress(method, payload, length)
     except FormatError:
@@ -262,6 +270,7 @@ def unpack_integers(blob: bytes, max_count: int) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
     reader = ByteReader(blob, "integer column")
     count = reader.varint(max_count)
+    reserve(32 * count, 0)  # before it is unpacked to that many bytes or more
     transform = reader.take(1)[0]
     packed = blob[len(encode_varint(count)) + 1 :]
     if transform == 0:
@@ -271,6 +280,7 @@ def unpack_integers(blob: bytes, max_count: int) -> NDArray[np.int64]:
     raw = unpack(packed, count * transform)
     if len(raw) != count * transform:
         raise FormatError("damaged integer column: its planes are of the wrong length")
+    reserve(40 * count, 24 * count)
     wide = np.zeros((count, 8), np.uint8)
     wide[:, :transform] = np.frombuffer(raw, np.uint8).reshape(transform, count).T
     values = wide.view("<u8").reshape(count)

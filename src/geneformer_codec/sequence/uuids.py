@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.limits import reserve
 from geneformer_codec.sequence.packing import ByteReader
 
 UUID_BYTES = 16
@@ -51,6 +52,7 @@ def split_uuids(names: bytes) -> tuple[bytes, bytes]:
 
 def read_uuids(reader: ByteReader, count: int) -> NDArray[np.uint8]:
     """The UUIDs of ``count`` names, at least one, written out: uint8 [count, 36]."""
+    reserve(4 * 8 * UUID_BYTES * count, 2 * UUID_LETTERS * count)
     differ = np.unpackbits(np.frombuffer(reader.take(UUID_BYTES), np.uint8)).astype(bool)
     first = np.unpackbits(np.frombuffer(reader.take(UUID_BYTES), np.uint8))
     shape = count - 1, int(differ.sum())

@@ -198,14 +198,19 @@ class Predictor:
         return lane.finish()
 
     def decode(
-        self, data: bytes, length: int, report: Callable[[int], None] | None = None, stop: int | None = None
+        self,
+        data: bytes,
+        length: int,
+        report: Callable[[int], None] | None = None,
+        stop: int | None = None,
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """The first ``stop`` bases of a lane of ``length``, all if not said.
+        """The first ``stop`` bases of a lane of ``length``, all if not said, in ``out`` if that is given.
 
         Any bytes decode to something; a checksum must say whether it is right.
         """
         wanted = length if stop is None else min(stop, length)
-        lane = self.lane(length, np.zeros(wanted, np.uint8), data)
+        lane = self.lane(length, np.zeros(wanted, np.uint8) if out is None else out, data)
         lane.run(wanted, report)
         return lane.symbols
 

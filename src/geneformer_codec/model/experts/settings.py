@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from ...errors import FormatError
-from .state import HEADS, MAX_COUNT_ORDERS, MAX_FRAME_ORDERS, MAX_LOW_ORDERS, ROOM, SETS, Settings
+from .state import HEADS, MAX_COUNT_ORDERS, MAX_FRAME_ORDERS, MAX_LOW_ORDERS, ROOM, SETS, Settings, low_places
 
 MAX_COPIES = ROOM
 NEVER = 1 << 30
 """A value of ``sure`` with which claims are learned but not coded."""
+_ADAPTED = 2 << 20
+"""Bytes of weights, maps and trust that a lane adapts, about."""
 _ADDED = frozenset({"brief", "sampled"})
 """Settings that the first archives and models do not name; 0 is what those do."""
 _START = re.compile("([0-9a-f]{16})?")
@@ -135,6 +137,27 @@ class ExpertSettings:
     def contexts(self) -> int:
         """How many inputs of the mixer are contexts of any kind."""
         return len(self.low_orders) + len(self.count_orders) + len(self.frame_orders) + self.network
+
+    @property
+    def table_bytes(self) -> int:
+        """Memory of the counts of long contexts: those of a panel, or of each lane without a panel."""
+        return sum(2 << min(2 * order, self.table_bits) for order in self.count_orders)
+
+    @property
+    def low_numbers(self) -> int:
+        """How many numbers the tables of short contexts have."""
+        return int(low_places(self.low_orders, self.frame_orders)[-1])
+
+    @property
+    def start_bytes(self) -> int:
+        """Memory that it takes to unpack a start state: its numbers, several times, of up to 64 bits."""
+        return 40 * self.low_numbers
+
+    def lane_bytes(self, length: int) -> int:
+        """Memory of a lane of ``length`` bases but for counts: what it adapts, its past, and how to find in it."""
+        bits = min(24, max(12, (length // max(self.sampled, 1)).bit_length()))
+        past = 21 * length // 4 + (4 << bits) + (33 * length if self.network else 0)
+        return past + 2 * self.low_numbers + _ADAPTED
 
     def kernel(self, own_counts: bool) -> Settings:
         """For compiled code; ``own_counts`` when there is no panel that taught the counts."""

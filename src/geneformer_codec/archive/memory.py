@@ -1,0 +1,82 @@
+"""How much memory it takes to decode an archive, by what its manifest states, and on how many threads that may be done.
+
+The estimate follows the arrays that are made: it holds within a factor of two, which tests measure.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..limits import PROCESS, check_need
+from .manifest import WITHOUT_MODEL, Block, Manifest
+
+if TYPE_CHECKING:
+    from ..model.experts.settings import ExpertSettings
+
+_RECORD, _LANE = 100, 200
+"""Of what is known of each: its name as an object, its place and lengths in several arrays."""
+_MIXER = 36 << 20
+"""Counters of names or of qualities."""
+_LOCKSTEP = 64
+"""Lanes that a thread works on at once where a network predicts them."""
+
+
+def text_bytes(block: Block) -> int:
+    """Of one part whose bases are known, while its text is put together."""
+    made = 3 * block.text_bytes + block.residues
+    return made + (_MIXER + block.residues if block.is_reads else 0) + _known_bytes(block)
+
+
+def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
+    """Of one part while it is decoded, with lanes on so many threads."""
+    settings, longest = manifest.settings.experts, min(manifest.settings.lane_length or block.bases, block.bases)
+    lanes = min(block.lanes, threads * (1 if settings and not settings.network else _LOCKSTEP))
+    own_counts = settings.table_bytes if settings and manifest.model.id in WITHOUT_MODEL else 0
+    coding = lanes * (_lane_bytes(settings, longest) + own_counts) + _known_bytes(block)
+    return max(coding, text_bytes(block))
+
+
+def _lane_bytes(settings: "ExpertSettings | None", length: int) -> int:
+    return 4 * length if settings is None else settings.lane_bytes(length)
+
+
+def _known_bytes(block: Block) -> int:
+    names = min(_MIXER, 64 * block.streams["names"])
+    return _RECORD * block.records + _LANE * block.lanes + 2 * block.stored_bytes + block.bases + names
+
+
+@dataclass(frozen=True)
+class Share:
+    """What side streams may be expanded to, beyond what the manifest lets expect.
+
+    Each part of those that are decoded at a time has ``each``; one that needs more may have ``most``, alone.
+    """
+
+    each: int
+    most: int
+    alone: threading.Lock = field(default_factory=threading.Lock)
+
+
+def needed_bytes(manifest: Manifest, model_bytes: int = 0) -> int:
+    """What decoding an archive takes on one thread."""
+    return PROCESS + model_bytes + max((part_bytes(block, manifest) for block in manifest.blocks), default=0)
+
+
+def share_memory(manifest: Manifest, label: str, limit: int, model_bytes: int, threads: int) -> tuple[int, Share]:
+    """On how many threads an archive is decoded, and what is left for side streams; an error if one is too many.
+
+    Parts that are one lane are decoded side by side, else the lanes of a part are. Half of the limit goes to these, so
+    that unusual side streams find room as well.
+    """
+    whole, records, one, two = manifest.settings.lane_length == 0, 0, 0, 0
+    for block in manifest.blocks:
+        records = max(records, block.records)
+        one = max(one, part_bytes(block, manifest))
+        two = max(two, part_bytes(block, manifest, 2))
+    check_need(label, PROCESS + model_bytes + one, limit)
+    left, step = limit - PROCESS - model_bytes, one if whole else two - one
+    fitting = 1 + max(0, left // 2 - one) // step if step else threads
+    threads = max(1, min(threads, fitting))
+    at_once = min(threads, len(manifest.blocks)) if whole else 1
+    spare = left - at_once * one + _RECORD * records
+    return threads, Share(spare // at_once, spare)

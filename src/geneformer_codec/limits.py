@@ -1,0 +1,82 @@
+"""How much memory reading may take. Archives and models say what they need before anything of them is expanded.
+
+Within the ranges that formats allow, a file of a kilobyte could ask for many gigabytes. So what reading takes is
+estimated from the sizes that a file states, and compared with a limit: the caller's, or one that follows from the size
+of the file. ``docs/FORMAT.md`` has the rule.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from .errors import FormatError
+
+FLOOR = 5 << 29
+"""What any file may take: two and a half GiB, enough for one part of 2**28 bases at any level."""
+RATIO = 1024
+"""How many bytes of memory a byte of a file may take. DEFLATE does not expand more either."""
+PROCESS = 160 << 20
+"""The interpreter, its libraries and compiled code."""
+
+
+class MemoryLimitError(FormatError):
+    """Reading takes more memory than is allowed."""
+
+
+def default_limit(stored_bytes: int) -> int:
+    """What may be taken where nobody said how much, given the size of what is read."""
+    return max(FLOOR, RATIO * stored_bytes)
+
+
+def check_need(label: str, needed: int, limit: int) -> None:
+    """``MemoryLimitError`` if more is needed than may be taken."""
+    if needed > limit:
+        raise MemoryLimitError(
+            f"{label}: reading it takes about {_mib(needed)} of memory, and {_mib(limit)} are allowed. A file that "
+            f"asks for far more than its size can be an attack; if you trust it, allow it: --max-memory "
+            f"{-(-needed >> 20)}M, or max_memory in Python"
+        )
+
+
+def memory_size(text: str) -> int:
+    """Bytes of a size such as 512M; ``ValueError`` if it is none.
+
+    >>> memory_size("4G"), memory_size("1.5k"), memory_size("1000")
+    (4294967296, 1536, 1000)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if not size:
+        raise ValueError(f"{text!r} is no size; give one such as 512M or 4G")
+    return size
+
+
+_LEFT: ContextVar[list[int] | None] = ContextVar("_LEFT", default=None)
+
+
+@contextlib.contextmanager
+def streams_within(size: int) -> Iterator[None]:
+    """Let streams that are unpacked in here, by this thread, take so many bytes of memory."""
+    token = _LEFT.set([size])
+    try:
+        yield
+    finally:
+        _LEFT.reset(token)
+
+
+def reserve(peak: int, kept: int) -> None:
+    """Before a stream is unpacked: it takes ``peak`` bytes of memory, of which ``kept`` will be in use afterwards."""
+    left = _LEFT.get()
+    if left is None:
+        return
+    if peak > left[0]:
+        raise MemoryLimitError(
+            f"a stream expands to {_mib(peak)}, and {_mib(max(left[0], 0))} of memory are left of what is allowed. "
+            "If you trust the file, allow more: --max-memory SIZE, max_memory in Python"
+        )
+    left[0] -= kept
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size >> 20):,} MiB"
