@@ -118,10 +118,6 @@ def make_coders(
     needed: str, model: CodingModel | None, settings: Settings, execution: Execution, strands: str = "auto"
 ) -> Coders:
     """What codes an archive of the model with the id ``needed`` and of these settings."""
-    if settings.experts is not None:
-        from ..compiling import say_if_compiling
-
-        say_if_compiling()
     threads = execution.threads or cores()
     if needed == UNIFORM:
         return Coders(UNIFORM, lambda _: UniformCoder(), threads=threads)
