@@ -57,13 +57,11 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _train_experts(options: argparse.Namespace) -> None:
-    from .compiling import say_if_compiling
     from .training.experts import decisions_table, train_experts
 
     for option in ("base", "hybrid", "epochs", "minutes", "checkpoint"):
         if getattr(options, option):
             raise UsageError(f"--{option} is for networks: choose one with --preset, or leave --{option} away")
-    say_if_compiling()
     say_if_unused(options.device)
     model = train_experts(
         options.panels,

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from geneformer_codec import compiling
 from geneformer_codec.cli import main
 from geneformer_codec.options import build_parser
 
@@ -157,21 +156,3 @@ def test_every_command_has_examples() -> None:
     for name, parser in choices.items():
         assert "example" in parser.epilog
         assert f"gfz {name}" in parser.epilog
-
-
-def test_says_that_it_compiles(gfz: Gfz, source: Path, tmp_path: Path) -> None:
-    """Only where the kernels are not on the disk yet, and not to those who want quiet."""
-    said = b"gfz: compiling the experts for this machine, once; about a minute\n"
-    assert said not in gfz("compress", "in.fa", "-o", "a.gfz").stderr
-    assert compiling._to_be_compiled() is False
-
-
-def test_says_so_where_nothing_is_on_the_disk(
-    source: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(source.parent)
-    monkeypatch.setattr("geneformer_codec.model.experts.compiled.SOURCES", "others")
-    monkeypatch.setattr("geneformer_codec.model.experts.lane.run.overloads", {}, raising=False)
-    for quiet in ([], ["-q"]):
-        assert main(["compress", "in.fa", "-o", "a.gfz", "-f", *quiet]) == 0
-        assert ("gfz: compiling the experts" in capfd.readouterr().err) == (not quiet)

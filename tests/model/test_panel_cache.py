@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from panels import PANEL, PANELS, SOURCE, Bases, decode, encode, never, same
 
+from geneformer_codec import caches
+from geneformer_codec.caches import cache_directory
 from geneformer_codec.errors import GfzError, ModelMissingError, OutputError
 from geneformer_codec.model import panel_cache
 from geneformer_codec.model.panel import (
@@ -24,7 +26,7 @@ from geneformer_codec.model.panel import (
     pack_bases,
     refer,
 )
-from geneformer_codec.model.panel_cache import cache_directory, unpacked
+from geneformer_codec.model.panel_cache import unpacked
 
 
 def cached(cache: Path, panel: Panel = PANEL) -> Path:
@@ -107,7 +109,7 @@ def no_home() -> Path:
 def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GFZ_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(panel_cache.Path, "home", no_home)
+    monkeypatch.setattr(caches.Path, "home", no_home)
     with pytest.warns(RuntimeWarning, match="no home directory"):
         assert same(unpacked(SOURCE, decode), PANEL)
 
@@ -143,7 +145,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def no_locks(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(panel_cache.fcntl, "flock", no_locks)
+    monkeypatch.setattr(caches.fcntl, "flock", no_locks)
     decoded_with_one_warning(tmp_path, "No locks available")
 
 
@@ -161,7 +163,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached(tmp_path).parent.mkdir()
     monkeypatch.setattr(panel_cache, "_PATIENCE", -1.0)
-    with panel_cache._held(panel_cache._acquire(cached(tmp_path).with_suffix(".lock"), 0)):
+    with caches.held(caches.acquire(cached(tmp_path).with_suffix(".lock"), 0)):
         decoded_with_one_warning(tmp_path, "another job holds the lock")
     assert same(unpacked(SOURCE, decode, tmp_path), PANEL)
     assert cached(tmp_path).is_file()

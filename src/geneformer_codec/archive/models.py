@@ -144,10 +144,6 @@ def make_coders(
     share: Share | None = None,
 ) -> Coders:
     """What codes an archive of the model with the id ``needed`` and of these settings."""
-    if settings.experts is not None:
-        from ..compiling import say_if_compiling
-
-        say_if_compiling()
     if needed == UNIFORM or (settings.experts is not None and not settings.experts.network):
         say_if_unused(execution.device)
     threads = execution.threads or cores()

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from geneformer_codec.compiled import Int, inline, instruction
+from geneformer_codec.jit import Int, inline, instruction
 
 _cgutils: Any = cgutils
 ir: Any = llvmlite.ir

@@ -11,8 +11,11 @@ decoder reads zeros beyond it. ``docs/MODEL.md`` describes the same for implemen
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..jit import apart, kernels
+
+kernel = kernels(__file__)
 
 TOTAL_BITS = 16
 TOTAL = 1 << TOTAL_BITS
@@ -30,7 +33,7 @@ MAX_BYTES_PER_SYMBOL = 2
 _END_BYTES = 16
 
 
-@njit(cache=True, nogil=True)
+@apart
 def _carry(out: NDArray[np.uint8], end: int) -> None:
     at = end - 1
     while out[at] == 255:
@@ -39,7 +42,7 @@ def _carry(out: NDArray[np.uint8], end: int) -> None:
     out[at] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def encode_lanes(
     symbols: NDArray[np.uint8],
     frequencies: NDArray[np.uint16],
@@ -75,7 +78,7 @@ def encode_lanes(
         low[lane], width[lane], written[lane] = lo, wide, end
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def finish_lanes(
     low: NDArray[np.uint64], width: NDArray[np.uint64], out: NDArray[np.uint8], written: NDArray[np.int64]
 ) -> None:
@@ -101,7 +104,7 @@ def finish_lanes(
         written[lane] = end
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def start_decoding(
     data: NDArray[np.uint8], ends: NDArray[np.int64], at: NDArray[np.int64], code: NDArray[np.uint64]
 ) -> None:
@@ -114,7 +117,7 @@ def start_decoding(
         code[lane] = value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode_step(
     frequencies: NDArray[np.uint16],
     data: NDArray[np.uint8],

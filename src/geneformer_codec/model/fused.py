@@ -7,15 +7,20 @@ wait for each other. The numbers are those of `kernels`, which it calls; sums ar
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .. import jit
+from ..coding import rangecoder
 from ..coding.coder import Progress
 from ..coding.rangecoder import LaneDecoder, decode_step
+from . import kernels
 from .config import START, NetworkConfig
 from .exact import tensor_shapes
 from .kernels import add_and_normalise, features, frequencies, lookup, requantise
 from .tables import attention_table, logit_table
+
+kernel: Any = jit.kernels(__file__, kernels.__file__, rangecoder.__file__, makes_arrays=True)
+_helper: Any = jit.helper
 
 ROWS = 4
 """Lanes are computed in fours: a weight that is loaded serves all of them."""
@@ -23,7 +28,7 @@ STEPS = 512
 """Bases of a lane that are decoded before Python is asked whether to go on."""
 
 
-@njit(cache=True, nogil=True)
+@_helper
 def product(rows, weights, sums):  # type: ignore[no-untyped-def]
     """sums [n, outputs] = rows [n, inputs] @ weights [outputs, inputs].T, both int16; n in fours, outputs in twos."""
     for o in range(0, weights.shape[0], 2):
@@ -45,7 +50,7 @@ def product(rows, weights, sums):  # type: ignore[no-untyped-def]
             sums[r, o + 1], sums[r + 1, o + 1], sums[r + 2, o + 1], sums[r + 3, o + 1] = b0, b1, b2, b3
 
 
-@njit(cache=True, nogil=True)
+@_helper
 def attend(content, position, keys, values, relative, heads, count, score_shift, out_shift, table, out):  # type: ignore[no-untyped-def]
     """One query a lane over the first ``count`` keys, the last of which is its own position."""
     lanes, width = content.shape
@@ -80,7 +85,7 @@ def attend(content, position, keys, values, relative, heads, count, score_shift,
                 out[lane, low + c] = min(max(value, np.int32(-127)), np.int32(127))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode_lanes(n, shifts, heads, segment, attention, logits, stream, state, symbols, begin, end):  # type: ignore[no-untyped-def]
     """Decode ``symbols[:, begin:end]`` [lanes, positions] (written) from the range decoder's arrays ``stream``.
 

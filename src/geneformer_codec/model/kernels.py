@@ -5,12 +5,16 @@ are integers.
 """
 
 import math
+from typing import Any
 
 import numpy as np
-from numba import njit
+
+from ..jit import kernels
+
+kernel: Any = kernels(__file__, makes_arrays=True)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def features(codes, conv, conv_bias, gain, offset, kernel, pool, stride, fine, coarse):  # type: ignore[no-untyped-def]
     """Convolution of one-hot symbols, ReLU, max pooling, scaling.
 
@@ -41,7 +45,7 @@ def features(codes, conv, conv_bias, gain, offset, kernel, pool, stride, fine, c
                 coarse[lane, output, channel] = np.int32(value + np.int32(8)) >> np.int32(4)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def requantise(sums, bias, shift, out):  # type: ignore[no-untyped-def]
     """``clamp((sums + bias) >> shift)`` to +-127; sums and out [rows, columns], bias and shift [columns] int32."""
     for row in range(sums.shape[0]):
@@ -50,7 +54,7 @@ def requantise(sums, bias, shift, out):  # type: ignore[no-untyped-def]
             out[row, column] = min(max(value, np.int32(-127)), np.int32(127))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lookup(sums, bias, shift, table, out):  # type: ignore[no-untyped-def]
     """``table[clamp((sums + bias) >> shift)]`` with entries for -512..511; otherwise as `requantise`."""
     for row in range(sums.shape[0]):
@@ -59,7 +63,7 @@ def lookup(sums, bias, shift, table, out):  # type: ignore[no-untyped-def]
             out[row, column] = table[min(max(value, np.int32(-512)), np.int32(511)) + 512]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def square_root(value):  # type: ignore[no-untyped-def]
     """The integer part of the square root of a non-negative integer below 2**52."""
     root = np.int64(math.sqrt(np.float64(value)))
@@ -70,7 +74,7 @@ def square_root(value):  # type: ignore[no-untyped-def]
     return root
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_and_normalise(residual, sums, bias, shift, gain, offset, fine, coarse):  # type: ignore[no-untyped-def]
     """Layer normalisation of ``residual + ((sums + bias) >> shift)``.
 
@@ -102,7 +106,7 @@ def add_and_normalise(residual, sums, bias, shift, gain, offset, fine, coarse): 
             coarse[row, column] = np.int32(value + np.int32(8)) >> np.int32(4)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def attention_weights(scores, there, memory, first, causal, shift, table, weights, norms):  # type: ignore[no-untyped-def]
     """Numerators and denominators of the attention's softmax.
 
@@ -135,7 +139,7 @@ def attention_weights(scores, there, memory, first, causal, shift, table, weight
                 norms[batch, head, query] = norm
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def attention_means(sums, norms, shift, out):  # type: ignore[no-untyped-def]
     """Divide weighted sums [batch, heads, size, head_width] by norms; out [batch, size, heads, head_width]."""
     batches, heads, size, head_width = sums.shape
@@ -149,7 +153,7 @@ def attention_means(sums, norms, shift, out):  # type: ignore[no-untyped-def]
                     out[batch, query, head, c] = min(max(value, np.int32(-127)), np.int32(127))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def frequencies(sums, bias, shift, table, out):  # type: ignore[no-untyped-def]
     """Logits to 16-bit frequencies: sums [rows, 4], out [rows, 4] uint16, each row sums to 2**16, none is zero."""
     logits = np.empty(4, np.int64)

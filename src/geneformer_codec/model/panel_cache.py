@@ -5,18 +5,13 @@ record, all little-endian 64-bit integers, then the packed bases. From byte 24 o
 a damaged file is found, and made again. Of jobs that start at once one decodes, and the others wait for it.
 """
 
-import contextlib
-import errno
-import fcntl
 import functools
-import os
-import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from ..caches import CACHE, acquire, cache_directory, held
 from ..errors import FormatError, OutputError
 from ..files import atomic_output
 from .panel import (
@@ -32,29 +27,11 @@ from .panel import (
     unpack_bases,
 )
 
-CACHE = "GFZ_CACHE"
-"""The environment variable with the cache directory."""
-
 _MAGIC = b"gfpanel1"
 _HEADER_BYTES = 24
 _PATIENCE = 600.0
 _PATIENT_BASES = 50_000
-"""How long another job's decoding is waited for: seconds, and a second more for so many bases. A job that was stopped
-(by preemption, say) keeps its lock, and must not stop all others with it."""
-_POLL = 0.1
-
-
-def cache_directory() -> Path:
-    """``GFZ_CACHE``, else ``geneformer-rules`` in ``XDG_CACHE_HOME`` or ``~/.cache``; ``OSError`` without a home."""
-    if own := os.environ.get(CACHE):
-        return Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(shared):  # noqa: PTH117 - the standard asks to ignore relative ones, and "" is none at all
-        return Path(shared) / "geneformer-rules"
-    try:
-        return Path.home() / ".cache" / "geneformer-rules"
-    except RuntimeError as error:
-        raise FileNotFoundError(errno.ENOENT, "there is no home directory") from error
+"""How long another job's decoding is waited for: seconds, and a second more for so many bases."""
 
 
 def unpacked(source: PanelSource, decode: Decode, cache: Path | None = None) -> Panel:
@@ -69,44 +46,16 @@ def unpacked(source: PanelSource, decode: Decode, cache: Path | None = None) -> 
         if panel is not None:
             return panel
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(path.with_suffix(".lock"), _PATIENCE + source.bases / _PATIENT_BASES)
+        lock = acquire(path.with_suffix(".lock"), _PATIENCE + source.bases / _PATIENT_BASES)
     except OSError as error:
         _warn(f"{error.filename or 'cache'}: {error.strerror or error}")
         return load(source, decode)
-    with _held(lock):
+    with held(lock):
         panel = _read(path, source)  # whoever had the lock before may have written it
         if panel is None:
             panel = load(source, decode)
             _write(path, panel)
         return panel
-
-
-def _acquire(path: Path, patience: float) -> int:
-    """Lock a file, which stays when all is done: the descriptor. ``OSError`` when it cannot be had, or not in time."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(errno.ETIMEDOUT, "another job holds the lock for too long", str(path)) from None
-            time.sleep(_POLL)
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-@contextlib.contextmanager
-def _held(lock: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_UN)  # closing alone would not do while a forked child has it open too
-        os.close(lock)
 
 
 def _read(path: Path, source: PanelSource) -> Panel | None:

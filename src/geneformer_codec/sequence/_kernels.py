@@ -5,27 +5,18 @@ Arrays called ``text``, ``names`` or ``residues`` are 1-D uint8, positions and c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.jit import helper, kernels
+
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 LF, CR, HEADER = 10, 13, 62
 
 
-def kernel(function: Function) -> Function:
-    """Compile without the interpreter lock, and keep the machine code on disk where there is a place for it."""
-    try:
-        return cast(Function, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        # Neither the package's folder nor the user's cache can be written: compile in every process.
-        return cast(Function, numba.njit(nogil=True)(function))
+kernel = kernels(__file__, makes_arrays=True)
 
 
 def _state_tables() -> Bytes:
@@ -41,7 +32,7 @@ def _state_tables() -> Bytes:
 STATES = _state_tables()
 
 
-@kernel
+@helper
 def _push(array: Integers, count: int, value: int) -> Integers:
     if count == len(array):
         grown = np.empty(2 * count, np.int64)

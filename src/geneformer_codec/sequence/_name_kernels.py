@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from geneformer_codec.sequence._kernels import LF, Bytes, Integers, kernel
+from geneformer_codec.jit import kernels
+from geneformer_codec.sequence import _kernels
+from geneformer_codec.sequence._kernels import LF, Bytes, Integers
+
+kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
 
 # In templates: a number written without leading zeros; a number of so many digits (the next byte, less 32).
 _NATURAL, _PADDED = 1, 2

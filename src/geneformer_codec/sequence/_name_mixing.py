@@ -30,9 +30,9 @@ from geneformer_codec.coding.decisions import (
     start_decoding,
     u,
 )
-from geneformer_codec.compiled import Int, inline, kernels, prefetch, sources
+from geneformer_codec.jit import Int, inline, kernels, prefetch
 
-kernel = kernels(sources(decisions.__file__, __file__))
+kernel = kernels(decisions.__file__, __file__)
 
 LF, HYPHEN = 10, 45
 COLUMNS, MOVED = 64, 64

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, _push, kernel
+from geneformer_codec.jit import helper, kernels
+from geneformer_codec.sequence import _kernels
+from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, _push
+
+kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
 
 AT, PLUS, SPACE = 64, 43, 32
 ONE, SLASH, DOT, UNDERSCORE, LETTER_R = b"1/._R"
 LEAST, MOST = 33, 126  # qualities; what holds others is stray
 
 
-@kernel
+@helper
 def _has_cr(text: Bytes, start: int, stop: int) -> bool:
     """Whether the line from ``start`` to its line feed at ``stop`` ends in CR LF; the last line may have no end."""
     return start < stop < len(text) and text[stop - 1] == CR
 
 
-@kernel
+@helper
 def _same(text: Bytes, one: int, other: int, size: int) -> bool:
     return bool(np.all(text[one : one + size] == text[other : other + size]))
 
 
-@kernel
+@helper
 def _read_at(text: Bytes, ends: Integers, first: int) -> tuple[int, bool]:
     """Sequence lines of the read whose header is line ``first``, and whether it is named twice; -1 if it is none."""
     start = ends[first - 1] + 1 if first > 0 else 0

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, kernel
+from geneformer_codec.jit import helper, kernels
+from geneformer_codec.sequence import _kernels
+from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers
+
+kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
 
 
 @kernel
@@ -134,7 +138,7 @@ def write_text(
     return filled
 
 
-@kernel
+@helper
 def _flip(out: Bytes, start: int, changes: Integers, low: int, high: int, mask: int) -> None:
     """XOR ``mask`` onto the letters low..high of ``out`` (residues from ``start``) where the state is on."""
     stop = start + len(out)

@@ -1,8 +1,11 @@
 """Whether both strands of a part tell of each other, as in double-stranded genomes and in reads."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..jit import kernels
+
+kernel = kernels(__file__)
 
 WORD = 12
 STRETCHES, STRETCH = 4, 1 << 20
@@ -38,7 +41,7 @@ def word_pairs(bases: NDArray[np.uint8]) -> tuple[int, int]:
     return int(twice), int(turned)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(bases: NDArray[np.uint8], seen: NDArray[np.uint8]) -> tuple[int, int]:
     mask, top = (1 << (2 * WORD)) - 1, 2 * WORD - 2
     word = other = twice = turned = 0

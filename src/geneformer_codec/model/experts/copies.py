@@ -9,7 +9,7 @@ head sums the weighted predictions to one distribution.
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, apart, inline
+from ...jit import Int, apart, inline
 from .counts import put
 from .integers import leading_zeros, log2_q10, ones, shifted, u
 from .state import (

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, inline, prefetch
+from ...jit import Int, inline, prefetch
 from .integers import hashed, log2_q10, move_four, u
 from .state import LOW_ROW, Frozen, Local, Settings, Work
 

@@ -10,7 +10,7 @@ row for each class.
 
 import numpy as np
 
-from .compiled import Int, inline
+from ...jit import Int, inline
 from .counts import last_bases, learn_low_row, put_row
 from .integers import log2_q10, u
 from .state import BEST_FRAME, CLASSES, DONE, FRAME, FRAMES, LOW_ROW, PHASE, Local, Settings, Work

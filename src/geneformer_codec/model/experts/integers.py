@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from .compiled import Int, inline, instruction
+from ...jit import Int, inline, instruction
 
 ir: Any = llvmlite.ir
 

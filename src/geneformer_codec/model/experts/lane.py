@@ -1,12 +1,14 @@
 """One lane, base by base: predict, code, learn. Encoding and decoding are the same loop."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ...jit import Int, inline, kernels
 from . import copies as copying
 from . import counts, frames, mixer, runs, sampling
 from . import search as searching
-from .compiled import Int, inline, kernel
 from .integers import u
 from .state import (
     AT,
@@ -26,6 +28,8 @@ from .state import (
     Settings,
     Work,
 )
+
+kernel = kernels(Path(__file__).parent, announced="compiling the experts for this machine, once; about 20 seconds")
 
 DIVISORS = np.array([(1 << 16) * 10 // (10 * seen + 16) for seen in range(1024)], np.int64)
 _BITS = np.uint64(mixer.TOTAL_BITS)

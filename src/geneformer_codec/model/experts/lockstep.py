@@ -12,9 +12,9 @@ from numba import types
 from numba.np import arrayobj
 from numpy.typing import NDArray
 
-from .compiled import instruction, kernel
+from ...jit import instruction
 from .integers import log2_q10
-from .lane import run
+from .lane import kernel, run
 from .state import Frozen, Local, Mixing, Settings, Work
 
 fill: Any = arrayobj.populate_array

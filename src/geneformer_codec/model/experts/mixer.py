@@ -7,7 +7,7 @@ Two maps then correct the probability of the most likely base by how often such 
 
 import numpy as np
 
-from .compiled import Int, inline
+from ...jit import Int, inline
 from .integers import exp2_q30, log2_q10, ones_of_64, u
 from .state import (
     BINS,

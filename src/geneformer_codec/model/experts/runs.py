@@ -7,7 +7,7 @@ many copies there are, and the base. What comes instead is what copies say of mi
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, inline
+from ...jit import Int, inline
 from .copies import padded
 from .integers import leading_zeros, ones_of_64, u
 from .mixer import FLOOR, TOTAL

@@ -9,7 +9,7 @@ there and what the row had is asked for, then that is looked at.
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, inline, prefetch
+from ...jit import Int, inline, prefetch
 from .integers import hashed, u
 from .search import NOT_YET, forward_misses, held, last, propose, turned_misses, turned_seed
 from .state import DONE, SAMPLE, SAMPLE_ROW, Frozen, Local, Settings

@@ -6,7 +6,7 @@ A place is compared over 32 bases, and becomes a copy while there is room or whe
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, inline, prefetch
+from ...jit import Int, inline, prefetch
 from .copies import RECENT, padded
 from .counts import count_place
 from .integers import every_other, leading_zeros, ones, reversed_bits, u

@@ -1,11 +1,15 @@
 """The panel's tables, built by passes over it: packed words, an index of seeds, counts."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import Int, kernel, prefetch
+from ...jit import Int, kernels, prefetch
 from .counts import add_count, count_place, last_bases
 from .search import seed_row
+
+kernel = kernels(Path(__file__).parent)
 
 
 @kernel

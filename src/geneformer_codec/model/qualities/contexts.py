@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.decisions import u
-from geneformer_codec.compiled import Int, inline
+from geneformer_codec.jit import Int, inline
 
 SHORT, NANOPORE, HIFI = range(3)
 

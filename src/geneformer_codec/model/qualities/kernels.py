@@ -27,11 +27,11 @@ from geneformer_codec.coding.decisions import (
     start_decoding,
     u,
 )
-from geneformer_codec.compiled import Int, inline, kernels, prefetch, sources
+from geneformer_codec.jit import Int, inline, kernels, prefetch
 
 from .contexts import MEAN8, MEMORY, Q1, Q2, begin_read, find_contexts, remember
 
-kernel = kernels(sources(decisions.__file__, Path(__file__).parent))
+kernel = kernels(decisions.__file__, Path(__file__).parent)
 
 NODES = 128
 """More than a tree of 94 values can have."""

@@ -1,0 +1,69 @@
+"""Where caches are on the disk, and the lock by which one process fills one while others wait."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+CACHE = "GFZ_CACHE"
+"""The environment variable with the cache directory."""
+
+_POLL = 0.1
+_NOTABLE = 1.0
+"""Seconds of waiting that are worth a word."""
+
+
+def cache_directory() -> Path:
+    """``GFZ_CACHE``, else ``geneformer-rules`` in ``XDG_CACHE_HOME`` or ``~/.cache``; ``OSError`` without a home."""
+    if own := os.environ.get(CACHE):
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(shared):  # noqa: PTH117 - the standard asks to ignore relative ones, and "" is none at all
+        return Path(shared) / "geneformer-rules"
+    try:
+        return Path.home() / ".cache" / "geneformer-rules"
+    except RuntimeError as error:
+        raise FileNotFoundError(errno.ENOENT, "there is no home directory") from error
+
+
+def acquire(path: Path, patience: float, say: Callable[[], None] | None = None) -> int:
+    """Lock a file, which stays when all is done: the descriptor, for `held`.
+
+    Waits at most ``patience`` seconds, as a holder may be stopped (by preemption, say) and must not stop all others
+    with it; calls ``say`` once when it has waited for a second. Raises ``OSError`` when there can be no lock, and
+    ``TimeoutError`` when it is not free in time.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    try:
+        start = time.monotonic()
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                waited = time.monotonic() - start
+                if waited > patience:
+                    raise TimeoutError(errno.ETIMEDOUT, "another job holds the lock for too long", str(path)) from None
+                if say and waited > _NOTABLE:
+                    say()
+                    say = None
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            time.sleep(_POLL)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+@contextlib.contextmanager
+def held(lock: int) -> Iterator[None]:
+    """Give the lock back at the end of the block."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing alone would not do while a forked child has it open too
+        os.close(lock)
