@@ -11,6 +11,7 @@ from geneformer_codec.archive.read import Archive
 from geneformer_codec.console import message_of
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_directory
+from geneformer_codec.limits import UNLIMITED
 from geneformer_rules.notices import print_notices
 from geneformer_rules.provenance import BATCH_RECORDS, describe_files
 from geneformer_rules.publishing import write_json
@@ -110,7 +111,7 @@ def decompress_samples(
     def work(archive: Path, model: CodingModel | None) -> None:
         if not only and is_current(archive, directory):
             return
-        facts = api.info(archive)
+        facts = api.info(archive, max_memory=UNLIMITED)
         suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
         names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
         text, *mates = [directory / f"{name}.{suffix}" for name in names]
@@ -120,7 +121,7 @@ def decompress_samples(
         mate = mates[0] if mates else None
         for left in (old for path in (text, *mates) for old in directory.glob(f".{path.name}.*.tmp")):
             left.unlink()  # of a job that was killed outright
-        api.decompress(archive, text, mate=mate, model=model, force=True, execution=execution)
+        api.decompress(archive, text, mate=mate, model=model, force=True, execution=execution, max_memory=UNLIMITED)
 
     directory.mkdir(parents=True, exist_ok=True)
     return _each(archives, work)
@@ -128,7 +129,9 @@ def decompress_samples(
 
 def verify_samples(archives: Sequence[Path], *, execution: Execution) -> list[str]:
     """Decode each archive and check every checksum; the list that is returned has a message for each that fails."""
-    return _each(archives, lambda archive, model: api.verify(archive, model=model, execution=execution))
+    return _each(
+        archives, lambda archive, model: api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED)
+    )
 
 
 def is_current(archive: Path, directory: Path) -> bool:
@@ -152,7 +155,7 @@ def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], o
     errors = []
     for path in archives:
         try:
-            with Archive(path) as archive:
+            with Archive(path, max_memory=UNLIMITED) as archive:
                 wanted = archive.manifest.model
                 if wanted.id not in models and not wanted.embedded:
                     models[wanted.id] = ReadyModel(found) if (found := find_model(archive)) else None

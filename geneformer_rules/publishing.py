@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from geneformer_codec import api
 from geneformer_codec.errors import GfzError, OutputError
 from geneformer_codec.files import atomic_output
+from geneformer_codec.limits import UNLIMITED
 from geneformer_codec.sources import open_source
 from geneformer_rules.notices import print_notices
 
@@ -47,7 +48,7 @@ def publish(
     must still have the same one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the
     archive, so that no later training can make the archive unreadable. Outputs of an earlier run are replaced.
     """
-    facts = api.info(archive)
+    facts = api.info(archive, max_memory=UNLIMITED)
     check_sources(sources, facts)
     if model is not None and not facts["model_bytes"]:
         keep_model(model, str(facts["model_id"]), published.parent / "models")

@@ -30,7 +30,7 @@ rule verify:
         leftovers=leftovers,
     shell:
         "rm -f {params.leftovers};"
-        " ( gfz verify {input.archive:q} {params.model} --threads {threads} --device {resources.device}"
+        " ( gfz verify {input.archive:q} {params.model} --max-memory 1024T --threads {threads} --device {resources.device}"
         " && geneformer-rules publish {input.archive:q} --source {params.files} {params.model}"
         " --records {input.records:q} -o {output.archive:q} --report {output.report:q} ) > {log:q} 2>&1"
 

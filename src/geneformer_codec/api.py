@@ -45,7 +45,7 @@ from .archive.write import write_archive
 from .coding.coder import Progress
 from .errors import FormatError, OutputError, UsageError, option
 from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, same_file
-from .limits import default_limit
+from .limits import UNLIMITED, MemoryLimitError, check_need, default_limit
 from .sequence.parts import Part
 from .sources import AnyFile, open_source
 
@@ -67,8 +67,6 @@ __all__ = [
 AnyPath = str | Path
 AnyModel = str | Path | CodingModel
 
-_UNLIMITED = 1 << 62
-"""The memory that may be taken to read what was just written."""
 _LOG = logging.getLogger("geneformer_codec")
 
 MIN_LANE_LENGTH = 64
@@ -283,7 +281,7 @@ def gather(
     with atomic_output(out, force, seekable=True, binary=True) as file:
         join_parts(wanted, [Path(part) for part in parts], file, model)
         file.flush()
-        info = Archive(file, str(out), _UNLIMITED).info()
+        info = Archive(file, str(out), UNLIMITED).info()
     _warn(out, info["notices"])
     return info
 
@@ -309,7 +307,7 @@ def merge(
     with _output(out, force, seekable=True, binary=True) as file:
         join_archives(sources, file, lambda archive: coders_of(archive, model, execution), name, progress, max_memory)
         file.flush()
-        info = Archive(file, str(out), _UNLIMITED).info()
+        info = Archive(file, str(out), UNLIMITED).info()
     _warn(out, info["notices"])
     return info
 
@@ -367,18 +365,16 @@ def _write(
     with _output(out, coding.get("force", False), seekable=True, binary=True) as file:
         write_archive(file, parts, coders, settings, named, sample, data, progress)
         file.flush()
-        archive = Archive(file, str(out), _UNLIMITED)
+        archive = Archive(file, str(out), UNLIMITED)
         if coding.get("verify"):
             _prove(archive, coders, progress)
         info = archive.info()
-        needed = needed_bytes(archive.manifest)
-        if needed > default_limit(info["total_bytes"] + (0 if embed else info["model_file_bytes"])):
-            _LOG.warning(
-                "%s: reading it takes more memory than is allowed without asking: --max-memory %dM, or max_memory in "
-                "Python, will be needed; with smaller parts it will not",
-                out,
-                -(-needed >> 20),
-            )
+        stored = info["total_bytes"] + (0 if embed else info["model_file_bytes"])
+        try:
+            check_need(str(out), needed_bytes(archive.manifest), default_limit(stored))
+            archive.check_text()
+        except MemoryLimitError as error:
+            _LOG.warning("to read this archive will need permission. %s", error)
         return info
 
 

@@ -16,8 +16,16 @@ FLOOR = 5 << 29
 """What any file may take: two and a half GiB, enough for one part of 2**28 bases at any level."""
 RATIO = 1024
 """How many bytes of memory a byte of a file may take. DEFLATE does not expand more either."""
+TEXT_FLOOR = 1 << 25
+"""Bytes of text that any archive may decode to: as many as two default parts have."""
+TEXT_RATIO = 1 << 16
+"""How many bytes of text a byte of an archive may decode to, which bounds the time; one repeated base has 40,000."""
+UNLIMITED = 1 << 62
+"""The memory that may be taken to read what was made by the same work."""
 PROCESS = 160 << 20
 """The interpreter, its libraries and compiled code."""
+
+_ADVICE = "A file that asks for far more than its size can be an attack; if you trust it, allow it"
 
 
 class MemoryLimitError(FormatError):
@@ -33,9 +41,17 @@ def check_need(label: str, needed: int, limit: int) -> None:
     """``MemoryLimitError`` if more is needed than may be taken."""
     if needed > limit:
         raise MemoryLimitError(
-            f"{label}: reading it takes about {_mib(needed)} of memory, and {_mib(limit)} are allowed. A file that "
-            f"asks for far more than its size can be an attack; if you trust it, allow it: --max-memory "
-            f"{-(-needed >> 20)}M, or max_memory in Python"
+            f"{label}: reading it takes about {_mib(needed)} of memory, and {_mib(limit)} are allowed. {_ADVICE}: "
+            f"--max-memory {-(-needed >> 20)}M, or max_memory in Python"
+        )
+
+
+def check_text(label: str, text_bytes: int, stored_bytes: int, max_memory: int | None) -> None:
+    """``MemoryLimitError`` if a file of ``stored_bytes`` states more text than is in proportion, or was allowed."""
+    if text_bytes > max(TEXT_FLOOR, TEXT_RATIO * stored_bytes, max_memory or 0):
+        raise MemoryLimitError(
+            f"{label}: has {stored_bytes:,} bytes and decodes to {text_bytes:,}, which would take long. {_ADVICE}: "
+            f"--max-memory {-(-text_bytes >> 20)}M, or max_memory in Python"
         )
 
 

@@ -362,3 +362,19 @@ def test_sizes() -> None:
     assert [memory_size(text) for text in ("1", "2k", "512M", "4G", "4GiB", "1.5g", "1T")] == [
         1, 2048, 512 << 20, 4 << 30, 4 << 30, 3 << 29, 1 << 40
     ]  # fmt: skip
+
+
+def test_text_out_of_proportion_is_refused(tmp_path: Path) -> None:
+    """It would fit into memory, and take minutes."""
+    (tmp_path / "x.fa").write_bytes(make_fasta([50]))
+    api.compress(tmp_path / "x.fa", tmp_path / "x.gfz")
+    size = 160 << 20
+    path = rewrite(tmp_path / "x.gfz", tmp_path / "y.gfz", claim(text_bytes=size, residues=size, bases=size))
+    for read in (api.verify, lambda path: api.cat(path, tmp_path / "text")):
+        with pytest.raises(MemoryLimitError, match=rf"{path.name}: has [\d,]+ bytes and decodes to 167,772,160"):
+            read(path)
+    assert not (tmp_path / "text").exists()
+    with Archive(path) as archive:
+        archive.check_text(size)
+        with pytest.raises(MemoryLimitError, match="--max-memory 160M"):
+            archive.check_text(size - 1)

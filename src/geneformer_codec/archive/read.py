@@ -12,7 +12,7 @@ from ..coding.coder import Progress
 from ..coding.threads import in_order
 from ..errors import FormatError, UsageError
 from ..files import STREAM, open_readable, read_stream, spooled, standard_input
-from ..limits import PROCESS, check_need, default_limit, streams_within
+from ..limits import PROCESS, check_need, check_text, default_limit, streams_within
 from ..sequence.fasta import Sides
 from ..sequence.fastq import ReadsShape, put_together
 from .block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
@@ -97,6 +97,11 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         """How much memory reading may take, with a model file of that size that is not in the archive."""
         return self.max_memory or default_limit(self._container.file_bytes + model_bytes)
 
+    def check_text(self, max_memory: int | None = None) -> None:
+        """Refuse to decode all of an archive whose text is out of proportion to its size."""
+        text = sum(block.text_bytes for block in self.blocks)
+        check_text(self.label, text, self._container.file_bytes, max_memory)
+
     @contextlib.contextmanager
     def expanding(self, *blocks: Block) -> Iterator[None]:
         """Side streams, or texts of ``blocks`` of no known bases, are made in here, within the limit."""
@@ -142,6 +147,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     def decode_blocks(self, coders: Coders, progress: Progress | None = None) -> Generator[DecodedBlock, None, None]:
         """Every part that is here, in order, as many at a time as ``coders`` say."""
         self._check_coders(coders)
+        self.check_text(self.max_memory)
 
         def work(item: tuple[Block, bytes], report: Progress) -> DecodedBlock:
             return decode_block(item[0], self.manifest.settings, item[1], coders, self.label, report)
