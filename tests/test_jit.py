@@ -440,7 +440,7 @@ def start(environment: dict[str, str], before: tuple[str, ...] = (), program: st
 
 
 def end(process: "subprocess.Popen[str]") -> list[str]:
-    out, _ = process.communicate(timeout=300)
+    out, _ = process.communicate(timeout=1800)
     assert process.returncode == 0, out
     return out.splitlines()
 

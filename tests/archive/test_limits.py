@@ -366,7 +366,7 @@ def test_sizes() -> None:
 
 def test_text_out_of_proportion_is_refused(tmp_path: Path) -> None:
     """It would fit into memory, and take minutes."""
-    (tmp_path / "x.fa").write_bytes(make_fasta([50]))
+    (tmp_path / "x.fa").write_bytes(make_fasta(1, 50))
     api.compress(tmp_path / "x.fa", tmp_path / "x.gfz")
     size = 160 << 20
     path = rewrite(tmp_path / "x.gfz", tmp_path / "y.gfz", claim(text_bytes=size, residues=size, bases=size))

@@ -21,7 +21,7 @@ def gfz(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[bytes]"]:
             input=stdin,
             capture_output=True,
             cwd=tmp_path,
-            timeout=120,
+            timeout=1800,
             env=environment(),
             check=False,
         )

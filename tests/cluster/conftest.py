@@ -42,12 +42,12 @@ class Cluster:
 
     def ask(self, command: str) -> str:
         """Run a command of Slurm's and return what it says."""
-        return subprocess.run(shlex.split(command), check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(shlex.split(command), check=True, capture_output=True, text=True, timeout=1800).stdout
 
     def script(self, step: str) -> None:
         """Run a step of the script."""
         with (self.state / f"{step}.out").open("w+") as said:
-            done = subprocess.run([SCRIPT, step, self.state], stdout=said, stderr=subprocess.STDOUT, timeout=120)
+            done = subprocess.run([SCRIPT, step, self.state], stdout=said, stderr=subprocess.STDOUT, timeout=1800)
             said.seek(0)
             assert done.returncode == 0, said.read()
 
@@ -149,7 +149,7 @@ class ClusterProject(Project):
     def finish(self, process: "subprocess.Popen[str]", status: int = 0) -> str:
         """Wait for snakemake and return everything it said."""
         try:
-            process.wait(timeout=900)
+            process.wait(timeout=1800)
         except subprocess.TimeoutExpired:
             process.kill()
         assert process.returncode == status, self.said() + self.all_logs()

@@ -76,7 +76,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=1800,
         )
         logs = "" if done.returncode == status else self.all_logs()
         assert done.returncode == status, done.stdout + logs
@@ -133,7 +133,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, panel: bytes) -> Path:
     gfz = "import sys; from geneformer_codec.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", gfz, "train", "panel.fa", "-o", "small.gfmodel"]
     command += ["--name", "small", "--threads", "1"]
-    subprocess.run(command, cwd=directory, env=environment(), check=True, capture_output=True, timeout=300)
+    subprocess.run(command, cwd=directory, env=environment(), check=True, capture_output=True, timeout=1800)
     return directory / "small.gfmodel"
 
 

@@ -90,7 +90,7 @@ class TestKilled:
 
             wait_for(caught, process)
             victim[0].kill()
-            assert process.wait(timeout=120) == 1
+            assert process.wait(timeout=1800) == 1
         finally:
             finish(process)
         assert not project.result("archives").exists()
@@ -146,7 +146,7 @@ def test_a_failed_job_is_tried_again(many_parts: Project) -> None:
 
         wait_for(caught, process)
         victim[0].kill()
-        assert process.wait(timeout=180) == 0
+        assert process.wait(timeout=1800) == 0
     finally:
         finish(process)
     assert many_parts.result("archives", "many.gfz").is_file()
@@ -204,7 +204,7 @@ def test_a_full_disk(project: Project) -> None:
     project.add_sample("one", text, "none")
     project.write()
     limited = ["prlimit", "--fsize=50000", *project.command("compress_all")]
-    done = subprocess.run(limited, cwd=project.directory, env=environment(), capture_output=True, timeout=120)
+    done = subprocess.run(limited, cwd=project.directory, env=environment(), capture_output=True, timeout=1800)
     assert done.returncode == 1
     assert "cannot write" in (project.directory / "logs" / "split" / "one.log").read_text()
     assert not project.result("archives").exists()

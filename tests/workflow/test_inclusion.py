@@ -33,12 +33,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT, directory / "sources", symlinks=True, ignore=ignore)
     pip = [sys.executable, "-m", "pip"]
     build = [*pip, "wheel", "-q", "--no-deps", "-w", str(directory), str(directory / "sources")]
-    subprocess.run(build, check=True, timeout=300)
+    subprocess.run(build, check=True, timeout=1800)
     (wheel,) = directory.glob("*.whl")
     venv.create(directory / "venv", with_pip=False)
     python = directory / "venv" / "bin" / "python"
     install = [*pip, "--python", str(python), "install", "-q", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True, timeout=300)
+    subprocess.run(install, check=True, timeout=1800)
     # What it needs is borrowed from the environment of the tests, but not the packages of the checkout.
     site = next((directory / "venv" / "lib").glob("python*/site-packages"))
     own = Path(pytest.__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def run(
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=300,
+        timeout=1800,
     )
 
 
