@@ -163,7 +163,7 @@ BATCHED, SPLIT, TRAINED = {"archive_batch", "publish"}, {"split", "compress", "g
         (["--forcerun", "summary", "--", "compress_all"], {"summary"}, BATCHED | SPLIT | TRAINED),
         (["--forceall", "compress_all"], BATCHED | TRAINED | {"split"}, set()),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_forced_archives_are_made_anew(finished: Project, arguments: list[str], made: set[str], kept: set[str]) -> None:
     """As Snakemake's users know it, though what is done is in no graph."""
