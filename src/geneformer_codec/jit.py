@@ -25,6 +25,7 @@ Int = Any
 """An integer: kernels mix Python's with NumPy's of all widths, which compiled code tells apart."""
 _njit: Any = njit
 _ir: Any = llvmlite.ir
+_unliteral: Any = types.unliteral
 _Library: Any = JITCodeLibrary
 _step: Any = register_pass
 _Lowering: Any = typed_passes.NativeLowering
@@ -42,6 +43,11 @@ class _KernelLibrary(_Library):  # type: ignore[misc]
             if not function.is_declaration:
                 passes, builder = self._codegen._function_pass_manager()
                 passes.run(function, builder)
+
+    def _optimize_final_module(self) -> None:
+        """Once. numba's own goes through it before, to find more reference counts that cancel out."""
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
 
 
 class _PartLibrary(_KernelLibrary):
@@ -108,7 +114,12 @@ def _part(function: _Function, **options: Any) -> _Function:
     def add_overload(result: Any) -> None:  # numba's own makes it known to Python as well
         part.overloads[tuple(result.signature.args)] = result
 
-    part.add_overload = add_overload
+    call_template = part.get_call_template
+
+    def get_call_template(args: Any, kws: Any) -> Any:  # numba's own compiles one more form for each constant
+        return call_template([_unliteral(kind) for kind in args], kws)
+
+    part.add_overload, part.get_call_template = add_overload, get_call_template
     return cast(_Function, part)
 
 

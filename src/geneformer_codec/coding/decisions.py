@@ -70,10 +70,14 @@ MAP_ROW = SQUASH[np.clip(np.arange(CELLS) * 256 - 4096, -ODDS, ODDS) + ODDS].ast
 # --- counters ---------------------------------------------------------------------------------------------------
 
 
-@inline
-def u(index: Int) -> Int:
-    """An index that is known not to be negative: compiled code then need not look."""
-    return np.uint64(index)
+@instruction
+def u(_typing: Any, index: Any) -> Any:
+    """An index that is known not to be negative: compiled code then need not look, and loops become vectors."""
+
+    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], signature_.args[0], types.uint64)
+
+    return types.uint64(index), code
 
 
 @inline

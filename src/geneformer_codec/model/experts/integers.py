@@ -144,10 +144,14 @@ def ones_of_64(value: Int) -> Int:
     return np.int64(ones(low)) + np.int64(ones(high))
 
 
-@inline
-def u(index: Int) -> Int:
+@instruction
+def u(_typing: Any, index: Any) -> Any:
     """An index that is known not to be negative: compiled code then need not look, and loops become vectors."""
-    return np.uint64(index)
+
+    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], signature_.args[0], types.uint64)
+
+    return types.uint64(index), code
 
 
 @inline

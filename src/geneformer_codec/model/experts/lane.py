@@ -62,7 +62,7 @@ def begin(cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], 
     for k in range(count):
         place = frozen.starts[k * records // count]
         if not searching.held(local, bank, place, 1):
-            searching.add(cfg, frozen, local, bank, place, 1, np.uint32(0), own, 0, 0)
+            searching.add(cfg, frozen, local, bank, place, 1, np.uint64(0), own, 0, 0)
 
 
 @kernel
