@@ -183,10 +183,9 @@ def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: 
             f"{archive}: this is not the archive that was verified, according to {report}. The source {sources[0]} is "
             "kept. Remove the archive and run the workflow again."
         )
-    if facts.get("origin"):
+    if lost := _not_held(facts):
         raise MismatchError(
-            f"{sources[0]}: is {facts['origin']['format']}, of which the archive keeps the sequences only; the file is "
-            "kept. Switch delete_source off for such samples, or delete it by hand"
+            f"{sources[0]}: {lost}; the file is kept. Switch delete_source off for such samples, or delete it by hand"
         )
     # A run that was interrupted after a deletion and before the proof finds fewer files here.
     named = zip(sources, held_digests(sources[0], len(sources), facts), strict=True)
@@ -208,6 +207,15 @@ def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: 
         },
         proof,
     )
+
+
+def _not_held(facts: Mapping[str, Any]) -> str:
+    """What of a source its archive does not hold, so that it must not be deleted; empty if it holds all."""
+    if facts.get("origin"):
+        return f"is {facts['origin']['format']}, and the archive keeps the sequences only"
+    if facts.get("trailing_bytes"):
+        return f"has {facts['trailing_bytes']:,} bytes after its compressed data, which the archive does not keep"
+    return ""
 
 
 def copy(source: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """Publishing archives and deleting samples' files: what is said of that which is not kept, or not freed."""
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -205,3 +206,13 @@ def test_notices_are_in_the_logs_and_the_report(
     publishing.publish(pair.directory / "batch" / "r.gfz", pair.files, None, pair.archive, pair.report, {})
     assert said() == expected
     assert json.loads(pair.report.read_text())["notices"] == notices
+
+
+def test_a_source_with_bytes_that_the_archive_does_not_keep_stays(tmp_path: Path) -> None:
+    source, made = tmp_path / "x.fa.gz", tmp_path / "made.gfz"
+    source.write_bytes(gzip.compress(b">r\nACGT\n") + b"not kept")
+    api.compress(source, made)
+    publishing.publish(made, [source], None, tmp_path / "r.gfz", tmp_path / "r.json", {})
+    with pytest.raises(publishing.MismatchError, match=r"x\.fa\.gz: has 8 bytes after its compressed data"):
+        delete_sources([source], tmp_path / "r.gfz", tmp_path / "r.json", tmp_path / "deleted.json")
+    assert source.exists()

@@ -226,6 +226,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             "mate": vars(manifest.sample.mate) if manifest.sample.mate else None,
             "origin": vars(manifest.sample.origin) if manifest.sample.origin else None,
             "quality_bins": manifest.sample.quality_bins,
+            "trailing_bytes": manifest.sample.trailing_bytes,
             "outside_records": [text.as_dict() for text in strays if text.places],
             "notices": archive_notices(self, strays),
             "payload_bytes": streams["payload"],
