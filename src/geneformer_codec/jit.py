@@ -44,11 +44,6 @@ class _KernelLibrary(_Library):  # type: ignore[misc]
                 passes, builder = self._codegen._function_pass_manager()
                 passes.run(function, builder)
 
-    def _optimize_final_module(self) -> None:
-        """Once. numba's own goes through it before, to find more reference counts that cancel out."""
-        passes, builder = self._codegen._module_pass_manager()
-        passes.run(self._final_module, builder)
-
 
 class _PartLibrary(_KernelLibrary):
     """The code of a part, for others to take in, and not to run."""

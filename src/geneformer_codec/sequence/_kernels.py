@@ -33,10 +33,20 @@ STATES = _state_tables()
 
 
 @helper
+def copy_bytes(source: Bytes, target: Bytes) -> None:
+    """The same as ``target[:] = source``, which takes seconds to compile for the sake of its error message."""
+    if len(source) != len(target):
+        raise ValueError("bytes are copied to a place of another size")
+    for place in range(len(source)):
+        target[place] = source[place]
+
+
+@helper
 def _push(array: Integers, count: int, value: int) -> Integers:
     if count == len(array):
         grown = np.empty(2 * count, np.int64)
-        grown[:count] = array
+        for place in range(count):
+            grown[place] = array[place]
         array = grown
     array[count] = value
     return array
@@ -226,7 +236,7 @@ def gather_residues(text: Bytes, ends: Integers, total: int) -> Bytes:
             continue
         if stop < len(text) and stop > first and text[stop - 1] == CR:
             stop -= 1
-        out[filled : filled + stop - first] = text[first:stop]
+        copy_bytes(text[first:stop], out[filled : filled + stop - first])
         filled += stop - first
     return out
 
@@ -237,7 +247,7 @@ def gather_spans(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
     out, filled = np.empty(np.sum(stops - starts) + len(starts), np.uint8), 0
     for span in range(len(starts)):
         size = stops[span] - starts[span]
-        out[filled : filled + size] = text[starts[span] : stops[span]]
+        copy_bytes(text[starts[span] : stops[span]], out[filled : filled + size])
         out[filled + size] = LF
         filled += size + 1
     return out

@@ -10,7 +10,7 @@ import numpy as np
 
 from geneformer_codec.jit import helper, kernels
 from geneformer_codec.sequence import _kernels
-from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, _push
+from geneformer_codec.sequence._kernels import CR, HEADER, LF, Bytes, Integers, _push, copy_bytes
 
 kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
 
@@ -27,7 +27,13 @@ def _has_cr(text: Bytes, start: int, stop: int) -> bool:
 
 @helper
 def _same(text: Bytes, one: int, other: int, size: int) -> bool:
-    return bool(np.all(text[one : one + size] == text[other : other + size]))
+    first, second = text[one : one + size], text[other : other + size]
+    if len(first) != len(second):
+        return False
+    for place in range(len(first)):  # noqa: SIM110 - compiled, and numba has no all() of a generator
+        if first[place] != second[place]:
+            return False
+    return True
 
 
 @helper
@@ -150,7 +156,7 @@ def gather_ranges(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
     out, filled = np.empty(np.sum(stops - starts), np.uint8), 0
     for number in range(len(starts)):
         size = stops[number] - starts[number]
-        out[filled : filled + size] = text[starts[number] : stops[number]]
+        copy_bytes(text[starts[number] : stops[number]], out[filled : filled + size])
         filled += size
     return out
 
@@ -172,12 +178,12 @@ def gather_qualities(text: Bytes, pluses: Integers, bodies: Integers, stops: Int
         for place in range(bodies[number], stops[number]):
             if text[place] == LF:
                 size = place - crlf - start
-                out[filled : filled + size] = text[start : start + size]
+                copy_bytes(text[start : start + size], out[filled : filled + size])
                 filled += size
                 start = place + 1
         if start < stops[number]:  # the last line, without an end
             size = stops[number] - start
-            out[filled : filled + size] = text[start : stops[number]]
+            copy_bytes(text[start : stops[number]], out[filled : filled + size])
             filled += size
     return out[:filled]
 
@@ -245,7 +251,7 @@ def write_reads(
             size = stop - start - crlf
             if size < 0 or used + size > len(qualities):
                 return -1, -1, -1, -1
-            out[filled : filled + size] = qualities[used : used + size]
+            copy_bytes(qualities[used : used + size], out[filled : filled + size])
             filled += size
             used += size
             for step in range(stop - crlf, stop + 1):
