@@ -9,6 +9,7 @@ or a copy of the project, the text decides: it is compared with the digest in th
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ def _may_be_same(old: Any, new: Record) -> bool:
 
 def _has_same_text(sample: Sample, report: Mapping[str, Any], record: Record) -> bool:
     """Whether the files that exist have the texts that the archive holds."""
+    print(f"{sample.path}: has other time stamps than when it was archived; comparing its text", file=sys.stderr)
     try:
         held = held_digests(Path(sample.path), len(sample.files), report)
         for file, state, wanted in zip(sample.files, record["files"], held, strict=True):
