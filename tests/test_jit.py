@@ -104,6 +104,20 @@ def test_python_cannot_call_a_part() -> None:
         double(1)
 
 
+def test_other_versions_of_numba_compile_in_its_own_way(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its internals, which each version may change: the same results, and the same cache."""
+    monkeypatch.setattr(jit, "LEAN", False)
+    monkeypatch.setattr(jit, "_KERNEL", {})
+    part = inline(lambda number: 3 * number)
+
+    @kernels(__file__)
+    def tiny(number: int) -> int:
+        return part(number) + 1
+
+    assert tiny(5) == part(5) + 1 == 16
+    assert the_file(cache).is_file()
+
+
 def test_every_kernel_has_its_sources() -> None:
     """What a kernel's code is made of is among the files that its digest is taken of."""
     from geneformer_codec.model import fused

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import llvmlite.ir
+import numba
 from numba import njit, types
 from numba.core import compiler, typed_passes
 from numba.core.codegen import JITCodeLibrary
@@ -97,13 +98,18 @@ def _pipeline(lowering: Any) -> Any:
     return Pipeline
 
 
-_KERNEL = {"nogil": True, "no_cfunc_wrapper": True, "pipeline_class": _pipeline(_KernelLowering)}
+LEAN = (0, 62) <= tuple(map(int, numba.__version__.split(".")[:2])) < (0, 69)
+"""Whether parts are left without machine code. That relies on numba's internals, as they are in these versions; with
+others kernels are the same, and compiling them takes longer."""
+_KERNEL = {"no_cfunc_wrapper": True, "pipeline_class": _pipeline(_KernelLowering)} if LEAN else {}
 _PART = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _pipeline(_PartLowering)}
 _BARE = {"_nrt": False, "error_model": "numpy"}
 """Without counting references, which takes time, much of it when threads share arrays."""
 
 
 def _part(function: _Function, **options: Any) -> _Function:
+    if not LEAN:
+        return cast(_Function, _njit(**options)(function))
     part = _njit(**_PART, **options)(function)
 
     def add_overload(result: Any) -> None:  # numba's own makes it known to Python as well
@@ -173,7 +179,7 @@ def kernels(*made_of: str | Path, makes_arrays: bool = False, announced: str = "
     """
 
     def kernel(function: _Function) -> _Function:
-        compiled = _njit(**_KERNEL, **({} if makes_arrays else _BARE))(function)
+        compiled = _njit(nogil=True, **_KERNEL, **({} if makes_arrays else _BARE))(function)
         name = f"{function.__module__.removeprefix('geneformer_codec.')}.{function.__name__}"
         compiled._cache = KernelCache(name, functools.partial(sources, *made_of), announced)
         compile_ = compiled.compile
