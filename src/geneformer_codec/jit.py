@@ -2,7 +2,7 @@
 
 A *kernel* is what Python calls. It runs without the GIL, and is kept on the disk while all of its sources are the same
 (`kernel_cache`). It is made of *parts*, which only compiled code calls. A part has no machine code of its own and no
-wrappers for Python: its LLVM code goes into the kernel's and is optimised there, once. That more than halves the time
+wrappers for Python: its LLVM code goes into the kernel's and is optimised there, once. That about halves the time
 that compiling takes.
 """
 

@@ -29,7 +29,7 @@ from .state import (
     Work,
 )
 
-kernel = kernels(Path(__file__).parent, announced="compiling the experts for this machine, once; about 20 seconds")
+kernel = kernels(Path(__file__).parent, announced="compiling the experts for this machine, once; about 25 seconds")
 
 DIVISORS = np.array([(1 << 16) * 10 // (10 * seen + 16) for seen in range(1024)], np.int64)
 _BITS = np.uint64(mixer.TOTAL_BITS)
