@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,3 +65,14 @@ def dag_settings() -> Any:
             return caller.dag_settings
         frame = frame.f_back
     return None
+
+
+def replace_targets(settings: Any, files: Container[str], rule: str) -> list[str]:
+    """Ask for ``rule`` in place of the targets that are among ``files``, and return these.
+
+    Snakemake wants a rule for every file that is named, also for one that exists and that no rule is to make.
+    """
+    named = [target for target in settings.targets if os.path.normpath(target) in files]
+    if named:
+        settings.targets = frozenset({rule, *settings.targets} - set(named))
+    return named

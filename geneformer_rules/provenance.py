@@ -100,7 +100,7 @@ def up_to_date(
         old, new = report.get(RECORD), describe(sample)
         if old == new:
             done.add(sample.name)
-        elif _may_be_same(old, new) and _has_same_text(sample, report, new):
+        elif _may_be_same(old, new) and _has_same_text(sample, report, old, new):
             done.add(sample.name)
             if None not in new["files"]:
                 with contextlib.suppress(OSError, GfzError):  # where it cannot be written, texts are compared again
@@ -118,13 +118,13 @@ def _may_be_same(old: Any, new: Record) -> bool:
         return False
 
 
-def _has_same_text(sample: Sample, report: Mapping[str, Any], record: Record) -> bool:
-    """Whether the files that exist have the texts that the archive holds."""
-    print(f"{sample.path}: has other time stamps than when it was archived; comparing its text", file=sys.stderr)
+def _has_same_text(sample: Sample, report: Mapping[str, Any], old: Record, new: Record) -> bool:
+    """Whether the files that exist, and have changed, have the texts that the archive holds."""
     try:
         held = held_digests(Path(sample.path), len(sample.files), report)
-        for file, state, wanted in zip(sample.files, record["files"], held, strict=True):
-            if state is not None:
+        for file, before, now, wanted in zip(sample.files, old["files"], new["files"], held, strict=True):
+            if now is not None and now != before:
+                print(f"{file}: has other time stamps than when it was archived; comparing its text", file=sys.stderr)
                 check_text(Path(file), wanted)
     except (GfzError, OSError, KeyError):
         return False

@@ -193,6 +193,19 @@ TRAINED_THERE = rf"(?!{TRAINED_HERE}(?:\.gfmodel|\.jsonl)$)[^/]+"
 SPLIT_THERE = rf"(?!{SPLIT_HERE}(?:\.json)?$)[^/]+"
 
 
+def named_archives():
+    """What the user names of that which is done and no rule makes; the rule `published` answers for it."""
+    if CALL is None or not workflow.is_main_process:
+        return []
+    places = [Path(RESULTS, "archives", f"{sample}.gfz") for sample in DONE]
+    places += [Path(RESULTS, "verified", f"{sample}.json") for sample in DONE]
+    rule = workflow.modifier.modify_rulename("published")
+    return forcing.replace_targets(CALL, set(map(os.path.normpath, places)), rule)
+
+
+NAMED = named_archives()
+
+
 def sample_of(wildcards):
     try:
         return SHEETS.samples[wildcards.sample]
@@ -242,7 +255,7 @@ def source(wildcards):
 def split_source(wildcards):
     """The files of a sample when it is split; an earlier split of other files is done again."""
     sample = sample_of(wildcards)
-    begin_anew(f"{RESULTS}/plans/{sample.name}.json", f"{RESULTS}/plans/{sample.name}.made_of.json", sample)
+    begin_anew(f"{RESULTS}/plans/{sample.name}.json", f"{RESULTS}/sources/{sample.name}.json", sample)
     return tracked(sample.files)
 
 

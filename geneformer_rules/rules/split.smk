@@ -11,7 +11,7 @@ for NAME, SAMPLES, HERE in (("split", SPLIT_THERE, False), ("split_here", SPLIT_
         output:
             parts=temp(directory("<results>/parts/{sample}")),
             plan="<results>/plans/{sample}.json",
-            records="<results>/plans/{sample}.made_of.json",
+            records="<results>/sources/{sample}.json",
         log:
             "<logs>/split/{sample}.log",
         benchmark:

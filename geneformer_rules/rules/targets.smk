@@ -8,6 +8,13 @@ rule compress_all:
     localrule: True
 
 
+# Archives that are done, where they are named: Snakemake asks for a rule, and this one has nothing to do.
+rule published:
+    input:
+        NAMED,
+    localrule: True
+
+
 rule decompress_all:
     input:
         archives,

@@ -3,7 +3,7 @@
 rule verify:
     input:
         archive="<results>/unverified/{sample}.gfz",
-        records="<results>/plans/{sample}.made_of.json",
+        records="<results>/sources/{sample}.json",
         sample=source,
         model=model,
     output:

@@ -218,7 +218,7 @@ def test_what_a_small_file_can_ask_for(tmp_path: Path, write: Write) -> None:
 def test_what_is_refused_can_be_allowed(tmp_path: Path, write: Write, case: str) -> None:
     api.compress(write("in.fa", b">a\nACGTA\n"), tmp_path / "a.gfz")
     path = rewrite(tmp_path / "a.gfz", tmp_path / "b.gfz", HOSTILE[case])
-    with pytest.raises(MemoryLimitError, match=rf"{path}: .*MiB.*--max-memory .*max_memory"):
+    with pytest.raises(MemoryLimitError, match=rf"{path}: .*--max-memory .*max_memory"):
         api.decompress(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

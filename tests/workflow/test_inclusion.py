@@ -279,7 +279,7 @@ def test_conda_environments_have_what_the_wheel_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     def named_as_in_conda(requirement: str) -> str:
-        name, relation, version = requirement.partition(">=")
+        name, relation, version = requirement.partition(";")[0].partition(">=")
         return f"{CONDA_NAMES.get(name, name)} {relation}{version}"
 
     def environment_file(path: str) -> set[str]:

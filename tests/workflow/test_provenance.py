@@ -261,7 +261,14 @@ def test_what_an_interrupted_run_left_of_other_files_is_not_used(project: Projec
     for path in (whole, project.directory / "data" / "new.fa"):
         os.utime(path, ns=(10**18, 10**18))
     project.run("compress_all", "--keep-going", "--notemp", status=1)
-    for left in ("plans/large.json", "parts/large", "blocks/large", "unverified/large.gfz", "batches"):
+    for left in (
+        "plans/large.json",
+        "sources/large.json",
+        "parts/large",
+        "blocks/large",
+        "unverified/large.gfz",
+        "batches",
+    ):
         assert project.result(left).exists()
     for published in ("archives/large.gfz", "verified/large.json"):
         project.result(published).unlink()

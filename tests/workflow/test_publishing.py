@@ -208,6 +208,14 @@ def test_notices_are_in_the_logs_and_the_report(
     assert json.loads(pair.report.read_text())["notices"] == notices
 
 
+def test_a_source_that_changed_is_not_published(pair: Sample) -> None:
+    pair.archive.rename(made := pair.directory / "made.gfz")
+    pair.files[1].write_bytes(TEXTS["r_1.fq"])
+    with pytest.raises(MismatchError, match="changed since it was read"):
+        publishing.publish(made, pair.files, None, pair.archive, pair.report, {})
+    assert not pair.archive.exists()
+
+
 def test_a_source_with_bytes_that_the_archive_does_not_keep_stays(tmp_path: Path) -> None:
     source, made = tmp_path / "x.fa.gz", tmp_path / "made.gfz"
     source.write_bytes(gzip.compress(b">r\nACGT\n") + b"not kept")
