@@ -199,8 +199,8 @@ def named_archives():
         return []
     places = [Path(RESULTS, "archives", f"{sample}.gfz") for sample in DONE]
     places += [Path(RESULTS, "verified", f"{sample}.json") for sample in DONE]
-    rule = workflow.modifier.modify_rulename("published")
-    return forcing.replace_targets(CALL, set(map(os.path.normpath, places)), rule)
+    answer = workflow.modifier.modify_rulename("published")
+    return forcing.replace_targets(CALL, set(map(os.path.normpath, places)), answer)
 
 
 NAMED = named_archives()

@@ -272,7 +272,12 @@ def test_every_key_is_explained_beside_the_configuration() -> None:
                 assert f".{inner}`" in text, f"{key}.{inner}"
 
 
-CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "isal": "python-isal",
+    "torch": "pytorch",
+    "snakemake": "snakemake-minimal",
+    "matplotlib": "matplotlib-base",
+}
 
 
 def test_conda_environments_have_what_the_wheel_needs() -> None:
