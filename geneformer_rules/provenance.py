@@ -97,7 +97,8 @@ def up_to_date(
         report = published.report(sample.name)
         if not _has_settings(sample, report, species, settings, model_of):
             continue
-        old, new = report.get(RECORD), describe(sample)
+        old: Any = report.get(RECORD)
+        new = describe(sample)
         if old == new:
             done.add(sample.name)
         elif _may_be_same(old, new) and _has_same_text(sample, report, old, new):
