@@ -8,7 +8,7 @@ from geneformer_codec import api
 from geneformer_codec.archive.manifest import WITHOUT_MODEL
 from geneformer_codec.archive.models import CodingModel, Execution, find_model, open_model
 from geneformer_codec.archive.read import Archive
-from geneformer_codec.console import message_of
+from geneformer_codec.cli.console import message_of
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_directory
 from geneformer_codec.limits import UNLIMITED
@@ -17,8 +17,8 @@ from geneformer_rules.provenance import BATCH_RECORDS, describe_files
 from geneformer_rules.publishing import write_json
 
 if TYPE_CHECKING:
-    from geneformer_codec.coding.coder import BaseCoder
-    from geneformer_codec.model.experts.settings import ExpertSettings
+    from geneformer_codec.coding.interface import BaseCoder
+    from geneformer_codec.predict.settings import ExpertSettings
 
 
 class ReadyModel:

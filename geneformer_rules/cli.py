@@ -8,10 +8,10 @@ from pathlib import Path
 
 import platformdirs
 
-from geneformer_codec.console import drop, open_standard_streams, say, say_error, show
+from geneformer_codec.cli.console import drop, open_standard_streams, say, say_error, show
+from geneformer_codec.cli.parser import CommandParser
 from geneformer_codec.errors import GfzError, UsageError
 from geneformer_codec.files import os_error
-from geneformer_codec.options import CommandParser
 from geneformer_rules import __version__, profile
 
 _MOST_NOTES = 20
@@ -194,7 +194,7 @@ def _archive_run(options: argparse.Namespace) -> None:
     from geneformer_rules.accessions import parse
     from geneformer_rules.downloading import Patience
     from geneformer_rules.provenance import describe_files
-    from geneformer_rules.runs import Source, archive_run
+    from geneformer_rules.sra import Source, archive_run
 
     accession = parse(options.accession)
     if accession is None:
@@ -243,7 +243,7 @@ def _delete_source(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from geneformer_rules.pages import write_pages
+    from geneformer_rules.html_report import write_pages
     from geneformer_rules.reporting import collect, write_numbers
 
     numbers = collect(options.results, options.benchmarks, options.samples)
@@ -259,7 +259,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _training_report(options: argparse.Namespace) -> None:
-    from geneformer_rules.pages import training_page, write_page
+    from geneformer_rules.html_report import training_page, write_page
     from geneformer_rules.reporting import logged_decisions, training_progress, validation_curve
 
     log = training_progress(options.progress)

@@ -4,8 +4,8 @@ import functools
 from pathlib import Path
 
 from geneformer_codec.errors import FormatError, GfzError
-from geneformer_codec.model.experts.settings import ExpertSettings, with_level
 from geneformer_codec.model.file import ModelHeader, read_header
+from geneformer_codec.predict.settings import ExpertSettings, with_level
 
 
 def has_network(model: str) -> bool | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geneformer_codec.sequence.inputs import detect_compression
+from geneformer_codec.inputs.decompress import detect_compression
 from geneformer_rules.sheets import Species
 
 _START_MINUTES = 10

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 from geneformer_codec import api
 from geneformer_codec.errors import GfzError, OutputError
 from geneformer_codec.files import atomic_output
+from geneformer_codec.inputs.sources import open_source
 from geneformer_codec.limits import UNLIMITED
-from geneformer_codec.sources import open_source
 from geneformer_rules.notices import print_notices
 
 _CHUNK = 1 << 20

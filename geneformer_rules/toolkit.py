@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geneformer_codec.errors import InputError
-from geneformer_codec.sequence.inputs import open_input
+from geneformer_codec.inputs.decompress import open_input
 from geneformer_rules.accessions import Accession, Fetched, choose
 from geneformer_rules.downloading import NetworkError, Patience
 

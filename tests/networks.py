@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.model.config import NetworkConfig
-from geneformer_codec.model.exact import tensor_shapes
 from geneformer_codec.model.file import Model
+from geneformer_codec.network.config import NetworkConfig
+from geneformer_codec.network.integer_network import tensor_shapes
 
 SMALL = {
     "stream": NetworkConfig(width=16, heads=2, inner=24, segment=8),

@@ -8,13 +8,8 @@ import safetensors.numpy
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geneformer_codec.model.packed import pack, to_planes
-from geneformer_codec.model.panel import (
-    Panel,
-    PanelSource,
-    embed,
-    panel_source,
-)
+from geneformer_codec.model.packed_integers import pack, to_planes
+from geneformer_codec.model.panel import Panel, PanelSource, embed, panel_source
 
 Bases = NDArray[np.uint8]
 

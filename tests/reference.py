@@ -1,4 +1,4 @@
-"""A decoder written from docs/MODEL.md alone: plain Python integers, none of the package's code.
+"""A decoder written from docs/format/network.md alone: plain Python integers, none of the package's code.
 
 It is slow and proves that the description suffices. Names are those of the description.
 """

@@ -1,4 +1,4 @@
-"""Copies in plain Python, by sections 5 to 7, 10 and 12 of docs/EXPERTS.md; `reference_experts` has the rest."""
+"""Copies in plain Python, by sections 5 to 7, 10 and 12 of docs/format/experts.md; `reference_experts` has the rest."""
 
 from collections import Counter
 from functools import cache

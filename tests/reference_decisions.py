@@ -1,4 +1,4 @@
-"""Decisions foretold, decoded and learned from, written from docs/QUALITIES.md alone: plain Python, no package code.
+"""Decisions foretold, decoded and learned from, from docs/format/qualities.md alone: plain Python, no package code.
 
 It is slow and proves that the description suffices. Names are those of the description.
 """

@@ -1,4 +1,4 @@
-"""A decoder of lanes coded by experts, written from docs/EXPERTS.md alone: plain Python integers, no package code.
+"""A decoder of lanes coded by experts, from docs/format/experts.md alone: plain Python integers, no package code.
 
 It is slow and proves that the description suffices. Names and the order of things are those of the description.
 `reference_state` has its sections 2 to 4, `reference_copies` what concerns copies.

@@ -1,6 +1,6 @@
 """A decoder of mixed names (kinds 3 and 5), of lengths beside names and of UUIDs (4): plain Python, no package code.
 
-It is written from docs/format-sequence.md alone.
+It is written from docs/format/sequence.md alone.
 """
 
 import re

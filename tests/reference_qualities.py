@@ -1,4 +1,4 @@
-"""A decoder of qualities, written from docs/QUALITIES.md alone: plain Python, no package code."""
+"""A decoder of qualities, written from docs/format/qualities.md alone: plain Python, no package code."""
 
 from itertools import islice
 

@@ -1,4 +1,4 @@
-"""Sections 1 to 4 of docs/EXPERTS.md: tables, what a panel teaches, start states; and the file of a model."""
+"""Sections 1 to 4 of docs/format/experts.md: tables, what a panel teaches, start states; and the file of a model."""
 
 import hashlib
 import json
@@ -289,7 +289,7 @@ class State:
 
 
 class ExpertModel:
-    """A model file with experts and without a network, read by hand as docs/MODEL.md says."""
+    """A model file with experts and without a network, read by hand as docs/format/network.md says."""
 
     def __init__(self, file: bytes) -> None:
         size = int.from_bytes(file[:8], "little")

@@ -12,7 +12,7 @@ from snakemake.io import flag
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 
 from geneformer_rules import models as model_files
-from geneformer_rules import archiving, batching, forcing, placement, planning, provenance, sheets
+from geneformer_rules import archiving, batching, forcing, slurm_resources, planning, provenance, sheets
 
 # `snakemake` is often run by its path, from an environment that is not activated; the commands of the same environment
 # are then found here, after anything on the PATH.

@@ -12,15 +12,26 @@ Everything is loaded when it is first used, so that importing this costs nothing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import cat, compress, compress_parts, decompress, gather, info, merge, read_index, split, verify
-    from .archive.index import RecordEntry
-    from .archive.models import Execution
-    from .archive.read import Archive
-    from .archive.regions import Region
-    from .errors import FormatError, GfzError, InputError, ModelMissingError, OutputError, UsageError
-    from .model.file import Model, load_model, read_model
-    from .reader import Reader, Record, open
-    from .training.fit import train
+    from geneformer_codec.api import (
+        cat,
+        compress,
+        compress_parts,
+        decompress,
+        gather,
+        info,
+        merge,
+        read_index,
+        split,
+        verify,
+    )
+    from geneformer_codec.archive.models import Execution
+    from geneformer_codec.archive.read import Archive
+    from geneformer_codec.archive.record_index import RecordEntry
+    from geneformer_codec.archive.regions import Region
+    from geneformer_codec.errors import FormatError, GfzError, InputError, ModelMissingError, OutputError, UsageError
+    from geneformer_codec.model.file import Model, load_model, read_model
+    from geneformer_codec.network.train import train
+    from geneformer_codec.reader import Reader, Record, open
 
 __version__ = "0.1.0"
 
@@ -68,14 +79,14 @@ _HOMES = {
         "split",
         "verify",
     ),
-    "archive.index": ("RecordEntry",),
+    "archive.record_index": ("RecordEntry",),
     "archive.models": ("Execution",),
     "archive.read": ("Archive",),
     "archive.regions": ("Region",),
     "errors": ("FormatError", "GfzError", "InputError", "ModelMissingError", "OutputError", "UsageError"),
     "model.file": ("Model", "load_model", "read_model"),
     "reader": ("Reader", "Record", "open"),
-    "training.fit": ("train",),
+    "network.train": ("train",),
 }
 
 

@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack, cast
 
-from .archive.coders import STRANDS, Coders
-from .archive.gathering import join_archives, join_parts, split_sample
-from .archive.index import RecordEntry, verify_archive
-from .archive.manifest import (
+from geneformer_codec.archive.coders import STRANDS, Coders
+from geneformer_codec.archive.manifest import (
     DEFAULT_LANE_LENGTH,
     DEFAULT_LEVEL,
     DEFAULT_PART_BASES,
@@ -27,8 +25,8 @@ from .archive.manifest import (
     WITHOUT_MODEL,
     Settings,
 )
-from .archive.memory import needed_bytes
-from .archive.models import (
+from geneformer_codec.archive.memory import needed_bytes
+from geneformer_codec.archive.models import (
     CodingModel,
     Execution,
     coders_of,
@@ -37,17 +35,19 @@ from .archive.models import (
     open_model,
     reference,
 )
-from .archive.notices import sample_notices
-from .archive.plan import PLAN_NAME, Plan, read_part
-from .archive.read import Archive
-from .archive.sample import Sample
-from .archive.write import write_archive
-from .coding.coder import Progress
-from .errors import FormatError, OutputError, UsageError, option
-from .files import COPY_BYTES, STREAM, atomic_directory, atomic_output, same_file
-from .limits import UNLIMITED, MemoryLimitError, check_need, default_limit
-from .sequence.parts import Part
-from .sources import AnyFile, open_source
+from geneformer_codec.archive.notices import sample_notices
+from geneformer_codec.archive.plan import PLAN_NAME, Plan, read_part
+from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.record_index import RecordEntry, verify_archive
+from geneformer_codec.archive.split_join import join_archives, join_parts, split_sample
+from geneformer_codec.archive.write import write_archive
+from geneformer_codec.coding.interface import Progress
+from geneformer_codec.errors import FormatError, OutputError, UsageError, option
+from geneformer_codec.files import COPY_BYTES, STREAM, atomic_directory, atomic_output, same_file
+from geneformer_codec.inputs.sample import Sample
+from geneformer_codec.inputs.sources import AnyFile, open_source
+from geneformer_codec.limits import UNLIMITED, MemoryLimitError, check_need, default_limit
+from geneformer_codec.sequence.parts import Part
 
 __all__ = [
     "Archive",

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
+from geneformer_codec.errors import UsageError
 
 try:
     from Bio.Seq import Seq, SequenceDataAbstractBaseClass
@@ -11,7 +11,7 @@ except ModuleNotFoundError as error:
     raise UsageError("views for Biopython need it: pip install biopython") from error
 
 if TYPE_CHECKING:
-    from .reader import Record
+    from geneformer_codec.reader import Record
 
 
 class _View(SequenceDataAbstractBaseClass):

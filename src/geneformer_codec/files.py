@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, BinaryIO, cast
 
-from .errors import GfzError, InputError, OutputError, UsageError, option
+from geneformer_codec.errors import GfzError, InputError, OutputError, UsageError, option
 
 STREAM = "-"
 """The path that means standard input or standard output."""

@@ -2,7 +2,7 @@
 
 Within the ranges that formats allow, a file of a kilobyte could ask for many gigabytes. So what reading takes is
 estimated from the sizes that a file states, and compared with a limit: the caller's, or one that follows from the size
-of the file. ``docs/FORMAT.md`` has the rule.
+of the file. ``docs/format/container.md`` has the rule.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from .errors import FormatError
+from geneformer_codec.errors import FormatError
 
 FLOOR = 5 << 29
 """What any file may take: two and a half GiB, enough for one part of 2**28 bases at any level."""

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from .archive.access import SequenceReader
-from .archive.coders import Coders
-from .archive.models import CodingModel, Execution, coders_of
-from .archive.read import Archive
-from .archive.regions import Region, parse_region
-from .coding.coder import Progress
+from geneformer_codec.archive.coders import Coders
+from geneformer_codec.archive.models import CodingModel, Execution, coders_of
+from geneformer_codec.archive.random_access import SequenceReader
+from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.regions import Region, parse_region
+from geneformer_codec.coding.interface import Progress
 
 if TYPE_CHECKING:
     from Bio.SeqRecord import SeqRecord
@@ -110,7 +110,7 @@ class Record:
 
         Its sequence is a view: it is decoded where it is looked at, as long as the archive is open.
         """
-        from .biopython import seqrecord
+        from geneformer_codec.biopython import seqrecord
 
         return seqrecord(self)
 

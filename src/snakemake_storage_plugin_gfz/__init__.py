@@ -188,7 +188,7 @@ class StorageObject(StorageObjectRead, StorageObjectGlob):
 
     def size(self) -> int:
         """Bytes of the FASTA file."""
-        from geneformer_codec.fetching import size_of
+        from geneformer_codec.cli.extract import size_of
 
         if self.region is None:
             return self._reader().archive.manifest.sample.bytes
@@ -201,7 +201,7 @@ class StorageObject(StorageObjectRead, StorageObjectGlob):
     def retrieve_object(self) -> None:
         """Decode the region into the local copy."""
         import geneformer_codec as gfz
-        from geneformer_codec.fetching import write_regions
+        from geneformer_codec.cli.extract import write_regions
         from geneformer_codec.files import atomic_output
 
         path = self.local_path()

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.coder import BaseCoder, Progress
+from geneformer_codec.coding.interface import BaseCoder, Progress
 from geneformer_codec.errors import FormatError
-from geneformer_codec.model.experts.settings import ExpertSettings, with_level
+from geneformer_codec.predict.settings import ExpertSettings, with_level
 
 
 class ZlibCoder:

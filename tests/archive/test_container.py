@@ -23,7 +23,7 @@ def written(entries: dict[str, bytes], manifest: bytes = b"{}") -> io.BytesIO:
 
 
 def test_every_byte_is_known() -> None:
-    """The whole file, field by field as in ``docs/FORMAT.md``; a change here is a change of the format."""
+    """The whole file, field by field as in ``docs/format/container.md``; a change here is a change of the format."""
     local = directory = b""
     entries = {
         b"mimetype": b"application/vnd.geneformer-rules.gfz+zip",

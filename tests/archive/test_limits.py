@@ -22,7 +22,7 @@ from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.limits import FLOOR, RATIO, MemoryLimitError, default_limit, memory_size
 from geneformer_codec.reader import open
-from geneformer_codec.sequence.packing import ZSTD, encode_varint, frame, pack, pack_integers
+from geneformer_codec.streams.packing import ZSTD, encode_varint, frame, pack, pack_integers
 
 from .conftest import make_fasta
 
@@ -322,8 +322,8 @@ def test_the_estimate_is_honest(tmp_path: Path, write: Write, text: bytes) -> No
 
 def test_model_files(tmp_path: Path) -> None:
     """Numbers that a header states are compared with the limit before any of them sizes an array."""
-    from geneformer_codec.model.experts.settings import ExpertSettings
     from geneformer_codec.model.file import load_model
+    from geneformer_codec.predict.settings import ExpertSettings
 
     def file(**given: Any) -> bytes:
         header = {"format": "gfmodel/2", "id": "0" * 64, "metadata": "{}"}

@@ -7,8 +7,8 @@ import pytest
 
 from geneformer_codec import api
 from geneformer_codec.archive.read import Archive
-from geneformer_codec.coding.experts import ExpertCoder
 from geneformer_codec.errors import FormatError, UsageError
+from geneformer_codec.predict.coder import ExpertCoder
 
 from .conftest import ZlibModel, make_fasta
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.archive.sample import OddMates
-from geneformer_codec.showing import info_table, summary
+from geneformer_codec.cli.formatting import info_table, summary
+from geneformer_codec.inputs.sample import OddMates
 
 from .conftest import ZlibModel
 
@@ -209,8 +209,8 @@ def test_of_binned_qualities(tmp_path: Path, write: Write) -> None:
      {"odd_mates": {"pairs": 2, "odd": 1, "first": 3, "names": ["a", "b"]}}],
 )  # fmt: skip
 def test_fields_that_are_not_sound(field: dict[str, Any]) -> None:
-    from geneformer_codec.archive.fields import Fields
-    from geneformer_codec.archive.sample import Sample
+    from geneformer_codec.inputs.sample import Sample
+    from geneformer_codec.json_fields import Fields
 
     sound = Sample("x", 1, "0" * 64, 1, trailing_bytes=5, odd_mates=OddMates(2, 1, 1, ("a", "b")))
     assert Sample.take(Fields(json.loads(json.dumps(sound.as_dict())), "sample")) == sound

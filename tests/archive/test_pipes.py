@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from geneformer_codec import api, listing
+from geneformer_codec import api
 from geneformer_codec.archive.fai import index_text
+from geneformer_codec.cli import summaries as listing
 from geneformer_codec.errors import FormatError, InputError, OutputError
 from geneformer_codec.reader import open
 

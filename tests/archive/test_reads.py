@@ -13,9 +13,9 @@ import geneformer_codec as gfz
 from geneformer_codec import api
 from geneformer_codec.archive.catalogue import Catalogue
 from geneformer_codec.archive.models import Execution
+from geneformer_codec.cli.extract import fetch
+from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.errors import FormatError, InputError, UsageError
-from geneformer_codec.fetching import fetch
-from geneformer_codec.showing import info_table
 
 from .conftest import ZlibModel
 

@@ -10,8 +10,8 @@ import pytest
 
 from geneformer_codec import api
 from geneformer_codec.archive.block import lane_table, split_streams
-from geneformer_codec.archive.index import RecordEntry
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.record_index import RecordEntry
 
 from .conftest import ZlibModel, make_fasta
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.archive import access, remote
+from geneformer_codec.archive import random_access as access
+from geneformer_codec.archive import remote
 from geneformer_codec.archive.container import ContainerReader, ContainerWriter
 from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.archive.read import Archive

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.derived import origin_of
 from geneformer_codec.errors import InputError, UsageError
+from geneformer_codec.inputs.import_formats import origin_of
 
 from .conftest import ZlibModel, make_fasta
 

@@ -131,7 +131,7 @@ def test_the_first_failure_is_the_one_reported(tmp_path: Path, source: Path) -> 
 
 def test_torch_is_not_loaded(tmp_path: Path, source: Path) -> None:
     program = (
-        "import sys, geneformer_codec.cli as cli;"
+        "import sys, geneformer_codec.cli.main as cli;"
         "assert cli.main(['compress', 'in.fa', '-o', 'a.gfz', '--verify']) == 0;"
         "assert cli.main(['decompress', 'a.gfz', '-o', 'out.fa']) == 0;"
         "assert 'torch' not in sys.modules"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import geneformer_codec
-from geneformer_codec.cli import main
+from geneformer_codec.cli.main import main
 
 from .conftest import GFZ, environment
 
@@ -37,7 +37,7 @@ def test_help_lists_the_commands() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     program = (
-        "import sys, geneformer_codec, geneformer_codec.cli as cli; cli.main(['compress', '--help']);"
+        "import sys, geneformer_codec, geneformer_codec.cli.main as cli; cli.main(['compress', '--help']);"
         "print([name for name in ('numpy', 'numba', 'torch', 'tqdm', 'zstandard') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment(), check=True)
@@ -135,7 +135,7 @@ def test_simulate(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_train_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from geneformer_codec.training.fit import train as real
+    from geneformer_codec.network.train import train as real
 
     calls: list[tuple[Any, Any]] = []
 
@@ -143,9 +143,9 @@ def test_train_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append((arguments, settings))
         return types.SimpleNamespace(name="fish", data=b"123", id="0" * 64)
 
-    fit = types.ModuleType("geneformer_codec.training.fit")
+    fit = types.ModuleType("geneformer_codec.network.train")
     fit.train = train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "geneformer_codec.training.fit", fit)
+    monkeypatch.setitem(sys.modules, "geneformer_codec.network.train", fit)
     options = [
         "--preset",
         "stream-tiny",

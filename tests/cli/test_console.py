@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from geneformer_codec import console
-from geneformer_codec.cli import main
+from geneformer_codec.cli import console
+from geneformer_codec.cli.main import main
 
 from .conftest import GFZ, environment
 
@@ -94,7 +94,7 @@ def test_the_exit_status_is_right(archive: Path) -> None:
 
 def test_descriptors_are_reserved() -> None:
     program = (
-        "import os, fcntl; from geneformer_codec.console import open_standard_streams as o; o(); "
+        "import os, fcntl; from geneformer_codec.cli.console import open_standard_streams as o; o(); "
         "os.write(9, b'%d' % os.open('/dev/zero', os.O_RDONLY))"
     )
     command = f'exec 9>&1; {sys.executable} -c "{program}" <&- >&- 2>&-'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geneformer_codec.options import build_parser
+from geneformer_codec.cli.parser import build_parser
 
 from .conftest import environment
 
@@ -21,13 +21,13 @@ COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.M)
 def test_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    failed, tried = doctest.testfile(str(DOCS / "LIBRARY.md"), module_relative=False)
+    failed, tried = doctest.testfile(str(DOCS / "library.md"), module_relative=False)
     assert tried > 30
     assert failed == 0
 
 
 def test_command(tmp_path: Path) -> None:
-    commands = [match for block in BLOCK.findall((DOCS / "COMMAND.md").read_text()) for match in COMMAND.findall(block)]
+    commands = [match for block in BLOCK.findall((DOCS / "command.md").read_text()) for match in COMMAND.findall(block)]
     assert len(commands) > 12
     gfz = tmp_path / "bin" / "gfz"
     gfz.parent.mkdir()
@@ -44,7 +44,7 @@ def test_command(tmp_path: Path) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    text = (DOCS / "COMMAND.md").read_text()
+    text = (DOCS / "command.md").read_text()
     (commands,) = (action for action in build_parser()._actions if action.dest == "command")
     assert commands.choices is not None
     for name in commands.choices:

@@ -18,7 +18,7 @@ import torch
 from networks import random_model
 from unreadable import UNREADABLE, make_unreadable
 
-from geneformer_codec.cli import Terminated, main
+from geneformer_codec.cli.main import Terminated, main
 from geneformer_rules.cli import main as rules_main
 
 from .conftest import GFZ, environment
@@ -296,7 +296,7 @@ def test_ended_after_the_output_was_complete(
         raise error
 
     monkeypatch.chdir(source.parent)
-    monkeypatch.setattr("geneformer_codec.commands.summary", end)
+    monkeypatch.setattr("geneformer_codec.cli.commands.summary", end)
     assert main(["compress", "in.fa", "-o", "a.gfz"]) == status
     assert capfd.readouterr().err == f"gfz: {how}; written before that: a.gfz\n"
     assert main(["verify", "-q", "a.gfz"]) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from samtools import faidx
 
-from geneformer_codec.cli import main
+from geneformer_codec.cli.main import main
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.simulate import write_fasta
 

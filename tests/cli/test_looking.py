@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from geneformer_codec.cli import main
-from geneformer_codec.options import build_parser
+from geneformer_codec.cli.main import main
+from geneformer_codec.cli.parser import build_parser
 
 Gfz = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -112,9 +112,9 @@ def test_models(source: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Cap
 def test_show_a_model_of_experts(
     source: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from geneformer_codec.model.experts.settings import ExpertSettings
     from geneformer_codec.model.file import Experts, Model
-    from geneformer_codec.model.start import Start
+    from geneformer_codec.model.initial_state import Start
+    from geneformer_codec.predict.settings import ExpertSettings
 
     monkeypatch.chdir(source.parent)
     decision = {"choice": "some seeds", "bits": 1.5, "saves": 0.1, "speed": 1.0, "kept": True}

@@ -25,7 +25,7 @@ memory=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's/.*MinMemoryNode=\\([0-9]*
 echo "$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES:--}} $*" >> {notes}/calls
 [[ $1 != compress || $memory -ge $(cat {notes}/needed) ]] || kill -KILL $$
 while [[ -s {notes}/held && "$*" == $(cat {notes}/held) ]]; do sleep 0.2; done
-exec {python} -c 'import sys; from geneformer_codec.cli import main; sys.exit(main())' "${{@/%cuda/cpu}}"
+exec {python} -c 'import sys; from geneformer_codec.cli.main import main; sys.exit(main())' "${{@/%cuda/cpu}}"
 """
 
 # Within a job the executor drops every variable whose name begins with SLURM_, this Slurm's configuration too.

@@ -26,13 +26,13 @@ rule assemble:
 """
     + MODULE
     + """
-from geneformer_rules import placement, sheets
+from geneformer_rules import slurm_resources, sheets
 
 GRES = sheets.check_config({**config, "slurm": {"account": "lab", "gpu_request": "gres"}})
 
 rule ask:
     output: "asked.txt"
-    resources: **placement.resources(GRES, lambda wildcards: True), mem_mb=100, runtime=1
+    resources: **slurm_resources.resources(GRES, lambda wildcards: True), mem_mb=100, runtime=1
     shell: "echo $SLURM_JOB_ID > {output}"
 """
 )

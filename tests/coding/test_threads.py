@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from geneformer_codec.coding.coder import Progress
+from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import in_order, work_on_all
 
 

@@ -19,13 +19,7 @@ from geneformer_codec import caches
 from geneformer_codec.caches import cache_directory
 from geneformer_codec.errors import GfzError, ModelMissingError, OutputError
 from geneformer_codec.model import panel_cache
-from geneformer_codec.model.panel import (
-    EmbeddedPanel,
-    Panel,
-    embed,
-    pack_bases,
-    refer,
-)
+from geneformer_codec.model.panel import EmbeddedPanel, Panel, embed, pack_bases, refer
 from geneformer_codec.model.panel_cache import unpacked
 
 

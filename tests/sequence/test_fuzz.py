@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from geneformer_codec.archive.block import decode_block, encode_block
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.manifest import UNIFORM, Settings
-from geneformer_codec.coding.uniform import UniformCoder
+from geneformer_codec.predict.two_bit import UniformCoder
 from geneformer_codec.sequence.fastq import is_fastq
 from geneformer_codec.sequence.parts import Part
 from geneformer_codec.sequence.simulate import simulate

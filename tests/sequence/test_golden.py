@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from geneformer_codec.sequence.fasta import Streams, parse, render
-from geneformer_codec.sequence.names import unpack_names
-from geneformer_codec.sequence.packing import unpack
+from geneformer_codec.streams.names import unpack_names
+from geneformer_codec.streams.packing import unpack
 
 TEXT = (
     b"ACGT\r\n>NC_1.1 x\r\nACGTNNacgunn-*ACGT\r\nACGTRYACGTACGTACGT\r\nA\r\n>NC_2.1 y\nACGTAC\n\n>p-1 1\nAC\nA\n\n"

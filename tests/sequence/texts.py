@@ -4,7 +4,7 @@ import io
 
 from hypothesis import strategies as st
 
-from geneformer_codec.sequence.inputs import detect_compression
+from geneformer_codec.inputs.decompress import detect_compression
 
 _ends = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r", b"", b"\n\n", b"\r\n\r\n"])
 _names = st.one_of(

@@ -8,12 +8,12 @@ import pytest
 
 from geneformer_codec import compress, decompress
 from geneformer_codec.archive.models import Execution
-from geneformer_codec.cli import main
+from geneformer_codec.cli.main import main
 from geneformer_codec.errors import ModelMissingError
-from geneformer_codec.model.experts.settings import with_level
-from geneformer_codec.model.experts.state import FEATURES
 from geneformer_codec.model.file import load_model, read_model
-from geneformer_codec.model.start import Start
+from geneformer_codec.model.initial_state import Start
+from geneformer_codec.predict.settings import with_level
+from geneformer_codec.predict.state import FEATURES
 from geneformer_codec.training.data import read_records
 from geneformer_codec.training.experts import hold_out, lanes, order_heads, predictor, train_experts
 

@@ -130,7 +130,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, panel: bytes) -> Path:
     """A small model of experts; how well it predicts does not matter here."""
     directory = tmp_path_factory.mktemp("model")
     (directory / "panel.fa").write_bytes(panel)
-    gfz = "import sys; from geneformer_codec.cli import main; sys.exit(main())"
+    gfz = "import sys; from geneformer_codec.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", gfz, "train", "panel.fa", "-o", "small.gfmodel"]
     command += ["--name", "small", "--threads", "1"]
     subprocess.run(command, cwd=directory, env=environment(), check=True, capture_output=True, timeout=1800)

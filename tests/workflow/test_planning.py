@@ -56,7 +56,7 @@ def test_a_job_on_a_cluster_works_for_a_minute(level: str) -> None:
     settings = {"samples": "samples.tsv", "species": "species.tsv", "level": level, "threads": {"compress": 4}}
     needs = Needs(check_config(settings))
     assert needs.job_bases(on_cluster=False) is None
-    # Bases per second of a thread that does nothing else, docs/BENCHMARKS.md.
+    # Bases per second of a thread that does nothing else, docs/benchmarks.md.
     assert needs.job_bases(on_cluster=True) >= 60 * 4 * {"fast": 4e6, "balanced": 1.2e6, "max": 0.4e6}[level]
     given = Needs(check_config(settings | {"planning": {"job_bases": 5000}}))
     assert given.job_bases(on_cluster=False) == given.job_bases(on_cluster=True) == 5000

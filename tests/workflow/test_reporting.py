@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from geneformer_rules import charts, pages
+from geneformer_rules import charts, html_report
 from geneformer_rules.cli import main
 from geneformer_rules.reporting import (
     Numbers,
@@ -128,7 +128,9 @@ def test_tables_and_json_say_the_same(numbers: Numbers, tmp_path: Path) -> None:
 
 
 def test_pages_show_every_row_and_escape_what_people_wrote(numbers: Numbers) -> None:
-    sizes, models, jobs = (page(numbers) for page in (pages.sizes_page, pages.models_page, pages.jobs_page))
+    sizes, models, jobs = (
+        page(numbers) for page in (html_report.sizes_page, html_report.models_page, html_report.jobs_page)
+    )
     assert sizes.count("<tr>") == 1 + 3 + 1 + 2
     assert jobs.count("<tr>") == 1 + 5 + 1 + 4
     assert "&lt;both&gt; strands" in models
@@ -191,13 +193,13 @@ class TestNotices:
 
 def test_the_median_is_the_same_in_chart_and_table(numbers: Numbers) -> None:
     jobs = [numbers.jobs[1] | {"seconds": seconds} for seconds in (10.0, 40.0)]
-    page = pages.jobs_page(Numbers([], jobs=jobs))
+    page = html_report.jobs_page(Numbers([], jobs=jobs))
     assert [page.count(f">{seconds}<") for seconds in ("25.0", "40.0", "50.0")] == [1, 2, 1]
 
 
 def test_an_empty_run_has_pages_too() -> None:
     empty = Numbers([])
-    for page in (pages.sizes_page, pages.models_page, pages.jobs_page):
+    for page in (html_report.sizes_page, html_report.models_page, html_report.jobs_page):
         assert "</html>" in page(empty)
 
 

@@ -11,16 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coding.coder import Progress
-from ..errors import FormatError, GfzError, option
-from ..limits import MemoryLimitError, streams_within
-from ..sequence.fasta import Sides, Streams, parse, residues_of
-from ..sequence.fastq import Reads, ReadsShape, put_together, take_apart
-from ..sequence.names import pack_names, unpack_names
-from ..sequence.parts import Part
-from .coders import Coders
-from .lanes import LaneTable, cut_lanes
-from .manifest import READS_STREAMS, STREAMS, Block, Settings
+from geneformer_codec.archive.coders import Coders
+from geneformer_codec.archive.manifest import READS_STREAMS, STREAMS, Block, Settings
+from geneformer_codec.archive.slices import LaneTable, cut_lanes
+from geneformer_codec.coding.interface import Progress
+from geneformer_codec.errors import FormatError, GfzError, option
+from geneformer_codec.limits import MemoryLimitError, streams_within
+from geneformer_codec.sequence.fasta import Sides, Streams, parse, residues_of
+from geneformer_codec.sequence.fastq import Reads, ReadsShape, put_together, take_apart
+from geneformer_codec.sequence.parts import Part
+from geneformer_codec.streams.names import pack_names, unpack_names
 
 
 def encode_block(
@@ -82,7 +82,7 @@ def _encode_reads(
     reads: Reads, streams: Streams, coders: Coders, settings: Settings, progress: Progress | None
 ) -> tuple[_Coded, bytes, bytes]:
     """Bases, names and qualities; the latter on another thread, if there may be one."""
-    from ..model.qualities import encode_qualities
+    from geneformer_codec.streams.qualities import encode_qualities
 
     lengths = streams.record_residues
 
@@ -179,7 +179,7 @@ def _decode_reads(
 
 def decode_qualities_of(contents: dict[str, bytes], sides: Sides, residues: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The qualities of a block's residues, as they stand in the text."""
-    from ..model.qualities import decode_qualities
+    from geneformer_codec.streams.qualities import decode_qualities
 
     return decode_qualities(contents["qualities"], sides.record_residues, residues)
 

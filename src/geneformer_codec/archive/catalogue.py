@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError
-from ..sequence.fastq import ReadsShape
-from ..sequence.names import unpack_names
-from ..sequence.parts import DIGEST_BYTES, DIGEST_MIN_RESIDUES
-from ..sequence.sides import Layout
-from .block import naming
-from .manifest import Block
+from geneformer_codec.archive.block import naming
+from geneformer_codec.archive.manifest import Block
+from geneformer_codec.errors import FormatError
+from geneformer_codec.sequence.fastq import ReadsShape
+from geneformer_codec.sequence.parts import DIGEST_BYTES, DIGEST_MIN_RESIDUES
+from geneformer_codec.streams.layout import Layout
+from geneformer_codec.streams.names import unpack_names
 
 if TYPE_CHECKING:
-    from .read import Archive
+    from geneformer_codec.archive.read import Archive
 
 Integers = NDArray[np.int64]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coding.coder import BaseCoder
-from .memory import Share
+from geneformer_codec.archive.memory import Share
+from geneformer_codec.coding.interface import BaseCoder
 
 AS_THE_MODEL, ONE_STRAND, BOTH_STRANDS = 0, 1, 2
 """What a block says of strands."""
@@ -45,7 +45,7 @@ class Coders:
             return AS_THE_MODEL
         if self._strands != "auto":
             return ONE_STRAND if self._strands == "one" else BOTH_STRANDS
-        from ..sequence.strands import both_strands
+        from geneformer_codec.sequence.strands import both_strands
 
         return BOTH_STRANDS if both_strands(bases) else ONE_STRAND
 

@@ -2,7 +2,7 @@
 
 The writer uses one shape of ZIP only, and the reader accepts that shape only: entries follow each other without gaps
 from the first byte, nothing is compressed or encrypted, names are unique, and the comment of the ZIP holds the SHA-256
-of the last entry, the manifest. ``docs/FORMAT.md`` lists every field.
+of the last entry, the manifest. ``docs/format/container.md`` lists every field.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from ..errors import FormatError, OutputError
-from ..files import input_error
+from geneformer_codec.errors import FormatError, OutputError
+from geneformer_codec.files import input_error
 
 MIMETYPE_NAME = "mimetype"
 MIMETYPE = b"application/vnd.geneformer-rules.gfz+zip"

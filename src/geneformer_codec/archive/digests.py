@@ -2,7 +2,7 @@
 
 import hashlib
 
-from ..sequence.parts import MD5_BYTES, SHA512T24U_BYTES, clean_sequence, md5_hex, refget_id
+from geneformer_codec.sequence.parts import MD5_BYTES, SHA512T24U_BYTES, clean_sequence, md5_hex, refget_id
 
 
 class RecordDigest:

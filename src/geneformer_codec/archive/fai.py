@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, UsageError, option
-from ..sequence.fastq import line_ends
-from .catalogue import name_of
+from geneformer_codec.archive.catalogue import name_of
+from geneformer_codec.errors import FormatError, UsageError, option
+from geneformer_codec.sequence.fastq import line_ends
 
 if TYPE_CHECKING:
-    from .read import Archive
+    from geneformer_codec.archive.read import Archive
 
 Integers = NDArray[np.int64]
 
@@ -63,7 +63,7 @@ def index_text(archive: "Archive", mate: bool = False) -> Iterator[FaiEntry]:
 
 def _reads(text: bytes, place: int, label: str) -> Iterator[FaiEntry]:
     """The reads of a text with ``place`` bytes before it."""
-    from ..sequence._read_kernels import scan_reads
+    from geneformer_codec.sequence.read_kernels import scan_reads
 
     octets = np.frombuffer(text, np.uint8)
     ends = line_ends(octets)

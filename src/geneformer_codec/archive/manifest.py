@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import FormatError
-from .fields import HEX64, Fields, unique_fields
-from .sample import MAX_PARTS, Sample
+from geneformer_codec.errors import FormatError
+from geneformer_codec.inputs.sample import MAX_PARTS, Sample
+from geneformer_codec.json_fields import HEX64, Fields, unique_fields
 
 if TYPE_CHECKING:
-    from ..model.experts.settings import ExpertSettings
+    from geneformer_codec.predict.settings import ExpertSettings
 
 FORMAT = "gfz"
 FORMAT_VERSION = 2
@@ -219,7 +219,7 @@ def _settings(fields: Fields, version: int) -> Settings:
 def _experts(fields: dict[str, Any] | None) -> "ExpertSettings | None":
     if fields is None:
         return None
-    from ..model.experts.settings import ExpertSettings
+    from geneformer_codec.predict.settings import ExpertSettings
 
     return ExpertSettings.from_dict(fields)
 

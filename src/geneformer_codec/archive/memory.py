@@ -7,11 +7,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..limits import PROCESS, check_need
-from .manifest import WITHOUT_MODEL, Block, Manifest
+from geneformer_codec.archive.manifest import WITHOUT_MODEL, Block, Manifest
+from geneformer_codec.limits import PROCESS, check_need
 
 if TYPE_CHECKING:
-    from ..model.experts.settings import ExpertSettings
+    from geneformer_codec.predict.settings import ExpertSettings
 
 _RECORD, _LANE = 100, 200
 """Of what is known of each: its name as an object, its place and lengths in several arrays."""

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..coding.coder import BaseCoder
-from ..coding.threads import cores
-from ..coding.uniform import UniformCoder
-from ..errors import FormatError, GfzError, ModelMissingError, option
-from ..limits import FLOOR, PROCESS, MemoryLimitError, check_need
-from .coders import BOTH_STRANDS, Coders
-from .manifest import EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
-from .memory import Share, share_memory
-from .read import Archive
+from geneformer_codec.archive.coders import BOTH_STRANDS, Coders
+from geneformer_codec.archive.manifest import EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
+from geneformer_codec.archive.memory import Share, share_memory
+from geneformer_codec.archive.read import Archive
+from geneformer_codec.coding.interface import BaseCoder
+from geneformer_codec.coding.threads import cores
+from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option
+from geneformer_codec.limits import FLOOR, PROCESS, MemoryLimitError, check_need
+from geneformer_codec.predict.two_bit import UniformCoder
 
 if TYPE_CHECKING:
-    from ..model.experts.settings import ExpertSettings
+    from geneformer_codec.predict.settings import ExpertSettings
 
 _LOG = logging.getLogger("geneformer_codec")
 SEARCH_PATH = "GFZ_MODEL_PATH"
@@ -79,7 +79,7 @@ def open_model(model: str | Path | CodingModel | None, max_memory: int | None = 
     """Read the model file unless it has been read already; ``max_memory`` as for `read_model`."""
     if not isinstance(model, str | Path):
         return model
-    from ..model.file import read_model
+    from geneformer_codec.model.file import read_model
 
     path = Path(model)
     if path.is_file() or path.is_dir() or not path.exists():
@@ -91,7 +91,7 @@ def open_model(model: str | Path | CodingModel | None, max_memory: int | None = 
 @functools.lru_cache(maxsize=2)
 def _from_pipe(path: Path, max_memory: int | None, *_: int) -> CodingModel:
     """A model that comes through a pipe: it can be read once, and is needed for each of several archives."""
-    from ..model.file import read_model
+    from geneformer_codec.model.file import read_model
 
     model: CodingModel = read_model(path, max_memory)
     return model
@@ -110,7 +110,7 @@ def expert_settings(
     """How the experts are to predict at a level: as the model says, or untrained, for lanes of at most ``bases``."""
     if model is not None:
         return model.expert_settings(level)
-    from ..model.experts.settings import without_panel
+    from geneformer_codec.predict.settings import without_panel
 
     settings = without_panel(level)
     if is_reads and level == "fast":
@@ -160,7 +160,7 @@ def make_coders(
 
 def say_if_unused(device: str) -> None:
     """Check a device that nothing runs on: only networks can use a GPU."""
-    from ..model.device import DEVICES, check_device
+    from geneformer_codec.network.device import DEVICES, check_device
 
     if device not in DEVICES:
         check_device(device)
@@ -208,9 +208,9 @@ def _untrained(settings: Settings, threads: int, strands: str, share: Share | No
     assert experts is not None
 
     def make(strands: int) -> BaseCoder:
-        from ..coding.experts import ExpertCoder
-        from ..model.experts.predictor import Predictor
-        from ..model.general import general_start
+        from geneformer_codec.model.initial_states import general_start
+        from geneformer_codec.predict.coder import ExpertCoder
+        from geneformer_codec.predict.predictor import Predictor
 
         start = general_start(experts)
         chosen = replace(experts, both_strands=strands == BOTH_STRANDS)
@@ -227,7 +227,7 @@ def find_model(archive: Archive, given: str | Path | CodingModel | None = None) 
         return None
     data = archive.model_data()
     if data is not None:
-        from ..model.file import load_model
+        from geneformer_codec.model.file import load_model
 
         model: CodingModel = load_model(data, f"{archive.label}: its embedded model", archive.max_memory)
         if model.id != wanted.id:
@@ -245,7 +245,7 @@ def find_model(archive: Archive, given: str | Path | CodingModel | None = None) 
 
 
 def _search(label: str, wanted: ModelReference, max_memory: int | None) -> CodingModel:
-    from ..model.file import read_model
+    from geneformer_codec.model.file import read_model
 
     directories = [Path(name) for name in os.environ.get(SEARCH_PATH, "").split(":") if name]
     files = [file for directory in directories for file in sorted(directory.glob("*.gfmodel"))]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .sample import Sample
-from .strays import Strays
+from geneformer_codec.archive.unparsed import Strays
+from geneformer_codec.inputs.sample import Sample
 
 if TYPE_CHECKING:
-    from .manifest import Block
-    from .read import Archive
+    from geneformer_codec.archive.manifest import Block
+    from geneformer_codec.archive.read import Archive
 
 _NO_NUCLEOTIDES = np.frombuffer(b"EFILPQZJOX*efilpqzjox", np.uint8)
 """Letters of proteins, and of other text, that are no code of nucleotides."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import FormatError
-from ..files import input_error
-from ..sequence.parts import Part
-from .fields import HEX64, Fields, unique_fields
-from .manifest import MAX_PART_BYTES
-from .sample import MAX_PARTS, Sample
+from geneformer_codec.archive.manifest import MAX_PART_BYTES
+from geneformer_codec.errors import FormatError
+from geneformer_codec.files import input_error
+from geneformer_codec.inputs.sample import MAX_PARTS, Sample
+from geneformer_codec.json_fields import HEX64, Fields, unique_fields
+from geneformer_codec.sequence.parts import Part
 
 PLAN_NAME = "plan.json"
 PLAN_FORMAT = "gfz-plan-2"

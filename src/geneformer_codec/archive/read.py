@@ -8,22 +8,31 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from ..coding.coder import Progress
-from ..coding.threads import in_order
-from ..errors import FormatError, UsageError
-from ..files import STREAM, open_readable, read_stream, spooled, standard_input
-from ..limits import PROCESS, check_need, check_text, default_limit, streams_within
-from ..sequence.fasta import Sides
-from ..sequence.fastq import ReadsShape, put_together
-from .block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
-from .coders import BOTH_STRANDS, Coders
-from .container import AGAIN, HEAD_BYTES, ContainerReader, check_head
-from .index import RecordEntry, walk_records
-from .manifest import FORMAT, INDEX_STREAMS, MAX_MANIFEST_BYTES, READS_STREAMS, SIDE_STREAMS, STREAMS, Block, Manifest
-from .memory import text_bytes
-from .notices import archive_notices
-from .remote import RemoteFile, is_url
-from .strays import find_strays
+from geneformer_codec.archive.block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
+from geneformer_codec.archive.coders import BOTH_STRANDS, Coders
+from geneformer_codec.archive.container import AGAIN, HEAD_BYTES, ContainerReader, check_head
+from geneformer_codec.archive.manifest import (
+    FORMAT,
+    INDEX_STREAMS,
+    MAX_MANIFEST_BYTES,
+    READS_STREAMS,
+    SIDE_STREAMS,
+    STREAMS,
+    Block,
+    Manifest,
+)
+from geneformer_codec.archive.memory import text_bytes
+from geneformer_codec.archive.notices import archive_notices
+from geneformer_codec.archive.record_index import RecordEntry, walk_records
+from geneformer_codec.archive.remote import RemoteFile, is_url
+from geneformer_codec.archive.unparsed import find_strays
+from geneformer_codec.coding.interface import Progress
+from geneformer_codec.coding.threads import in_order
+from geneformer_codec.errors import FormatError, UsageError
+from geneformer_codec.files import STREAM, open_readable, read_stream, spooled, standard_input
+from geneformer_codec.limits import PROCESS, check_need, check_text, default_limit, streams_within
+from geneformer_codec.sequence.fasta import Sides
+from geneformer_codec.sequence.fastq import ReadsShape, put_together
 
 _FROM_PIPE = "if it came through a pipe, see whether the command before it failed"
 

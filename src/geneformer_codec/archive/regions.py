@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ..errors import InputError, UsageError
+from geneformer_codec.errors import InputError, UsageError
 
 _CLOSED = re.compile(r"\}(?=:|$)")
 _NUMBER = re.compile(r"[0-9][0-9,]*")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, cast
 
-from ..errors import FormatError, GfzError, InputError, UsageError
+from geneformer_codec.errors import FormatError, GfzError, InputError, UsageError
 
 _HEAD_BYTES = 77
 """The entry ``mimetype``, which tells an archive from other files, and no byte of an entry that is decoded."""

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
-from .. import __version__
-from ..coding.coder import Progress
-from ..coding.threads import in_order
-from ..sequence.parts import Part
-from .block import encode_block
-from .coders import Coders
-from .container import ContainerWriter
-from .manifest import Block, Manifest, ModelReference, Settings
-from .sample import Sample
+from geneformer_codec import __version__
+from geneformer_codec.archive.block import encode_block
+from geneformer_codec.archive.coders import Coders
+from geneformer_codec.archive.container import ContainerWriter
+from geneformer_codec.archive.manifest import Block, Manifest, ModelReference, Settings
+from geneformer_codec.coding.interface import Progress
+from geneformer_codec.coding.threads import in_order
+from geneformer_codec.inputs.sample import Sample
+from geneformer_codec.sequence.parts import Part
 
 
 class ArchiveWriter(contextlib.AbstractContextManager["ArchiveWriter"]):

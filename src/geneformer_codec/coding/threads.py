@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from .coder import Progress
+from geneformer_codec.coding.interface import Progress
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, UsageError
-from ..files import input_error, open_readable, read_stream
-from ..limits import PROCESS, check_need, default_limit
-from .config import NetworkConfig
-from .panel import Panel, PanelSource, panel_bytes, panel_source
+from geneformer_codec.errors import FormatError, UsageError
+from geneformer_codec.files import input_error, open_readable, read_stream
+from geneformer_codec.limits import PROCESS, check_need, default_limit
+from geneformer_codec.model.panel import Panel, PanelSource, panel_bytes, panel_source
+from geneformer_codec.network.config import NetworkConfig
 
 if TYPE_CHECKING:
-    from ..coding.coder import BaseCoder
-    from .experts.settings import ExpertSettings
-    from .start import Start
+    from geneformer_codec.coding.interface import BaseCoder
+    from geneformer_codec.model.initial_state import Start
+    from geneformer_codec.predict.settings import ExpertSettings
 
 NETWORK_FORMAT = "gfmodel/1"
 """A network alone, which older versions read as well."""
@@ -170,7 +170,7 @@ class Model:
         """How the experts predict at a level; None for a network alone."""
         if self.experts is None:
             return None
-        from .experts.settings import with_level
+        from geneformer_codec.predict.settings import with_level
 
         return with_level(self.experts.settings, level)
 
@@ -185,8 +185,8 @@ class Model:
         """The records of the experts' panel: unpacked once per machine, or found on the search path."""
         if self.experts is None or self.experts.panel is None:
             return None
-        from .panel_cache import unpacked
-        from .panel_coding import decode_panel
+        from geneformer_codec.model.panel_cache import unpacked
+        from geneformer_codec.model.panel_coding import decode_panel
 
         workers = threads or len(os.sched_getaffinity(0))
         return unpacked(self.experts.panel, lambda coded, count: decode_panel(coded, count, workers))
@@ -207,13 +207,13 @@ class Model:
         if settings is None:
             if self.network is None:
                 raise FormatError(f"the model {self.name} has no network, so settings of its experts are needed")
-            from ..coding.lanes import NetworkCoder
+            from geneformer_codec.network.coder import NetworkCoder
 
             return NetworkCoder(self, device, threads, arithmetic=arithmetic, lane_batch=lane_batch)
         if self.experts is None:
             raise FormatError(f"the model {self.name} has no experts, but settings for them were given")
-        from ..coding.experts import ExpertCoder
-        from .experts.predictor import Predictor
+        from geneformer_codec.predict.coder import ExpertCoder
+        from geneformer_codec.predict.predictor import Predictor
 
         start = self.experts.start.at(settings)
         panel = self.panel(threads)
@@ -230,7 +230,7 @@ class Model:
             raise FormatError(
                 f"the model {self.name} has no panel and network for streams, which its experts are to hear"
             )
-        from ..coding.mixed import MixedCoder
+        from geneformer_codec.network.mixed_coder import MixedCoder
 
         return MixedCoder(predictor, self, device, threads, arithmetic=arithmetic, lane_batch=lane_batch)
 
@@ -308,7 +308,7 @@ def load_model(data: bytes, place: str = "the model", max_memory: int | None = N
     if content_id(network, experts) != stated:
         raise FormatError(f"{place} is damaged: its content does not have the digest it states; get it again")
     if network:
-        from .exact import check_tensors
+        from geneformer_codec.network.integer_network import check_tensors
 
         try:
             check_tensors(network.config, network.tensors)
@@ -326,8 +326,8 @@ def _network(settings: Any, tensors: Tensors) -> Network:
 
 
 def _experts(given: dict[str, Any], tensors: Tensors) -> Experts:
-    from .experts.settings import ExpertSettings
-    from .start import Start
+    from geneformer_codec.model.initial_state import Start
+    from geneformer_codec.predict.settings import ExpertSettings
 
     settings = ExpertSettings.from_dict(given["experts"])
     packed = tensors.get("experts.start")
@@ -362,7 +362,7 @@ def read_model(path: str | Path, max_memory: int | None = None) -> Model:
 
 def _check_need(given: dict[str, Any], size: int, place: str, max_memory: int | None) -> None:
     """Refuse a model that takes more memory than it may, by what its header states."""
-    from .experts.settings import ExpertSettings
+    from geneformer_codec.predict.settings import ExpertSettings
 
     try:
         settings = ExpertSettings.from_dict(given["experts"]) if "experts" in given else None

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError
-from ..sequence.parts import SHA512T24U_BYTES, refget_id
-from .packed import from_planes, pack, to_planes, unpack
-from .panel_search import find_records
+from geneformer_codec.errors import FormatError
+from geneformer_codec.model.packed_integers import from_planes, pack, to_planes, unpack
+from geneformer_codec.model.panel_references import find_records
+from geneformer_codec.sequence.parts import SHA512T24U_BYTES, refget_id
 
 Bases = NDArray[np.uint8]
 Encode = Callable[[Bases], bytes]

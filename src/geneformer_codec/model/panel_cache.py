@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..caches import CACHE, acquire, cache_directory, held
-from ..errors import FormatError, OutputError
-from ..files import atomic_output
-from .panel import (
+from geneformer_codec.caches import CACHE, acquire, cache_directory, held
+from geneformer_codec.errors import FormatError, OutputError
+from geneformer_codec.files import atomic_output
+from geneformer_codec.model.panel import (
     Decode,
     EmbeddedPanel,
     Panel,

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError
-from ..limits import FLOOR, check_need
-from .experts.predictor import MAX_PLACES, Predictor
-from .experts.settings import ExpertSettings
-from .general import general_start
+from geneformer_codec.errors import FormatError
+from geneformer_codec.limits import FLOOR, check_need
+from geneformer_codec.model.initial_states import general_start
+from geneformer_codec.predict.predictor import MAX_PLACES, Predictor
+from geneformer_codec.predict.settings import ExpertSettings
 
 LANE_BASES = 1 << 24
 """Bases that are coded in one go; longer panels are unpacked by several threads."""

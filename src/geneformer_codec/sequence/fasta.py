@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
-from geneformer_codec.sequence.names import pack_names, unpack_names
-from geneformer_codec.sequence.sides import Exceptions, Layout, pack_case, unpack_case
+from geneformer_codec.streams.layout import Exceptions, Layout, pack_case, unpack_case
+from geneformer_codec.streams.names import pack_names, unpack_names
 
 _DENSE = 4  # with more than one run of exceptions in so many residues, the residues are kept as they are
 
@@ -57,7 +57,7 @@ class Sides:
 
         ``unpack`` gives the names, from ``names``, their number and ``max_text``.
         """
-        from geneformer_codec.sequence._rendering import measure_layout
+        from geneformer_codec.sequence.render_kernels import measure_layout
 
         shape, self._names = Layout.unpack(layout, max_text, lambda count: unpack(names, count, max_text))
         self.layout = shape
@@ -126,7 +126,7 @@ class Sides:
         return self._write_residues(bases, start, stop).tobytes()
 
     def _write_residues(self, bases: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.uint8]:
-        from geneformer_codec.sequence._rendering import write_residues
+        from geneformer_codec.sequence.render_kernels import write_residues
 
         if not 0 <= start <= stop <= self.residues:
             raise ValueError(f"residues {start} to {stop} of {self.residues}")
@@ -152,7 +152,7 @@ class Sides:
 
     def lay_out(self, residues: NDArray[np.uint8]) -> bytes:
         """The text of the part, given all its residues."""
-        from geneformer_codec.sequence._rendering import write_text
+        from geneformer_codec.sequence.render_kernels import write_text
 
         residues = residues.view()
         residues.flags.writeable = False  # one compiled form for literal and other residues
@@ -173,7 +173,7 @@ def parse(text: bytes, pack: Callable[[bytes], bytes] = pack_names) -> Streams:
 
     ``pack`` packs the names, each followed by a line feed.
     """
-    from geneformer_codec.sequence import _kernels
+    from geneformer_codec.sequence import kernels as _kernels
 
     octets = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(octets == _kernels.LF)
@@ -206,7 +206,7 @@ def parse(text: bytes, pack: Callable[[bytes], bytes] = pack_names) -> Streams:
 
 def residues_of(text: bytes, total: int) -> NDArray[np.uint8]:
     """The residues of a text, of which there are ``total``, as they stand in it."""
-    from geneformer_codec.sequence import _kernels
+    from geneformer_codec.sequence import kernels as _kernels
 
     octets = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(octets == _kernels.LF)

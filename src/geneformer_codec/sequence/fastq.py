@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
-from geneformer_codec.sequence.packing import (
+from geneformer_codec.streams.packing import (
     ByteReader,
     encode_varint,
     frame,
@@ -98,7 +98,7 @@ class ReadsShape:
     def pack_names(self, names: bytes, quick: bool = False) -> bytes:
         """Pack the names of all reads, each followed by a line feed; ``quick`` as for other names."""
         if len(self.texts) == 1:
-            from geneformer_codec.sequence.names import pack_names
+            from geneformer_codec.streams.names import pack_names
 
             return pack_names(names, quick)
         from geneformer_codec.sequence.mates import pack_pair
@@ -111,7 +111,7 @@ class ReadsShape:
         if sum(reads) != count:
             raise FormatError("damaged reads: not as many as the layout has headers")
         if len(reads) == 1:
-            from geneformer_codec.sequence.names import unpack_names
+            from geneformer_codec.streams.names import unpack_names
 
             return unpack_names(data, count, max_text)
         from geneformer_codec.sequence.mates import unpack_pair
@@ -142,7 +142,7 @@ def line_ends(octets: Octets) -> Integers:
 
 
 def _take_apart(text: bytes) -> tuple[bytes, Octets, TextShape]:
-    from geneformer_codec.sequence._read_kernels import gather_qualities, gather_ranges, scan_reads
+    from geneformer_codec.sequence.read_kernels import gather_qualities, gather_ranges, scan_reads
 
     octets = np.frombuffer(text, np.uint8)
     starts, pluses, bodies, stops, _, repeats = scan_reads(octets, line_ends(octets))
@@ -167,7 +167,7 @@ def _steps(places: Integers) -> Integers:
 
 def put_together(shape: ReadsShape, fasta: bytes, qualities: Octets, max_text: int) -> list[bytes]:
     """Inverse of :func:`take_apart`: the texts, of at most ``max_text`` bytes in all."""
-    from geneformer_codec.sequence._read_kernels import write_reads
+    from geneformer_codec.sequence.read_kernels import write_reads
 
     if fasta and fasta[-1] != LINE_FEED:
         raise FormatError("damaged reads: the last line has no end")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
-from geneformer_codec.sequence.names import pack_names, unpack_names
-from geneformer_codec.sequence.packing import (
+from geneformer_codec.streams.names import pack_names, unpack_names
+from geneformer_codec.streams.packing import (
     ByteReader,
     encode_varint,
     frame,
@@ -51,7 +51,7 @@ def pack_pair(names: bytes, first: int, quick: bool = False) -> bytes:
 
 def _find_rules(octets: NDArray[np.uint8], split: int, first: int) -> tuple[list[tuple[int, int]], Integers]:
     """The rules that mates follow, and of each mate the number of its own, from 1; 0: it follows none."""
-    from geneformer_codec.sequence._read_kernels import find_changes
+    from geneformer_codec.sequence.read_kernels import find_changes
 
     changes, from_end, from_blank = (np.empty(first, np.int64) for _ in range(3))
     find_changes(octets, split, changes, from_end, from_blank)
@@ -96,7 +96,7 @@ def unpack_pair(data: bytes, first: int, second: int, max_bytes: int) -> bytes:
 
 
 def _turned(names: bytes, which: Integers, from_blank: Integers, distances: Integers) -> bytes:
-    from geneformer_codec.sequence._read_kernels import apply_changes
+    from geneformer_codec.sequence.read_kernels import apply_changes
 
     octets = np.frombuffer(names, np.uint8)
     out = np.empty(len(octets), np.uint8)

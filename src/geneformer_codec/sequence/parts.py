@@ -140,7 +140,7 @@ class Splitter:
 
     def _digest(self, text: bytes, ends_record: bool) -> bytes:
         """Digests of the records that end in this text; what does not end is kept open."""
-        from geneformer_codec.sequence import _kernels
+        from geneformer_codec.sequence import kernels as _kernels
 
         octets = np.frombuffer(text, np.uint8)
         ends = np.flatnonzero(octets == _kernels.LF)

@@ -37,7 +37,7 @@ class MateNames:
 
     def add(self, texts: Sequence[bytes]) -> None:
         """Compare the reads of a part."""
-        from geneformer_codec.sequence._read_kernels import find_odd_mates, scan_reads
+        from geneformer_codec.sequence.read_kernels import find_odd_mates, scan_reads
 
         if len(texts) != 2 or not self._together:
             return
@@ -104,7 +104,7 @@ def _next_part(texts: Sequence[_Text], size: int) -> list[bytes]:
 
 
 def _binned(text: bytes, bins: str | None) -> bytes:
-    from geneformer_codec.sequence._read_kernels import map_ranges, scan_reads
+    from geneformer_codec.sequence.read_kernels import map_ranges, scan_reads
 
     if bins is None:
         return text
@@ -143,7 +143,7 @@ class _Text:
 
     def look(self) -> None:
         """Find the reads that fit into a part."""
-        from geneformer_codec.sequence._read_kernels import scan_reads
+        from geneformer_codec.sequence.read_kernels import scan_reads
 
         octets = np.frombuffer(self._buffer, np.uint8)[self._place : self._place + self._most]
         # A line that goes on behind these must not be taken for the last one of the text.

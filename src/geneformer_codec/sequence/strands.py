@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import kernels
+from geneformer_codec.coding.jit import kernels
 
 kernel = kernels(__file__)
 

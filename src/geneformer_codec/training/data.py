@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..model.config import START
-from ..sequence.fasta import parse
-from ..sequence.inputs import open_input
-from ..sequence.parts import split
+from geneformer_codec.errors import InputError
+from geneformer_codec.inputs.decompress import open_input
+from geneformer_codec.network.config import START
+from geneformer_codec.sequence.fasta import parse
+from geneformer_codec.sequence.parts import split
 
 Bases = NDArray[np.uint8]
 READ_BASES = 1 << 24

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
-from ..errors import UsageError
-from ..files import atomic_output
-from ..model.experts.predictor import Predictor
-from ..model.experts.settings import NEVER, ExpertSettings, with_level, without_panel
-from ..model.file import Experts, Model, read_model
-from ..model.panel import Panel, embed, refer
-from ..model.panel_coding import encode_panel
-from ..model.start import Start
-from .data import LANE_BASES, Bases, read_records
+from geneformer_codec import __version__
+from geneformer_codec.errors import UsageError
+from geneformer_codec.files import atomic_output
+from geneformer_codec.model.file import Experts, Model, read_model
+from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.panel import Panel, embed, refer
+from geneformer_codec.model.panel_coding import encode_panel
+from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.predict.settings import NEVER, ExpertSettings, with_level, without_panel
+from geneformer_codec.training.data import LANE_BASES, Bases, read_records
 
 HELD_OUT = 0.08
 """The share of a panel's bases that is held out, up to `HELD_OUT_BASES`."""
@@ -102,8 +102,8 @@ class Heard:
     def __init__(self, model: Model) -> None:
         if model.network is None or not model.network.config.causal:
             raise UsageError(f"the model {model.name} has no network that predicts one base after the other")
-        from ..model.backends import make_backend
-        from ..model.exact import ExactNetwork
+        from geneformer_codec.network.backends import make_backend
+        from geneformer_codec.network.integer_network import ExactNetwork
 
         self.name, self.network = model.name, replace(model.network, floats={})
         self.bytes = sum(tensor.nbytes for tensor in model.network.tensors.values())
@@ -112,7 +112,7 @@ class Heard:
 
     def logs(self, lane: Bases) -> NDArray[np.int32]:
         """log2 of its probabilities, as experts take them: [4 * n]."""
-        from ..model.experts.lockstep import log_frequencies
+        from geneformer_codec.predict.lockstep import log_frequencies
 
         key = hashlib.sha256(lane.tobytes()).digest()
         if key not in self._said:

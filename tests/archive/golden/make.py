@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from geneformer_codec import api
-from geneformer_codec.model.experts.predictor import Predictor
-from geneformer_codec.model.experts.settings import ExpertSettings, without_panel
 from geneformer_codec.model.file import Experts, Model
+from geneformer_codec.model.initial_state import Start
 from geneformer_codec.model.panel import Panel, embed
 from geneformer_codec.model.panel_coding import encode_panel
-from geneformer_codec.model.start import Start
+from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.predict.settings import ExpertSettings, without_panel
 from geneformer_codec.sequence.simulate import simulate, write_fasta
 from geneformer_codec.sequence.simulate_reads import write_fastq
 from geneformer_codec.training.data import read_records

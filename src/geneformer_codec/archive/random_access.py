@@ -1,0 +1,255 @@
+"""Residues of any stretch of an archive, by decoding no more lanes than it lies in.
+
+The blocks that are touched of an archive at hand are checked against their CRC-32. So are those of a remote one that
+are small, or needed almost whole; of others only the streams and lanes that are needed are asked for, and the CRC-32 of
+an entry says nothing of its pieces. Records that are read whole are checked against their digests.
+"""
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geneformer_codec.archive.block import decode_qualities_of, lane_table, naming, shape_of, sides_of, split_streams
+from geneformer_codec.archive.catalogue import Catalogue, Span
+from geneformer_codec.archive.coders import Coders
+from geneformer_codec.archive.digests import RecordDigest
+from geneformer_codec.archive.manifest import SIDE_STREAMS, STREAMS, Block
+from geneformer_codec.coding.interface import Progress
+from geneformer_codec.errors import FormatError, GfzError, UsageError
+from geneformer_codec.sequence.fasta import Sides
+from geneformer_codec.sequence.parts import DIGEST_BYTES
+
+if TYPE_CHECKING:
+    from geneformer_codec.archive.read import Archive
+
+PARTS_AT_ONCE = 32
+QUALITIES_AT_ONCE = 2
+"""Parts of which qualities are kept."""
+BASES_AT_ONCE = 1 << 26
+"""Of lanes that are decoded together, on as many threads as there are."""
+BASES_KEPT = 1 << 27
+"""Of decoded lanes."""
+WHOLE_BYTES = 1 << 18
+"""Blocks of at most so many bytes are fetched whole, and checked: it takes hardly longer than to ask for pieces."""
+
+Bases = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A block made ready for reading stretches of it."""
+
+    block: Block
+    sides: Sides
+    ends: NDArray[np.int64]
+    """Where each lane ends, in bases."""
+    payload: NDArray[np.int64]
+    """Where each lane ends, in bytes of the block's entry; first where the first one begins."""
+    data: bytes | None
+    """The block's entry, where it was fetched whole from elsewhere."""
+
+    def lanes(self, span: Span) -> tuple[int, int, range]:
+        """The first base of a span, the one after its last, and the lanes that hold them."""
+        start, stop = self.sides.bases_before(span.start), self.sides.bases_before(span.stop)
+        first = int(np.searchsorted(self.ends, start, "right"))
+        return start, stop, range(first, int(np.searchsorted(self.ends, stop)) + 1 if start < stop else first)
+
+    def bases_in(self, lane: int) -> int:
+        """The length of a lane."""
+        return int(self.ends[lane] - (self.ends[lane - 1] if lane else 0))
+
+    def place(self, lane: int) -> tuple[Block, int, int]:
+        """Where a lane is in the block's entry."""
+        return self.block, int(self.payload[lane]), int(self.payload[lane + 1])
+
+
+class SequenceReader:
+    """Reads residues of records. ``coders`` are made when the first lane is decoded, as a model takes time to load."""
+
+    def __init__(self, archive: "Archive", coders: Callable[[], Coders], progress: Progress | None = None):
+        self._archive, self._coders, self._progress = archive, coders, progress
+        self._parts: OrderedDict[int, _Part] = OrderedDict()
+        self._lanes: OrderedDict[tuple[int, int], Bases] = OrderedDict()
+        self._qualities: OrderedDict[int, bytes] = OrderedDict()
+        self.catalogue = Catalogue.of(archive)
+
+    def pieces(self, spans: Iterable[Span]) -> Iterator[bytes]:
+        """The residues of each span as they stand in the text; the lanes of many are decoded together."""
+        batch: list[Span] = []
+        bases, parts = 0, set[int]()
+        for span in spans:
+            more = self._bases_of(span)
+            if batch and (bases + more > BASES_AT_ONCE or len(parts | {span.block}) > PARTS_AT_ONCE):
+                yield from self._residues(batch)
+                batch, bases, parts = [], 0, set()
+            batch.append(span)
+            bases += more
+            parts.add(span.block)
+        yield from self._residues(batch)
+
+    def qualities(self, spans: Iterable[Span]) -> Iterator[bytes]:
+        """The qualities of each span as they stand in the text. Those of a part are decoded all together, and kept."""
+        for span in spans:
+            if span.block not in self._qualities:
+                self._qualities[span.block] = self._qualities_of(span.block)
+            self._qualities.move_to_end(span.block)
+            while len(self._qualities) > QUALITIES_AT_ONCE:
+                self._qualities.popitem(last=False)
+            yield self._qualities[span.block][span.start : span.stop]
+
+    def _qualities_of(self, number: int) -> bytes:
+        block = self._archive.blocks[number]
+        if not block.is_reads:
+            raise UsageError(f"{self._archive.label}: is FASTA, which has no qualities")
+        residues = b"".join(self._residues([Span(number, 0, block.residues)]))
+        with naming(block, self._archive.label):
+            # all of the block is needed, so that it can be checked
+            self._archive.hold([], [block])
+            streams, octets = split_streams(block, self._archive.block_data(block)), np.frombuffer(residues, np.uint8)
+            return decode_qualities_of(streams, self._open({number})[number].sides, octets).tobytes()
+
+    def checked(self, record: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces of a whole record; when they end, their MD5 and refget digest must be those of the archive."""
+        digest = RecordDigest()
+        for piece in pieces:
+            digest.update(piece)
+            yield piece
+        place = self.catalogue.stored_digest(record)
+        if place is None:
+            return
+        block = self._archive.blocks[place[0]]
+        start, stop = self._archive.stream_range(block, "index")
+        if start + place[1] + DIGEST_BYTES > stop:
+            raise FormatError(f"{self._archive.label}: part {block.part}: digests are missing; the archive is damaged")
+        if self._archive.read_range(block, start + place[1], start + place[1] + DIGEST_BYTES) != digest.stored():
+            name = self.catalogue.name(record).decode(errors="surrogateescape")
+            raise FormatError(f"{self._archive.label}: record {name!r} does not match its MD5; the archive is damaged")
+
+    def _bases_of(self, span: Span) -> int:
+        """How many bases may have to be decoded for a span, without opening its part: a few lanes at most."""
+        lane_length = self._archive.manifest.settings.lane_length
+        bases = self._archive.blocks[span.block].bases
+        return min(bases, span.stop - span.start + 2 * lane_length) if lane_length else bases
+
+    def _residues(self, spans: list[Span]) -> Iterator[bytes]:
+        parts, decoded = self._decode(spans)
+        for span in spans:
+            part = parts[span.block]
+            start, stop, lanes = part.lanes(span)
+            held = [np.zeros(0, np.uint8)]
+            for lane in lanes:
+                begin, end = int(part.ends[lane]) - part.bases_in(lane), int(part.ends[lane])
+                held.append(decoded[span.block, lane][max(start - begin, 0) : min(stop, end) - begin])
+            with naming(part.block, self._archive.label):
+                yield part.sides.render_residues(np.concatenate(held), span.start, span.stop)
+
+    def _decode(self, spans: list[Span]) -> tuple[dict[int, _Part], dict[tuple[int, int], Bases]]:
+        """Parts of spans and, as far as they are needed, lanes; by number of the block, and of the lane in it."""
+        parts = self._open({span.block for span in spans})
+        wanted: dict[tuple[int, int], int] = {}  # to how many bases of each lane
+        for span in spans:
+            _, stop, lanes = parts[span.block].lanes(span)
+            for lane in lanes:
+                place, end = (span.block, lane), int(parts[span.block].ends[lane])
+                size = parts[span.block].bases_in(lane)
+                wanted[place] = max(wanted.get(place, 0), size - max(end - stop, 0))
+                if 0 < len(self._lanes.get(place, ())) < wanted[place]:
+                    wanted[place] = size  # asked for again and again: once and for all
+        by_strands: dict[int, list[tuple[int, int]]] = {}
+        for (number, lane), size in wanted.items():
+            if len(self._lanes.get((number, lane), ())) < size:
+                by_strands.setdefault(parts[number].block.strands, []).append((number, lane))
+        self._archive.hold(
+            parts[number].place(lane)
+            for places in by_strands.values()
+            for number, lane in places
+            if parts[number].data is None
+        )
+        for strands, places in by_strands.items():
+            coded = [self._coded(parts[number], lane) for number, lane in places]
+            lengths, sizes = [parts[number].bases_in(lane) for number, lane in places], [wanted[at] for at in places]
+            coders = self._coders()
+            with naming(parts[places[0][0]].block, self._archive.label):
+                coder = coders.coder(strands)
+            with self._naming():
+                bases = coder.decode(coded, lengths, self._progress, sizes)
+            for place, size, end in zip(places, sizes, np.cumsum(sizes).tolist(), strict=True):
+                self._lanes[place] = bases[end - size : end].copy()
+        for place in wanted:
+            self._lanes.move_to_end(place)
+        decoded = {place: self._lanes[place] for place in wanted}
+        kept = sum(len(lane) for lane in self._lanes.values())
+        while kept > BASES_KEPT:
+            kept -= len(self._lanes.popitem(last=False)[1])
+        return parts, decoded
+
+    def _coded(self, part: _Part, lane: int) -> bytes:
+        """The bytes of a lane."""
+        block, start, stop = part.place(lane)
+        return self._archive.read_range(block, start, stop) if part.data is None else part.data[start:stop]
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Have errors name the archive, and make one kind of all that damage can cause."""
+        try:
+            yield
+        except GfzError as error:
+            raise error.within(self._archive.label) from error
+        except (ArithmeticError, LookupError, ValueError) as error:
+            raise FormatError(f"{self._archive.label}: cannot be decoded ({error}); the archive is damaged") from error
+
+    def _open(self, numbers: set[int]) -> dict[int, _Part]:
+        """Blocks made ready; of a remote archive, what they need is fetched together."""
+        missing = {number: self._archive.blocks[number] for number in sorted(numbers - self._parts.keys())}
+        streams = [("lanes", "lanes"), ("names", "exceptions")]
+        self._archive.hold(
+            [
+                (block, *self._archive.stream_range(block, *pair))
+                for block in missing.values()
+                if not _is_read_whole(block)
+                for pair in streams
+            ],
+            [block for block in missing.values() if _is_read_whole(block)],
+        )
+        for number, block in missing.items():
+            with naming(block, self._archive.label):
+                self._parts[number] = self._part(block)
+        for number in numbers:
+            self._parts.move_to_end(number)
+        opened = {number: self._parts[number] for number in numbers}
+        while len(self._parts) > PARTS_AT_ONCE:
+            self._parts.popitem(last=False)
+        return opened
+
+    def _part(self, block: Block) -> _Part:
+        archive, data = self._archive, None
+        if archive.remote and not _is_read_whole(block):
+            streams = self._remote_streams(block)
+        else:
+            data = archive.block_data(block)
+            streams = split_streams(block, data)
+            self.catalogue.check(archive.blocks.index(block), data)
+        table = lane_table(block, archive.manifest.settings, streams)
+        payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["lanes"]
+        with archive.expanding():
+            sides = sides_of(block, streams, shape_of(block, streams))
+        kept = data if archive.remote else None
+        return _Part(block, sides, np.cumsum(table.lengths, dtype=np.int64), payload, kept)
+
+    def _remote_streams(self, block: Block) -> dict[str, bytes]:
+        """The streams of a block but the payload, the qualities and the digests."""
+        return {
+            name: self._archive.read_range(block, *self._archive.stream_range(block, name))
+            for name in STREAMS
+            if name == "lanes" or (name in SIDE_STREAMS and name != "qualities")
+        }
+
+
+def _is_read_whole(block: Block) -> bool:
+    """Whether a block of a remote archive is fetched whole, and so checked: small, or one lane, which is most of it."""
+    return block.stored_bytes <= WHOLE_BYTES or (block.lanes <= 1 and not block.streams["qualities"])

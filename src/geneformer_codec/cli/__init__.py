@@ -1,0 +1,1 @@
+"""The command ``gfz``: parser, commands, messages and progress."""

@@ -1,0 +1,401 @@
+"""What ``gfz`` can be asked for: commands, options and their help. Imports nothing heavy."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from geneformer_codec import __version__
+from geneformer_codec.archive.manifest import DEFAULT_LANE_LENGTH, DEFAULT_LEVEL, DEFAULT_PART_BASES, LEVELS
+from geneformer_codec.cli import help as examples
+from geneformer_codec.cli.console import printable
+from geneformer_codec.limits import memory_size
+
+_DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
+
+EXPERTS = "experts"
+"""The preset that trains no network."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    parser = CommandParser(prog="gfz", description=_DESCRIPTION, epilog=examples.GFZ)
+    parser.add_argument("--version", action="version", version=f"gfz {__version__} (geneformer-rules)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=CommandParser)
+    for name, (add_options, what) in _COMMANDS.items():
+        about = f"{what[0].upper()}{what[1:]}."
+        command = commands.add_parser(name, help=what, description=about, epilog=getattr(examples, name.upper()))
+        command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
+        add_options(command)
+    return parser
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Keeps the lines of examples, and takes options by full name only, so that new ones change no call.
+
+    Options may stand between arguments: ``gfz fetch x.gfz --model m.gfmodel chr1:1-100``. What follows ``--`` is no
+    option, whatever it begins with.
+    """
+
+    def __init__(self, **settings: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+        self._mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the base class, intermixed where there are no commands of its own, which argparse could not mix."""
+        args = _marked(sys.argv[1:] if args is None else list(args))
+        if self._mixing or self._subparsers:
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        """What kind of option an argument is, None if it is none."""
+        return None if isinstance(arg_string, _NoOption) else super()._parse_optional(arg_string)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As the base class, but that help cannot be written is an error."""
+        if message and file is sys.stdout:
+            file.write(message)
+            file.flush()
+        else:
+            super()._print_message(message, file)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the call, and exit."""
+        super().error(printable(message))
+
+
+class _NoOption(str):
+    """An argument that stood after ``--``. argparse alone forgets that, as it parses intermixed arguments twice."""
+
+
+def _marked(arguments: list[str]) -> list[str]:
+    """The arguments without ``--``, those after it marked."""
+    at = next((at for at, argument in enumerate(arguments) if argument == "--"), len(arguments))
+    if any(isinstance(argument, _NoOption) for argument in arguments[:at]):
+        return arguments
+    return arguments[:at] + [_NoOption(argument) for argument in arguments[at + 1 :]]
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("panels", nargs="+", type=Path, metavar="PANEL", help="FASTA files of the species to learn from, gzip'd or not")
+    add("-o", "--out", type=Path, required=True, metavar="MODEL", help="the model file to write (SPECIES.gfmodel)")
+    add("--name", required=True, help="what to call the model: the species")
+    add(
+        "--preset",
+        help=f"{EXPERTS} (counts, copies and attention over them: quick and small), or the size and form of a network "
+        f"(default: {EXPERTS}, or that of --base)",
+    )
+    add(
+        "--network",
+        type=Path,
+        metavar="MODEL",
+        help="of experts: a model whose network becomes one of them, at level max, if that is measured to pay",
+    )
+    add("--refer-panel", action="store_true",
+        help="of experts: leave the panel out of the model and name its records by their refget digests; "
+        "they are then looked for in the FASTA files and directories of GFZ_REF_PATH")  # fmt: skip
+    add(
+        "--recipe", choices=("default", "paper"), default="default",
+        help="how to train: a faster recipe, or the one of the GeneFormer paper (default: %(default)s)",
+    )  # fmt: skip
+    add("--base", type=Path, metavar="MODEL", help="start from this model (fine-tune) and take its preset")
+    add("--hybrid", type=Path, action="append", default=[], metavar="FASTA",
+        help="train on this other species as well, as much of it in each batch; may be given again")  # fmt: skip
+    add("--epochs", type=float, metavar="N", help="stop after so many passes over the panel")
+    add("--minutes", type=float, metavar="M", help="stop after so many minutes")
+    add("--seed", type=int, default=0, metavar="S", help="for the split of the panel and all chance (default: 0)")
+    add("--log", type=Path, metavar="FILE", help="write a line of JSON for each step that is reported")
+    add(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="to save the state in, and go on from (default: MODEL.checkpoint)",
+    )
+    _force(parser)
+    _machine(parser)
+
+
+def _compress(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", nargs="?", metavar="IN",
+        help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised. "
+        "Or BAM, CRAM, GenBank or EMBL: the reads or records in them are archived")  # fmt: skip
+    add("--mate", metavar="IN2", help="the second FASTQ file of a pair, for both in one archive")
+    add("--part", type=Path, nargs="+", metavar="PART",
+        help="instead of IN: compress one part made by 'gfz split', or several into one file")  # fmt: skip
+    _output(parser, "OUT.gfz", "the archive to write")
+    add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
+    add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
+        help="how hard to try: smaller archives take longer, to read as to write (default: %(default)s)")  # fmt: skip
+    add("--strands", choices=("auto", "one", "both"), default="auto",
+        help="without a model: learn from one strand or from both (default: what a measurement advises)")  # fmt: skip
+    add("--lane-length", type=int, metavar="N",
+        help="the most bases that must be decoded to read one "
+        f"(default: {DEFAULT_LANE_LENGTH:,} with a model, all of the part without)")  # fmt: skip
+    add("--part-bases", type=int, metavar="N",
+        help=f"the most bases in a part; memory grows with it, and without a model with the threads, "
+        f"each of which works on a part (default: {DEFAULT_PART_BASES:,})")  # fmt: skip
+    add("--name", help="the name of the sample in the archive (default: that of the file)")
+    _as_is(parser)
+    _bin_qualities(parser)
+    add("--embed", action="store_true", help="put the model into the archive, so that it decodes by itself")
+    add("--verify", action="store_true", help="decode the archive and compare before it is put in place")
+    _json(parser, "print what 'gfz info' does, instead of the summary")
+    _keep(parser)
+    _force(parser)
+    _machine(parser)
+    _execution(parser)
+
+
+def _decompress(parser: argparse.ArgumentParser) -> None:
+    _archive(parser)
+    _output(parser, "OUT", "the file to write")
+    parser.add_argument("--mate", metavar="OUT2", help="of a pair, the file to write the second text to")
+    _model(parser)
+    _max_memory(parser)
+    _keep(parser)
+    _force(parser)
+    _machine(parser)
+    _execution(parser)
+
+
+def _cat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    parser.add_argument("--mate", action="store_true", help="of pairs, write the second text instead of the first")
+    _model(parser)
+    _max_memory(parser)
+    _machine(parser)
+    _execution(parser)
+
+
+def _fetch(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="IN.gfz",
+        help="the archive, its URL, or '-'. Of a URL, blocks of up to 256 KiB, parts without a model, and records that "
+        "are read whole are checked; stretches of larger blocks are not: 'gfz verify' checks all")  # fmt: skip
+    add("regions", nargs="*", metavar="REGION", help="name, name:start, name:start-end; from 1, both ends included")
+    add("-r", "--region-file", metavar="FILE", help="a list of regions, one a line ('-': standard input)")
+    add("--bed", metavar="FILE", help="regions as BED ('-': standard input); of strand -, the reverse complement")
+    add("-i", "--reverse-complement", action="store_true", help="write the reverse complement")
+    add("--mark-strand", choices=("rc", "sign", "no"), default="rc",
+        help="how titles tell the strand: /rc if reverse; (+) or (-); not at all (default: %(default)s)")  # fmt: skip
+    add("-n", "--length", type=_count, metavar="N",
+        help="residues in a line, 0 for all in one (default: as in the record's own lines)")  # fmt: skip
+    add("--fastq", action="store_true", help="write FASTQ, with the qualities of reads")
+    add("--mate", action="store_true", help="of two reads of one name, the second")
+    add("-c", "--continue", dest="go_on", action="store_true",
+        help="leave out regions of unknown records, with a warning, instead of ending there")  # fmt: skip
+    add("-o", "--out", default="-", metavar="OUT", help="the FASTA file to write (default: standard output)")
+    _model(parser)
+    _max_memory(parser)
+    _force(parser)
+    _machine(parser)
+    _execution(parser)
+
+
+def _faidx(parser: argparse.ArgumentParser) -> None:
+    _archive(parser)
+    parser.add_argument("-o", "--out", default="-", metavar="OUT.fai", help="(default: standard output)")
+    parser.add_argument("--mate", action="store_true", help="of a pair, the index of the second text")
+    _force(parser)
+    _max_memory(parser)
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    _archive(parser)
+    _model(parser)
+    _max_memory(parser)
+    _json(parser, "print what 'gfz info' does, if every checksum holds")
+    _machine(parser)
+    _execution(parser)
+
+
+def _info(parser: argparse.ArgumentParser) -> None:
+    _archive(parser)
+    _json(parser)
+    parser.add_argument("--records", action="store_true", help=f"list the records: {_LONG}, by tabs")
+    _model(parser)
+    _max_memory(parser)
+
+
+def _ls(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    add("--long", action="store_true", help=f"not name and residues alone but {_LONG}")
+    _json(parser)
+    _model(parser)
+    _max_memory(parser)
+
+
+def _stats(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    _json(parser)
+    _max_memory(parser)
+
+
+def _merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="the archives, in the order of their texts")
+    _output(parser, "OUT.gfz", "the archive to write")
+    parser.add_argument("--name", help="the name of the sample in the archive (default: that of the first)")
+    _model(parser)
+    _max_memory(parser)
+    _force(parser)
+    _machine(parser)
+    _execution(parser)
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=CommandParser)
+    listing = actions.add_parser("ls", help="list them", description="List models: name, id, bytes, kind, file.")
+    listing.add_argument("places", nargs="*", metavar="PLACE", help="directories and files (default: GFZ_MODEL_PATH)")
+    showing = actions.add_parser("show", help="show one", description="Show what a model holds, and how it was made.")
+    showing.add_argument("places", nargs=1, metavar="MODEL", help="the model file")
+    for sub in (listing, showing):
+        _json(sub)
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
+
+
+def _split(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="IN", help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised")
+    add("--mate", metavar="IN2", help="the second FASTQ file of a pair")
+    add("-o", "--out", type=Path, required=True, metavar="DIR", help="the directory to write: plan.json and the parts")
+    add("--part-bases", type=int, default=DEFAULT_PART_BASES, metavar="N",
+        help="the most bases in a part (default: %(default)s)")  # fmt: skip
+    add("--name", help="the name of the sample in the archive (default: that of the file)")
+    _as_is(parser)
+    _bin_qualities(parser)
+    _force(parser)
+
+
+def _gather(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("plan", type=Path, metavar="PLAN", help="the plan.json that 'gfz split' wrote")
+    add("parts", nargs="+", type=Path, metavar="PART.gfz", help="the archive of every part, in any order")
+    _output(parser, "OUT.gfz", "the archive to write")
+    add("--embed-model", metavar="MODEL", help="put this model into the archive, so that it decodes by itself")
+    _force(parser)
+
+
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    _output(parser, "OUT", "the FASTA or FASTQ file to write")
+    add("--genomes", type=_count, default=20, metavar="N", help="how many (default: %(default)s)")
+    add("--length", type=_count, default=16_000, metavar="N", help="bases in each, about (default: %(default)s)")
+    add("--divergence", type=float, default=0.01, metavar="X",
+        help="share of the bases in which each differs from the common ancestor (default: %(default)s)")  # fmt: skip
+    add("--reads", type=_count, metavar="N", help="instead of genomes: how many reads of one, as FASTQ")
+    add("--mate", metavar="OUT2", help="with --reads: the file to write their mates to")
+    add("--seed", type=_count, default=0, metavar="S", help="for all chance (default: %(default)s)")
+    _force(parser)
+
+
+_LONG = "name, block, lane, offset in bases, residues, bases, MD5 and refget digest"
+
+
+def _archive(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="IN.gfz", help="the archive, its URL, or '-'")
+
+
+def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
+    parser.add_argument("-o", "--out", required=True, metavar=metavar, help=f"{what}, or '-'")
+
+
+def _max_memory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-memory", type=_memory_size, metavar="SIZE",
+        help="how much memory reading may take, such as 512M or 4G; more than that is refused, and threads are as many "
+        "as fit (default: 2.5G, or 1,024 times the size of the archive if that is more)",
+    )  # fmt: skip
+
+
+def _memory_size(text: str) -> int:
+    try:
+        return memory_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="MODEL", help="the model, if it is neither embedded nor in GFZ_MODEL_PATH")
+
+
+def _json(parser: argparse.ArgumentParser, what: str = "for programs: JSON") -> None:
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def _as_is(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--as-is", action="store_true",
+        help="archive the file byte for byte: decompress nothing, and take neither reads out of BAM and CRAM nor "
+        "records out of GenBank and EMBL")  # fmt: skip
+
+
+def _bin_qualities(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bin-qualities", choices=("illumina8", "illumina4"), metavar="BINS",
+        help="LOSSY: round the qualities of reads to the 8 or 4 values of illumina8 or illumina4; "
+        "the archive says so, and its text is the binned one")  # fmt: skip
+
+
+def _keep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-k", "--keep", action="store_true", help="keep the input: always so, whether you say it or not"
+    )
+
+
+def _force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-f", "--force", action="store_true", help="replace the output if it exists")
+
+
+def _machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-T", "--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all there are)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+
+
+def _execution(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how to compute", "No byte that is written depends on these.")
+    group.add_argument(
+        "--arithmetic", choices=("auto", "float32", "float64", "int32"), default="auto",
+        help="how whole numbers are multiplied; all give the same (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--lane-batch", type=_count, default=0, metavar="N", help="lanes computed at once (default: as many as fit)"
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return number
+
+
+_COMMANDS = {
+    "train": (_train, "learn a model from the FASTA files of a species"),
+    "compress": (_compress, "archive a FASTA or FASTQ file, or a pair of FASTQ files"),
+    "decompress": (_decompress, "give back the exact text of an archive"),
+    "cat": (_cat, "write the texts of archives to standard output, one after the other"),
+    "fetch": (_fetch, "write records or regions as FASTA, decoding no more than they need"),
+    "faidx": (_faidx, "write the .fai index of the text in an archive, FASTA or FASTQ"),
+    "verify": (_verify, "decode an archive and check every checksum in it"),
+    "info": (_info, "show sizes, settings, model and checksums of an archive"),
+    "ls": (_ls, "list names and lengths of the records in archives"),
+    "stats": (_stats, "show numbers, lengths and sizes of archives as a table"),
+    "merge": (_merge, "join archives into one, without compressing again"),
+    "split": (_split, "cut a FASTA or FASTQ file into parts for jobs to compress"),
+    "gather": (_gather, "join the archives of the parts, without compressing again"),
+    "model": (_models, "show model files"),
+    "simulate": (_simulate, "write simulated genomes that are related, or reads, for trying things out"),
+    "completion": (_completion, "write the script that completes gfz in your shell"),
+}
+"""Each command's options, and what it does."""

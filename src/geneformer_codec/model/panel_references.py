@@ -1,0 +1,175 @@
+"""Find the records of a panel that a model refers to: on a search path, as CRAM finds its references.
+
+``GFZ_REF_PATH`` lists, separated by colons, FASTA files; directories that hold FASTA files, or files of bare sequence
+named by refget digest, with or without ``SQ.``; and patterns of such names with ``%s`` and ``%2s`` in them, as in the
+REF_PATH of htslib. What counts of a record are its letters A, C, G and T alone, upper-cased, and U as T, just as they
+are coded; its digest is that of this text. Nothing is fetched from a network.
+"""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geneformer_codec.errors import FormatError, InputError, ModelMissingError
+from geneformer_codec.inputs.decompress import open_input
+from geneformer_codec.sequence.parts import SHA512T24U_BYTES, refget_id
+
+SEARCH_PATH = "GFZ_REF_PATH"
+"""The environment variable with the places in which the records of a panel are looked for."""
+
+_FASTA = re.compile(r"\.(fa|fasta|fna)(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
+_FIELD = re.compile(r"%(\d*)s|%%")
+_READ_BYTES = 1 << 20
+_SHOWN = 3
+
+_NO_BASE = bytes(octet for octet in range(256) if octet not in b"ACGTUacgtu")
+_TEXT = bytes.maketrans(b"acgtuU", b"ACGTTT")
+_CODES = bytes.maketrans(b"ACGT", b"\0\1\2\3")
+
+
+def find_records(digests: Sequence[bytes], max_bases: int, search_path: str | None = None) -> list[NDArray[np.uint8]]:
+    """The records of these sha512t24u digests (24 bytes each), in order, each uint8[length] of 0..3.
+
+    ``search_path`` replaces the environment's. Memory is a few times ``max_bases``: ``FormatError`` when the
+    records together have more bases than that. ``ModelMissingError`` when not all are found: it says which, and where
+    they were looked for. Equal records may be one array.
+    """
+    search = _Search(digests, max_bases)
+    path = os.environ.get(SEARCH_PATH, "") if search_path is None else search_path
+    places = [place for place in path.split(":") if place]
+    for place in places:
+        if search.missing:
+            search.look_in(place)
+    if search.missing:
+        raise ModelMissingError(search.complaint(places))
+    return [search.found[digest] for digest in digests]
+
+
+class _Search:
+    """What is still missing, what was found, and what went wrong on the way."""
+
+    def __init__(self, digests: Sequence[bytes], max_bases: int):
+        self.missing = Counter(digests)
+        self.found: dict[bytes, NDArray[np.uint8]] = {}
+        self._records = len(digests)
+        self._max_bases = self._left = max_bases
+        self._troubles: list[str] = []
+        nothing = hashlib.sha512().digest()[:SHA512T24U_BYTES]
+        if nothing in self.missing:  # a record without bases need not be anywhere
+            self._take(nothing, [], 0)
+
+    def look_in(self, place: str) -> None:
+        """Look in one entry of the search path."""
+        try:
+            path = Path(place)
+            if path.is_dir():
+                self._look_up(place.rstrip("/").replace("%", "%%") + "/%s")
+                for file in sorted(file for file in path.iterdir() if _FASTA.search(file.name)):
+                    if self.missing and file.is_file():
+                        self._scan(file)
+            elif path.is_file():
+                self._scan(path)
+            elif _FIELD.search(place):
+                self._look_up(place)
+            else:
+                self._troubles.append(f"{place} is not there")
+        except OSError as error:
+            self._troubles.append(f"{place} cannot be read: {error.strerror}")
+
+    def complaint(self, places: list[str]) -> str:
+        """What is missing, where it was looked for, and what to do."""
+        names = [refget_id(digest) for digest in self.missing]
+        shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        where = f"searched {', '.join(places)}" if places else f"{SEARCH_PATH} is not set"
+        troubles = "".join(f"; {trouble}" for trouble in self._troubles[:_SHOWN])
+        return (
+            f"the model refers to {self._records} training records, of which {self.missing.total()} were not found: "
+            f"{shown}; {where}{troubles}; give the FASTA file or the directory that has them in {SEARCH_PATH}, "
+            "or use a model that has its panel embedded"
+        )
+
+    def _look_up(self, pattern: str) -> None:
+        """Look for files named by what is missing."""
+        for digest in list(self.missing):
+            name = refget_id(digest)
+            for form in (name, name.removeprefix("SQ.")):
+                path = Path(_expand(pattern, form))
+                if digest in self.missing and path.is_file():
+                    self._scan(path)
+                    if digest in self.missing:
+                        self._troubles.append(f"{path} has other content than its name says")
+
+    def _scan(self, path: Path) -> None:
+        """Take what is missing out of a FASTA file, or of a file that is one bare sequence."""
+        try:
+            with open_input(path) as stream:
+                self._scan_stream(stream)
+        except InputError as error:
+            self._troubles.append(str(error))  # it matters only if the records are nowhere else
+
+    def _scan_stream(self, stream: BinaryIO) -> None:
+        digest, pieces, size = hashlib.sha512(), list[bytes](), 0
+        for begins, residues in _residues(stream):
+            if begins:
+                self._take(digest.digest()[:SHA512T24U_BYTES], pieces, size)
+                if not self.missing:
+                    return
+                digest, pieces, size = hashlib.sha512(), [], 0
+            text = residues.translate(_TEXT, _NO_BASE)
+            digest.update(text)
+            size += len(text)
+            if size <= self._left:
+                pieces.append(text)
+            else:  # a chromosome, perhaps, beside what is looked for
+                pieces.clear()
+        self._take(digest.digest()[:SHA512T24U_BYTES], pieces, size)
+
+    def _take(self, digest: bytes, pieces: list[bytes], size: int) -> None:
+        count = self.missing.get(digest, 0)
+        if not count:
+            return
+        self._left -= count * size
+        if self._left < 0:
+            raise FormatError(f"the records of the model's panel have more than the {self._max_bases} bases stated")
+        self.found[digest] = np.frombuffer(b"".join(pieces).translate(_CODES), np.uint8)
+        del self.missing[digest]
+
+
+def _residues(stream: BinaryIO) -> Iterator[tuple[bool, bytes]]:
+    """The sequence of a FASTA text in pieces, and of each piece whether a record begins with it."""
+    in_header, held = False, b"\n"  # as if a line had ended: the text may begin with a header
+    while chunk := stream.read(_READ_BYTES):
+        text = held + chunk
+        held = b"\n" if text.endswith(b"\n") else b""  # what follows it tells whether a record begins
+        first, *records = text[: len(text) - len(held)].split(b"\n>")
+        if in_header:
+            _, end, first = first.partition(b"\n")
+            in_header = not end
+        yield False, first
+        for record in records:
+            _, end, residues = record.partition(b"\n")
+            in_header = not end
+            yield True, residues
+
+
+def _expand(pattern: str, name: str) -> str:
+    """``%2s`` takes two letters of the name, ``%s`` all that are left; what no field takes is a file below."""
+    rest = name
+
+    def take(field: re.Match[str]) -> str:
+        nonlocal rest
+        if field[0] == "%%":
+            return "%"
+        size = int(field[1]) if field[1] else len(rest)
+        taken, rest = rest[:size], rest[size:]
+        return taken
+
+    path = _FIELD.sub(take, pattern)
+    return f"{path}/{rest}" if rest else path

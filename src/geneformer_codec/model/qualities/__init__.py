@@ -1,7 +1,0 @@
-"""Qualities of reads, coded by mixed contexts; ``docs/QUALITIES.md`` describes the coder to the bit."""
-
-from __future__ import annotations
-
-from geneformer_codec.model.qualities.coder import decode_qualities, encode_qualities
-
-__all__ = ["decode_qualities", "encode_qualities"]

@@ -1,0 +1,89 @@
+"""Bits per base of a network on lanes it was not trained on: floating point and exact, over the same bases."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from geneformer_codec.network.config import START
+from geneformer_codec.network.float_network import GeneFormer
+from geneformer_codec.network.integer_network import ExactNetwork
+from geneformer_codec.network.range_coder import TOTAL
+from geneformer_codec.training.data import Bases
+
+CROP = 512
+BATCH = 16
+
+
+def stream_loss(net: GeneFormer, codes: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Summed cross-entropy (nats) of the bases in crops [n, history + length], and how many they are (stream form)."""
+    logits = net.stream(codes[:, :-1])
+    return _loss(logits, codes[:, net.config.kernel + net.config.memory :])
+
+
+def window_loss(net: GeneFormer, codes: torch.Tensor, latent: torch.Tensor) -> tuple[torch.Tensor, int, torch.Tensor]:
+    """As `stream_loss` for one window each (paper's form): codes [n, window + 1]; also the next latent array."""
+    logits, latent = net.window(codes[:, :-1], latent)
+    return *_loss(logits, codes[:, -1]), latent
+
+
+def _loss(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, int]:
+    known = targets != START
+    return F.cross_entropy(logits[known], targets[known], reduction="sum"), int(known.sum())
+
+
+@torch.no_grad()
+def float_bpb(net: GeneFormer, lanes: list[Bases], device: torch.device) -> float:
+    """Bits per base of the float network, in its present mode; the paper's form does not predict a lane's first 64."""
+    training = net.training
+    net.eval()
+    total, count = (_stream_cost if net.config.causal else _window_cost)(net, lanes, device)
+    net.train(training)
+    return total / max(1, count) / math.log(2)
+
+
+def _stream_cost(net: GeneFormer, lanes: list[Bases], device: torch.device) -> tuple[float, int]:
+    config = net.config
+    history, length = config.kernel + config.memory, -(-CROP // config.segment) * config.segment
+    rows = []
+    for lane in lanes:
+        padded = np.full(history + -(-len(lane) // length) * length, START, np.uint8)
+        padded[history : history + len(lane)] = lane
+        rows += [padded[at : at + history + length] for at in range(0, len(padded) - history, length)]
+    total, count = 0.0, 0
+    for at in range(0, len(rows), BATCH):
+        cost, known = stream_loss(net, torch.from_numpy(np.stack(rows[at : at + BATCH])).to(device, torch.int64))
+        total, count = total + float(cost), count + known
+    return total, count
+
+
+def _window_cost(net: GeneFormer, lanes: list[Bases], device: torch.device) -> tuple[float, int]:
+    window, longest = net.config.window, max(map(len, lanes))
+    codes = np.full((len(lanes), longest), START, np.uint8)
+    for row, lane in zip(codes, lanes, strict=True):
+        row[: len(lane)] = lane
+    symbols = torch.from_numpy(codes).to(device, torch.int64)
+    symbols = F.pad(symbols, (window, 0), value=START)
+    latent, total, count = net.start_latent(len(lanes)), 0.0, 0
+    for at in range(longest):
+        cost, known, latent = window_loss(net, symbols[:, at : at + window + 1], latent)
+        if at >= window:
+            total, count = total + float(cost), count + known
+    return total, count
+
+
+def exact_bpb(net: ExactNetwork, lanes: list[Bases]) -> float:
+    """Bits per base of the frequencies that the exact network gives; over the same bases as `float_bpb`."""
+    first = 0 if net.config.causal else net.config.window
+    bits, count = 0.0, 0
+    for lane in lanes:
+        at = 0
+        for sizes in net.encode(lane[None]):
+            begin, end = max(at, first), min(at + sizes.shape[1], len(lane))
+            if begin < end:
+                chosen = np.take_along_axis(sizes[0, begin - at : end - at], lane[begin:end, None].astype(np.int64), 1)
+                bits -= float(np.log2(chosen / TOTAL).sum())
+                count += end - begin
+            at += sizes.shape[1]
+    return bits / max(1, count)

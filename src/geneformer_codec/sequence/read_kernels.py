@@ -1,0 +1,322 @@
+"""Compiled loops over FASTQ; see ``_kernels.py``, whose arrays and habits these share.
+
+A *read* here is a regular one: header, sequence lines, a ``+`` line and as many quality lines of the same lengths, all
+with the same line end. Whatever else a text holds is stray.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geneformer_codec.coding.jit import helper, kernels
+from geneformer_codec.sequence import kernels as _kernels
+from geneformer_codec.sequence.kernels import CR, HEADER, LF, Bytes, Integers, _push, copy_bytes
+
+kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
+
+AT, PLUS, SPACE = 64, 43, 32
+ONE, SLASH, DOT, UNDERSCORE, LETTER_R = b"1/._R"
+LEAST, MOST = 33, 126  # qualities; what holds others is stray
+
+
+@helper
+def _has_cr(text: Bytes, start: int, stop: int) -> bool:
+    """Whether the line from ``start`` to its line feed at ``stop`` ends in CR LF; the last line may have no end."""
+    return start < stop < len(text) and text[stop - 1] == CR
+
+
+@helper
+def _same(text: Bytes, one: int, other: int, size: int) -> bool:
+    first, second = text[one : one + size], text[other : other + size]
+    if len(first) != len(second):
+        return False
+    for place in range(len(first)):  # noqa: SIM110 - compiled, and numba has no all() of a generator
+        if first[place] != second[place]:
+            return False
+    return True
+
+
+@helper
+def _read_at(text: Bytes, ends: Integers, first: int) -> tuple[int, bool]:
+    """Sequence lines of the read whose header is line ``first``, and whether it is named twice; -1 if it is none."""
+    start = ends[first - 1] + 1 if first > 0 else 0
+    stop = ends[first]
+    if stop == len(text) or stop == start or text[start] != AT:
+        return -1, False
+    crlf = _has_cr(text, start, stop)
+    line = first + 1
+    while line < len(ends):
+        begin, end = ends[line - 1] + 1, ends[line]
+        if end == len(text) or _has_cr(text, begin, end) != crlf:
+            return -1, False
+        if end > begin and (text[begin] == AT or text[begin] == HEADER):
+            return -1, False
+        if end > begin and text[begin] == PLUS:
+            break
+        line += 1
+    if line >= len(ends):
+        return -1, False
+    lines = line - first - 1
+    begin, size = ends[line - 1] + 1, ends[line] - ends[line - 1] - 2 - crlf
+    named = size > 0
+    if named and (size != stop - start - 1 - crlf or not _same(text, start + 1, begin + 1, size)):
+        return -1, False
+    if line + lines >= len(ends):
+        return -1, False
+    for step in range(lines):
+        here, there = first + 1 + step, line + 1 + step
+        size, found = ends[here] - ends[here - 1], ends[there] - ends[there - 1]
+        if ends[there] == len(text):  # the last line, without an end
+            found += crlf
+        elif _has_cr(text, ends[there - 1] + 1, ends[there]) != crlf:
+            return -1, False
+        if size != found:
+            return -1, False
+        for place in range(ends[there - 1] + 1, ends[there] - (crlf if ends[there] < len(text) else 0)):
+            if text[place] < LEAST or text[place] > MOST:
+                return -1, False
+    return lines, named
+
+
+@kernel
+def scan_reads(text: Bytes, ends: Integers) -> tuple[Integers, Integers, Integers, Integers, Integers, Integers]:
+    """The reads of a text whose lines end at ``ends`` (its length, if the last line has no end).
+
+    Returns, of each: where it starts, where its ``+`` line does, where its qualities do, and where it stops; its
+    sequence lines; whether its name is repeated.
+    """
+    starts, pluses, bodies = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    stops, counts, repeats = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    reads = 0
+    line = 0
+    while line < len(ends):
+        lines, named = _read_at(text, ends, line)
+        if lines < 0:
+            line += 1
+            continue
+        plus, last = line + lines + 1, line + 2 * lines + 1
+        starts = _push(starts, reads, ends[line - 1] + 1 if line > 0 else 0)
+        pluses = _push(pluses, reads, ends[plus - 1] + 1)
+        bodies = _push(bodies, reads, ends[plus] + 1)
+        stops = _push(stops, reads, min(ends[last] + 1, len(text)))
+        counts = _push(counts, reads, lines)
+        repeats = _push(repeats, reads, 1 if named else 0)
+        reads += 1
+        line = last + 1
+    return starts[:reads], pluses[:reads], bodies[:reads], stops[:reads], counts[:reads], repeats[:reads]
+
+
+@kernel
+def _name_stop(text: Bytes, start: int) -> int:
+    """Where the name that begins at ``start`` ends: at the first blank."""
+    stop = start
+    while stop < len(text) and text[stop] > SPACE:
+        stop += 1
+    return stop
+
+
+@kernel
+def find_odd_mates(one: Bytes, starts: Integers, other: Bytes, mates: Integers) -> tuple[int, int]:
+    """How many pairs of reads have names that do not match, and the number of the first of them.
+
+    Reads begin at ``starts`` and ``mates``. Names match up to the first blank, but for ``/1`` and ``/2`` at their ends,
+    and a 1 at the end of the first and a 2 of the second behind ``.``, ``_`` or ``R``.
+    """
+    odd, first = 0, -1
+    for pair in range(min(len(starts), len(mates))):
+        start, mate = starts[pair] + 1, mates[pair] + 1
+        stop, end = _name_stop(one, start), _name_stop(other, mate)
+        first_of_two = stop > start + 1 and one[stop - 1] == ONE
+        second_of_two = end > mate + 1 and other[end - 1] == ONE + 1
+        if first_of_two and second_of_two and one[stop - 2] in (DOT, UNDERSCORE, LETTER_R):
+            stop, end = stop - 1, end - 1
+        if first_of_two and one[stop - 2] == SLASH:
+            stop -= 2
+        if second_of_two and other[end - 2] == SLASH:
+            end -= 2
+        size = stop - start
+        same = size == end - mate
+        if not same or not _same_in(one, start, other, mate, size):
+            first = pair if odd == 0 else first
+            odd += 1
+    return odd, first
+
+
+@kernel
+def _same_in(one: Bytes, start: int, other: Bytes, mate: int, size: int) -> bool:
+    for step in range(size):  # noqa: SIM110 - compiled
+        if one[start + step] != other[mate + step]:
+            return False
+    return True
+
+
+@kernel
+def gather_ranges(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
+    """The ranges start..stop of a text, one after the other."""
+    out, filled = np.empty(np.sum(stops - starts), np.uint8), 0
+    for number in range(len(starts)):
+        size = stops[number] - starts[number]
+        copy_bytes(text[starts[number] : stops[number]], out[filled : filled + size])
+        filled += size
+    return out
+
+
+@kernel
+def map_ranges(text: Bytes, starts: Integers, stops: Integers, table: Bytes) -> None:
+    """Replace the bytes of ranges as ``table`` says."""
+    for number in range(len(starts)):
+        for place in range(starts[number], stops[number]):
+            text[place] = table[text[place]]
+
+
+@kernel
+def gather_qualities(text: Bytes, pluses: Integers, bodies: Integers, stops: Integers) -> Bytes:
+    """The quality lines of reads, without their ends; ``pluses`` tell the line end of a read."""
+    out, filled = np.empty(np.sum(stops - bodies), np.uint8), 0
+    for number in range(len(bodies)):
+        start, crlf = bodies[number], text[pluses[number] - 2] == CR
+        for place in range(bodies[number], stops[number]):
+            if text[place] == LF:
+                size = place - crlf - start
+                copy_bytes(text[start : start + size], out[filled : filled + size])
+                filled += size
+                start = place + 1
+        if start < stops[number]:  # the last line, without an end
+            size = stops[number] - start
+            copy_bytes(text[start : stops[number]], out[filled : filled + size])
+            filled += size
+    return out[:filled]
+
+
+@kernel
+def write_reads(
+    fasta: Bytes,
+    place: int,
+    qualities: Bytes,
+    used: int,
+    reads: int,
+    repeats: Integers,
+    gaps: Integers,
+    lengths: Integers,
+    strays: Bytes,
+    out: Bytes,
+) -> tuple[int, int, int, int]:
+    """Write so many reads, from ``place`` of their FASTA text and ``used`` of their qualities on.
+
+    ``repeats`` are the reads where it changes whether names are repeated; strays stand ``gaps`` reads apart. Returns
+    the bytes written, where the next read and its qualities are, and the length of the last line end; all -1 if it does
+    not fit. ``out`` has room for twice the FASTA text and the strays.
+    """
+    filled, change, named, stray, taken, crlf = 0, 0, False, 0, 0, 0
+    next_stray = gaps[0] if len(gaps) > 0 else -1
+    for read in range(reads + 1):
+        while stray < len(gaps) and next_stray == read:
+            out[filled : filled + lengths[stray]] = strays[taken : taken + lengths[stray]]
+            filled += lengths[stray]
+            taken += lengths[stray]
+            stray += 1
+            next_stray += gaps[stray] if stray < len(gaps) else 0
+        if read == reads:
+            break
+        while change < len(repeats) and repeats[change] == read:
+            named = not named
+            change += 1
+        first, here = place, place
+        if place >= len(fasta) or fasta[place] != HEADER:
+            return -1, -1, -1, -1
+        while fasta[here] != LF:
+            here += 1
+        crlf = 1 if fasta[here - 1] == CR else 0
+        here += 1
+        header = here - first
+        lines = here
+        while here < len(fasta) and fasta[here] != HEADER:
+            while fasta[here] != LF:
+                here += 1
+            here += 1
+        out[filled] = AT
+        for step in range(1, here - first):
+            out[filled + step] = fasta[first + step]
+        filled += here - first
+        out[filled] = PLUS
+        filled += 1
+        for step in range(1 if named else header - 1 - crlf, header):
+            out[filled] = fasta[first + step]
+            filled += 1
+        start = lines
+        while start < here:
+            stop = start
+            while fasta[stop] != LF:
+                stop += 1
+            size = stop - start - crlf
+            if size < 0 or used + size > len(qualities):
+                return -1, -1, -1, -1
+            copy_bytes(qualities[used : used + size], out[filled : filled + size])
+            filled += size
+            used += size
+            for step in range(stop - crlf, stop + 1):
+                out[filled] = fasta[step]
+                filled += 1
+            start = stop + 1
+        place = here
+    return filled, place, used, 1 + crlf
+
+
+@kernel
+def find_changes(names: Bytes, split: int, changes: Integers, from_end: Integers, from_blank: Integers) -> None:
+    """Compare the names before ``split`` with those after it, each followed by LF; there are ``len(changes)`` of both.
+
+    ``changes``: how many bytes differ, 2 if it is more than one, or not a 1 that becomes a 2. Where one differs:
+    ``from_end``, its distance from the end of the name; ``from_blank``, how far it is behind the first blank, or behind
+    the end if there is none; negative before it. Elsewhere both are 0.
+    """
+    one, other = 0, split
+    for number in range(len(changes)):
+        found, place, blank = 0, -1, -1
+        step = 0
+        while names[one + step] != LF and names[other + step] != LF:
+            octet = names[one + step]
+            if blank < 0 and (octet == 32 or octet == 9):
+                blank = step
+            if octet != names[other + step]:
+                found += 1 if octet == 49 and names[other + step] == 50 else 2
+                place = step
+            step += 1
+        if names[one + step] != names[other + step]:
+            found = 2
+        changes[number] = min(found, 2)
+        from_end[number] = step - place if found == 1 else 0
+        from_blank[number] = place - (blank if blank >= 0 else step) if found == 1 else 0
+        while names[one] != LF:
+            one += 1
+        while names[other] != LF:
+            other += 1
+        one += 1
+        other += 1
+
+
+@kernel
+def apply_changes(names: Bytes, which: Integers, from_blank: Integers, distances: Integers, out: Bytes) -> None:
+    """Copy names, each followed by LF, and make a byte of each a 2, as rule ``which`` says; 0 is no rule.
+
+    A rule is a distance, as `find_changes` counts it, and whether it is from the blank; for 0, and where there is no
+    such byte, nothing is changed.
+    """
+    start = 0
+    for number in range(len(which)):
+        stop = start
+        blank = -1
+        while names[stop] != LF:
+            if blank < 0 and (names[stop] == 32 or names[stop] == 9):
+                blank = stop
+            out[stop] = names[stop]
+            stop += 1
+        out[stop] = LF
+        rule = which[number] - 1
+        if rule >= 0 and distances[rule] != 0:
+            place = stop - distances[rule]
+            if from_blank[rule]:
+                place = (blank if blank >= 0 else stop) + distances[rule]
+            if start <= place < stop:
+                out[place] = 50
+        start = stop + 1

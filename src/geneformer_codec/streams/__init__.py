@@ -1,0 +1,1 @@
+"""One module a stream of a block: what it holds, packed to bytes and back."""

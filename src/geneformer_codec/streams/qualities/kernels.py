@@ -1,0 +1,171 @@
+"""The compiled loop of the quality coder: for every quality a walk down the tree, decision by decision.
+
+Several reads can be coded side by side, each in a *lane*: while the counters of one are on their way from memory, the
+others go on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geneformer_codec.coding import mixing as decisions
+from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
+from geneformer_codec.coding.mixing import (
+    CELLS,
+    LINE,
+    Mixer,
+    decode,
+    encode,
+    foretell,
+    hash_contexts,
+    learn,
+    line_of,
+    spread,
+    start_decoding,
+    u,
+)
+from geneformer_codec.streams.qualities.contexts import MEAN8, MEMORY, Q1, Q2, begin_read, find_contexts, remember
+
+kernel = kernels(decisions.__file__, Path(__file__).parent)
+
+NODES = 128
+"""More than a tree of 94 values can have."""
+ROWS = 8192
+"""Rows of weights in a set."""
+PLACE, FIRST, END, NODE, RATE = range(5)
+"""Of a walk: the residue at hand, the first of its read, the one after its last, the node (-1: no reads are left)."""
+
+
+class Lanes(NamedTuple):
+    """The reads that are being coded."""
+
+    memory: NDArray[np.int64]  # [lanes, MEMORY], see `contexts`
+    around: NDArray[np.int64]  # [lanes, 4], what the bases say
+    contexts: NDArray[np.uint64]  # [lanes, contexts]
+    cells: NDArray[np.int64]  # [lanes, contexts], where each context's line of counters begins
+    walks: NDArray[np.int64]  # [lanes, 5], see `PLACE`
+    ahead: NDArray[np.int64]  # the next read, and its first residue
+    all: tuple[int, ...]  # the lanes; see `Mixer.contexts`
+
+
+def new_lanes(lanes: int, contexts: int) -> Lanes:
+    """Lanes that have had no reads yet."""
+    return Lanes(
+        memory=np.zeros((lanes, MEMORY), np.int64),
+        around=np.zeros((lanes, 4), np.int64),
+        contexts=np.zeros((lanes, contexts), np.uint64),
+        cells=np.zeros((lanes, contexts), np.int64),
+        walks=np.zeros((lanes, 5), np.int64),
+        ahead=np.zeros(2, np.int64),
+        all=tuple(range(lanes)),
+    )
+
+
+@inline
+def choose_rows(mixer: Mixer, memory: NDArray[np.int64], around: NDArray[np.int64], node: Int, at: Int) -> None:
+    """The row of weights that each set uses."""
+    rows = mixer.rows
+    rows[0] = node
+    if len(mixer.sets) > 1:
+        rows[1] = ROWS + min(at >> 3, 63) * NODES + node
+    if len(mixer.sets) > 2:
+        q1 = memory[Q1]
+        rows[2] = 2 * ROWS + q1 * 64 + min(memory[MEAN8] >> 5, 63)
+        same = 1 if q1 == memory[Q2] else 0
+        rows[3] = 3 * ROWS + ((min(around[0], 3) * 4 + min(around[1], 3)) * 2 + same) * NODES + node
+
+
+@inline
+def find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.int64], part: Int) -> None:
+    """Find the lines of counters for a part of the tree."""
+    for j in range(len(mixer.contexts)):
+        cells[u(j)] = line_of(mixer, spread(contexts[u(j)], part))
+    for j in range(len(mixer.contexts)):
+        prefetch(mixer.counters, j * mixer.counters.shape[1] + cells[u(j)])
+
+
+@inline
+def begin_quality(
+    mixer: Mixer, lanes: Lanes, lane: Int, profile: Int, lengths: NDArray[np.int64], bases: NDArray[np.uint8]
+) -> None:
+    """Bring a lane before the root of the next quality: of its read, or of the next one that has any."""
+    walk, memory, around = lanes.walks[lane], lanes.memory[lane], lanes.around[lane]
+    if walk[PLACE] == walk[END]:
+        ahead = lanes.ahead
+        while ahead[0] < len(lengths) and lengths[u(ahead[0])] == 0:
+            ahead[0] += 1
+        if ahead[0] == len(lengths):
+            walk[NODE] = -1
+            return
+        walk[PLACE] = walk[FIRST] = ahead[1]
+        ahead[1] += lengths[u(ahead[0])]
+        ahead[0] += 1
+        walk[END] = ahead[1]
+        walk[RATE] = 160 + (400 << 15) // ((1 << 15) + walk[FIRST])
+        begin_read(memory)
+        around[0] = around[1] = 0
+    walk[NODE] = 0
+    contexts = lanes.contexts[lane]
+    find_contexts(profile, memory, around, bases, walk[PLACE], walk[FIRST], walk[END], contexts)
+    hash_contexts(mixer, contexts)
+    find_lines(mixer, contexts, lanes.cells[lane], 0)
+
+
+@kernel
+def run(
+    symbols: NDArray[np.uint8],
+    lengths: NDArray[np.int64],
+    bases: NDArray[np.uint8],
+    profile: int,
+    tree: NDArray[np.int64],
+    mixer: Mixer,
+    lanes: Lanes,
+    state: NDArray[np.uint64],
+    data: NDArray[np.uint8],
+    decoding: bool,
+) -> None:
+    """Encode the ranks ``symbols`` into ``data``, or decode them out of it.
+
+    ``tree`` [4, NODES]: the least rank of each node's upper half, and what follows its lower and its upper half, a
+    node or ``-1 - rank``; then the highest rank, which is not 0.
+    """
+    if decoding:
+        start_decoding(state, data)
+    for lane in range(len(lanes.all)):
+        begin_quality(mixer, lanes, lane, profile, lengths, bases)
+    busy = True
+    while busy:
+        busy = False
+        for lane in range(len(lanes.all)):
+            walk, memory, cells = lanes.walks[lane], lanes.memory[lane], lanes.cells[lane]
+            node, place = walk[NODE], walk[PLACE]
+            if node < 0:
+                continue
+            busy = True
+            slot = node & (LINE - 1)
+            choose_rows(mixer, memory, lanes.around[lane], node, place - walk[FIRST])
+            chance = foretell(mixer, cells, slot, node, node * NODES + memory[Q1])
+            if decoding:
+                bit = decode(state, data, chance)
+            else:
+                bit = 1 if np.int64(symbols[u(place)]) >= tree[0, u(node)] else 0
+                encode(state, data, chance, bit)
+            learn(mixer, cells, slot, node, bit, walk[RATE])
+            after = tree[1 + bit, u(node)]
+            if after >= 0:
+                walk[NODE] = after
+                if after // LINE != node // LINE:
+                    find_lines(mixer, lanes.contexts[lane], cells, after // LINE)
+            else:
+                symbols[u(place)] = -1 - after
+                remember(memory, lanes.around[lane], -1 - after, tree[3, 0])
+                walk[PLACE] = place + 1
+                begin_quality(mixer, lanes, lane, profile, lengths, bases)
+            if walk[NODE] >= 0:  # the row of the map that will be needed, which begins and ends in two cache lines
+                row = (walk[NODE] * NODES + memory[Q1]) * CELLS
+                prefetch(mixer.maps, row)
+                prefetch(mixer.maps, row + CELLS - 1)

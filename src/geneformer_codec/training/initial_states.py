@@ -1,0 +1,56 @@
+"""Make the start states that lanes without a model begin with (`model.initial_states`).
+
+python -m geneformer_codec.training.initial_states -o src/geneformer_codec/model/initial_states FASTA ... learns from the
+first bases of each file, one after the other, for every level, and prints the digests that `predict.settings.STARTS` names.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from geneformer_codec.files import atomic_output
+from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_states import digest
+from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.predict.settings import NEVER, STARTS, without_panel
+from geneformer_codec.training.data import Bases, read_records
+
+BASES = 1_500_000
+"""Of each file."""
+TRUST_SEEN = 60
+"""Observations of trust that a lane takes over: few, so that it soon learns its own."""
+ATTENTION_RATE = 12
+
+
+def learn_start(level: str, texts: Sequence[Bases]) -> Start:
+    """The state that lanes of ``texts`` lead to, without their short contexts."""
+    settings = replace(without_panel(level, both_strands=False), start="")
+    rate = ATTENTION_RATE if settings.attention_rate else 0
+    pupil = Predictor(replace(settings, attention_rate=rate, sure=NEVER if settings.sure else 0, brief=0))
+    mix = pupil.start.copy()
+    for text in texts:
+        pupil.adapt(text, mix, pupil.low.copy())
+    mix.trust[:] = mix.trust >> 10 << 10 | np.minimum(mix.trust & 1023, TRUST_SEEN)
+    return Start(settings, mix, pupil.low)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("fasta", nargs="+", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the start states")
+    options = parser.parse_args()
+    texts = [np.concatenate(read_records([path]))[:BASES] for path in options.fasta]
+    options.output.mkdir(parents=True, exist_ok=True)
+    for level in STARTS:
+        data = learn_start(level, texts).to_bytes()
+        with atomic_output(options.output / f"{digest(data)}.bin", True) as stream:
+            stream.write(data)
+        print(f"{level}: {digest(data)}, {len(data):,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""The search path: where the records of a panel that is only named are looked for."""
+
+import bz2
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from panels import (
+    PANEL,
+    changed,
+    letters,
+    never,
+    records_of,
+    same,
+)
+
+from geneformer_codec.errors import FormatError, ModelMissingError
+from geneformer_codec.model import panel_references as panel_search
+from geneformer_codec.model.panel import Panel, load, panel_source, refer
+from geneformer_codec.training.data import read_records
+
+FASTA = "".join(f">record {number}\n{text}\n" for number, text in enumerate(records_of(PANEL))).encode()
+
+
+def bare(directory: Path, name_of: Callable[[str], str], text_of: Callable[[str], str] = str) -> None:
+    for name, text in zip(PANEL.refget, records_of(PANEL), strict=True):
+        path = directory / name_of(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text_of(text))
+
+
+@pytest.mark.parametrize("name_of", [str, lambda name: name[3:]])
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_a_directory_of_bare_sequences(tmp_path: Path, name_of: Callable[[str], str], ending: str) -> None:
+    directory = tmp_path / "100%sure"
+    bare(directory, name_of)
+    assert same(load(refer(PANEL), never, f"{directory}{ending}"), PANEL)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name_of"),
+    [
+        ("%2s/%2s/%s", lambda name: f"{name[3:5]}/{name[5:7]}/{name[7:]}"),
+        ("%2s/%2s", lambda name: f"{name[3:5]}/{name[5:7]}/{name[7:]}"),
+        ("%4s/%s", lambda name: f"{name[:4]}/{name[4:]}"),
+        ("%s.txt", lambda name: f"{name}.txt"),
+        ("%%/%5s_%s", lambda name: f"%/{name[:5]}_{name[5:]}"),
+    ],
+)
+def test_a_pattern(tmp_path: Path, pattern: str, name_of: Callable[[str], str]) -> None:
+    bare(tmp_path, name_of)
+    assert same(load(refer(PANEL), never, f"{tmp_path}/{pattern}"), PANEL)
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("panel.fa", bytes),
+        ("panel.fasta", bytes),
+        ("PANEL.FNA", bytes),
+        ("panel.fna.gz", gzip.compress),
+        ("panel.fa.bz2", bz2.compress),
+    ],
+)
+def test_fasta_files_in_a_directory_and_by_name(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "aaa.fa").write_bytes(b"no FASTA \0 at all")
+    (tmp_path / name).write_bytes(pack(FASTA))
+    for place in (tmp_path, tmp_path / name):
+        assert same(load(refer(PANEL), never, str(place)), PANEL)
+
+
+def test_other_files_of_a_directory_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "panel.txt").write_bytes(FASTA)
+    (tmp_path / "panel.fa").mkdir()
+    with pytest.raises(ModelMissingError, match="4 were not found"):
+        load(refer(PANEL), never, str(tmp_path))
+
+
+def test_the_places_of_the_environment_complement_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (tmp_path / name for name in ("one", "other"))
+    for directory in (one, other):
+        directory.mkdir()
+    (one / PANEL.refget[0]).write_text(records_of(PANEL)[0])
+    (other / "x.fa").write_bytes(FASTA[FASTA.index(b">record 1") :])
+    monkeypatch.setenv("GFZ_REF_PATH", f":{tmp_path}/none::{one}:{other}/x.fa:")
+    assert same(load(refer(PANEL), never), PANEL)
+    monkeypatch.setenv("GFZ_REF_PATH", f"{one}")
+    with pytest.raises(ModelMissingError):
+        load(refer(PANEL), never)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.text("ACGTUNacgtun-\r\n", max_size=12), max_size=6),
+    st.text("ACGT\n", max_size=4),
+    st.sampled_from(["", "name", "ACGT", ">", "x\r"]),
+    st.integers(1, 9),
+)
+def test_records_are_told_apart_as_in_training(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], before: str, header: str, step: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "layout.fa"
+    body = "".join(f">{header}\n{text}\n" for text in texts)
+    path.write_bytes((before + "\n" + body).removesuffix("\n").encode() if before else body.encode())
+    wanted = [text.upper().replace("U", "T") for text in (before, *texts)]
+    panel = Panel.of(
+        [np.array(["ACGT".index(letter) for letter in text if letter in "ACGT"], np.uint8) for text in wanted]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(panel_search, "_READ_BYTES", step)
+        assert same(load(refer(panel), never, str(path)), panel)
+
+
+def test_what_training_reads_is_found_again(tmp_path: Path) -> None:
+    text = FASTA.lower().replace(b"ac", b"acnn\r\n").replace(b"t", b"u") + b">last\nTTNGA"
+    path = tmp_path / "rna.fa.gz"
+    path.write_bytes(gzip.compress(text))
+    panel = Panel.of(read_records([path]))
+    assert len(panel.lengths) == 5
+    assert same(load(refer(panel), never, str(path)), panel)
+
+
+def test_equal_records_are_each_there(tmp_path: Path) -> None:
+    panel = Panel.of([PANEL.bases, PANEL.bases[:9], PANEL.bases])
+    (tmp_path / "x.fa").write_text(f">a\n{letters(PANEL.bases)}\n>b\n{letters(PANEL.bases[:9])}\n")
+    assert same(load(refer(panel), never, str(tmp_path)), panel)
+
+
+def test_a_message_names_what_is_missing_and_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = FASTA.split(b">record 3")[0]
+    (tmp_path / "x.fa.gz").write_bytes(gzip.compress(text))
+    (tmp_path / PANEL.refget[3]).write_text("ACGTTT")
+    monkeypatch.setenv("GFZ_REF_PATH", f"{tmp_path}:{tmp_path}/none")
+    with pytest.raises(ModelMissingError) as caught:
+        load(refer(PANEL), never)
+    message = str(caught.value)
+    assert "5 training records, of which 2 were not found" in message
+    assert f"{PANEL.refget[3]}, {PANEL.refget[4]}" in message
+    assert PANEL.refget[0] not in message
+    assert f"searched {tmp_path}, {tmp_path}/none" in message
+    assert f"{tmp_path / PANEL.refget[3]} has other content than its name says" in message
+    assert f"{tmp_path}/none is not there" in message
+    assert "GFZ_REF_PATH" in message
+    monkeypatch.delenv("GFZ_REF_PATH")
+    with pytest.raises(ModelMissingError, match=r"4 were not found: .*, \.\.\.; GFZ_REF_PATH is not set"):
+        load(refer(PANEL), never)
+
+
+def test_a_damaged_file_matters_only_where_no_other_has_its_records(tmp_path: Path) -> None:
+    damaged = tmp_path / "a.fa.gz"
+    damaged.write_bytes(gzip.compress(FASTA)[:-20])
+    with pytest.raises(ModelMissingError, match=r"a\.fa\.gz: the gzip compression is truncated"):
+        load(refer(PANEL), never, str(tmp_path))
+    (tmp_path / "b.fa").write_bytes(FASTA)
+    assert same(load(refer(PANEL), never, str(tmp_path)), PANEL)
+
+
+def test_a_model_that_understates_its_panel_takes_no_more_memory_than_it_states(tmp_path: Path) -> None:
+    (tmp_path / "x.fa").write_bytes(FASTA)
+    for bases in (0, 300, len(PANEL.bases) - 1):
+        with pytest.raises(FormatError, match=f"more than the {bases} bases"):
+            load(panel_source(*changed(refer(PANEL), bases=bases)), never, str(tmp_path))
+    with pytest.raises(FormatError, match="not the 600 stated"):
+        load(panel_source(*changed(refer(PANEL), bases=600)), never, str(tmp_path))
+    with pytest.raises(FormatError, match="digest"):
+        load(panel_source(*changed(refer(PANEL), digest="0" * 64)), never, str(tmp_path))

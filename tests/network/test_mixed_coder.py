@@ -1,0 +1,100 @@
+"""Experts that hear a network: all bases back, whatever the threads, batches and arithmetic."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from networks import random_model
+
+from geneformer_codec.errors import FormatError
+from geneformer_codec.model.file import Experts, Model, load_model
+from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.panel import Panel, embed
+from geneformer_codec.model.panel_coding import encode_panel
+from geneformer_codec.network.mixed_coder import MixedCoder
+from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.predict.settings import ExpertSettings, with_level
+
+HEARING = ExpertSettings(table_bits=12, count_orders=(8,), frame_orders=(2,), network=True)
+LENGTHS = [700, 1, 0, 300, 64, 1100]
+CHANCE = np.random.default_rng(8)
+ANCESTOR = CHANCE.integers(0, 4, 3000).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def bases() -> np.ndarray:
+    begins = [100, 5, 0, 1500, 2000, 900]
+    lanes = [ANCESTOR[begin : begin + length].copy() for begin, length in zip(begins, LENGTHS, strict=True)]
+    text = np.concatenate(lanes)
+    text[CHANCE.random(len(text)) < 0.1] = 0
+    return text
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    panel = Panel.of([ANCESTOR, ANCESTOR[::-1].copy()])
+    coded = ExpertSettings(table_bits=12, count_orders=(8,))
+    source = embed(panel, lambda panel_bases: encode_panel(panel_bases, coded, 1))
+    experts = Experts(Start.untrained(HEARING), source)
+    made = Model.of(random_model("stream").network, experts, {"name": "both"})
+    return load_model(made.to_bytes())
+
+
+def test_the_coder_follows_from_the_settings(model: Model) -> None:
+    assert isinstance(model.coder(model.expert_settings("max"), "cpu", 1), MixedCoder)
+    for level in ("fast", "balanced"):
+        assert not isinstance(model.coder(model.expert_settings(level), "cpu", 1), MixedCoder)
+
+
+@pytest.mark.parametrize("level", ["fast", "balanced", "max"])
+def test_every_base_comes_back(model: Model, bases: np.ndarray, level: str) -> None:
+    coder = model.coder(model.expert_settings(level), "cpu", 1)
+    coded = coder.encode(bases, LENGTHS)
+    assert sum(map(len, coded)) < 0.8 * len(bases) / 4
+    np.testing.assert_array_equal(coder.decode(coded, LENGTHS), bases)
+
+
+@pytest.mark.parametrize(("threads", "batch", "arithmetic"), [(2, 0, "auto"), (1, 2, "float64"), (3, 1, "int32")])
+def test_threads_batches_and_arithmetic_change_nothing(
+    model: Model, bases: np.ndarray, threads: int, batch: int, arithmetic: str
+) -> None:
+    settings = model.expert_settings("max")
+    wanted = model.coder(settings, "cpu", 1).encode(bases, LENGTHS)
+    other = model.coder(settings, "cpu", threads, arithmetic=arithmetic, lane_batch=batch)
+    assert other.encode(bases, LENGTHS) == wanted
+    np.testing.assert_array_equal(other.decode(wanted, LENGTHS), bases)
+
+
+def test_lanes_may_be_decoded_in_part(model: Model, bases: np.ndarray) -> None:
+    coder = model.coder(model.expert_settings("max"), "cpu", 2)
+    coded, stops = coder.encode(bases, LENGTHS), [500, 1, 0, 10, 0, 1100]
+    ends = np.cumsum(LENGTHS)
+    wanted = [bases[end - length : end - length + stop] for end, length, stop in zip(ends, LENGTHS, stops, strict=True)]
+    np.testing.assert_array_equal(coder.decode(coded, LENGTHS, None, stops), np.concatenate(wanted))
+
+
+def test_what_the_network_says_is_mixed_in() -> None:
+    text = CHANCE.integers(0, 4, 2000).astype(np.uint8)
+    said = np.full((2000, 4), -512, np.int32)  # 1/16 each
+    said[np.arange(2000), text] = -38  # 13/16
+    panel, starts = ANCESTOR, np.zeros(1, np.int64)
+    deaf = len(Predictor(replace(HEARING, network=False), panel, starts).encode(text))
+    hearing = len(Predictor(HEARING, panel, starts).adapt(text, None, None, outside=said.reshape(-1)))
+    assert hearing < 0.6 * deaf
+
+
+def test_settings_with_a_network_need_one(model: Model) -> None:
+    alone = Model.of(None, model.experts, {"name": "deaf"})
+    with pytest.raises(FormatError, match="has no panel and network"):
+        alone.coder(with_level(HEARING, "max"), "cpu", 1)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_gives_the_same_bytes(model: Model, bases: np.ndarray) -> None:
+    settings = model.expert_settings("max")
+    wanted = model.coder(settings, "cpu", 1).encode(bases, LENGTHS)
+    gpu = model.coder(settings, "cuda", 2)
+    assert gpu.encode(bases, LENGTHS) == wanted
+    np.testing.assert_array_equal(gpu.decode(wanted, LENGTHS), bases)

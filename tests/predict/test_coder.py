@@ -1,0 +1,160 @@
+"""The experts as a coder: lanes on their own, in any order and number of threads, and safe from damage."""
+
+import random
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geneformer_codec.errors import FormatError
+from geneformer_codec.predict.coder import ExpertCoder
+from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.predict.settings import _BOUNDS, ExpertSettings, without_panel
+
+SMALL = replace(without_panel("fast"), table_bits=12, count_orders=(8,), count_priors=(30,))
+
+
+def coder(threads: int = 1, expert_settings: ExpertSettings = SMALL) -> ExpertCoder:
+    return ExpertCoder(Predictor(expert_settings), "experts", threads)
+
+
+def sequence(lengths: list[int], seed: int = 1) -> np.ndarray:
+    """Every other lane repeats itself, so that it is stored as the experts code it, and the others plain."""
+    chance = np.random.default_rng(seed)
+    lanes = []
+    for number, length in enumerate(lengths):
+        unit = chance.integers(0, 4, 40 if number % 2 == 0 else length + 1).astype(np.uint8)
+        lanes.append(np.resize(unit, length))
+    return np.concatenate([np.zeros(0, np.uint8), *lanes])
+
+
+LENGTHS = [3000, 1, 500, 0, 2000, 64, 4000, 700]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_change_nothing(threads: int) -> None:
+    bases = sequence(LENGTHS)
+    wanted = coder().encode(bases, LENGTHS)
+    assert coder(threads).encode(bases, LENGTHS) == wanted
+    assert (coder(threads).decode(wanted, LENGTHS) == bases).all()
+
+
+def test_lanes_decode_alone() -> None:
+    bases = sequence(LENGTHS)
+    coded = coder().encode(bases, LENGTHS)
+    ends = np.cumsum(LENGTHS)
+    for lane, length in enumerate(LENGTHS):
+        assert (coder().decode([coded[lane]], [length]) == bases[ends[lane] - length : ends[lane]]).all()
+
+
+def test_no_lane_takes_more_than_2_bits_a_base() -> None:
+    coded = coder().encode(sequence(LENGTHS), LENGTHS)
+    sizes = [len(lane) for lane in coded]
+    plain = [-(-length // 4) for length in LENGTHS]
+    assert all(size <= most for size, most in zip(sizes, plain, strict=True))
+    assert all(sizes[lane] < plain[lane] // 4 for lane in (0, 4, 6))
+    assert sizes[5] == 16
+    with pytest.raises(FormatError, match="more than its 5 bases"):
+        coder().decode([b"abc"], [5])
+
+
+def test_arrays_that_must_not_be_written() -> None:
+    bases = sequence([500])
+    wanted = coder().encode(bases, [500])
+    bases.flags.writeable = False
+    assert coder().encode(bases, [500]) == wanted
+
+
+def test_nothing_to_code() -> None:
+    assert coder().encode(np.zeros(0, np.uint8), []) == []
+    assert coder().decode([], []).tolist() == []
+    assert coder().decode([b""], [0]).tolist() == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_progress_counts_every_base(threads: int) -> None:
+    bases = sequence(LENGTHS)
+    seen: list[int] = []
+    coded = coder(threads).encode(bases, LENGTHS, seen.append)
+    assert sum(seen) == len(bases)
+    seen.clear()
+    coder(threads).decode(coded, LENGTHS, seen.append)
+    assert sum(seen) == len(bases)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interruption_stops_every_thread(threads: int) -> None:
+    def interrupt(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        coder(threads).encode(np.zeros(40_000, np.uint8), [10_000] * 4, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        coder(threads).decode([b""] * 4, [10_000] * 4, interrupt)
+    assert threading.active_count() < 20
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damage_decodes_to_something(seed: int) -> None:
+    chance = random.Random(seed)
+    bases = sequence([3000])
+    (lane,) = coder().encode(bases, [3000])
+    damaged = bytearray(lane)
+    damaged[chance.randrange(len(lane))] ^= 1 << chance.randrange(8)
+    for data in (bytes(damaged), lane[: chance.randrange(len(lane))], bytes(chance.randbytes(chance.randrange(700)))):
+        decoded = coder().decode([data], [3000])
+        assert len(decoded) == 3000
+        assert decoded.max(initial=0) <= 3
+
+
+RANGES = {name: st.sampled_from(ends) for name, ends in _BOUNDS.items() if name != "table_bits"}
+
+
+def bounded(**values: Any) -> ExpertSettings:
+    return ExpertSettings(**values | {"accept": min(values["accept"], values["drop"])})
+
+
+BOUNDED = st.builds(
+    bounded,
+    **RANGES,
+    table_bits=st.sampled_from([8, 9, 20]),
+    both_strands=st.booleans(),
+    low_orders=st.lists(st.integers(1, 8), max_size=4).map(tuple),
+    count_orders=st.lists(st.integers(1, 31), min_size=2, max_size=2).map(tuple),
+    count_priors=st.lists(st.sampled_from([1, 1000]), min_size=2, max_size=2).map(tuple),
+)
+
+
+@settings(max_examples=40)
+@given(chosen=BOUNDED, seed=st.integers(0, 1000))
+def test_whatever_settings_an_archive_may_state(chosen: ExpertSettings, seed: int) -> None:
+    assert ExpertSettings.from_dict(chosen.as_dict()) == chosen
+    bases = sequence([2000, 300], seed)
+    able = coder(1, chosen)
+    assert (able.decode(able.encode(bases, [2000, 300]), [2000, 300]) == bases).all()
+    assert len(able.decode([random.Random(seed).randbytes(100)], [2000])) == 2000
+
+
+def test_torch_is_not_loaded() -> None:
+    program = (
+        "import sys, geneformer_codec.predict.coder, geneformer_codec.predict.predictor;"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_the_start_of_a_lane() -> None:
+    """What is decoded does not depend on where decoding stops, also where tables are sized by the lane's length."""
+    lengths = [100, 4095, 4096, 9000, 9000]
+    bases = sequence(lengths)
+    lanes, starts = coder().encode(bases, lengths), np.cumsum([0, *lengths])
+    for share in (0, 0.01, 0.4, 0.6, 1):
+        stops = [round(length * share) for length in lengths]
+        wanted = [bases[start : start + stop] for start, stop in zip(starts, stops, strict=False)]
+        assert (coder(2).decode(lanes, lengths, stops=stops) == np.concatenate(wanted)).all()

@@ -1,0 +1,352 @@
+"""The experts: every base back, whatever the settings, and nothing that depends on how the work is cut."""
+
+from dataclasses import replace
+from importlib import resources
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geneformer_codec.archive.manifest import LEVELS
+from geneformer_codec.coding.jit import kernels
+from geneformer_codec.errors import FormatError
+from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_states import digest, general_start
+from geneformer_codec.predict import integers, predictor
+from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.predict.settings import NEVER, ExpertSettings, with_level, without_panel
+from geneformer_codec.predict.state import COPIES, LOW_ROW, TRUST_ROWS, Mixing, fresh_low
+
+
+def mutated(bases: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    out = bases.copy()
+    where = random.random(len(out)) < rate
+    out[where] = random.integers(0, 4, int(where.sum()))
+    return out
+
+
+ANCESTOR = np.random.default_rng(1).integers(0, 4, 4000).astype(np.uint8)
+PANEL = np.concatenate([mutated(ANCESTOR, 0.05, seed) for seed in range(2, 12)])
+STARTS = np.arange(0, len(PANEL), len(ANCESTOR)).astype(np.int64)
+CHILD = mutated(ANCESTOR, 0.05, 99)
+
+
+def small(**changes: object) -> ExpertSettings:
+    return replace(ExpertSettings(table_bits=14), **changes)
+
+
+@pytest.fixture(scope="module")
+def related() -> Predictor:
+    return Predictor(small(), PANEL, STARTS)
+
+
+def test_relatives_in_the_panel_are_found(related: Predictor) -> None:
+    data = related.encode(CHILD)
+    assert np.array_equal(related.decode(data, len(CHILD)), CHILD)
+    alone = Predictor(small()).encode(CHILD)
+    assert len(alone) > 0.97 * len(CHILD) / 4  # random bases: 2 bits each
+    assert len(data) < 0.5 * len(alone)
+
+
+def test_reverse_complements_are_found_when_asked() -> None:
+    turned = (3 - CHILD)[::-1].copy()
+    one = Predictor(small(), PANEL, STARTS).encode(turned)
+    both = Predictor(small(both_strands=True), PANEL, STARTS)
+    data = both.encode(turned)
+    assert np.array_equal(both.decode(data, len(turned)), turned)
+    assert len(data) < 0.5 * len(one)
+
+
+def test_the_own_past_is_found_on_both_strands() -> None:
+    text = np.concatenate([CHILD, mutated(CHILD, 0.01, 5), (3 - CHILD)[::-1]])
+    one, both = Predictor(small()), Predictor(small(both_strands=True))
+    for coder in (one, both):
+        assert np.array_equal(coder.decode(coder.encode(text), len(text)), text)
+    assert len(one.encode(text)) < 0.8 * len(text) / 4
+    assert len(both.encode(text)) < 0.5 * len(text) / 4
+
+
+def test_nothing_is_copied_from_the_place_that_is_coded() -> None:
+    random = np.random.default_rng(7).integers(0, 4, 2000).astype(np.uint8)
+    coder = Predictor(small(own_seed=16, every=1))
+    lane = coder.lane(len(random), random)
+    for stop in range(50, len(random), 50):
+        lane.run(stop)
+        assert lane.local.numbers[COPIES] == 0
+
+
+def test_a_copy_that_is_sure_is_believed_alone() -> None:
+    text = np.concatenate([ANCESTOR, *(mutated(ANCESTOR, 0.002, seed) for seed in range(9))])
+    asked, claimed = Predictor(small()), Predictor(small(sure=16))
+    stream = claimed.encode(text)
+    assert np.array_equal(claimed.decode(stream, len(text)), text)
+    assert stream != asked.encode(text)
+    assert len(stream) < 1.1 * len(asked.encode(text))
+    learned = Predictor(small(sure=NEVER))  # learns what claims are worth, but codes as if there were none
+    mix = learned.start.copy()
+    assert learned.adapt(text, mix, None) == asked.encode(text)
+    assert np.any(mix.trust[TRUST_ROWS:] != learned.start.trust[TRUST_ROWS:])
+
+
+@given(
+    pieces=st.lists(
+        st.tuples(st.integers(0, len(PANEL) - 1), st.integers(0, 300), st.booleans(), st.integers(0, 99)), max_size=8
+    ),
+    copies=st.sampled_from([1, 3, 16, 17, 64]),
+    both=st.booleans(),
+    every=st.sampled_from([1, 7, 16]),
+    rate=st.sampled_from([0, 12]),
+    sure=st.sampled_from([0, 1, 16, NEVER]),
+    with_panel=st.booleans(),
+)
+@settings(max_examples=60)
+def test_any_bases_come_back(
+    pieces: list[tuple[int, int, bool, int]],
+    copies: int,
+    both: bool,
+    every: int,
+    rate: int,
+    sure: int,
+    with_panel: bool,
+) -> None:
+    parts = [np.zeros(0, np.uint8)]
+    for start, length, turn, seed in pieces:
+        part = mutated(PANEL[start : start + length], 0.02, seed)
+        parts.append((3 - part)[::-1] if turn else part)
+    bases = np.concatenate(parts)
+    chosen = small(copies=copies, both_strands=both, every=every, attention_rate=rate, sure=sure)
+    coder = Predictor(chosen, PANEL, STARTS) if with_panel else Predictor(chosen)
+    assert np.array_equal(coder.decode(coder.encode(bases), len(bases)), bases)
+
+
+@pytest.mark.parametrize("level", ["fast", "balanced", "max"])
+@pytest.mark.parametrize("both", [False, True])
+def test_levels_without_a_panel(level: str, both: bool) -> None:
+    coder = Predictor(replace(without_panel(level, both), table_bits=16))
+    bases = np.concatenate([CHILD, mutated(CHILD, 0.03, 4)])
+    data = coder.encode(bases)
+    assert np.array_equal(coder.decode(data, len(bases)), bases)
+    assert len(data) < 0.75 * len(bases) / 4
+
+
+@pytest.mark.parametrize("level", ["fast", "balanced", "max"])
+def test_levels_with_a_panel(level: str) -> None:
+    coder = Predictor(with_level(small(), level), PANEL, STARTS)
+    assert np.array_equal(coder.decode(coder.encode(CHILD), len(CHILD)), CHILD)
+
+
+def test_the_same_bytes_however_the_work_is_cut(related: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = related.encode(CHILD)
+    for chunk in (1, 37, 1000):
+        monkeypatch.setattr(predictor, "CHUNK", chunk)
+        assert related.encode(CHILD) == data
+        assert np.array_equal(related.decode(data, len(CHILD)), CHILD)
+
+
+def test_a_lane_leaves_the_predictor_as_it_was(related: Predictor) -> None:
+    data = related.encode(CHILD)
+    related.encode(PANEL[:3000])
+    related.decode(b"\x55" * 100, 500)
+    assert related.encode(CHILD) == data
+
+
+def test_training_lets_the_next_lane_start_better(related: Predictor) -> None:
+    mix, low = related.start.copy(), related.low.copy()
+    for seed in range(20, 26):
+        related.adapt(mutated(ANCESTOR, 0.05, seed), mix, low)
+    trained = Predictor(small(), PANEL, STARTS, mix, low)
+    assert len(trained.encode(CHILD)) < len(related.encode(CHILD))
+    assert np.array_equal(trained.decode(trained.encode(CHILD), len(CHILD)), CHILD)
+    assert isinstance(mix, Mixing)
+
+
+@given(data=st.binary(max_size=200), length=st.integers(0, 800))
+@settings(max_examples=50)
+def test_any_bytes_decode_to_something(related: Predictor, data: bytes, length: int) -> None:
+    out = related.decode(data, length)
+    assert len(out) == length
+    assert out.max(initial=0) <= 3
+
+
+def test_reports_cover_all_bases(related: Predictor) -> None:
+    done: list[int] = []
+    data = related.encode(PANEL, done.append)
+    related.decode(data, len(PANEL), done.append)
+    assert sum(done) == 2 * len(PANEL)
+
+
+@kernels(__file__, integers.__file__)
+def log2_q10(value: int) -> int:
+    return integers.log2_q10(value)  # type: ignore[no-any-return]
+
+
+@given(st.integers(1, (1 << 62) - 1))
+def test_log2(value: int) -> None:
+    found = log2_q10(value)
+    # 2**found <= value < 2**(found + a bit): compared in integers, by the 1024th power
+    assert abs(found - 1024 * (value.bit_length() - 1)) <= 1024
+    assert abs(value / 2.0 ** (found / 1024) - 1) < 0.0015
+
+
+def test_tables_are_what_they_say() -> None:
+    steps = np.arange(1024)
+    assert np.abs(integers.LOG - 1024 * np.log2(1 + steps / 1024)).max() <= 0.5001
+    assert np.abs(integers.EXP - 2.0 ** (30 - steps / 1024)).max() <= 1
+
+
+def test_settings_survive_json() -> None:
+    chosen = without_panel("max")
+    assert ExpertSettings.from_dict(chosen.as_dict()) == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("copies", 0), ("copies", 65), ("copies", True), ("copies", "16"), ("seed", 32), ("every", 0), ("drop", 25),
+        ("table_bits", 40), ("low_orders", [0]), ("low_orders", [11]), ("low_orders", [1] * 9), ("count_orders", [32]),
+        ("count_orders", [1, 2]), ("count_priors", [0]), ("both_strands", 1), ("count_orders", 12), ("rate", 128),
+        ("trust_limit", 1023), ("reach", 17), ("drop", 11), ("accept", 17), ("brief", -1),
+        ("sampled", -1), ("sampled", 1025),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
+    with pytest.raises(FormatError):
+        ExpertSettings.from_dict(ExpertSettings().as_dict() | {name: value})
+
+
+def test_settings_that_older_archives_do_not_name_are_zero() -> None:
+    chosen = without_panel("fast")
+    values = chosen.as_dict()
+    assert {values.pop("brief"), values.pop("sampled")} == {chosen.brief, chosen.sampled} != {0}
+    before = ExpertSettings.from_dict(values)
+    assert before == replace(chosen, brief=0, sampled=0)
+    assert before.as_dict() == values  # and so the digests of older models hold
+
+
+def test_settings_of_other_versions_are_refused() -> None:
+    for values in ({}, None, ExpertSettings().as_dict() | {"more": 1}):
+        with pytest.raises(FormatError):
+            ExpertSettings.from_dict(values)
+
+
+def test_a_setting_of_a_newer_version_is_named() -> None:
+    with pytest.raises(FormatError, match="'novel', which needs a newer version"):
+        ExpertSettings.from_dict(ExpertSettings().as_dict() | {"novel": 1})
+
+
+def test_start_states_that_would_break_the_coder_are_refused() -> None:
+    state = Start.untrained(small())
+    assert np.array_equal(Start.from_bytes(small(), state.to_bytes()).mix.swaps, state.mix.swaps)
+    state.mix.swaps[1:4] = 1 << 15  # of A into all others: one and a half
+    with pytest.raises(FormatError, match="swaps that sum to more than one"):
+        Start.from_bytes(small(), state.to_bytes())
+    for more in ({"heads": 3}, {"sets": 6}, {"low_orders": (2,)}, {"count_orders": (11,)}, {"frame_orders": (3,)}):
+        with pytest.raises(FormatError, match="other contexts, heads or sets"):
+            Start.untrained(small(heads=2, sets=3)).at(small(**{"heads": 2, "sets": 3} | more))
+
+
+def test_a_panel_may_end_with_an_empty_record() -> None:
+    starts = np.append(STARTS, len(PANEL))
+    assert Predictor(small(copies=64), PANEL, starts).encode(CHILD) == Predictor(
+        small(copies=64), PANEL, STARTS
+    ).encode(CHILD)
+
+
+def genes(codons: int, seed: int) -> np.ndarray:
+    """Codons drawn from a biased table, in genes on both strands and in all frames."""
+    rng = np.random.default_rng(seed)
+    table = rng.dirichlet(np.full(64, 0.3))
+    pieces = []
+    for _ in range(codons // 300):
+        gene = rng.choice(64, 300, p=table)
+        bases = np.stack([gene >> 4, gene >> 2 & 3, gene & 3], axis=1).reshape(-1).astype(np.uint8)
+        pieces += [3 - bases[::-1] if rng.random() < 0.5 else bases, rng.integers(0, 4, rng.integers(5, 50), np.uint8)]
+    return np.concatenate(pieces)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_reading_frames_are_found_by_themselves(both: bool) -> None:
+    text = genes(12_000, 3)
+    plain = small(low_orders=(2, 3, 5), both_strands=both)
+    framed = replace(plain, frame_orders=(3, 4))
+    without, coder = len(Predictor(plain).encode(text)), Predictor(framed)
+    stream = coder.encode(text)
+    assert len(stream) < 0.97 * without
+    np.testing.assert_array_equal(coder.decode(stream, len(text)), text)
+
+
+def test_levels_start_from_states_that_were_shipped() -> None:
+    text = np.concatenate([CHILD, *(mutated(CHILD, 0.002, seed) for seed in range(12))])
+    chosen = replace(without_panel("balanced", False), table_bits=16)
+    start = general_start(chosen)
+    began = Predictor(chosen, start=start.mix, low=start.low)
+    stream = began.encode(text)
+    assert len(stream) < len(Predictor(chosen).encode(text))
+    assert np.array_equal(began.decode(stream, len(text)), text)
+
+
+def test_every_level_names_a_start_state_of_its_shape() -> None:
+    for level in LEVELS:
+        start = general_start(without_panel(level))
+        assert start.settings.kinds == without_panel(level).kinds
+        assert digest(start.to_bytes()) == without_panel(level).start
+
+
+def test_start_states_of_older_archives_are_kept() -> None:
+    shipped = {"cdfae68a3a790c3a", "58e71e8344ea6b84", "9092ddfb86c3ff98"}
+    shipped |= {"907a35904d035be8", "c79f33c56d28798e", "3be2179e3bb6e989", "a21a451c61074e67"}
+    files = resources.files("geneformer_codec.model.initial_states").iterdir()
+    held = {file.name: file.read_bytes() for file in files if file.name.endswith(".bin")}
+    assert {f"{name}.bin" for name in shipped} == {name for name in held if name.endswith(".bin")}
+    assert {f"{digest(data)}.bin" for data in held.values()} == set(held)
+
+
+def test_start_state_of_another_version_is_named() -> None:
+    with pytest.raises(FormatError, match="0123456789abcdef, which this version does not have"):
+        general_start(replace(without_panel("fast"), start="0123456789abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"), [("low", [0, 3, 4, 5]), ("count", [0, 1, 2, 4, 5]), ("frame", [0, 1, 2, 3, 5])]
+)
+def test_contexts_that_are_left_out_leave_the_others_as_they_were(kind: str, inputs: list[int]) -> None:
+    trained = small(heads=1, low_orders=(1, 2), frame_orders=(2,), network=True)
+    start = Start.untrained(trained)
+    start.mix.weights.reshape(-1, 8)[:, :6] = range(6)
+    start.low.reshape(-1, LOW_ROW)[:, 0] = range(4 + 16 + 8 * 16)
+    without = {f"{kind}_orders": ()} | ({"count_priors": ()} if kind == "count" else {})
+    kept = start.at(replace(trained, **without))
+    assert (kept.mix.weights.reshape(-1, 8)[:, : len(inputs)] == inputs).all()
+    short, framed = np.split(start.low, [LOW_ROW * (4 + 16)])
+    tables = {"low": framed, "count": start.low, "frame": short}
+    np.testing.assert_array_equal(kept.low, tables[kind])
+
+
+def test_seeds_that_are_sampled_find_passages_of_both_strands() -> None:
+    rng = np.random.default_rng(3)
+    once = rng.integers(0, 4, 40_000).astype(np.uint8)
+    turned = np.ascontiguousarray(3 - once[::-1])
+    settings = replace(without_panel("fast"), table_bits=16)
+    size = {
+        name: len(Predictor(settings).encode(np.concatenate(parts)))
+        for name, parts in {"once": [once], "again": [once, once], "turned": [once, turned]}.items()
+    }
+    assert size["again"] < 1.02 * size["once"]
+    assert size["turned"] < 1.02 * size["once"]
+    one = replace(settings, both_strands=False)
+    assert len(Predictor(one).encode(np.concatenate([once, turned]))) > 1.9 * size["once"]
+
+
+def test_fewer_heads_and_sets_do_the_work_of_all() -> None:
+    trained = small(frame_orders=(2,))
+    mix = Predictor(trained).start.copy()
+    low = fresh_low(trained.low_orders, trained.frame_orders)
+    Predictor(trained, PANEL, STARTS).adapt(CHILD, mix, low)
+    fewer = replace(trained, heads=1, sets=1)
+    given = Start(trained, mix, low).at(fewer)
+    taught = Predictor(fewer, PANEL, STARTS, given.mix, given.low)
+    stream = taught.encode(CHILD)
+    assert len(stream) < len(Predictor(fewer, PANEL, STARTS).encode(CHILD))
+    np.testing.assert_array_equal(taught.decode(stream, len(CHILD)), CHILD)

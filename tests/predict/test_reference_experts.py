@@ -1,0 +1,367 @@
+"""docs/format/experts.md suffices: a decoder written from it gives the bases that kernels encoded."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import random_model
+from numpy.typing import NDArray
+from reference import ReferenceModel
+from reference_experts import Lane, decode_lane, decode_panel
+from reference_state import EXP, LOG, ExpertModel, Panel, State, count_log
+
+from geneformer_codec.archive.coders import Coders
+from geneformer_codec.archive.read import Archive
+from geneformer_codec.model.file import Experts, Model
+from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_states import general_start
+from geneformer_codec.model.panel import Panel as ModelPanel
+from geneformer_codec.model.panel import embed
+from geneformer_codec.model.panel_coding import encode_panel
+from geneformer_codec.predict import integers
+from geneformer_codec.predict.coder import ExpertCoder
+from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.predict.settings import _BOUNDS, ExpertSettings, without_panel
+
+Bases = NDArray[np.uint8]
+GOLDEN = Path(__file__).parents[1] / "archive" / "golden"
+LEVELS = ["fast", "balanced", "max"]
+MOST = {"fast": 2400, "balanced": 1600, "max": 800}
+"""Bases of a lane: the reference takes about a millisecond for a base at the highest level."""
+
+
+def mutated(bases: Bases, rate: float, seed: int) -> Bases:
+    random = np.random.default_rng(seed)
+    out = bases.copy()
+    where = random.random(len(out)) < rate
+    out[where] = random.integers(0, 4, int(where.sum()))
+    return out
+
+
+def turned(bases: Bases) -> Bases:
+    return np.ascontiguousarray(3 - bases[::-1])
+
+
+ANCESTOR = np.random.default_rng(5).integers(0, 4, 600).astype(np.uint8)
+SMALL = ExpertSettings(table_bits=10, own_seed=8, own_seed_both=8, seed=8, count_orders=(3, 6), count_priors=(30, 10))
+RECORDS = [
+    mutated(ANCESTOR, 0.08, 1), turned(mutated(ANCESTOR, 0.1, 2)), mutated(ANCESTOR, 0.03, 3), ANCESTOR[:40],
+    np.tile(ANCESTOR[:13], 20),
+]  # fmt: skip
+RELATED = np.concatenate(
+    [
+        mutated(ANCESTOR, 0.05, 4)[:300], turned(mutated(ANCESTOR, 0.02, 5))[-200:], np.tile(ANCESTOR[40:47], 30),
+        mutated(ANCESTOR, 0.01, 6), np.zeros(60, np.uint8), turned(ANCESTOR)[100:500], mutated(ANCESTOR, 0.01, 8),
+    ]
+)  # fmt: skip
+"""Repeats of this strand and the other, tandem repeats, a run of one base."""
+
+
+def packed_start(digits: str) -> bytes:
+    return (resources.files("geneformer_codec.model.initial_states") / f"{digits}.bin").read_bytes()
+
+
+def predictor(settings: ExpertSettings, records: list[Bases] | None = None, start: Start | None = None) -> Predictor:
+    mix, low = (start.mix, start.low) if start else (None, None)
+    if records is None:
+        return Predictor(settings, start=mix, low=low)
+    starts = np.cumsum([0, *map(len, records)])[:-1].astype(np.int64)
+    return Predictor(settings, np.concatenate(records), starts, mix, low)
+
+
+def reference_panel(settings: ExpertSettings, records: list[Bases] | None) -> Panel | None:
+    if records is None:
+        return None
+    return Panel(settings.as_dict(), np.concatenate(records).tolist(), [len(record) for record in records])
+
+
+def check(settings: ExpertSettings, text: Bases, records: list[Bases] | None = None) -> Counter[str]:
+    """Decode what untrained experts encode; gives the branches that were taken."""
+    data = predictor(settings, records).encode(text)
+    given = settings.as_dict()
+    lane = Lane(given, State.untrained(given), data, len(text), reference_panel(settings, records))
+    assert lane.decode() == text.tolist()
+    return +lane.taken
+
+
+def test_the_tables_are_the_ones_described() -> None:
+    assert integers.LOG.tolist() == LOG
+    assert integers.EXP.tolist() == EXP
+    priors = (1, 5, 10, 30, 99, 100, 777, 1000)
+    tables = Predictor(ExpertSettings(count_orders=(3,) * 8, count_priors=priors))._logs
+    assert tables.tolist() == [count_log(count, prior) for prior in priors for count in range(16)]
+
+
+@pytest.mark.parametrize(
+    ("level", "both"), [("fast", False), ("fast", True), ("balanced", False), ("balanced", True), ("max", True)]
+)
+def test_lanes_without_a_model(level: str, both: bool) -> None:
+    settings, text = without_panel(level, both), RELATED[: MOST[level]]
+    start = general_start(settings)
+    (data,) = ExpertCoder(predictor(settings, None, start), "experts", 1).encode(text, [len(text)])
+    assert len(data) < 0.97 * len(text) / 4
+    given = settings.as_dict()
+    state = State.read(given, packed_start(settings.start))
+    assert decode_lane(Lane(given, state, data, len(text))) == text.tolist()
+
+
+def test_what_the_other_strand_counts_is_there_for_the_next_base() -> None:
+    """Where bases are as many words of both strands, one after the other ask for the same counts."""
+    random = np.random.default_rng(11)
+    text = np.concatenate([np.tile([0, 3], 60), random.integers(0, 4, 300), 3 * random.integers(0, 2, 400)])
+    settings = replace(SMALL, both_strands=True, count_orders=(2, 3, 12), count_priors=(30, 30, 10))
+    check(settings, text.astype(np.uint8))
+
+
+@pytest.mark.parametrize("bit", range(0, 8, 3))
+def test_damage_is_not_decoded_to_the_same(bit: int) -> None:
+    settings, text = replace(SMALL, sure=8), RELATED[:700]
+    data = bytearray(predictor(settings).encode(text))
+    data[len(data) // 2] ^= 1 << bit
+    given = settings.as_dict()
+    decoded = Lane(given, State.untrained(given), bytes(data), len(text)).decode()
+    assert decoded[:100] == text[:100].tolist()
+    assert decoded != text.tolist()
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["one strand", "both strands"])
+def model(request: pytest.FixtureRequest) -> Model:
+    settings = ExpertSettings(both_strands=request.param, table_bits=14, frame_orders=(2, 3), count_orders=(6, 9, 16),
+                              count_priors=(30, 10, 5), reach=8)  # fmt: skip
+    pupil = predictor(replace(settings, attention_rate=12), RECORDS)
+    mix, low = pupil.start.copy(), pupil.low.copy()
+    pupil.adapt(mutated(ANCESTOR, 0.1, 7), mix, low)
+    coded = replace(without_panel("balanced", request.param), table_bits=16)
+    source = embed(ModelPanel.of(RECORDS), lambda bases: encode_panel(bases, coded, 1, lane=900))
+    return Model.of(None, Experts(Start(settings, mix, low), source), {"name": "species"})
+
+
+def test_model_files_are_read_as_described(model: Model) -> None:
+    reference = ExpertModel(model.data)
+    assert reference.id == reference.stated_id == model.id
+    bases = decode_panel(reference.coded, reference.panel["bases"], packed_start)
+    assert bases == np.concatenate(RECORDS).tolist()
+    assert reference.lengths == [len(record) for record in RECORDS]
+    assert reference.panel_digest(bases) == reference.panel["digest"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_lanes_with_a_model(model: Model, level: str) -> None:
+    settings = model.expert_settings(level)
+    assert settings
+    lanes = [RELATED[: MOST[level]], mutated(ANCESTOR, 0.05, 8)[:300]]
+    coded = model.coder(settings, "cpu", 1).encode(np.concatenate(lanes), [len(lane) for lane in lanes])
+    reference, given = ExpertModel(model.data), settings.as_dict()
+    state, panel = reference.state.converted(reference.settings, given), reference_panel(settings, RECORDS)
+    for text, data in zip(lanes, coded, strict=True):
+        assert len(data) < 0.8 * len(text) / 4
+        assert Lane(given, state.copy(), data, len(text), panel).decode() == text.tolist()
+
+
+def odd_settings(seed: int) -> ExpertSettings:
+    """Any settings that an archive may state, their ends more often than what lies between."""
+    chance = np.random.default_rng(seed)
+
+    def number(low: int, high: int) -> int:
+        return int(chance.choice([low, high, chance.integers(low, high + 1)]))
+
+    values: dict[str, Any] = {name: number(*ends) for name, ends in _BOUNDS.items()}
+    values |= {"table_bits": number(8, 16), "seed": number(8, 14), "own_seed": number(8, 14), "own_seed_both": 9}
+    values |= {"every": number(1, 20), "hungry": number(1, 9), "sure": int(chance.choice([0, 1, 20, 1 << 30]))}
+    values |= {"accept": min(values["accept"], values["drop"]), "brief": int(chance.choice([0, 1, 5, 12, 1 << 30]))}
+    values |= {"sampled": int(chance.choice([0, 1, 3, 1024]))}
+    counts = int(chance.integers(0, 4))
+    values["low_orders"] = tuple(chance.integers(1, 6, int(chance.integers(0, 4))).tolist())
+    values["count_orders"] = tuple(chance.integers(1, 32, counts).tolist())
+    values["count_priors"] = tuple(chance.integers(1, 1001, counts).tolist())
+    values["frame_orders"] = tuple(chance.integers(1, 4, int(chance.integers(0, 3))).tolist())
+    return ExpertSettings(**values, both_strands=bool(chance.integers(2)))
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_whatever_settings_an_archive_may_state(seed: int) -> None:
+    settings = odd_settings(seed)
+    assert ExpertSettings.from_dict(settings.as_dict()) == settings
+    begin = 100 * (seed % 5)
+    check(settings, RELATED[begin : begin + 300], RECORDS if seed % 2 else None)
+
+
+NOISE = np.random.default_rng(9).integers(0, 4, 1500).astype(np.uint8)
+FEW = np.random.default_rng(10).integers(0, 2, 1000).astype(np.uint8)
+"""Two letters only: seeds come again and again."""
+FAILING = np.concatenate([NOISE[:250], mutated(NOISE[:250], 0.03, 1), turned(mutated(NOISE[:250], 0.03, 2))])
+LONG = np.concatenate([NOISE[:900], NOISE[:500], NOISE[:900]])
+LONG[[1200, 1800]] ^= 2
+ENDS = np.concatenate([NOISE[600:760], turned(NOISE[:120]), NOISE[:80], NOISE[650:790]])
+BLOCK = np.resize(NOISE, 1 << 14)
+CODONS = np.tile(np.array([0, 3, 2, 0, 1, 2, 0, 2, 2], np.uint8), 40)
+CODONS[2::3] = NOISE[:120]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What makes the branches happen that a usual lane seldom comes to."""
+
+    name: str
+    changes: dict[str, Any]
+    text: Bases
+    records: list[Bases] | None
+    branches: set[str]
+
+
+CASES = [
+    Case(
+        "long lists", {"tries": 2, "every": 1}, FEW[:500], [FEW[500:]],
+        {"tries run out in the panel", "tries run out in the past", "forward copies"},
+    ),
+    Case(
+        "many copies", {"copies": 17, "every": 1, "accept": 16, "reach": 16}, FEW[:400], [FEW[400:800]],
+        {"copies replaced", "copies that promise too little", "copies known already", "copies dropped"},
+    ),
+    Case(
+        "counts that are full", {"own_seed": 20, "count_orders": (1, 2), "rate": 127, "trust_limit": 1},
+        np.concatenate([NOISE[:200], np.ones(500, np.uint8)]), None,
+        {"counts halved", "seen 255 times", "trust at its limit", "least trust"},
+    ),
+    Case("hashed seeds", {"own_seed": 14, "every": 1, "tries": 64}, NOISE, None, {"other seeds in the list"}),
+    Case("attention", {"every": 1, "attention_rate": 255, "copies": 64}, RELATED[:500], RECORDS, {"attention learns"}),
+    Case(
+        "copies that begin badly", {"accept": 24, "drop": 24, "every": 2, "copies": 20}, FEW[:500], [FEW[600:900]],
+        {"copies replaced"},
+    ),
+    Case(
+        "ends of texts", {"both_strands": True, "every": 1}, ENDS, [NOISE[:700], turned(NOISE[:90]), NOISE[700:760]],
+        {"copies at an end", "copies that left", "turned copies"},
+    ),
+    Case(
+        "a panel of whole blocks", {"both_strands": True, "every": 1},
+        np.concatenate([BLOCK[-150:], turned(BLOCK[:150]), NOISE[:99]]), [BLOCK], {"copies at an end"},
+    ),
+    Case(
+        "claims", {"both_strands": True, "every": 1, "sure": 8}, FAILING, None,
+        {"claims", "claims that failed", "copies that disagree"},
+    ),
+    Case(
+        "brief claims", {"both_strands": True, "every": 1, "sure": 30, "brief": 9}, FAILING, None,
+        {"claims", "claims after fewer bases"},
+    ),
+    Case(
+        "short claims", {"both_strands": True, "every": 1, "sure": 30, "brief": 2}, FAILING, None,
+        {"short claims", "claims after fewer bases"},
+    ),
+    Case(
+        "sampled seeds", {"both_strands": True, "sampled": 2, "own_seed_both": 12}, FAILING, None,
+        {"forward copies", "turned copies"},
+    ),
+    Case(
+        "sampled seeds of one strand", {"sampled": 1, "tries": 2}, np.concatenate([FEW, FEW[:300]]), None,
+        {"forward copies", "tries run out in the past", "other seeds in the list"},
+    ),
+    Case(
+        "sampled seeds beside a panel", {"sampled": 3, "every": 5, "sure": 12, "brief": 3}, RELATED[:900], RECORDS,
+        {"short claims", "claims", "forward copies"},
+    ),
+    Case(
+        "reading frames", {"both_strands": True, "frame_orders": (1, 2)},
+        np.concatenate([CODONS, NOISE[:50], turned(CODONS)]), None, {"frame changes"},
+    ),
+    Case("long runs", {"every": 150, "hungry": 150}, LONG, None, {"runs measured", "trust by distance"}),
+    Case(
+        "a run of more than is measured", {"every": 1024, "hungry": 1024, "accept": 6, "drop": 6},
+        np.concatenate([np.tile(FEW, 2)[:1020], NOISE[:1200]]), [NOISE, mutated(NOISE, 0.05, 3)], {"longest run"},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_rare_cases(case: Case) -> None:
+    taken = check(replace(SMALL, **case.changes), case.text, case.records)
+    assert case.branches <= set(taken), taken
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_states_at_their_bounds(seed: int) -> None:
+    """Kernels compute in 32 and 64 bits, the reference without bounds."""
+    chance = np.random.default_rng(seed)
+    settings = replace(SMALL, low_orders=(1, 2), frame_orders=(1,), both_strands=True, attention_rate=255, every=2,
+                       sure=(0, 30)[seed % 2])  # fmt: skip
+    start = Start.untrained(settings)
+    limits = {"weights": (1 << 21) - 1, "final": 1 << 18, "attention": 1 << 22}
+    arrays = {name: chance.choice([-most, 0, most], start.arrays[name].size) for name, most in limits.items()}
+    arrays |= {name: chance.choice([0, (1 << 22) - 1], start.arrays[name].size) for name in ("map_one", "map_two")}
+    trust = start.arrays["trust"].size
+    arrays["trust"] = chance.choice([64, 15 << 18], trust) << 10 | chance.choice([0, 1022], trust)
+    arrays["swaps"] = np.eye(4, dtype=np.int64)[chance.integers(0, 4, 32)].reshape(-1) * 65536
+    low = chance.choice([0, 65535], start.low.size).reshape(-1, 8)
+    low[:, 4:] = chance.choice([0, 255], len(low))[:, None] * np.array([1, 0, 0, 0])
+    arrays["low"] = low.reshape(-1)
+    start = start.with_arrays({name: values.astype(start.arrays[name].dtype) for name, values in arrays.items()})
+    given, text, packed = settings.as_dict(), RELATED[:350], start.to_bytes()
+    data = predictor(settings, RECORDS, Start.from_bytes(settings, packed)).encode(text)
+    lane = Lane(given, State.read(given, packed), data, len(text), reference_panel(settings, RECORDS))
+    assert lane.decode() == text.tolist()
+    assert lane.taken["certain"]
+    assert lane.taken["attention at its limit"]
+
+
+class Hearing:
+    """What a network, of the stream form, says of the next base of a lane."""
+
+    def __init__(self, network: ReferenceModel) -> None:
+        self.said, self.heard = network.stream_frequencies(), 0
+        self.now = next(self.said)
+
+    def __call__(self, bases: list[int]) -> list[int]:
+        for base in bases[self.heard :]:
+            self.now = self.said.send(base)
+        self.heard = len(bases)
+        return self.now
+
+
+@pytest.mark.parametrize("sure", [0, 8])
+def test_experts_that_hear_a_network(sure: int) -> None:
+    settings = replace(SMALL, network=True, attention_rate=8, frame_orders=(2,))
+    network = random_model("stream")
+    source = embed(ModelPanel.of(RECORDS), lambda bases: encode_panel(bases, SMALL, 1))
+    model = Model.of(network.network, Experts(Start.untrained(settings), source), {"name": "both"})
+    at_work, text = replace(settings, sure=sure), RELATED[:300]
+    (data,) = model.coder(at_work, "cpu", 1).encode(text, [300])
+    given = at_work.as_dict()
+    hearing = Hearing(ReferenceModel(network.data))
+    lane = Lane(given, State.untrained(given), data, 300, reference_panel(at_work, RECORDS), hearing)
+    assert lane.decode() == text.tolist()
+    assert bool(lane.taken["claims"]) == bool(sure)
+
+
+class ReferenceCoder:
+    """The reference in the place of the experts, to decode lanes of an archive."""
+
+    def __init__(self, settings: dict[str, Any], state: State, panel: Panel | None) -> None:
+        self.model_id, self._make = "", lambda data, length: Lane(settings, state.copy(), data, length, panel)
+
+    def decode(self, lanes: list[bytes], lengths: list[int], *_: object) -> Bases:
+        decoded = [decode_lane(self._make(data, length)) for data, length in zip(lanes, lengths, strict=True)]
+        return np.concatenate([np.array(bases, np.uint8) for bases in decoded])
+
+
+@pytest.mark.parametrize("name", ["2-balanced", "2-model-fast", "2-sampled", "2-model-sampled"])
+def test_golden_archives(name: str) -> None:
+    with Archive(GOLDEN / f"{name}.gfz") as archive:
+        settings = archive.manifest.settings.experts
+        assert settings
+        given, panel = settings.as_dict(), None
+        if archive.manifest.model.id == "experts":
+            given["both_strands"] = archive.blocks[0].strands == 2
+            state = State.read(given, packed_start(settings.start))
+        else:
+            model = ExpertModel((GOLDEN / "2.gfmodel").read_bytes())
+            assert model.id == archive.manifest.model.id
+            bases = decode_panel(model.coded, model.panel["bases"], packed_start)
+            state, panel = model.state.converted(model.settings, given), Panel(given, bases, model.lengths)
+        coder: Any = ReferenceCoder(given, state, panel)
+        decoded = archive.decode_all(Coders(archive.manifest.model.id, lambda _: coder))
+        assert b"".join(block.text for block in decoded) == (GOLDEN / "2.fa").read_bytes()

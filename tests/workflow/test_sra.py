@@ -1,0 +1,565 @@
+"""Runs that are fetched: from a stand-in of ENA on this machine, and by the tools of SRA as far as they go offline."""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from geneformer_codec import api
+from geneformer_codec.archive.models import Execution
+from geneformer_codec.errors import InputError
+from geneformer_rules import sra, toolkit
+from geneformer_rules.accessions import Accession, choose, is_no_run, parse
+from geneformer_rules.downloading import NetworkError, Patience, download
+from geneformer_rules.ena import remote_run
+
+from .conftest import Project
+
+QUICK = Patience(tries=3, seconds=0.001)
+
+
+def reads(run: str, mate: int, count: int = 60, length: int = 76) -> bytes:
+    """FASTQ as SRA gives it."""
+    chance = random.Random(f"{run}{mate}")
+    lines = []
+    for number in range(1, count + 1):
+        bases = "".join(chance.choices("ACGTN", (25, 25, 25, 25, 1), k=length))
+        lines += [f"@{run}.{number} {number}/{mate}", bases, "+", "".join(chance.choices("#-?AF", k=length))]
+    return ("\n".join(lines) + "\n").encode()
+
+
+class Server:
+    """ENA, as far as it is used. ``stumbles`` are answers that go wrong before one is right."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.runs: dict[str, list[str]] = {}
+        self.counts: dict[str, tuple[object, object]] = {}
+        self.stumbles: list[str] = []
+        self.ranges: list[str] = []
+        self.asked: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def add(self, run: str, **texts: bytes) -> None:
+        """A run and its files, named ``RUN.fastq.gz`` for ``_`` and ``RUN_1.fastq.gz`` for ``_1``."""
+        self.runs[run] = [f"/{run}{'' if part == '_' else part}.fastq.gz" for part in texts]
+        self.files |= dict(zip(self.runs[run], (gzip.compress(text) for text in texts.values()), strict=True))
+
+    def _report(self, run: str) -> list[dict[str, str]]:
+        if run not in self.runs:
+            return []
+        files = [self.files[name] for name in self.runs[run]]
+        return [
+            {
+                "run_accession": run,
+                "fastq_ftp": ";".join(self.url + name for name in self.runs[run]),
+                "fastq_bytes": ";".join(str(len(file)) for file in files),
+                "fastq_md5": ";".join(hashlib.md5(file).hexdigest() for file in files),
+                **{
+                    field: str(count)
+                    for field, count in zip(("read_count", "base_count"), self.counts.get(run, ()), strict=False)
+                },
+            }
+        ]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                address = urlsplit(self.path)
+                server.asked.append(address.path)
+                if address.path == "/filereport":
+                    data, status = json.dumps(server._report(parse_qs(address.query)["accession"][0])).encode(), 200
+                elif address.path in server.files:
+                    data, status = server.files[address.path], 200
+                else:
+                    return self.send_error(404)
+                stumble = server.stumbles.pop(0) if server.stumbles and address.path != "/filereport" else ""
+                if stumble == "busy":
+                    return self.send_error(503)
+                start = 0
+                if wanted := self.headers.get("Range"):
+                    server.ranges.append(wanted)
+                    start, status = int(wanted.removeprefix("bytes=").rstrip("-")), 206
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data) - start))
+                if status == 206:
+                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                self.end_headers()
+                data = data[start:]
+                if stumble == "breaks off":
+                    data = data[: len(data) // 2]
+                if stumble == "garbles":
+                    data = bytes(octet ^ 1 for octet in data)
+                self.wfile.write(data)
+                return None
+
+        return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+class TestAccessions:
+    def test_what_is_one(self) -> None:
+        assert parse("SRR3927310") == Accession("SRR3927310")
+        assert parse("ERR000589:unpaired") == Accession("ERR000589", "unpaired")
+        assert parse("data/SRR3927310.fastq") is None
+        assert [is_no_run(cell) for cell in ("PRJNA12", "SRP000001", "SAMN0001", "SRR000001", "x.fa")] == [True] * 3 + [
+            False
+        ] * 2
+
+    @pytest.mark.parametrize(
+        ("given", "files", "chosen"),
+        [
+            ("SRR000001", ["SRR000001.fastq.gz"], [0]),
+            ("SRR000001", ["SRR000001_1.fastq.gz", "SRR000001_2.fastq.gz"], [0, 1]),
+            ("SRR000001", ["SRR000001_1.fastq"], [0]),
+            ("SRR000001:paired", ["SRR000001.fastq", "SRR000001_1.fastq", "SRR000001_2.fastq"], [1, 2]),
+            ("SRR000001:unpaired", ["SRR000001.fastq", "SRR000001_1.fastq", "SRR000001_2.fastq"], [0]),
+        ],
+    )
+    def test_which_files_a_sample_is(self, given: str, files: list[str], chosen: list[int]) -> None:
+        accession = parse(given)
+        assert accession is not None
+        assert choose(accession, {name: number for number, name in enumerate(files)}) == chosen
+
+    def test_reads_without_a_mate_are_never_left_out_unsaid(self) -> None:
+        names = dict.fromkeys(["SRR000001.fastq", "SRR000001_1.fastq", "SRR000001_2.fastq"])
+        with pytest.raises(InputError, match="'SRR000001:paired' and as 'SRR000001:unpaired'"):
+            choose(Accession("SRR000001"), names)
+        with pytest.raises(InputError, match="has no unpaired reads"):
+            choose(Accession("SRR000001", "unpaired"), dict.fromkeys(["SRR000001_1.fastq", "SRR000001_2.fastq"]))
+        with pytest.raises(InputError, match="neither one nor a pair"):
+            choose(Accession("SRR000001"), dict.fromkeys([f"SRR000001_{number}.fastq" for number in range(1, 5)]))
+
+
+class TestDownloading:
+    def fetched(self, server: Server, path: Path) -> bytes:
+        data = server.files["/f"]
+        download(f"{server.url}/f", path, len(data), hashlib.md5(data).hexdigest(), QUICK)
+        return path.read_bytes()
+
+    def test_goes_on_where_it_broke_off(self, server: Server, tmp_path: Path) -> None:
+        server.files["/f"] = random.Random(1).randbytes(100_000)
+        server.stumbles = ["busy", "breaks off", "breaks off"]
+        assert self.fetched(server, tmp_path / "f") == server.files["/f"]
+        assert server.ranges == ["bytes=50000-", "bytes=75000-"]
+        asked = len(server.asked)
+        self.fetched(server, tmp_path / "f")
+        assert len(server.asked) == asked, "what is there is not fetched again"
+        assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+    def test_what_differs_is_fetched_again(self, server: Server, tmp_path: Path) -> None:
+        server.files["/f"] = b"x" * 1000
+        server.stumbles = ["garbles"]
+        assert self.fetched(server, tmp_path / "f") == server.files["/f"]
+        server.stumbles = ["garbles"] * 3
+        with pytest.raises(NetworkError, match=r"not what was announced.*tried 3 times"):
+            self.fetched(server, tmp_path / "g")
+        assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+    def test_what_is_refused_is_not_asked_again(self, server: Server, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="answers 404"):
+            download(f"{server.url}/gone", tmp_path / "f", 1, "", QUICK)
+        assert server.asked == ["/gone"]
+
+    def test_nobody_answers(self, server: Server, tmp_path: Path) -> None:
+        server.http.server_close()
+        with pytest.raises(NetworkError, match=r"cannot be reached.*tried 3 times.*again later"):
+            remote_run(Accession("SRR000001"), f"{server.url}/filereport", QUICK)
+
+    def test_reports_that_do_not_help(self, server: Server) -> None:
+        url = f"{server.url}/filereport"
+        with pytest.raises(InputError, match="SRR000001: ENA knows no such run; correct the accession"):
+            remote_run(Accession("SRR000001"), url, QUICK)
+        server.add("SRR000002")
+        with pytest.raises(InputError, match=r"SRR000002: ENA has no FASTQ files.*sra-toolkit"):
+            remote_run(Accession("SRR000002"), url, QUICK)
+        server.files["/page"] = b"<html>"
+        with pytest.raises(InputError, match=r"is not JSON but begins with b'<html>'"):
+            remote_run(Accession("SRR000002"), f"{server.url}/page", QUICK)
+
+
+class TestPlaces:
+    def test_abandoned_downloads_make_room(self, tmp_path: Path) -> None:
+        """Those of jobs at work stay, and what was kept."""
+        for number, name in enumerate(["oldest", "old", "kept"]):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "reads").touch()
+            if name != "kept":
+                (tmp_path / name / ".lock").touch()
+            os.utime(tmp_path / name, (number, number))
+        with sra._place(tmp_path, "working", None), sra._place(tmp_path, "new", 4):
+            assert self.names(tmp_path) == {"working", "new", "kept", "old"}
+            with sra._place(tmp_path, "next", 2):
+                assert self.names(tmp_path) == {"working", "new", "next", "kept"}
+        assert self.names(tmp_path) == {"kept"}, "what was never used is gone"
+
+    def names(self, directory: Path) -> set[str]:
+        return {path.name for path in directory.iterdir() if path.is_dir()}
+
+    def test_what_a_job_that_failed_has_fetched_is_gone_on_with(self, tmp_path: Path) -> None:
+        with contextlib.suppress(InputError), sra._place(tmp_path, "run", 1) as directory:
+            (directory / "reads").touch()
+            raise InputError("no network")
+        assert (tmp_path / "run" / "reads").exists()
+        with sra._place(tmp_path, "other", 1):
+            assert self.names(tmp_path) == {"other"}
+
+    def test_two_jobs_do_not_share_one(self, tmp_path: Path) -> None:
+        with (
+            sra._place(tmp_path, "run", 1),
+            pytest.raises(InputError, match="another job is at work"),
+            sra._place(tmp_path, "run", 1),
+        ):
+            pass
+
+
+def archive_run(given: str, source: sra.Source, directory: Path) -> tuple[Path, dict[str, Any]]:
+    """Archive a run in a directory; return the archive and the report."""
+    accession = parse(given)
+    assert accession is not None
+    archive, report = directory / "out" / "sample.gfz", directory / "out" / "sample.json"
+    sra.archive_run(
+        accession,
+        source,
+        directory / "downloads",
+        archive,
+        report,
+        made_of={},
+        at_most=1,
+        keep=False,
+        model=None,
+        level="fast",
+        part_bases=1_000_000,
+        embed=False,
+        execution=Execution(1, "cpu"),
+    )
+    return archive, json.loads(report.read_text())
+
+
+def texts(archive: Path) -> list[bytes]:
+    """The texts of an archive."""
+    paths = [archive.with_name("text_1"), archive.with_name("text_2")]
+    mate = paths[1] if api.info(archive)["mate"] else None
+    api.decompress(archive, paths[0], mate=mate, force=True)
+    return [path.read_bytes() for path in paths if path.exists()]
+
+
+class TestCountingAgainstEna:
+    """Files have 60 reads of 76 bases each."""
+
+    PAIR, ORPHANS = ("_1", "_2"), ("_", "_1", "_2")
+
+    def archive(
+        self, server: Server, directory: Path, given: str, files: Iterable[str], counts: tuple[object, ...]
+    ) -> None:
+        run = given.partition(":")[0]
+        server.add(run, **{name: reads(run, number) for number, name in enumerate(files)})
+        server.counts[run] = counts
+        archive_run(given, sra.Source(f"{server.url}/filereport", QUICK), directory)
+
+    @pytest.mark.parametrize(
+        ("given", "files", "counts"),
+        [
+            ("SRR000001", ("_",), (60, 60 * 76)),
+            ("SRR000001", ("_",), ()),
+            ("SRR000001", ("_",), ("", "")),
+            ("SRR000001", ("_",), ("60", "")),
+            ("SRR000001", PAIR, (60, 120 * 76)),
+            ("SRR000001", PAIR, (120, 120 * 76)),
+            ("SRR000001:paired", ORPHANS, (120, 180 * 76)),
+            ("SRR000001:unpaired", ORPHANS, (120, 180 * 76)),
+        ],
+    )
+    def test_all_are_there(
+        self, given: str, files: Iterable[str], counts: tuple[object, ...], server: Server, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        self.archive(server, tmp_path, given, files, counts)
+        said = capsys.readouterr().err
+        assert f"SRR000001: ENA states {counts[0] if counts and counts[0] else 'no number of'} reads and " in said
+        assert "SRR000001: archived " in said
+        assert [path.name for path in (tmp_path / "downloads").iterdir()] == [".lock"]
+
+    def test_colours_are_counted_as_well(self, server: Server, tmp_path: Path) -> None:
+        """They are no sequence to the codec, which keeps them as text."""
+        server.add("SRR000001", _=b"@1_0_F3\nT.2103.\n+\n5!5555\n" * 40)
+        server.counts["SRR000001"] = 40, 240
+        source = sra.Source(f"{server.url}/filereport", QUICK)
+        assert archive_run("SRR000001", source, tmp_path)[1]["records"] == 0
+        server.counts["SRR000001"] = 41, 246
+        with pytest.raises(InputError, match="hold 40 reads with 280 bases"):
+            archive_run("SRR000001", source, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("given", "files", "counts", "held"),
+        [
+            ("SRR000001", ("_",), (61, 60 * 76), "ENA states 61 reads and 4,560 bases, but SRR000001.fastq.gz hold 60"),
+            ("SRR000001", ("_",), (60, 120 * 76), "60 reads with 4,560 bases"),
+            ("SRR000001", PAIR, (61, 120 * 76), "SRR000001_1.fastq.gz and SRR000001_2.fastq.gz hold 120 reads"),
+            ("SRR000001", PAIR, (60, 180 * 76), "120 reads with 9,120 bases"),
+            ("SRR000001:paired", ORPHANS, (50, 180 * 76), "120 reads"),
+        ],
+        ids=["read", "technical reads", "spot", "technical reads of pairs", "too many"],
+    )
+    def test_what_is_missing_is_an_error(
+        self, given: str, files: Iterable[str], counts: tuple[object, ...], held: str, server: Server, tmp_path: Path
+    ) -> None:
+        """Nothing is published, and what was downloaded stays."""
+        with pytest.raises(InputError, match=f"SRR000001: .*{held}.*download is kept.*'sra.source: sra-toolkit'"):
+            self.archive(server, tmp_path, given, files, counts)
+        kept = {path.name for path in (tmp_path / "downloads" / "sample").iterdir()}
+        assert (
+            kept - {".lock"} == {path.name for path in (tmp_path / "downloads" / "sample").glob("*.fastq.gz")} != set()
+        )
+        assert not (tmp_path / "out").exists()
+
+
+def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
+    """Fetched ones and files of one's own; one is unknown; one breaks off and goes on in the next run."""
+    one, pair = reads("SRR000001", 1), [reads("SRR000002", mate) for mate in (1, 2)]
+    server.add("SRR000001", _=one)
+    server.add("SRR000002", _1=pair[0], _2=pair[1])
+    server.add("SRR000003", _=reads("SRR000003", 1))
+    project.samples[0] += "\tmate"
+    project.samples += [f"{name}\t{run}\tnone\t" for name, run in [("one", "SRR000001"), ("two", "SRR000002")]]
+    project.samples += ["stopped\tSRR000003\tnone\t", "unknown\tSRR000004\tnone\t"]
+    for name, count in (("small", 20), ("large", 400)):
+        for mate in (1, 2):
+            path = project.directory / "data" / f"{name}_{mate}.fq.gz"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(gzip.compress(reads(name, mate, count)))
+        project.samples.append(f"{name}\tdata/{name}_1.fq.gz\tnone\tdata/{name}_2.fq.gz")
+    project.settings |= {"part_bases": 40_000, "retries": 0, "delete_source": True}
+    project.settings["sra"] = {"ena_url": f"{server.url}/filereport", "tries": 1, "downloads": 1}
+    whole = server.files["/SRR000003.fastq.gz"]
+    held = project.result("downloads", "stopped", "SRR000003.fastq.gz.part")
+    held.parent.mkdir(parents=True)
+    (held.parent / ".lock").touch()
+    held.write_bytes(whole[:1000])
+    said = project.run("results/archives/stopped.gfz")
+    assert server.ranges == ["bytes=1000-"]
+    assert "sra_downloads=1" in said
+    said = project.run("compress_all", "--keep-going", status=1)
+    assert said.count("localrule archive_run:") == 3
+    assert said.count("Error in rule") == 1
+    assert len(json.loads(project.result("plans", "large.json").read_text())["parts"]) > 1, "a pair in parts"
+    assert "error: SRR000004: ENA knows no such run" in project.all_logs()
+    assert [path.name for path in project.result("downloads").iterdir()] == [".lock"]
+    assert not list(project.directory.rglob("*.fq.gz"))
+    project.samples.remove("unknown\tSRR000004\tnone\t")
+    asked = len(server.asked)
+    wanted = [f"results/decompressed/{name}" for name in ("one.fq", "two_2.fq", "stopped.fa")]
+    project.run(*wanted, "--keep-going", status=1)
+    assert {path.name for path in project.result("decompressed").iterdir()} == {"one.fq", "two_1.fq", "two_2.fq"}
+    assert "holds FASTQ and does not become results/decompressed/stopped.fa; ask for results/dec" in project.all_logs()
+    project.run("compress_all", "decompress_all", "verify_all")
+    assert len(server.asked) == asked
+    assert project.report("two")["accession"] == "SRR000002"
+    assert project.report("two")["records"] == 120
+    texts = {path.name: path.read_bytes() for path in project.result("decompressed").glob("*.f*")}
+    expected = {"one.fq": one, "stopped.fq": reads("SRR000003", 1)}
+    expected |= {f"two_{mate}.fq": pair[mate - 1] for mate in (1, 2)}
+    expected |= {
+        f"{name}_{mate}.fq": reads(name, mate, count)
+        for name, count in (("small", 20), ("large", 400))
+        for mate in (1, 2)
+    }
+    assert texts == expected
+    assert "Nothing to be done" in project.run("-n", "compress_all", "decompress_all")
+
+
+TOOLS = ("latf-load", "sharq", "general-loader", "kar", "vdb-validate", "sra-stat", "fasterq-dump")
+SCHEMAS = Path("/usr/lib/ncbi-vdb")
+"""Of Debian's toolkit; others find theirs."""
+
+
+class TestToolkit:
+    @pytest.fixture(autouse=True)
+    def directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self.monkeypatch = tmp_path, monkeypatch
+
+    def load(self, command: str, *texts: bytes) -> None:
+        """Make a run of texts r_1, r_2, ... by the tools that load submissions, and a prefetch that brings it."""
+        for tool in TOOLS:
+            if shutil.which(tool) is None:
+                pytest.skip(f"{tool} is not there, of the SRA toolkit")
+        for number, text in enumerate(texts, 1):
+            (self.path / f"r_{number}.fastq").write_bytes(text)
+        run = self.path / "SRR000009.sra"
+        made = subprocess.run(
+            f"set -o pipefail; {command} && kar --create {run} --directory db",
+            shell=True,
+            executable="/bin/bash",
+            cwd=self.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert made.returncode == 0, made.stdout
+        self.stand_in("prefetch", f'ls "$3"/$1/*.lock || {{ mkdir -p "$3/$1" && cp {run} "$3/$1/"; }}')
+
+    def load_pairs(self, *texts: bytes) -> None:
+        """A run of biological reads; a spot may lack one of two."""
+        self.load("latf-load -p ILLUMINA --quality PHRED_33 -o db -1 r_1.fastq -2 r_2.fastq", *texts)
+
+    def load_typed(self, types: str) -> list[bytes]:
+        """A run whose spots have reads of these types, T and B; the texts that it was made of."""
+        names = [f"@SIM:1:FC:1:1:1:{spot} %d:N:0:A" for spot in range(1, 41)]
+        texts = []
+        for number in range(1, len(types) + 1):
+            lines = reads("SRR000009", number, count=len(names)).splitlines()
+            lines[::4] = [(name % number).encode() for name in names]
+            texts.append(b"\n".join(lines) + b"\n")
+        files = " ".join(f"--read{number}PairFiles r_{number}.fastq" for number in range(1, len(types) + 1))
+        schemas = f"-I {SCHEMAS}" if SCHEMAS.is_dir() else ""
+        convert = f"sharq --output db --platform ILLUMINA --quality 33 --readTypes {types} "
+        self.load(convert + (files if len(types) > 1 else "r_1.fastq") + f" | general-loader {schemas}", *texts)
+        return texts
+
+    def stand_in(self, name: str, script: str) -> None:
+        """A tool that goes before the real one."""
+        tool = self.path / "bin" / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+        self.monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+
+    def sequences(self, texts: Iterable[bytes]) -> list[list[bytes]]:
+        return [text.splitlines()[1::4] for text in texts]
+
+    def test_reads_are_validated_extracted_and_counted(self) -> None:
+        pair = [reads("SRR000008", mate) for mate in (1, 2)]
+        self.load_pairs(*pair)
+        out = self.path / "out"
+        (out / "SRR000009").mkdir(parents=True)
+        (out / "SRR000009" / "SRR000009.sra.lock").touch()  # as a prefetch leaves it that was killed
+        fetched = toolkit.fetch(Accession("SRR000009"), out, 1, QUICK)
+        assert [file.name for file in fetched.files] == ["SRR000009_1.fastq", "SRR000009_2.fastq"]
+        assert (fetched.reads, fetched.bases) == ((120,), 120 * 76)
+        assert self.sequences(file.read_bytes() for file in fetched.files) == self.sequences(pair)
+        archived = self.path / "SRR000009.sra"
+        damaged = bytearray(archived.read_bytes())
+        damaged[len(damaged) // 2] ^= 255
+        archived.write_bytes(damaged)
+        with pytest.raises(InputError, match="SRR000009: what was downloaded is damaged; vdb-validate says"):
+            toolkit.fetch(Accession("SRR000009"), out, 1, QUICK)
+        assert not (out / "SRR000009").exists(), "or it would be found again"
+
+    @pytest.mark.parametrize("types", ["TB", "BT", "T", "B", "BB", "TT"])
+    def test_technical_reads_are_archived(self, types: str, capsys: pytest.CaptureFixture[str]) -> None:
+        made = self.load_typed(types)
+        archive, report = archive_run("SRR000009", sra.Source(None, QUICK), self.path)
+        assert self.sequences(texts(archive)) == self.sequences(made)
+        assert report["records"] == 40 * len(types)
+        said = capsys.readouterr().err
+        technical = 40 * 76 * types.count("T")
+        stated = f"holds 40 spots with {40 * 76 * len(types):,} bases"
+        assert stated + (f", {technical:,} of them in technical reads" if technical else "") in said
+        assert f"SRR000009: archived {40 * len(types)} reads with {40 * 76 * len(types):,} bases of SRR000009" in said
+        assert [path.name for path in (self.path / "downloads").iterdir()] == [".lock"]
+
+    @pytest.mark.parametrize("types", ["TBT", "TBB", "BBTT"])
+    def test_more_files_than_a_pair_are_refused(self, types: str) -> None:
+        self.load_typed(types)
+        listed = ", ".join(f"SRR000009_{number}.fastq" for number in range(1, len(types) + 1))
+        told = rf"in {len(types)} files \({listed}\).*copy them from .*downloads/sample, .*name them"
+        with pytest.raises(InputError, match=told):
+            archive_run("SRR000009", sra.Source(None, QUICK), self.path)
+        kept = self.path / "downloads" / "sample"
+        assert len(list(kept.glob("*.fastq"))) == len(types)
+        assert (kept / "SRR000009" / "SRR000009.sra").exists()
+        assert not (self.path / "out").exists()
+
+    @pytest.mark.parametrize(("given", "count"), [("SRR000009:paired", 100), ("SRR000009:unpaired", 10)])
+    def test_reads_without_a_mate_are_counted_apart(self, given: str, count: int) -> None:
+        """The mate that a spot lacks is a read of no length."""
+        made = [reads("SRR000008", mate).splitlines(keepends=True) for mate in (1, 2)]
+        self.load_pairs(b"".join(made[0]), b"".join(made[1][: 50 * 4]))
+        with pytest.raises(InputError, match="'SRR000009:paired' and as 'SRR000009:unpaired'"):
+            toolkit.fetch(Accession("SRR000009"), self.path / "out", 1, QUICK)
+        archive, report = archive_run(given, sra.Source(None, QUICK), self.path)
+        assert (report["records"], report["residues"]) == (count, count * 76)
+        sequences = self.sequences(b"".join(lines) for lines in made)
+        expected = [mate[:50] for mate in sequences] if given.endswith(":paired") else [sequences[0][50:]]
+        assert self.sequences(texts(archive)) == expected
+
+    @pytest.mark.parametrize(
+        ("script", "message"),
+        [
+            ('REAL "$@"; exit 3', "its reads cannot be extracted; fasterq-dump says"),
+            (
+                'REAL "$@" 2>&1 | sed "s/written .*/written : 79/"',
+                "not all reads were extracted: the run holds 40 spots",
+            ),
+            ('REAL "$@" 2>&1 | sed "s/spots read .*/spots read : 39/"', "not all reads were extracted"),
+            ('REAL "$@" > /dev/null 2>&1', "fasterq-dump says: no numbers"),
+            ('REAL "$@" && sed -i 5,8d $OUT/*_2.fastq', "80 reads|40 spots.*hold 79 reads with 6,004 bases"),
+            ('REAL "$@" && sed -i 2s/.// $OUT/*_1.fastq && sed -i 4s/.// $OUT/*_1.fastq', "80 reads with 6,079 bases"),
+        ],
+        ids=["fails", "reads", "spots", "silent", "read lost", "base lost"],
+    )
+    def test_what_was_not_extracted_is_an_error(self, script: str, message: str) -> None:
+        """Nothing is published, the download stays, and the next run begins without what is left of this one."""
+        made = self.load_typed("TB")
+        out = self.path / "downloads" / "sample"
+        real = str(shutil.which("fasterq-dump"))
+        self.stand_in("fasterq-dump", script.replace("REAL", real).replace("$OUT", str(out)))
+        with pytest.raises(InputError, match=message):
+            archive_run("SRR000009", sra.Source(None, QUICK), self.path)
+        assert (out / "SRR000009" / "SRR000009.sra").exists()
+        assert not (self.path / "out").exists()
+        (out / "SRR000009.fastq").touch()
+        (out / "fasterq.tmp.host.1").mkdir()
+        (self.path / "bin" / "fasterq-dump").unlink()
+        archive, _ = archive_run("SRR000009", sra.Source(None, QUICK), self.path)
+        assert self.sequences(texts(archive)) == self.sequences(made)
+
+    @pytest.mark.parametrize(
+        ("said", "tries", "told"),
+        [
+            ("err: Cannot resolve accession ( 404 )", 1, "correct the accession in the sample sheet"),
+            ("err: connection failed while opening file: timeout", 3, r"tried 3 times\); run the workflow again later"),
+        ],
+    )
+    def test_prefetch_fails(
+        self, said: str, tries: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shutil, "which", lambda tool: tool)
+        self.stand_in("prefetch", f'echo x >> {tmp_path}/calls; echo "{said}"; exit 3')
+        with pytest.raises(InputError, match=told):
+            toolkit.fetch(Accession("SRR000009"), tmp_path / "out", 1, QUICK)
+        assert len((tmp_path / "calls").read_text().split()) == tries
+
+    def test_no_tools(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(
+            InputError, match=r"prefetch: there is no such command; install the SRA toolkit.*sra.source"
+        ):
+            toolkit.fetch(Accession("SRR000009"), tmp_path, 1, QUICK)
