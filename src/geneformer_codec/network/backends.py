@@ -1,8 +1,8 @@
 """Executions of the exact network's operations: numba on the CPU, torch on any of its devices.
 
-All of them compute the same integers (``docs/format/network.md`` defines them); they differ in speed only. A matrix product
-runs in one of the `ARITHMETICS`: its operands are within +-127, so a float32 product is exact while it sums at most `CHUNK`
-of them (127 * 127 * 1024 < 2**24), and longer ones are cut.
+All of them compute the same integers (``docs/format/network.md`` defines them); they differ in speed only. A matrix
+product runs in one of the `ARITHMETICS`: its operands are within +-127, so a float32 product is exact while it sums at
+most `CHUNK` of them (127 * 127 * 1024 < 2**24), and longer ones are cut.
 """
 
 from typing import Any, Protocol

@@ -199,7 +199,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
 
 
 STARTS = {"fast": "a21a451c61074e67", "balanced": "c79f33c56d28798e", "max": "3be2179e3bb6e989"}
-"""The start states of parts without a model, shipped in `model/initial_states` and made by `training.initial_states`."""
+"""The start states of parts without a model, shipped in `model/initial_states`, made by `training.initial_states`."""
 
 
 def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:

@@ -1,7 +1,7 @@
 """The side streams of a part: layout, case and exceptions, packed to bytes and back.
 
-``docs/format/container.md`` describes every byte. Positions count the residues of a part: all bytes of its sequence lines
-but the line ends, of all fragments one after the other.
+``docs/format/container.md`` describes every byte. Positions count the residues of a part: all bytes of its
+sequence lines but the line ends, of all fragments one after the other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Make the start states that lanes without a model begin with (`model.initial_states`).
 
-python -m geneformer_codec.training.initial_states -o src/geneformer_codec/model/initial_states FASTA ... learns from the
-first bases of each file, one after the other, for every level, and prints the digests that `predict.settings.STARTS` names.
+python -m geneformer_codec.training.initial_states -o src/geneformer_codec/model/initial_states FASTA ...
+learns from the first bases of each file, one after the other, for every level, and prints the digests that
+`predict.settings.STARTS` names.
 """
 
 import argparse
