@@ -45,13 +45,13 @@ class ReadyModel:
         threads: int = 0,
         *,
         arithmetic: str = "auto",
-        lane_batch: int = 0,
+        slice_batch: int = 0,
     ) -> "BaseCoder":
         """The model ready to code."""
-        key = settings, device, threads, arithmetic, lane_batch
+        key = settings, device, threads, arithmetic, slice_batch
         if key not in self._coders:
             self._coders[key] = self._model.coder(
-                settings, device, threads, arithmetic=arithmetic, lane_batch=lane_batch
+                settings, device, threads, arithmetic=arithmetic, slice_batch=slice_batch
             )
         return self._coders[key]
 

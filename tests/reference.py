@@ -83,7 +83,7 @@ class RangeDecoder:
             symbol += 1
         f = frequencies[symbol]
         if self.code >= step * (c + f):
-            raise ValueError("the lane is damaged")
+            raise ValueError("the slice is damaged")
         self.code -= step * c
         self.range = step * f
         while self.range < 1 << 48:
@@ -215,16 +215,16 @@ class ReferenceModel:
         out[b] += 65536 - sum(out)
         return out
 
-    def decode(self, lane: bytes, bases: int) -> Vector:
-        """The bases of a lane."""
+    def decode(self, slice_: bytes, bases: int) -> Vector:
+        """The bases of a slice."""
         size = -(-bases // 4)
-        assert len(lane) <= size
-        if len(lane) == size:
-            return plain(lane, bases)
-        return self.decode_stream(lane, bases) if self.stream else self.decode_windows(lane, bases)
+        assert len(slice_) <= size
+        if len(slice_) == size:
+            return plain(slice_, bases)
+        return self.decode_stream(slice_, bases) if self.stream else self.decode_windows(slice_, bases)
 
-    def decode_stream(self, lane: bytes, bases: int) -> Vector:
-        decoder, said = RangeDecoder(lane), self.stream_frequencies()
+    def decode_stream(self, slice_: bytes, bases: int) -> Vector:
+        decoder, said = RangeDecoder(slice_), self.stream_frequencies()
         frequencies, symbols = next(said), Vector()
         for _ in range(bases):
             symbols.append(decoder.symbol(frequencies))
@@ -235,7 +235,7 @@ class ReferenceModel:
         """The frequencies of each base, of the stream form; takes the base that came."""
         symbols = [START] * self.kernel
         before = coarse(self.fine_features([symbols]))
-        # position t of the lane is at M + t
+        # position t of the slice is at M + t
         keys = [self.requantised(before, "key")] * self.m
         values = [self.requantised(before, "value")] * self.m
         for t in count():
@@ -246,10 +246,10 @@ class ReferenceModel:
             out = self.layer(fine, t - first, keys[first:], values[first:])
             symbols.append((yield self.frequencies(out)))
 
-    def decode_windows(self, lane: bytes, bases: int) -> Vector:
+    def decode_windows(self, slice_: bytes, bases: int) -> Vector:
         first = min(self.window, bases)
         size = -(-first // 4)
-        known, decoder = plain(lane[:size], first), RangeDecoder(lane[size:])
+        known, decoder = plain(slice_[:size], first), RangeDecoder(slice_[size:])
         symbols = [START] * self.window
         latent = [[0] * self.d] * self.m
         for t in range(bases):

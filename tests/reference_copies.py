@@ -54,7 +54,7 @@ class Slot:
 
 
 class Copies:
-    """The copies of a lane of ``length`` bases, and what they are made of. ``state`` is changed."""
+    """The copies of a slice of ``length`` bases, and what they are made of. ``state`` is changed."""
 
     def __init__(self, settings: Settings, state: State, length: int, panel: Panel | None) -> None:
         self.settings, self.state, self.panel = settings, state, panel

@@ -1,4 +1,4 @@
-"""A decoder of lanes coded by experts, from docs/format/experts.md alone: plain Python integers, no package code.
+"""A decoder of slices coded by experts, from docs/format/experts.md alone: plain Python integers, no package code.
 
 It is slow and proves that the description suffices. Names and the order of things are those of the description.
 `reference_state` has its sections 2 to 4, `reference_copies` what concerns copies.
@@ -57,8 +57,8 @@ Network = Callable[[Vector], Vector]
 """Gives the frequencies of the next base from those before it."""
 
 
-class Lane(Copies):
-    """A lane of ``length`` bases, to be decoded from ``data``. ``panel`` is None where there is none."""
+class Slice(Copies):
+    """A slice of ``length`` bases, to be decoded from ``data``. ``panel`` is None where there is none."""
 
     def __init__(
         self,
@@ -335,11 +335,11 @@ class Lane(Copies):
                 self.teach(at + 8 * (8 * self.turned_context(k) + there), back(k))
 
 
-def decode_lane(lane: Lane) -> Vector:
-    """The bases of a lane as an archive stores it: plain, or coded."""
-    if len(lane.data) == -(-lane.length // 4):
-        return [lane.data[i // 4] >> 2 * (i % 4) & 3 for i in range(lane.length)]
-    return lane.decode()
+def decode_slice(slice_: Slice) -> Vector:
+    """The bases of a slice as an archive stores it: plain, or coded."""
+    if len(slice_.data) == -(-slice_.length // 4):
+        return [slice_.data[i // 4] >> 2 * (i % 4) & 3 for i in range(slice_.length)]
+    return slice_.decode()
 
 
 def decode_panel(coded: bytes, count: int, start: Callable[[str], bytes]) -> Vector:
@@ -349,6 +349,6 @@ def decode_panel(coded: bytes, count: int, start: Callable[[str], bytes]) -> Vec
     settings, bases = header["settings"], list[int]()
     state = State.read(settings, start(settings["start"])) if settings["start"] else State.untrained(settings)
     for size in header["sizes"]:
-        bases += Lane(settings, state.copy(), streams[:size], min(header["lane"], count - len(bases))).decode()
+        bases += Slice(settings, state.copy(), streams[:size], min(header["slice"], count - len(bases))).decode()
         streams = streams[size:]
     return bases

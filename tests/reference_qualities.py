@@ -136,7 +136,7 @@ class Read:
         self.q = [q, *self.q[:3]]
 
 
-class Lane:
+class Slice:
     """A read's qualities on their way."""
 
     def __init__(self, first: int, residues: bytes) -> None:
@@ -159,31 +159,31 @@ def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
     out = bytearray(len(residues))
     starts = [sum(lengths[:k]) for k in range(len(lengths))]
     reads = iter([(start, residues[start : start + n]) for start, n in zip(starts, lengths, strict=True) if n])
-    lanes = [Lane(*read) for read in islice(reads, 1 if effort else 2)]
-    while lanes:
-        for lane in list(lanes):
-            read = lane.read
-            if not lane.begun:
-                lane.begun, lane.low, lane.high = True, 0, len(values)
-                read.look(lane.at)
-                lane.contexts = read.contexts(profile)
+    slices = [Slice(*read) for read in islice(reads, 1 if effort else 2)]
+    while slices:
+        for slice_ in list(slices):
+            read = slice_.read
+            if not slice_.begun:
+                slice_.begun, slice_.low, slice_.high = True, 0, len(values)
+                read.look(slice_.at)
+                slice_.contexts = read.contexts(profile)
                 if effort == 0:
-                    lane.contexts = [*lane.contexts[:3], lane.contexts[3 if profile == 2 else 7]]
-            node, split = tree[lane.low, lane.high]
+                    slice_.contexts = [*slice_.contexts[:3], slice_.contexts[3 if profile == 2 else 7]]
+            node, split = tree[slice_.low, slice_.high]
             upper = decider.decide(
-                lane.contexts, node, node // 16, node % 16, read.rows(node), (node, read.q[0]), lane.rate
+                slice_.contexts, node, node // 16, node % 16, read.rows(node), (node, read.q[0]), slice_.rate
             )
-            lane.low, lane.high = (split, lane.high) if upper else (lane.low, split)
-            if lane.high - lane.low > 1:
+            slice_.low, slice_.high = (split, slice_.high) if upper else (slice_.low, split)
+            if slice_.high - slice_.low > 1:
                 continue
-            out[lane.first + lane.at] = values[lane.low]
-            read.remember(lane.low, len(values) - 1)
-            lane.begun = False
-            lane.at += 1
-            if lane.at == lane.end:
+            out[slice_.first + slice_.at] = values[slice_.low]
+            read.remember(slice_.low, len(values) - 1)
+            slice_.begun = False
+            slice_.at += 1
+            if slice_.at == slice_.end:
                 if another := next(reads, None):
-                    lanes[lanes.index(lane)] = Lane(*another)
+                    slices[slices.index(slice_)] = Slice(*another)
                 else:
-                    lanes.remove(lane)
+                    slices.remove(slice_)
     assert stream.left <= 0
     return bytes(out)

@@ -186,7 +186,7 @@ def from_planes(data: bytes, first: int, end: int) -> Vector:
 
 @dataclass
 class State:
-    """What a lane begins with and changes; every array as one list."""
+    """What a slice begins with and changes; every array as one list."""
 
     weights: Vector
     final: Vector

@@ -15,12 +15,12 @@ from typing import Any, BinaryIO, TypedDict, Unpack, cast
 
 from geneformer_codec.archive.coders import STRANDS, Coders
 from geneformer_codec.archive.manifest import (
-    DEFAULT_LANE_LENGTH,
     DEFAULT_LEVEL,
     DEFAULT_PART_BASES,
+    DEFAULT_SLICE_LENGTH,
     LEVELS,
-    MAX_LANE_LENGTH,
     MAX_PART_BYTES,
+    MAX_SLICE_LENGTH,
     WHOLE_PART,
     WITHOUT_MODEL,
     Settings,
@@ -69,7 +69,7 @@ AnyModel = str | Path | CodingModel
 
 _LOG = logging.getLogger("geneformer_codec")
 
-MIN_LANE_LENGTH = 64
+MIN_SLICE_LENGTH = 64
 MIN_PART_BASES = 1024
 MAX_PART_BASES = MAX_PART_BYTES // 3
 """Parts are up to half as large again, and those of reads have as many qualities."""
@@ -82,7 +82,7 @@ class Coding(TypedDict, total=False):
     """Without one, experts learn from each part itself."""
     level: str
     """How hard they try: ``fast``, ``balanced`` (if not said) or ``max``."""
-    lane_length: int | None
+    slice_length: int | None
     """The most bases that have to be decoded to read one; if not said, 65,536 with a model, else those of a part."""
     strands: str
     """Without a model: learn from ``one`` strand or from ``both``; if not said, ``auto``: it is measured."""
@@ -313,21 +313,23 @@ def merge(
 
 
 def make_settings(
-    model: CodingModel | None, level: str, lane_length: int | None, part_bases: int, is_reads: bool = False
+    model: CodingModel | None, level: str, slice_length: int | None, part_bases: int, is_reads: bool = False
 ) -> Settings:
     """The settings of an archive, of FASTQ or not, from what was asked for."""
     if level not in LEVELS:
         raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
     check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
-    if lane_length is None:
-        lane_length = WHOLE_PART if model is None else DEFAULT_LANE_LENGTH
+    if slice_length is None:
+        slice_length = WHOLE_PART if model is None else DEFAULT_SLICE_LENGTH
     else:
-        check_range("lane_length", lane_length, MIN_LANE_LENGTH, MAX_LANE_LENGTH)
-    return Settings(level, lane_length, part_bases, expert_settings(model, level, lane_length or part_bases, is_reads))
+        check_range("slice_length", slice_length, MIN_SLICE_LENGTH, MAX_SLICE_LENGTH)
+    return Settings(
+        level, slice_length, part_bases, expert_settings(model, level, slice_length or part_bases, is_reads)
+    )
 
 
 def _settings(model: CodingModel | None, coding: Coding, part_bases: int, is_reads: bool) -> Settings:
-    return make_settings(model, coding.get("level", DEFAULT_LEVEL), coding.get("lane_length"), part_bases, is_reads)
+    return make_settings(model, coding.get("level", DEFAULT_LEVEL), coding.get("slice_length"), part_bases, is_reads)
 
 
 def _check_known(given: Coding | Decoding, options: type[Coding | Decoding]) -> None:

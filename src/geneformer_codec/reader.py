@@ -218,7 +218,7 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         return parse_region(text, self.__contains__)
 
     def pieces(self, wanted: Iterable[tuple[Record, Region]]) -> Iterator[Iterator[bytes]]:
-        """The residues of each region of a record, piece by piece; lanes of many regions are decoded together.
+        """The residues of each region of a record, piece by piece; slices of many regions are decoded together.
 
         Use each iterator up before you take the next.
         """
@@ -249,8 +249,8 @@ def open(
     """Open an archive for random access: a path, a URL (``https://``, ``s3://``), or a binary stream.
 
     ``max_memory``, in bytes, is how much reading may take; if not said, what is in proportion to the archive's size.
-    ``model`` is needed as for ``decompress``. Nothing is decoded until residues are asked for, and then the lanes that
-    they lie in; an archive made without a model has one lane a part.
+    ``model`` is needed as for ``decompress``. Nothing is decoded until residues are asked for, and then the slices that
+    they lie in; an archive made without a model has one slice a part.
 
     >>> with open("x.gfz") as archive:  # doctest: +SKIP
     ...     for record in archive.records():

@@ -1,6 +1,6 @@
 """Records and regions of ``.gfz`` archives as inputs of any Snakemake rule.
 
-``storage.gfz("gfz://results/x.gfz#chr1:1-20000")`` is a FASTA file of that region, for which only the lanes that it
+``storage.gfz("gfz://results/x.gfz#chr1:1-20000")`` is a FASTA file of that region, for which only the slices that it
 lies in are decoded; without ``#`` it is the whole text. Archives are paths or URLs (``gfz://https://host/x.gfz#chr1``),
 and are only read.
 

@@ -1,4 +1,4 @@
-"""A small model for tests: it compresses lanes with zlib, so that lanes differ in size and nothing is trained."""
+"""A small model for tests: it compresses slices with zlib, so that slices differ in size and nothing is trained."""
 
 import hashlib
 import itertools
@@ -19,15 +19,15 @@ from geneformer_codec.predict.settings import ExpertSettings, with_level
 
 
 class ZlibCoder:
-    """Codes each lane with zlib; ``fault`` makes it decode wrongly."""
+    """Codes each slice with zlib; ``fault`` makes it decode wrongly."""
 
     def __init__(self, model_id: str, fault: bool = False):
         self.model_id, self._fault = model_id, fault
 
     def encode(
-        self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
+        self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
     ) -> list[bytes]:
-        edges = np.concatenate([[0], np.cumsum(lane_lengths)])
+        edges = np.concatenate([[0], np.cumsum(slice_lengths)])
         assert edges[-1] == len(bases)
         if progress:
             progress(len(bases))
@@ -35,19 +35,19 @@ class ZlibCoder:
 
     def decode(
         self,
-        lanes: Sequence[bytes],
-        lane_lengths: Sequence[int],
+        slices: Sequence[bytes],
+        slice_lengths: Sequence[int],
         progress: Progress | None = None,
         stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
         try:
-            decoded = [zlib.decompress(lane) for lane in lanes]
+            decoded = [zlib.decompress(slice_) for slice_ in slices]
         except zlib.error as error:
-            raise FormatError(f"a lane is damaged: {error}") from error
-        if [len(lane) for lane in decoded] != list(lane_lengths):
-            raise FormatError("a lane has another length")
-        ends = lane_lengths if stops is None else stops
-        out = b"".join(lane[:stop] for lane, stop in zip(decoded, ends, strict=True))
+            raise FormatError(f"a slice is damaged: {error}") from error
+        if [len(slice_) for slice_ in decoded] != list(slice_lengths):
+            raise FormatError("a slice has another length")
+        ends = slice_lengths if stops is None else stops
+        out = b"".join(slice_[:stop] for slice_, stop in zip(decoded, ends, strict=True))
         bases = np.frombuffer(out, np.uint8).copy()
         if self._fault and len(bases):
             bases[len(bases) // 2] ^= 1
@@ -76,7 +76,7 @@ class ZlibModel:
         threads: int = 0,
         *,
         arithmetic: str = "auto",
-        lane_batch: int = 0,
+        slice_batch: int = 0,
     ) -> BaseCoder:
         if settings is None or settings.table_bits != 20:
             raise FormatError("the model has experts, and needs settings for them")

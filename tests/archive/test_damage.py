@@ -23,7 +23,7 @@ Write = Callable[[str, bytes], Path]
 def archive(tmp_path: Path, write: Write, fasta: bytes, model: ZlibModel) -> Path:
     """An archive of several parts with its model inside."""
     path = tmp_path / "a.gfz"
-    api.compress(write("in.fa", fasta), path, model=model, embed=True, lane_length=128, part_bases=3000)
+    api.compress(write("in.fa", fasta), path, model=model, embed=True, slice_length=128, part_bases=3000)
     return path
 
 
@@ -116,16 +116,16 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "version of a wrong type": ("format_version", True),
     "another format": ("format", "zip"),
     "unknown field": ("extra", 1),
-    "lane length zero": ("settings", "lane_length", 0),
+    "slice length zero": ("settings", "slice_length", 0),
     "huge text": ("blocks", 0, "text_bytes", 1 << 40),
     "negative": ("blocks", 0, "bases", -1),
     "fraction": ("blocks", 0, "bases", 1.5),
     "boolean number": ("blocks", 0, "records", True),
     "too many bases": ("blocks", 0, "bases", 1 << 29),
-    "many lanes": ("blocks", 0, "lanes", 1 << 29),
-    "fewer lanes": ("blocks", 0, "lanes", 20),
-    "no lanes": ("blocks", 0, "lanes", 0),
-    "lanes of the first version": ("blocks", 0, "lanes", [[128, 23]]),
+    "many slices": ("blocks", 0, "slices", 1 << 29),
+    "fewer slices": ("blocks", 0, "slices", 20),
+    "no slices": ("blocks", 0, "slices", 0),
+    "slices of the first version": ("blocks", 0, "slices", [[128, 23]]),
     "strands of a part": ("blocks", 0, "strands", 1),
     "strands that are none": ("blocks", 0, "strands", 3),
     "no experts": ("settings", "experts", None),

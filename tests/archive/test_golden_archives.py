@@ -1,6 +1,6 @@
 """Archives written once and kept: every version of the tool must give back their texts.
 
-``golden/1.gfz`` was written by ``gfz compress --part-bases 2048 --lane-length 256``, those of version 2 by
+``golden/1.gfz`` was written by ``gfz compress --part-bases 2048 --slice-length 256``, those of version 2 by
 ``golden/make.py``. When the format gets a new version, its archives are added here; none is ever replaced.
 """
 

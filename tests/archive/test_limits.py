@@ -73,9 +73,9 @@ def layout(columns: dict[int, bytes]) -> Callable[[], bytes]:
     return lambda: b"\0" + frame(columns.get(number, column) for number, column in enumerate(one))
 
 
-def lanes(manifest: dict[str, Any], streams: dict[str, bytes]) -> None:
-    manifest["settings"]["lane_length"] = 1
-    manifest["blocks"][0].update(text_bytes=MANY, residues=MANY, bases=MANY, lanes=MANY)
+def slices(manifest: dict[str, Any], streams: dict[str, bytes]) -> None:
+    manifest["settings"]["slice_length"] = 1
+    manifest["blocks"][0].update(text_bytes=MANY, residues=MANY, bases=MANY, slices=MANY)
 
 
 def long_record(name: str, make: Callable[[], bytes]) -> Change:
@@ -90,7 +90,7 @@ def long_record(name: str, make: Callable[[], bytes]) -> Change:
 
 
 def no_bases(manifest: dict[str, Any], streams: dict[str, bytes]) -> None:
-    manifest["blocks"][0].update(residues=0, bases=0, lanes=0)
+    manifest["blocks"][0].update(residues=0, bases=0, slices=0)
     streams["payload"] = b""
 
 
@@ -117,7 +117,7 @@ HOSTILE: dict[str, Change] = {
     "tables": settings(table_bits=28, count_orders=[14] * 12, count_priors=[1] * 12, start=""),
     "short contexts": settings(low_orders=[10] * 8, start=""),
     "reading frames": settings(low_orders=[10] * 7, frame_orders=[9] * 4, start=""),
-    "lanes": lanes,
+    "slices": slices,
     "fragments": stream("layout", lambda: layout({0: column_bomb(MANY)})()),
     "planes": stream("layout", lambda: layout({0: column_bomb(MANY >> 1, 8)})()),
     "line lengths": stream("layout", lambda: layout({5: column_bomb(MANY)})()),

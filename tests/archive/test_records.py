@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.archive.block import lane_table, split_streams
+from geneformer_codec.archive.block import slice_table, split_streams
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.record_index import RecordEntry
 
@@ -51,7 +51,7 @@ TEXTS = {
 def test_records(tmp_path: Path, write: Write, case: str, part_bases: int, model: ZlibModel) -> None:
     text = TEXTS[case]
     out = tmp_path / "a.gfz"
-    api.compress(write("in.fa", text), out, model=model, part_bases=part_bases, lane_length=256, verify=True)
+    api.compress(write("in.fa", text), out, model=model, part_bases=part_bases, slice_length=256, verify=True)
     wanted = expected(text)
     assert facts(api.read_index(out, model=model)) == wanted
     without = facts(api.read_index(out))
@@ -60,18 +60,18 @@ def test_records(tmp_path: Path, write: Write, case: str, part_bases: int, model
 
 
 def test_place_of_a_record(tmp_path: Path, write: Write) -> None:
-    """The bases at block, lane and offset are those of the record."""
-    api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", part_bases=3000, lane_length=256)
+    """The bases at block, slice and offset are those of the record."""
+    api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", part_bases=3000, slice_length=256)
     sequences = [b"".join(record.split(b"\n")[1:]).upper() for record in (b"\n" + TEXTS["many"]).split(b"\n>")[1:]]
     with Archive(tmp_path / "a.gfz") as archive:
         coders = api.make_coders("experts", None, archive.manifest.settings, api.Execution())
         decoded = list(archive.decode_blocks(coders))
         tables = [
-            lane_table(block, archive.manifest.settings, split_streams(block, archive.block_data(block)))
+            slice_table(block, archive.manifest.settings, split_streams(block, archive.block_data(block)))
             for block in archive.blocks
         ]
         for entry, sequence in zip(archive.records(), sequences, strict=True):
-            start = sum(tables[entry.block].lengths[: entry.lane]) + entry.offset
+            start = sum(tables[entry.block].lengths[: entry.slice_]) + entry.offset
             bases = decoded[entry.block].bases[start : start + entry.bases]
             letters = np.frombuffer(b"ACGT", np.uint8)[bases].tobytes()
             assert letters == bytes(octet for octet in sequence if octet in b"ACGT")

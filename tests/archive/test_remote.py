@@ -92,7 +92,7 @@ def test_only_what_is_needed(
 ) -> None:
     text = make_fasta(200, 20_000)
     path = tmp_path / "a.gfz"
-    api.compress(write("in.fa", text), path, model=model, part_bases=200_000, lane_length=8192)
+    api.compress(write("in.fa", text), path, model=model, part_bases=200_000, slice_length=8192)
     server.files["a.gfz"] = data = path.read_bytes()
     assert len(data) > 700_000
     url = f"{server.url}/a.gfz"
@@ -111,7 +111,7 @@ def test_only_what_is_needed(
         assert server.sent == before
         monkeypatch.setattr(access, "WHOLE_BYTES", 0)
         assert remote["seq100"][5000:5100] == local["seq100"][5000:5100]
-        assert server.sent - before < 20_000, "side streams of a part, and a lane"
+        assert server.sent - before < 20_000, "side streams of a part, and a slice"
         assert server.requests - requests <= 5
         assert str(remote["seq20"]) == str(local["seq20"])
         assert remote["seq0"][:10] + remote["seq199"][:10] == local["seq0"][:10] + local["seq199"][:10]
@@ -230,7 +230,7 @@ def pair(tmp_path: Path, write: Write, model: ZlibModel) -> dict[str, bytes]:
     for name, seed in (("first", 1), ("other", 2)):
         api.compress(
             write("in.fa", make_fasta(40, 900, seed)), tmp_path / name, model=model, embed=True, part_bases=8000,
-            lane_length=512, name="in.fa",
+            slice_length=512, name="in.fa",
         )  # fmt: skip
         made[name] = (tmp_path / name).read_bytes()
     with (

@@ -40,7 +40,7 @@ ODD = {
 @pytest.mark.parametrize("part_bases", [1024, 1 << 20])
 def test_odd_texts(tmp_path: Path, write: Write, case: str, part_bases: int) -> None:
     source = write("in.fa", ODD[case] * (1 if len(ODD[case]) < 2 else 1 + 3000 // len(ODD[case])))
-    api.compress(source, tmp_path / "a.gfz", part_bases=part_bases, lane_length=64, verify=True)
+    api.compress(source, tmp_path / "a.gfz", part_bases=part_bases, slice_length=64, verify=True)
     api.decompress(tmp_path / "a.gfz", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == source.read_bytes()
     api.verify(tmp_path / "a.gfz")
@@ -65,7 +65,7 @@ def test_with_a_model(tmp_path: Path, write: Write, fasta: bytes, model: ZlibMod
         tmp_path / "a.gfz",
         model=model,
         embed=embed,
-        lane_length=100,
+        slice_length=100,
         part_bases=3000,
         verify=True,
     )
@@ -88,7 +88,7 @@ def test_compressed_sources_by_content(
 
 def test_same_settings_same_bytes(tmp_path: Path, write: Write, fasta: bytes, model: ZlibModel) -> None:
     source = write("in.fa", fasta)
-    executions = [Execution(), Execution(threads=1), Execution(threads=2, device="cpu", lane_batch=7)]
+    executions = [Execution(), Execution(threads=1), Execution(threads=2, device="cpu", slice_batch=7)]
     archives = []
     for number, execution in enumerate(executions):
         api.compress(source, tmp_path / f"{number}", model=model, part_bases=2000, execution=execution)
@@ -100,7 +100,7 @@ def test_same_settings_same_bytes(tmp_path: Path, write: Write, fasta: bytes, mo
 def test_random_texts(tmp_path: Path, write: Write, seed: int) -> None:
     chance = random.Random(seed)
     text = bytes(chance.choices(b"ACGTacgtNRU>-*\r\n\n  \xff", k=chance.randrange(5000)))
-    api.compress(write("in", text), tmp_path / "a.gfz", part_bases=1024, lane_length=chance.randrange(64, 999))
+    api.compress(write("in", text), tmp_path / "a.gfz", part_bases=1024, slice_length=chance.randrange(64, 999))
     api.verify(tmp_path / "a.gfz")
     api.decompress(tmp_path / "a.gfz", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == text
@@ -165,7 +165,7 @@ def test_nothing_of_a_wrong_part_is_written(
 
 def test_settings_that_make_no_sense(tmp_path: Path, write: Write, fasta: bytes) -> None:
     source = write("in.fa", fasta)
-    for settings in ({"level": "best"}, {"lane_length": 0}, {"part_bases": 1}, {"embed": True}, {"strands": "2"}):
+    for settings in ({"level": "best"}, {"slice_length": 0}, {"part_bases": 1}, {"embed": True}, {"strands": "2"}):
         with pytest.raises(UsageError):
             api.compress(source, tmp_path / "a.gfz", **settings)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="both the source and the output"):
@@ -173,13 +173,13 @@ def test_settings_that_make_no_sense(tmp_path: Path, write: Write, fasta: bytes)
     assert source.read_bytes() == fasta
 
 
-def test_levels_set_the_experts_and_not_the_lanes(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+def test_levels_set_the_experts_and_not_the_slices(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     source = write("in.fa", make_fasta(1, 80_000))
     copies = set()
     for level in ("fast", "balanced", "max"):
         with_model = api.compress(source, tmp_path / f"{level} model", level=level, model=model)
         without = api.compress(source, tmp_path / level, level=level)
-        assert (with_model["lane_length"], without["lane_length"], without["lanes"]) == (65536, 0, 1)
+        assert (with_model["slice_length"], without["slice_length"], without["slices"]) == (65536, 0, 1)
         copies.add((with_model["experts"]["copies"], without["experts"]["copies"]))
         assert with_model["level"] == level
     assert len(copies) == 3

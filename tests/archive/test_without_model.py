@@ -41,14 +41,14 @@ def source(write: Write) -> Path:
     return write("in.fa", relatives(24, 1000, turn=False))
 
 
-@pytest.mark.parametrize("lane_length", [None, 700])
-def test_threads_change_nothing(tmp_path: Path, source: Path, lane_length: int | None) -> None:
+@pytest.mark.parametrize("slice_length", [None, 700])
+def test_threads_change_nothing(tmp_path: Path, source: Path, slice_length: int | None) -> None:
     archives = []
     for threads in (1, 2, 5):
         execution, out = Execution(threads=threads), tmp_path / str(threads)
-        info = api.compress(source, out, part_bases=4000, lane_length=lane_length, execution=execution, verify=True)
-        assert (info["model_id"], info["parts"] > 4, info["lanes"] == info["parts"]) == (
-            "experts", True, lane_length is None
+        info = api.compress(source, out, part_bases=4000, slice_length=slice_length, execution=execution, verify=True)
+        assert (info["model_id"], info["parts"] > 4, info["slices"] == info["parts"]) == (
+            "experts", True, slice_length is None
         )  # fmt: skip
         archives.append(out.read_bytes())
         api.decompress(tmp_path / "1", tmp_path / "back", execution=execution, force=True)
@@ -56,7 +56,7 @@ def test_threads_change_nothing(tmp_path: Path, source: Path, lane_length: int |
     assert archives[0] == archives[1] == archives[2]
 
 
-@pytest.mark.parametrize("settings", [{}, {"level": "max", "strands": "both"}, {"level": "fast", "lane_length": 1000}])
+@pytest.mark.parametrize("settings", [{}, {"level": "max", "strands": "both"}, {"level": "fast", "slice_length": 1000}])
 def test_parts_apart_and_joined(tmp_path: Path, source: Path, settings: dict[str, str]) -> None:
     api.split(source, tmp_path / "parts", part_bases=4000)
     archives = []
@@ -94,13 +94,13 @@ def test_strands_are_the_models_matter(tmp_path: Path, source: Path, model: Zlib
 
 def test_flipped_bits_under_a_sound_container(tmp_path: Path, source: Path) -> None:
     path = tmp_path / "a.gfz"
-    api.compress(source, path, part_bases=4000, lane_length=1000)
+    api.compress(source, path, part_bases=4000, slice_length=1000)
     with path.open("rb") as file:
         reader = ContainerReader(file, str(path))
         manifest = reader.manifest(MAX_MANIFEST_BYTES)
         entries = [(name, reader.read(name)) for name in reader.names()]
     with Archive(path) as archive:
-        coded = archive.blocks[0].streams["lanes"] + archive.blocks[0].streams["payload"]
+        coded = archive.blocks[0].streams["slices"] + archive.blocks[0].streams["payload"]
     chance = random.Random(5)
     for _ in range(60):
         flipped = bytearray(entries[0][1])

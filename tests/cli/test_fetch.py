@@ -13,7 +13,7 @@ from geneformer_codec.sequence.simulate import write_fasta
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An archive of several lanes and parts of ``in.fa``, which has lower case and exceptions."""
+    """An archive of several slices and parts of ``in.fa``, which has lower case and exceptions."""
     monkeypatch.chdir(tmp_path)
     write_fasta(tmp_path / "in.fa", 8, 3000, seed=3)
     text = bytearray((tmp_path / "in.fa").read_bytes())
@@ -22,7 +22,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if text[at] in b"ACGT":
             text[at] = chance.choice(b"acgtNRY")
     (tmp_path / "in.fa").write_bytes(text)
-    assert main(["compress", "in.fa", "-o", "a.gfz", "-q", "--lane-length", "256", "--part-bases", "8000"]) == 0
+    assert main(["compress", "in.fa", "-o", "a.gfz", "-q", "--slice-length", "256", "--part-bases", "8000"]) == 0
     return tmp_path / "a.gfz"
 
 

@@ -124,7 +124,7 @@ def test_every_kernel_has_its_sources() -> None:
     from geneformer_codec.network import fused
     from geneformer_codec.predict import lockstep
     from geneformer_codec.predict import panel_tables as tables
-    from geneformer_codec.predict import slice as lane
+    from geneformer_codec.predict import slice as slice_
     from geneformer_codec.sequence import kernels as _kernels
     from geneformer_codec.sequence import read_kernels as _read_kernels
     from geneformer_codec.sequence import render_kernels as _rendering
@@ -133,7 +133,7 @@ def test_every_kernel_has_its_sources() -> None:
     from geneformer_codec.streams import name_model_kernels as _name_mixing
     from geneformer_codec.streams.qualities import kernels as qualities
 
-    modules = (fused, lane, lockstep, tables, qualities)
+    modules = (fused, slice_, lockstep, tables, qualities)
     modules += (_kernels, _name_kernels, _name_mixing, _read_kernels, _rendering, strands)
     found = 0
     for module in modules:

@@ -16,10 +16,10 @@ def sequence(form: str, seed: int = 1) -> tuple[np.ndarray, list[int]]:
         [300, 1, 65, 0, 300, 128, 64, 300, 300, 77] if SMALL[form].causal else [90, 1, 70, 0, 64, 65, 90, 3, 90, 80]
     )
     bases = np.random.default_rng(seed).integers(0, 4, sum(lengths)).astype(np.uint8)
-    likely = predictable(form, 300)  # in every other lane
-    for lane, end in enumerate(np.cumsum(lengths)):
-        if lane % 2 == 0:
-            bases[end - lengths[lane] : end] = likely[: lengths[lane]]
+    likely = predictable(form, 300)  # in every other slice
+    for slice_, end in enumerate(np.cumsum(lengths)):
+        if slice_ % 2 == 0:
+            bases[end - lengths[slice_] : end] = likely[: lengths[slice_]]
     return bases, lengths
 
 
@@ -28,13 +28,15 @@ def test_the_bytes_depend_on_nothing_but_model_and_bases(form: str) -> None:
     model = random_model(form)
     bases, lengths = sequence(form)
     wanted = model.coder(None, "cpu", 1).encode(bases, lengths)
-    assert 2 <= sum(len(lane) < -(-length // 4) for lane, length in zip(wanted, lengths, strict=True)) < len(lengths)
+    assert (
+        2 <= sum(len(slice_) < -(-length // 4) for slice_, length in zip(wanted, lengths, strict=True)) < len(lengths)
+    )
     shares = [(1, 1), (2, 7), (2, 0), (1, len(lengths))]
     executions = [("cpu", "auto", *share) for share in shares]
     executions += [("cpu", arithmetic, 2, 7) for arithmetic in ("float32", "float64", "int32")]
     executions += [("torch", "float32", 1, 0), ("torch", "int8", 1, 7)]
     for device, arithmetic, threads, batch in executions:
-        coder = model.coder(None, device, threads, arithmetic=arithmetic, lane_batch=batch)
+        coder = model.coder(None, device, threads, arithmetic=arithmetic, slice_batch=batch)
         assert coder.encode(bases, lengths) == wanted, (device, arithmetic, threads, batch)
         assert (coder.decode(wanted, lengths) == bases).all(), (device, arithmetic, threads, batch)
 
@@ -56,37 +58,39 @@ def test_a_gpu_writes_and_reads_the_same(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_lanes_decode_alone(form: str) -> None:
+def test_slices_decode_alone(form: str) -> None:
     coder = random_model(form).coder(None, "cpu")
     bases, lengths = sequence(form)
     coded = coder.encode(bases, lengths)
     ends = np.cumsum(lengths)
-    for lane in (0, 2, 9):
-        assert (coder.decode([coded[lane]], [lengths[lane]]) == bases[ends[lane] - lengths[lane] : ends[lane]]).all()
+    for slice_ in (0, 2, 9):
+        assert (
+            coder.decode([coded[slice_]], [lengths[slice_]]) == bases[ends[slice_] - lengths[slice_] : ends[slice_]]
+        ).all()
     assert (coder.decode(coded[4:6], lengths[4:6]) == bases[ends[3] : ends[5]]).all()
 
 
-def test_paper_lanes_begin_with_64_bases_of_2_bits() -> None:
+def test_paper_slices_begin_with_64_bases_of_2_bits() -> None:
     coder = random_model("paper").coder(None, "cpu")
     bases = np.random.default_rng(1).integers(0, 4, 64).astype(np.uint8)
-    assert [len(lane) for lane in coder.encode(bases, [64])] == [16]
+    assert [len(slice_) for slice_ in coder.encode(bases, [64])] == [16]
     longer = np.tile(bases, 5)
     with pytest.raises(FormatError, match="first bases"):
         coder.decode([b"abc"], [len(longer)])
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_lane_takes_more_than_2_bits_a_base(form: str) -> None:
+def test_no_slice_takes_more_than_2_bits_a_base(form: str) -> None:
     coder = random_model(form).coder(None, "cpu", 1)
     bases, lengths = sequence(form)
     coded = coder.encode(bases, lengths)
-    assert all(len(lane) <= -(-length // 4) for lane, length in zip(coded, lengths, strict=True))
+    assert all(len(slice_) <= -(-length // 4) for slice_, length in zip(coded, lengths, strict=True))
     with pytest.raises(FormatError, match="more than its 5 bases"):
         coder.decode([b"abc"], [5])
 
 
 def predictable(form: str, length: int) -> np.ndarray:
-    """Bases that the model itself finds likely, so that its lanes are smaller than plain ones."""
+    """Bases that the model itself finds likely, so that its slices are smaller than plain ones."""
     model = random_model(form)
     net = ExactNetwork(model.config, model.tensors, make_backend("cpu", "auto"))
     decoder, bases = net.decoder(1), np.zeros(length, np.uint8)
@@ -137,12 +141,12 @@ def test_unknown_devices_are_the_callers_fault() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_start_of_a_lane(form: str) -> None:
+def test_the_start_of_a_slice(form: str) -> None:
     """What is decoded does not depend on where decoding stops."""
     coder = random_model(form).coder(None, "cpu", 1)
     bases, lengths = sequence(form)
-    lanes, starts = coder.encode(bases, lengths), np.cumsum([0, *lengths])
+    slices, starts = coder.encode(bases, lengths), np.cumsum([0, *lengths])
     for share in (0, 0.02, 0.5, 0.99):
         stops = [round(length * share) for length in lengths]
         wanted = [bases[start : start + stop] for start, stop in zip(starts, stops, strict=False)]
-        assert (coder.decode(lanes, lengths, stops=stops) == np.concatenate(wanted)).all()
+        assert (coder.decode(slices, lengths, stops=stops) == np.concatenate(wanted)).all()

@@ -71,15 +71,15 @@ def test_the_exact_network_is_the_rounded_one(form: str) -> None:
     torch.manual_seed(1)
     net = GeneFormer(config, dropout=0.0)
     random = np.random.default_rng(2)
-    lanes = random.integers(0, 4, (8, 160 if config.causal else 40)).astype(np.uint8)
+    slices = random.integers(0, 4, (8, 160 if config.causal else 40)).astype(np.uint8)
     history = config.kernel + config.memory if config.causal else config.window
-    codes = torch.from_numpy(np.pad(lanes, ((0, 0), (history, 0)), constant_values=START)).long()
+    codes = torch.from_numpy(np.pad(slices, ((0, 0), (history, 0)), constant_values=START)).long()
 
     def logits() -> torch.Tensor:
         if config.causal:
             return net.stream(codes[:, :-1])
         latent, out = net.start_latent(len(codes)), []
-        for at in range(lanes.shape[1]):
+        for at in range(slices.shape[1]):
             step, latent = net.window(codes[:, at : at + history], latent)
             out.append(step)
         return torch.stack(out, 1)
@@ -98,7 +98,7 @@ def test_the_exact_network_is_the_rounded_one(form: str) -> None:
         rounded = torch.softmax(logits(), -1).numpy()
     net.set_mode("float")
     exact = ExactNetwork(config, integer_tensors(net), make_backend("cpu", "auto"))
-    found = np.concatenate(list(exact.encode(lanes)), 1)[:, : lanes.shape[1]] / 65536
+    found = np.concatenate(list(exact.encode(slices)), 1)[:, : slices.shape[1]] / 65536
     assert np.ptp(plain) > 0.2
     # rounding's errors flip some of the roundings after them: no closer, but no further from the float network either
     assert np.abs(found - plain).mean() < 0.02

@@ -18,5 +18,5 @@ def test_archives_of_the_first_version_decode(form: str, device: str, arithmetic
 
 
 @pytest.mark.parametrize("form", ["stream", "paper"])
-def test_their_lanes_are_coded_by_the_network(form: str) -> None:
+def test_their_slices_are_coded_by_the_network(form: str) -> None:
     assert gfz.info(GOLDEN / f"{form}.gfz")["bpb_payload"] < 1.9

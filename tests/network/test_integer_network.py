@@ -10,14 +10,14 @@ from geneformer_codec.network import kernels
 from geneformer_codec.network.backends import ARITHMETICS, make_backend
 from geneformer_codec.network.fused import FusedDecoder
 from geneformer_codec.network.integer_network import ExactNetwork, tensor_shapes
-from geneformer_codec.network.range_coder import LaneEncoder
+from geneformer_codec.network.range_coder import SliceEncoder
 from geneformer_codec.network.tables import attention_table, logit_table
 
 DEVICES = ["cpu", "torch"] + (["cuda"] if torch.cuda.is_available() else [])
 
 
-def all_frequencies(net: ExactNetwork, lanes: np.ndarray) -> np.ndarray:
-    return np.concatenate(list(net.encode(lanes)), 1)[:, : lanes.shape[1]]
+def all_frequencies(net: ExactNetwork, slices: np.ndarray) -> np.ndarray:
+    return np.concatenate(list(net.encode(slices)), 1)[:, : slices.shape[1]]
 
 
 @pytest.mark.parametrize("extreme", [False, True], ids=["lively", "extreme"])
@@ -25,8 +25,8 @@ def all_frequencies(net: ExactNetwork, lanes: np.ndarray) -> np.ndarray:
 def test_every_execution_gives_the_same_frequencies(form: str, extreme: bool) -> None:
     config = SMALL[form]
     tensors = random_tensors(config, 1, extreme)
-    lanes = np.random.default_rng(2).integers(0, 4, (3, 150 if config.causal else 20)).astype(np.uint8)
-    wanted = all_frequencies(ExactNetwork(config, tensors, make_backend("cpu", "float64")), lanes)
+    slices = np.random.default_rng(2).integers(0, 4, (3, 150 if config.causal else 20)).astype(np.uint8)
+    wanted = all_frequencies(ExactNetwork(config, tensors, make_backend("cpu", "float64")), slices)
     assert (wanted.astype(np.int64).sum(-1) == 65536).all()
     assert (wanted > 0).all()
     if not extreme:
@@ -34,44 +34,44 @@ def test_every_execution_gives_the_same_frequencies(form: str, extreme: bool) ->
     for device in DEVICES:
         for arithmetic in ARITHMETICS:
             net = ExactNetwork(config, tensors, make_backend(device, arithmetic))
-            assert (all_frequencies(net, lanes) == wanted).all(), (device, arithmetic)
-            decoder = net.decoder(len(lanes))
-            for position in range(0, min(40, lanes.shape[1])):
+            assert (all_frequencies(net, slices) == wanted).all(), (device, arithmetic)
+            decoder = net.decoder(len(slices))
+            for position in range(0, min(40, slices.shape[1])):
                 assert (decoder.predict() == wanted[:, position]).all(), (device, arithmetic, position)
-                decoder.push(lanes[:, position])
+                decoder.push(slices[:, position])
 
 
 @pytest.mark.parametrize("form", [form for form in SMALL if SMALL[form].causal])
-@pytest.mark.parametrize("lanes", [1, 5])
-def test_the_compiled_loop_decodes_the_same(form: str, lanes: int) -> None:
+@pytest.mark.parametrize("slices", [1, 5])
+def test_the_compiled_loop_decodes_the_same(form: str, slices: int) -> None:
     config, length, seen = SMALL[form], 1100, list[int]()
     tensors = random_tensors(config, 3)
-    symbols = np.random.default_rng(4).integers(0, 4, (lanes, length)).astype(np.uint8)
+    symbols = np.random.default_rng(4).integers(0, 4, (slices, length)).astype(np.uint8)
     net = ExactNetwork(config, tensors, make_backend("torch", "float64"))
-    lengths = np.full(lanes, length)
-    encoder = LaneEncoder(lengths)
+    lengths = np.full(slices, length)
+    encoder = SliceEncoder(lengths)
     encoder.encode(symbols, np.ascontiguousarray(all_frequencies(net, symbols)), lengths)
     decoded = FusedDecoder(config, tensors).decode(encoder.finish(), length, seen.append)
     assert (decoded == symbols).all()
     assert seen == [512, 1024, 1100]
 
 
-def test_lanes_do_not_see_each_other() -> None:
+def test_slices_do_not_see_each_other() -> None:
     config = SMALL["stream"]
     net = ExactNetwork(config, random_tensors(config), make_backend("cpu", "auto"))
-    lanes = np.random.default_rng(5).integers(0, 4, (4, 90)).astype(np.uint8)
-    together = all_frequencies(net, lanes)
-    for lane in range(4):
-        assert (all_frequencies(net, lanes[lane : lane + 1])[0] == together[lane]).all()
+    slices = np.random.default_rng(5).integers(0, 4, (4, 90)).astype(np.uint8)
+    together = all_frequencies(net, slices)
+    for slice_ in range(4):
+        assert (all_frequencies(net, slices[slice_ : slice_ + 1])[0] == together[slice_]).all()
 
 
 def test_a_prediction_depends_on_the_past_only() -> None:
     config = SMALL["stream"]
     net = ExactNetwork(config, random_tensors(config), make_backend("cpu", "auto"))
-    lane = np.random.default_rng(6).integers(0, 4, (1, 120)).astype(np.uint8)
-    changed = lane.copy()
+    slice_ = np.random.default_rng(6).integers(0, 4, (1, 120)).astype(np.uint8)
+    changed = slice_.copy()
     changed[0, 70:] ^= 1
-    before, after = all_frequencies(net, lane)[0], all_frequencies(net, changed)[0]
+    before, after = all_frequencies(net, slice_)[0], all_frequencies(net, changed)[0]
     assert (before[:71] == after[:71]).all()
     assert (before[71:] != after[71:]).any()
 

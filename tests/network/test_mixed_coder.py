@@ -25,8 +25,8 @@ ANCESTOR = CHANCE.integers(0, 4, 3000).astype(np.uint8)
 @pytest.fixture(scope="module")
 def bases() -> np.ndarray:
     begins = [100, 5, 0, 1500, 2000, 900]
-    lanes = [ANCESTOR[begin : begin + length].copy() for begin, length in zip(begins, LENGTHS, strict=True)]
-    text = np.concatenate(lanes)
+    slices = [ANCESTOR[begin : begin + length].copy() for begin, length in zip(begins, LENGTHS, strict=True)]
+    text = np.concatenate(slices)
     text[CHANCE.random(len(text)) < 0.1] = 0
     return text
 
@@ -61,12 +61,12 @@ def test_threads_batches_and_arithmetic_change_nothing(
 ) -> None:
     settings = model.expert_settings("max")
     wanted = model.coder(settings, "cpu", 1).encode(bases, LENGTHS)
-    other = model.coder(settings, "cpu", threads, arithmetic=arithmetic, lane_batch=batch)
+    other = model.coder(settings, "cpu", threads, arithmetic=arithmetic, slice_batch=batch)
     assert other.encode(bases, LENGTHS) == wanted
     np.testing.assert_array_equal(other.decode(wanted, LENGTHS), bases)
 
 
-def test_lanes_may_be_decoded_in_part(model: Model, bases: np.ndarray) -> None:
+def test_slices_may_be_decoded_in_part(model: Model, bases: np.ndarray) -> None:
     coder = model.coder(model.expert_settings("max"), "cpu", 2)
     coded, stops = coder.encode(bases, LENGTHS), [500, 1, 0, 10, 0, 1100]
     ends = np.cumsum(LENGTHS)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geneformer_codec.network.range_coder import TOTAL, LaneDecoder, LaneEncoder
+from geneformer_codec.network.range_coder import TOTAL, SliceDecoder, SliceEncoder
 
 
 def random_frequencies(rng: np.random.Generator, shape: tuple[int, ...], sharpness: float) -> np.ndarray:
@@ -17,7 +17,7 @@ def random_frequencies(rng: np.random.Generator, shape: tuple[int, ...], sharpne
 
 
 def decode(streams: list[bytes], frequencies: np.ndarray) -> np.ndarray:
-    decoder = LaneDecoder(streams)
+    decoder = SliceDecoder(streams)
     symbols = np.zeros(frequencies.shape[:2], np.uint8)
     for position in range(frequencies.shape[1]):
         column = np.zeros(len(streams), np.uint8)
@@ -32,7 +32,7 @@ def test_a_million_symbols_take_their_entropy(sharpness: float) -> None:
     frequencies = random_frequencies(rng, (1, 1_000_000), sharpness)
     cumulative = frequencies[0].astype(np.int64).cumsum(-1)
     symbols = (rng.integers(0, TOTAL, 1_000_000)[:, None] >= cumulative).sum(-1).astype(np.uint8)[None]
-    encoder = LaneEncoder(np.array([1_000_000]))
+    encoder = SliceEncoder(np.array([1_000_000]))
     encoder.encode(symbols, frequencies, np.array([1_000_000]))
     (stream,) = encoder.finish()
     chosen = np.take_along_axis(frequencies[0], symbols[0][:, None].astype(np.int64), -1).astype(np.float64)
@@ -44,26 +44,26 @@ def test_a_million_symbols_take_their_entropy(sharpness: float) -> None:
 @settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    lanes=st.integers(1, 9),
+    slices=st.integers(1, 9),
     positions=st.integers(0, 60),
     sharpness=st.sampled_from([0.001, 0.02, 1.0]),
     likely=st.booleans(),
 )
-def test_lanes_round_trip(seed: int, lanes: int, positions: int, sharpness: float, likely: bool) -> None:
+def test_slices_round_trip(seed: int, slices: int, positions: int, sharpness: float, likely: bool) -> None:
     rng = np.random.default_rng(seed)
-    frequencies = random_frequencies(rng, (lanes, positions), sharpness)
+    frequencies = random_frequencies(rng, (slices, positions), sharpness)
     symbols = (
-        frequencies.argmax(-1).astype(np.uint8) if likely else rng.integers(0, 4, (lanes, positions)).astype(np.uint8)
+        frequencies.argmax(-1).astype(np.uint8) if likely else rng.integers(0, 4, (slices, positions)).astype(np.uint8)
     )
-    lengths = np.full(lanes, positions, np.int64)
-    encoder = LaneEncoder(lengths)
+    lengths = np.full(slices, positions, np.int64)
+    encoder = SliceEncoder(lengths)
     cut = positions // 3
-    encoder.encode(symbols[:, :cut], frequencies[:, :cut], np.full(lanes, cut))
+    encoder.encode(symbols[:, :cut], frequencies[:, :cut], np.full(slices, cut))
     encoder.encode(symbols[:, cut:], frequencies[:, cut:], lengths - cut)
     streams = encoder.finish()
     assert (decode(streams, frequencies) == symbols).all()
-    for lane in range(lanes):  # a lane stands alone
-        assert (decode(streams[lane : lane + 1], frequencies[lane : lane + 1]) == symbols[lane]).all()
+    for slice_ in range(slices):  # a slice stands alone
+        assert (decode(streams[slice_ : slice_ + 1], frequencies[slice_ : slice_ + 1]) == symbols[slice_]).all()
 
 
 def test_carries_run_through_bytes_of_255() -> None:
@@ -72,14 +72,14 @@ def test_carries_run_through_bytes_of_255() -> None:
     for tail in range(4):
         symbols = np.full((1, 4000), 3, np.uint8)
         symbols[0, 1::7] = tail
-        encoder = LaneEncoder(np.array([4000]))
+        encoder = SliceEncoder(np.array([4000]))
         encoder.encode(symbols, frequencies, np.array([4000]))
         assert (decode(encoder.finish(), frequencies) == symbols).all()
 
 
 def test_certain_symbols_cost_next_to_nothing() -> None:
     frequencies = np.tile(np.array([TOTAL - 3, 1, 1, 1], np.uint16), (1, 10_000, 1))
-    encoder = LaneEncoder(np.array([10_000]))
+    encoder = SliceEncoder(np.array([10_000]))
     encoder.encode(np.zeros((1, 10_000), np.uint8), frequencies, np.array([10_000]))
     assert encoder.finish() == [b""]
 

@@ -12,7 +12,7 @@ from geneformer_codec.network import train as fit
 from geneformer_codec.network.config import START, NetworkConfig
 from geneformer_codec.network.train import train
 from geneformer_codec.sequence.simulate import write_fasta
-from geneformer_codec.training.data import Crops, Panel, choose_lanes, read_records
+from geneformer_codec.training.data import Crops, Panel, choose_slices, read_records
 
 TINY = {
     "tiny": NetworkConfig(width=24, heads=2, inner=48, segment=8),
@@ -163,11 +163,11 @@ def test_panels_are_split_by_record(count: int) -> None:
         assert [r[0] for r in other.training] != [r[0] for r in panel.training]
 
 
-def test_crops_and_lanes() -> None:
+def test_crops_and_slices() -> None:
     records = [np.arange(50, dtype=np.uint8) % 4, np.arange(30, dtype=np.uint8) % 4]
     crops = Crops(records, 10, 20).draw(200, np.random.default_rng(0))
     assert crops.shape == (200, 30)
     assert (crops == START).any()
-    lanes = choose_lanes([np.full(40, i, np.uint8) for i in range(100)], 400)
-    assert [lane[0] for lane in lanes] == list(range(0, 100, 10))
+    slices = choose_slices([np.full(40, i, np.uint8) for i in range(100)], 400)
+    assert [slice_[0] for slice_ in slices] == list(range(0, 100, 10))
     assert math.isclose(Crops(records, 10, 20).bases, 80)

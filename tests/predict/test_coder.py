@@ -1,4 +1,4 @@
-"""The experts as a coder: lanes on their own, in any order and number of threads, and safe from damage."""
+"""The experts as a coder: slices on their own, in any order and number of threads, and safe from damage."""
 
 import random
 import subprocess
@@ -25,13 +25,13 @@ def coder(threads: int = 1, expert_settings: ExpertSettings = SMALL) -> ExpertCo
 
 
 def sequence(lengths: list[int], seed: int = 1) -> np.ndarray:
-    """Every other lane repeats itself, so that it is stored as the experts code it, and the others plain."""
+    """Every other slice repeats itself, so that it is stored as the experts code it, and the others plain."""
     chance = np.random.default_rng(seed)
-    lanes = []
+    slices = []
     for number, length in enumerate(lengths):
         unit = chance.integers(0, 4, 40 if number % 2 == 0 else length + 1).astype(np.uint8)
-        lanes.append(np.resize(unit, length))
-    return np.concatenate([np.zeros(0, np.uint8), *lanes])
+        slices.append(np.resize(unit, length))
+    return np.concatenate([np.zeros(0, np.uint8), *slices])
 
 
 LENGTHS = [3000, 1, 500, 0, 2000, 64, 4000, 700]
@@ -45,20 +45,20 @@ def test_threads_change_nothing(threads: int) -> None:
     assert (coder(threads).decode(wanted, LENGTHS) == bases).all()
 
 
-def test_lanes_decode_alone() -> None:
+def test_slices_decode_alone() -> None:
     bases = sequence(LENGTHS)
     coded = coder().encode(bases, LENGTHS)
     ends = np.cumsum(LENGTHS)
-    for lane, length in enumerate(LENGTHS):
-        assert (coder().decode([coded[lane]], [length]) == bases[ends[lane] - length : ends[lane]]).all()
+    for slice_, length in enumerate(LENGTHS):
+        assert (coder().decode([coded[slice_]], [length]) == bases[ends[slice_] - length : ends[slice_]]).all()
 
 
-def test_no_lane_takes_more_than_2_bits_a_base() -> None:
+def test_no_slice_takes_more_than_2_bits_a_base() -> None:
     coded = coder().encode(sequence(LENGTHS), LENGTHS)
-    sizes = [len(lane) for lane in coded]
+    sizes = [len(slice_) for slice_ in coded]
     plain = [-(-length // 4) for length in LENGTHS]
     assert all(size <= most for size, most in zip(sizes, plain, strict=True))
-    assert all(sizes[lane] < plain[lane] // 4 for lane in (0, 4, 6))
+    assert all(sizes[slice_] < plain[slice_] // 4 for slice_ in (0, 4, 6))
     assert sizes[5] == 16
     with pytest.raises(FormatError, match="more than its 5 bases"):
         coder().decode([b"abc"], [5])
@@ -104,10 +104,14 @@ def test_an_interruption_stops_every_thread(threads: int) -> None:
 def test_damage_decodes_to_something(seed: int) -> None:
     chance = random.Random(seed)
     bases = sequence([3000])
-    (lane,) = coder().encode(bases, [3000])
-    damaged = bytearray(lane)
-    damaged[chance.randrange(len(lane))] ^= 1 << chance.randrange(8)
-    for data in (bytes(damaged), lane[: chance.randrange(len(lane))], bytes(chance.randbytes(chance.randrange(700)))):
+    (slice_,) = coder().encode(bases, [3000])
+    damaged = bytearray(slice_)
+    damaged[chance.randrange(len(slice_))] ^= 1 << chance.randrange(8)
+    for data in (
+        bytes(damaged),
+        slice_[: chance.randrange(len(slice_))],
+        bytes(chance.randbytes(chance.randrange(700))),
+    ):
         decoded = coder().decode([data], [3000])
         assert len(decoded) == 3000
         assert decoded.max(initial=0) <= 3
@@ -149,12 +153,12 @@ def test_torch_is_not_loaded() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-def test_the_start_of_a_lane() -> None:
-    """What is decoded does not depend on where decoding stops, also where tables are sized by the lane's length."""
+def test_the_start_of_a_slice() -> None:
+    """What is decoded does not depend on where decoding stops, also where tables are sized by the slice's length."""
     lengths = [100, 4095, 4096, 9000, 9000]
     bases = sequence(lengths)
-    lanes, starts = coder().encode(bases, lengths), np.cumsum([0, *lengths])
+    slices, starts = coder().encode(bases, lengths), np.cumsum([0, *lengths])
     for share in (0, 0.01, 0.4, 0.6, 1):
         stops = [round(length * share) for length in lengths]
         wanted = [bases[start : start + stop] for start, stop in zip(starts, stops, strict=False)]
-        assert (coder(2).decode(lanes, lengths, stops=stops) == np.concatenate(wanted)).all()
+        assert (coder(2).decode(slices, lengths, stops=stops) == np.concatenate(wanted)).all()

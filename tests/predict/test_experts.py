@@ -71,10 +71,10 @@ def test_the_own_past_is_found_on_both_strands() -> None:
 def test_nothing_is_copied_from_the_place_that_is_coded() -> None:
     random = np.random.default_rng(7).integers(0, 4, 2000).astype(np.uint8)
     coder = Predictor(small(own_seed=16, every=1))
-    lane = coder.lane(len(random), random)
+    slice_ = coder.slice_(len(random), random)
     for stop in range(50, len(random), 50):
-        lane.run(stop)
-        assert lane.local.numbers[COPIES] == 0
+        slice_.run(stop)
+        assert slice_.local.numbers[COPIES] == 0
 
 
 def test_a_copy_that_is_sure_is_believed_alone() -> None:
@@ -145,14 +145,14 @@ def test_the_same_bytes_however_the_work_is_cut(related: Predictor, monkeypatch:
         assert np.array_equal(related.decode(data, len(CHILD)), CHILD)
 
 
-def test_a_lane_leaves_the_predictor_as_it_was(related: Predictor) -> None:
+def test_a_slice_leaves_the_predictor_as_it_was(related: Predictor) -> None:
     data = related.encode(CHILD)
     related.encode(PANEL[:3000])
     related.decode(b"\x55" * 100, 500)
     assert related.encode(CHILD) == data
 
 
-def test_training_lets_the_next_lane_start_better(related: Predictor) -> None:
+def test_training_lets_the_next_slice_start_better(related: Predictor) -> None:
     mix, low = related.start.copy(), related.low.copy()
     for seed in range(20, 26):
         related.adapt(mutated(ANCESTOR, 0.05, seed), mix, low)

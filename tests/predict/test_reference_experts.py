@@ -11,7 +11,7 @@ import pytest
 from networks import random_model
 from numpy.typing import NDArray
 from reference import ReferenceModel
-from reference_experts import Lane, decode_lane, decode_panel
+from reference_experts import Slice, decode_panel, decode_slice
 from reference_state import EXP, LOG, ExpertModel, Panel, State, count_log
 
 from geneformer_codec.archive.coders import Coders
@@ -31,7 +31,7 @@ Bases = NDArray[np.uint8]
 GOLDEN = Path(__file__).parents[1] / "archive" / "golden"
 LEVELS = ["fast", "balanced", "max"]
 MOST = {"fast": 2400, "balanced": 1600, "max": 800}
-"""Bases of a lane: the reference takes about a millisecond for a base at the highest level."""
+"""Bases of a slice: the reference takes about a millisecond for a base at the highest level."""
 
 
 def mutated(bases: Bases, rate: float, seed: int) -> Bases:
@@ -83,9 +83,9 @@ def check(settings: ExpertSettings, text: Bases, records: list[Bases] | None = N
     """Decode what untrained experts encode; gives the branches that were taken."""
     data = predictor(settings, records).encode(text)
     given = settings.as_dict()
-    lane = Lane(given, State.untrained(given), data, len(text), reference_panel(settings, records))
-    assert lane.decode() == text.tolist()
-    return +lane.taken
+    slice_ = Slice(given, State.untrained(given), data, len(text), reference_panel(settings, records))
+    assert slice_.decode() == text.tolist()
+    return +slice_.taken
 
 
 def test_the_tables_are_the_ones_described() -> None:
@@ -99,14 +99,14 @@ def test_the_tables_are_the_ones_described() -> None:
 @pytest.mark.parametrize(
     ("level", "both"), [("fast", False), ("fast", True), ("balanced", False), ("balanced", True), ("max", True)]
 )
-def test_lanes_without_a_model(level: str, both: bool) -> None:
+def test_slices_without_a_model(level: str, both: bool) -> None:
     settings, text = without_panel(level, both), RELATED[: MOST[level]]
     start = general_start(settings)
     (data,) = ExpertCoder(predictor(settings, None, start), "experts", 1).encode(text, [len(text)])
     assert len(data) < 0.97 * len(text) / 4
     given = settings.as_dict()
     state = State.read(given, packed_start(settings.start))
-    assert decode_lane(Lane(given, state, data, len(text))) == text.tolist()
+    assert decode_slice(Slice(given, state, data, len(text))) == text.tolist()
 
 
 def test_what_the_other_strand_counts_is_there_for_the_next_base() -> None:
@@ -123,7 +123,7 @@ def test_damage_is_not_decoded_to_the_same(bit: int) -> None:
     data = bytearray(predictor(settings).encode(text))
     data[len(data) // 2] ^= 1 << bit
     given = settings.as_dict()
-    decoded = Lane(given, State.untrained(given), bytes(data), len(text)).decode()
+    decoded = Slice(given, State.untrained(given), bytes(data), len(text)).decode()
     assert decoded[:100] == text[:100].tolist()
     assert decoded != text.tolist()
 
@@ -136,7 +136,7 @@ def model(request: pytest.FixtureRequest) -> Model:
     mix, low = pupil.start.copy(), pupil.low.copy()
     pupil.adapt(mutated(ANCESTOR, 0.1, 7), mix, low)
     coded = replace(without_panel("balanced", request.param), table_bits=16)
-    source = embed(ModelPanel.of(RECORDS), lambda bases: encode_panel(bases, coded, 1, lane=900))
+    source = embed(ModelPanel.of(RECORDS), lambda bases: encode_panel(bases, coded, 1, slice_=900))
     return Model.of(None, Experts(Start(settings, mix, low), source), {"name": "species"})
 
 
@@ -150,16 +150,16 @@ def test_model_files_are_read_as_described(model: Model) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_lanes_with_a_model(model: Model, level: str) -> None:
+def test_slices_with_a_model(model: Model, level: str) -> None:
     settings = model.expert_settings(level)
     assert settings
-    lanes = [RELATED[: MOST[level]], mutated(ANCESTOR, 0.05, 8)[:300]]
-    coded = model.coder(settings, "cpu", 1).encode(np.concatenate(lanes), [len(lane) for lane in lanes])
+    slices = [RELATED[: MOST[level]], mutated(ANCESTOR, 0.05, 8)[:300]]
+    coded = model.coder(settings, "cpu", 1).encode(np.concatenate(slices), [len(slice_) for slice_ in slices])
     reference, given = ExpertModel(model.data), settings.as_dict()
     state, panel = reference.state.converted(reference.settings, given), reference_panel(settings, RECORDS)
-    for text, data in zip(lanes, coded, strict=True):
+    for text, data in zip(slices, coded, strict=True):
         assert len(data) < 0.8 * len(text) / 4
-        assert Lane(given, state.copy(), data, len(text), panel).decode() == text.tolist()
+        assert Slice(given, state.copy(), data, len(text), panel).decode() == text.tolist()
 
 
 def odd_settings(seed: int) -> ExpertSettings:
@@ -204,7 +204,7 @@ CODONS[2::3] = NOISE[:120]
 
 @dataclass(frozen=True)
 class Case:
-    """What makes the branches happen that a usual lane seldom comes to."""
+    """What makes the branches happen that a usual slice seldom comes to."""
 
     name: str
     changes: dict[str, Any]
@@ -302,14 +302,14 @@ def test_states_at_their_bounds(seed: int) -> None:
     start = start.with_arrays({name: values.astype(start.arrays[name].dtype) for name, values in arrays.items()})
     given, text, packed = settings.as_dict(), RELATED[:350], start.to_bytes()
     data = predictor(settings, RECORDS, Start.from_bytes(settings, packed)).encode(text)
-    lane = Lane(given, State.read(given, packed), data, len(text), reference_panel(settings, RECORDS))
-    assert lane.decode() == text.tolist()
-    assert lane.taken["certain"]
-    assert lane.taken["attention at its limit"]
+    slice_ = Slice(given, State.read(given, packed), data, len(text), reference_panel(settings, RECORDS))
+    assert slice_.decode() == text.tolist()
+    assert slice_.taken["certain"]
+    assert slice_.taken["attention at its limit"]
 
 
 class Hearing:
-    """What a network, of the stream form, says of the next base of a lane."""
+    """What a network, of the stream form, says of the next base of a slice."""
 
     def __init__(self, network: ReferenceModel) -> None:
         self.said, self.heard = network.stream_frequencies(), 0
@@ -332,19 +332,19 @@ def test_experts_that_hear_a_network(sure: int) -> None:
     (data,) = model.coder(at_work, "cpu", 1).encode(text, [300])
     given = at_work.as_dict()
     hearing = Hearing(ReferenceModel(network.data))
-    lane = Lane(given, State.untrained(given), data, 300, reference_panel(at_work, RECORDS), hearing)
-    assert lane.decode() == text.tolist()
-    assert bool(lane.taken["claims"]) == bool(sure)
+    slice_ = Slice(given, State.untrained(given), data, 300, reference_panel(at_work, RECORDS), hearing)
+    assert slice_.decode() == text.tolist()
+    assert bool(slice_.taken["claims"]) == bool(sure)
 
 
 class ReferenceCoder:
-    """The reference in the place of the experts, to decode lanes of an archive."""
+    """The reference in the place of the experts, to decode slices of an archive."""
 
     def __init__(self, settings: dict[str, Any], state: State, panel: Panel | None) -> None:
-        self.model_id, self._make = "", lambda data, length: Lane(settings, state.copy(), data, length, panel)
+        self.model_id, self._make = "", lambda data, length: Slice(settings, state.copy(), data, length, panel)
 
-    def decode(self, lanes: list[bytes], lengths: list[int], *_: object) -> Bases:
-        decoded = [decode_lane(self._make(data, length)) for data, length in zip(lanes, lengths, strict=True)]
+    def decode(self, slices: list[bytes], lengths: list[int], *_: object) -> Bases:
+        decoded = [decode_slice(self._make(data, length)) for data, length in zip(slices, lengths, strict=True)]
         return np.concatenate([np.array(bases, np.uint8) for bases in decoded])
 
 

@@ -105,7 +105,7 @@ def test_what_was_written_once_is_read_for_ever(kind: str, profile: int, effort:
 
 
 @pytest.mark.parametrize("kind", ["binned", "many"])
-def test_reads_share_lanes_as_they_end(kind: str) -> None:
+def test_reads_share_slices_as_they_end(kind: str) -> None:
     # One long read beside all of the others, empty ones among them, and the other way round.
     residues, values = b"ACGT" * 75, bytes(33 + 7 * i % 40 for i in range(300))
     short = [read for read in simulated(kind, 9) if len(read[0]) < 40]

@@ -15,7 +15,7 @@ from geneformer_codec.model.initial_state import Start
 from geneformer_codec.predict.settings import with_level
 from geneformer_codec.predict.state import FEATURES
 from geneformer_codec.training.data import read_records
-from geneformer_codec.training.experts import hold_out, lanes, order_heads, predictor, train_experts
+from geneformer_codec.training.experts import hold_out, order_heads, predictor, slices, train_experts
 
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
 
@@ -57,7 +57,7 @@ def test_relatives_of_the_panel_become_small_and_come_back(trained: Path, tmp_pa
 def test_the_same_archive_on_one_thread_and_two_and_with_an_embedded_model(trained: Path, tmp_path: Path) -> None:
     source = fasta(tmp_path / "dev.fa", 5, 2)
     one, two, own = tmp_path / "1.gfz", tmp_path / "2.gfz", tmp_path / "3.gfz"
-    settings = {"model": trained / "m.gfmodel", "lane_length": 2000}
+    settings = {"model": trained / "m.gfmodel", "slice_length": 2000}
     compress(source, one, execution=Execution(threads=1), **settings)
     compress(source, two, execution=Execution(threads=2), **settings)
     assert one.read_bytes() == two.read_bytes()
@@ -107,9 +107,9 @@ def test_tiny_panels(tmp_path: Path, text: str) -> None:
     compress(tmp_path / "p.fa", tmp_path / "a.gfz", model=tmp_path / "m.gfmodel", verify=True)
 
 
-def test_lanes_hold_all_and_hold_out_divides() -> None:
+def test_slices_hold_all_and_hold_out_divides() -> None:
     records = [np.full(size, size % 4, np.uint8) for size in (10, 70_000, 140_000, 5, 65_536)]
-    given = list(lanes(records))
+    given = list(slices(records))
     assert np.array_equal(np.concatenate(given), np.concatenate(records))
     assert max(map(len, given)) <= 1 << 16
     rest, teaching, measuring = hold_out([np.zeros(100, np.uint8)] * 50, 0)

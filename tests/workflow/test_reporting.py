@@ -64,7 +64,7 @@ def results(tmp_path: Path) -> Path:
     write_model(tmp_path / "archives" / "models" / "m.gfmodel", name="fish", decisions=DECISIONS)
     head = "s\th:m:s\tmax_rss\tmax_vms\tio_in\tio_out\tcpu_time\n"
     compressed = ("compress/a/00000001-00000003", "compress/a/00000004-00000004")
-    for place in (*compressed, "align/a/lane-1", "split/a", "train/fish", "split/gone", "summary"):
+    for place in (*compressed, "align/a/slice-1", "split/a", "train/fish", "split/gone", "summary"):
         path = tmp_path / "benchmarks" / f"{place}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{head}2.5\t0:00:02\t300\t-\t1\t-\t2\n")
@@ -107,7 +107,7 @@ def test_models_and_decisions_come_from_the_model_files(numbers: Numbers) -> Non
 
 def test_jobs_are_those_of_the_samples_and_species(numbers: Numbers) -> None:
     assert [(row["rule"], row["name"], row["parts"]) for row in numbers.jobs] == [
-        ("align", "a", "lane-1"),
+        ("align", "a", "slice-1"),
         ("compress", "a", "1-3"),
         ("compress", "a", "4"),
         ("split", "a", ""),

@@ -1,4 +1,4 @@
-"""One part as one entry of the archive: the coded lanes and the side streams, end to end."""
+"""One part as one entry of the archive: the coded slices and the side streams, end to end."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.manifest import READS_STREAMS, STREAMS, Block, Settings
-from geneformer_codec.archive.slices import LaneTable, cut_lanes
+from geneformer_codec.archive.slices import SliceTable, cut_slices
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.errors import FormatError, GfzError, option
 from geneformer_codec.limits import MemoryLimitError, streams_within
@@ -37,7 +37,7 @@ def encode_block(
         streams = parse(part.text, pack=functools.partial(pack_names, quick=settings.level == "fast"))
         coded, names = _encode_bases(streams, coders, settings, progress), streams.names
     contents = side | {
-        "lanes": coded.table.pack(),
+        "slices": coded.table.pack(),
         "payload": coded.payload,
         "names": names,
         "layout": streams.layout,
@@ -52,7 +52,7 @@ def encode_block(
         records=len(streams.record_residues) - streams.has_preamble,
         residues=int(streams.record_residues.sum()),
         bases=len(streams.bases),
-        lanes=len(coded.table.lengths),
+        slices=len(coded.table.lengths),
         strands=coded.strands,
         streams={name: len(contents[name]) for name in STREAMS},
         starts_record=part.starts_record,
@@ -64,18 +64,18 @@ def encode_block(
 class _Coded(NamedTuple):
     """The bases of a part, coded."""
 
-    table: LaneTable
+    table: SliceTable
     payload: bytes
     strands: int
 
 
 def _encode_bases(streams: Streams, coders: Coders, settings: Settings, progress: Progress | None) -> _Coded:
-    lengths = cut_lanes(streams.record_bases, settings.lane_length)
+    lengths = cut_slices(streams.record_bases, settings.slice_length)
     strands = coders.choose(streams.bases)
-    lanes = coders.coder(strands).encode(streams.bases, lengths, progress) if lengths else []
-    if len(lanes) != len(lengths):
-        raise RuntimeError(f"the coder gave {len(lanes)} lanes for {len(lengths)}")
-    return _Coded(LaneTable(lengths, [len(lane) for lane in lanes]), b"".join(lanes), strands)
+    slices = coders.coder(strands).encode(streams.bases, lengths, progress) if lengths else []
+    if len(slices) != len(lengths):
+        raise RuntimeError(f"the coder gave {len(slices)} slices for {len(lengths)}")
+    return _Coded(SliceTable(lengths, [len(slice_) for slice_ in slices]), b"".join(slices), strands)
 
 
 def _encode_reads(
@@ -155,9 +155,9 @@ def _decode(block: Block, settings: Settings, data: bytes, coders: Coders, progr
     contents = split_streams(block, data)
     shape = shape_of(block, contents)
     sides = sides_of(block, contents, shape)
-    table = lane_table(block, settings, contents)
+    table = slice_table(block, settings, contents)
     bases = np.zeros(0, np.uint8)
-    if block.lanes:
+    if block.slices:
         bases = coders.coder(block.strands).decode(table.split(contents["payload"]), table.lengths, progress)
     texts = (sides.render(bases),) if shape is None else _decode_reads(block, contents, shape, sides, bases)
     if sum(map(len, texts)) != block.text_bytes or _sha256(texts) != block.sha256:
@@ -211,6 +211,6 @@ def split_streams(block: Block, data: bytes) -> dict[str, bytes]:
     return contents
 
 
-def lane_table(block: Block, settings: Settings, streams: dict[str, bytes]) -> LaneTable:
-    """The lanes of a block."""
-    return LaneTable.of(block, streams["lanes"], settings.lane_length or block.bases)
+def slice_table(block: Block, settings: Settings, streams: dict[str, bytes]) -> SliceTable:
+    """The slices of a block."""
+    return SliceTable.of(block, streams["slices"], settings.slice_length or block.bases)

@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 FORMAT = "gfz"
 FORMAT_VERSION = 2
 OLD_VERSION = 1
-"""Is read as well: lanes as runs of one length, and no experts."""
+"""Is read as well: slices as runs of one length, and no experts."""
 
 MAX_MANIFEST_BYTES = 1 << 26
 MAX_PART_BYTES = 1 << 30
 """The most bytes of text that a part may have."""
-MAX_LANE_LENGTH = 1 << 30
+MAX_SLICE_LENGTH = 1 << 30
 
 LEVELS = ("fast", "balanced", "max")
 """How hard the experts try."""
 DEFAULT_LEVEL = "balanced"
-DEFAULT_LANE_LENGTH = 1 << 16
-"""The most bases in a lane that is coded with a model. Without one, a part is one lane: it has to learn all itself."""
+DEFAULT_SLICE_LENGTH = 1 << 16
+"""The most bases in a slice that is coded with a model. Without one, a part is one slice: it learns all itself."""
 WHOLE_PART = 0
-"""The lane length of an archive each of whose parts is one lane."""
+"""The slice length of an archive each of whose parts is one slice."""
 DEFAULT_PART_BASES = 1 << 24
 
-STREAMS = ("lanes", "payload", "names", "reads", "layout", "case", "exceptions", "qualities", "index")
+STREAMS = ("slices", "payload", "names", "reads", "layout", "case", "exceptions", "qualities", "index")
 """The streams of a block, in the order of the file."""
 SIDE_STREAMS = ("names", "reads", "layout", "case", "exceptions", "qualities")
 READS_STREAMS = ("reads", "qualities")
 """Those of FASTQ alone, unknown to the first version; ``reads`` is never empty there, and always elsewhere."""
-INDEX_STREAMS = ("lanes", "index")
+INDEX_STREAMS = ("slices", "index")
 
 UNIFORM = "uniform"
 """The model id of an archive whose bases are stored at two bits each."""
@@ -57,7 +57,7 @@ class Settings:
     """
 
     level: str = DEFAULT_LEVEL
-    lane_length: int = DEFAULT_LANE_LENGTH
+    slice_length: int = DEFAULT_SLICE_LENGTH
     part_bases: int = DEFAULT_PART_BASES
     experts: "ExpertSettings | None" = None
 
@@ -83,10 +83,10 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class Block:
-    """One compressed part, of ``lanes`` lanes.
+    """One compressed part, of ``slices`` slices.
 
     ``strands`` is 1 or 2 where a part is coded without a model, by experts that look at one strand or at both; else 0.
-    ``runs``, in archives of the first version alone, are runs of (bases in a lane, number of such lanes).
+    ``runs``, in archives of the first version alone, are runs of (bases in a slice, number of such slices).
     """
 
     part: int
@@ -95,7 +95,7 @@ class Block:
     records: int
     residues: int
     bases: int
-    lanes: int
+    slices: int
     strands: int
     streams: dict[str, int]
     starts_record: bool
@@ -208,7 +208,7 @@ def check_version(fields: Any) -> None:
 def _settings(fields: Fields, version: int) -> Settings:
     settings = Settings(
         level=fields.text("level", "|".join(LEVELS)),
-        lane_length=fields.number("lane_length", 1 if version == OLD_VERSION else WHOLE_PART, MAX_LANE_LENGTH),
+        slice_length=fields.number("slice_length", 1 if version == OLD_VERSION else WHOLE_PART, MAX_SLICE_LENGTH),
         part_bases=fields.number("part_bases", 1, MAX_PART_BYTES),
         experts=None if version == OLD_VERSION else _experts(fields.object("experts")),
     )
@@ -238,26 +238,26 @@ def _model(fields: Fields, version: int) -> ModelReference:
 
 def _block(fields: Fields, settings: Settings, model: ModelReference) -> Block:
     part, text_bytes, digest, records, residues, bases = _text(fields)
-    most = min(bases, 1) if settings.lane_length == WHOLE_PART else most_lanes(bases, settings.lane_length)
-    lanes = fields.number("lanes", min(bases, 1), most)
+    most = min(bases, 1) if settings.slice_length == WHOLE_PART else most_slices(bases, settings.slice_length)
+    slices = fields.number("slices", min(bases, 1), most)
     strands = fields.number("strands", *((1, 2) if model.id == EXPERTS else (0, 0)))
-    block = Block(part, text_bytes, digest, records, residues, bases, lanes, strands, *_ends(fields, STREAMS))
+    block = Block(part, text_bytes, digest, records, residues, bases, slices, strands, *_ends(fields, STREAMS))
     fields.done()
     return block
 
 
-def most_lanes(bases: int, lane_length: int) -> int:
-    """How many lanes there can be: any two that follow one another hold more bases than one may."""
-    return 2 * ((bases - 1) // lane_length) + 1 if bases else 0
+def most_slices(bases: int, slice_length: int) -> int:
+    """How many slices there can be: any two that follow one another hold more bases than one may."""
+    return 2 * ((bases - 1) // slice_length) + 1 if bases else 0
 
 
 def _old_block(fields: Fields) -> Block:
     part, text_bytes, digest, records, residues, bases = _text(fields)
-    runs = tuple(_lane_run(item, bases) for item in fields.items("lanes", MAX_PARTS))
+    runs = tuple(_slice_run(item, bases) for item in fields.items("slices", MAX_PARTS))
     if sum(length * count for length, count in runs) != bases:
-        raise ValueError(f"part {part}: its lanes do not hold its bases")
-    lanes, old = sum(count for _, count in runs), [name for name in STREAMS if name not in READS_STREAMS]
-    block = Block(part, text_bytes, digest, records, residues, bases, lanes, 0, *_ends(fields, old), runs)
+        raise ValueError(f"part {part}: its slices do not hold its bases")
+    slices, old = sum(count for _, count in runs), [name for name in STREAMS if name not in READS_STREAMS]
+    block = Block(part, text_bytes, digest, records, residues, bases, slices, 0, *_ends(fields, old), runs)
     fields.done()
     return block
 
@@ -280,7 +280,7 @@ def _ends(fields: Fields, stated: Sequence[str]) -> tuple[dict[str, int], bool, 
     return sizes, fields.flag("starts_record"), fields.flag("ends_record")
 
 
-def _lane_run(item: Any, bases: int) -> tuple[int, int]:
+def _slice_run(item: Any, bases: int) -> tuple[int, int]:
     if not (isinstance(item, list) and len(item) == 2 and all(type(x) is int and 1 <= x <= bases for x in item)):
-        raise ValueError(f"a run of lanes is {str(item)[:60]!r}")
+        raise ValueError(f"a run of slices is {str(item)[:60]!r}")
     return item[0], item[1]

@@ -13,12 +13,12 @@ from geneformer_codec.limits import PROCESS, check_need
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
 
-_RECORD, _LANE = 100, 200
+_RECORD, _SLICE = 100, 200
 """Of what is known of each: its name as an object, its place and lengths in several arrays."""
 _MIXER = 36 << 20
 """Counters of names or of qualities."""
 _LOCKSTEP = 64
-"""Lanes that a thread works on at once where a network predicts them."""
+"""Slices that a thread works on at once where a network predicts them."""
 
 
 def text_bytes(block: Block) -> int:
@@ -28,21 +28,21 @@ def text_bytes(block: Block) -> int:
 
 
 def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
-    """Of one part while it is decoded, with lanes on so many threads."""
-    settings, longest = manifest.settings.experts, min(manifest.settings.lane_length or block.bases, block.bases)
-    lanes = min(block.lanes, threads * (1 if settings and not settings.network else _LOCKSTEP))
+    """Of one part while it is decoded, with slices on so many threads."""
+    settings, longest = manifest.settings.experts, min(manifest.settings.slice_length or block.bases, block.bases)
+    slices = min(block.slices, threads * (1 if settings and not settings.network else _LOCKSTEP))
     own_counts = settings.table_bytes if settings and manifest.model.id in WITHOUT_MODEL else 0
-    coding = lanes * (_lane_bytes(settings, longest) + own_counts) + _known_bytes(block)
+    coding = slices * (_slice_bytes(settings, longest) + own_counts) + _known_bytes(block)
     return max(coding, text_bytes(block))
 
 
-def _lane_bytes(settings: "ExpertSettings | None", length: int) -> int:
-    return 4 * length if settings is None else settings.lane_bytes(length)
+def _slice_bytes(settings: "ExpertSettings | None", length: int) -> int:
+    return 4 * length if settings is None else settings.slice_bytes(length)
 
 
 def _known_bytes(block: Block) -> int:
     names = min(_MIXER, 64 * block.streams["names"])
-    return _RECORD * block.records + _LANE * block.lanes + 2 * block.stored_bytes + block.bases + names
+    return _RECORD * block.records + _SLICE * block.slices + 2 * block.stored_bytes + block.bases + names
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ def needed_bytes(manifest: Manifest, model_bytes: int = 0) -> int:
 def share_memory(manifest: Manifest, label: str, limit: int, model_bytes: int, threads: int) -> tuple[int, Share]:
     """On how many threads an archive is decoded, and what is left for side streams; an error if one is too many.
 
-    Parts that are one lane are decoded side by side, else the lanes of a part are. Half of the limit goes to these, so
-    that unusual side streams find room as well.
+    Parts that are one slice are decoded side by side, else the slices of a part are. Half of the limit goes to these,
+    so that unusual side streams find room as well.
     """
-    whole, records, one, two = manifest.settings.lane_length == 0, 0, 0, 0
+    whole, records, one, two = manifest.settings.slice_length == 0, 0, 0, 0
     for block in manifest.blocks:
         records = max(records, block.records)
         one = max(one, part_bytes(block, manifest))

@@ -49,7 +49,7 @@ class CodingModel(Protocol):
 
     @property
     def memory_bytes(self) -> int:
-        """What it takes in memory, ready to code, but for lanes and the tables that settings ask for."""
+        """What it takes in memory, ready to code, but for slices and the tables that settings ask for."""
         ...
 
     def coder(
@@ -59,7 +59,7 @@ class CodingModel(Protocol):
         threads: int = 0,
         *,
         arithmetic: str = "auto",
-        lane_batch: int = 0,
+        slice_batch: int = 0,
     ) -> BaseCoder:
         """The model made ready to code; ``settings`` are those that the archive states."""
         ...
@@ -72,7 +72,7 @@ class Execution:
     threads: int = 0
     device: str = "auto"
     arithmetic: str = "auto"
-    lane_batch: int = 0
+    slice_batch: int = 0
 
 
 def open_model(model: str | Path | CodingModel | None, max_memory: int | None = None) -> CodingModel | None:
@@ -107,7 +107,7 @@ def reference(model: CodingModel | None, embedded: bool) -> ModelReference:
 def expert_settings(
     model: CodingModel | None, level: str, bases: int, is_reads: bool = False
 ) -> "ExpertSettings | None":
-    """How the experts are to predict at a level: as the model says, or untrained, for lanes of at most ``bases``."""
+    """How the experts are to predict at a level: as the model says, or untrained, for slices of at most ``bases``."""
     if model is not None:
         return model.expert_settings(level)
     from geneformer_codec.predict.settings import without_panel
@@ -115,7 +115,7 @@ def expert_settings(
     settings = without_panel(level)
     if is_reads and level == "fast":
         settings = replace(settings, **_FAST_READS)
-    # Tables four times as large as both strands of a lane: more only takes time to clear.
+    # Tables four times as large as both strands of a slice: more only takes time to clear.
     return replace(settings, table_bits=min(settings.table_bits, max(8, bases.bit_length() + 2)))
 
 
@@ -153,8 +153,8 @@ def make_coders(
         return _untrained(settings, threads, strands, share)
     if model is None:
         raise ValueError(f"model {needed} is not at hand")
-    arithmetic, batch = execution.arithmetic, execution.lane_batch
-    coder = model.coder(settings.experts, execution.device, execution.threads, arithmetic=arithmetic, lane_batch=batch)
+    arithmetic, batch = execution.arithmetic, execution.slice_batch
+    coder = model.coder(settings.experts, execution.device, execution.threads, arithmetic=arithmetic, slice_batch=batch)
     return Coders(needed, lambda _: coder, threads=threads, share=share)
 
 
@@ -203,8 +203,8 @@ def _share_memory(archive: Archive, model: CodingModel | None, threads: int) -> 
 
 
 def _untrained(settings: Settings, threads: int, strands: str, share: Share | None) -> Coders:
-    """Experts that start untrained: threads work on different parts if each is one lane, else on lanes."""
-    experts, whole = settings.experts, settings.lane_length == WHOLE_PART
+    """Experts that start untrained: threads work on different parts if each is one slice, else on slices."""
+    experts, whole = settings.experts, settings.slice_length == WHOLE_PART
     assert experts is not None
 
     def make(strands: int) -> BaseCoder:
@@ -215,7 +215,7 @@ def _untrained(settings: Settings, threads: int, strands: str, share: Share | No
         start = general_start(experts)
         chosen = replace(experts, both_strands=strands == BOTH_STRANDS)
         predictor = Predictor(chosen, start=start.mix, low=start.low)
-        return ExpertCoder(predictor, EXPERTS, threads)  # of one lane alone, it uses one thread
+        return ExpertCoder(predictor, EXPERTS, threads)  # of one slice alone, it uses one thread
 
     return Coders(EXPERTS, make, threads if whole else 1, strands, threads, share)
 

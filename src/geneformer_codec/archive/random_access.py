@@ -1,8 +1,8 @@
-"""Residues of any stretch of an archive, by decoding no more lanes than it lies in.
+"""Residues of any stretch of an archive, by decoding no more slices than it lies in.
 
 The blocks that are touched of an archive at hand are checked against their CRC-32. So are those of a remote one that
-are small, or needed almost whole; of others only the streams and lanes that are needed are asked for, and the CRC-32 of
-an entry says nothing of its pieces. Records that are read whole are checked against their digests.
+are small, or needed almost whole; of others only the streams and slices that are needed are asked for, and the CRC-32
+of an entry says nothing of its pieces. Records that are read whole are checked against their digests.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.archive.block import decode_qualities_of, lane_table, naming, shape_of, sides_of, split_streams
+from geneformer_codec.archive.block import decode_qualities_of, naming, shape_of, sides_of, slice_table, split_streams
 from geneformer_codec.archive.catalogue import Catalogue, Span
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.digests import RecordDigest
@@ -31,9 +31,9 @@ PARTS_AT_ONCE = 32
 QUALITIES_AT_ONCE = 2
 """Parts of which qualities are kept."""
 BASES_AT_ONCE = 1 << 26
-"""Of lanes that are decoded together, on as many threads as there are."""
+"""Of slices that are decoded together, on as many threads as there are."""
 BASES_KEPT = 1 << 27
-"""Of decoded lanes."""
+"""Of decoded slices."""
 WHOLE_BYTES = 1 << 18
 """Blocks of at most so many bytes are fetched whole, and checked: it takes hardly longer than to ask for pieces."""
 
@@ -47,39 +47,39 @@ class _Part:
     block: Block
     sides: Sides
     ends: NDArray[np.int64]
-    """Where each lane ends, in bases."""
+    """Where each slice ends, in bases."""
     payload: NDArray[np.int64]
-    """Where each lane ends, in bytes of the block's entry; first where the first one begins."""
+    """Where each slice ends, in bytes of the block's entry; first where the first one begins."""
     data: bytes | None
     """The block's entry, where it was fetched whole from elsewhere."""
 
-    def lanes(self, span: Span) -> tuple[int, int, range]:
-        """The first base of a span, the one after its last, and the lanes that hold them."""
+    def slices(self, span: Span) -> tuple[int, int, range]:
+        """The first base of a span, the one after its last, and the slices that hold them."""
         start, stop = self.sides.bases_before(span.start), self.sides.bases_before(span.stop)
         first = int(np.searchsorted(self.ends, start, "right"))
         return start, stop, range(first, int(np.searchsorted(self.ends, stop)) + 1 if start < stop else first)
 
-    def bases_in(self, lane: int) -> int:
-        """The length of a lane."""
-        return int(self.ends[lane] - (self.ends[lane - 1] if lane else 0))
+    def bases_in(self, slice_: int) -> int:
+        """The length of a slice."""
+        return int(self.ends[slice_] - (self.ends[slice_ - 1] if slice_ else 0))
 
-    def place(self, lane: int) -> tuple[Block, int, int]:
-        """Where a lane is in the block's entry."""
-        return self.block, int(self.payload[lane]), int(self.payload[lane + 1])
+    def place(self, slice_: int) -> tuple[Block, int, int]:
+        """Where a slice is in the block's entry."""
+        return self.block, int(self.payload[slice_]), int(self.payload[slice_ + 1])
 
 
 class SequenceReader:
-    """Reads residues of records. ``coders`` are made when the first lane is decoded, as a model takes time to load."""
+    """Reads residues of records. ``coders`` are made when the first slice is decoded, as a model takes time to load."""
 
     def __init__(self, archive: "Archive", coders: Callable[[], Coders], progress: Progress | None = None):
         self._archive, self._coders, self._progress = archive, coders, progress
         self._parts: OrderedDict[int, _Part] = OrderedDict()
-        self._lanes: OrderedDict[tuple[int, int], Bases] = OrderedDict()
+        self._slices: OrderedDict[tuple[int, int], Bases] = OrderedDict()
         self._qualities: OrderedDict[int, bytes] = OrderedDict()
         self.catalogue = Catalogue.of(archive)
 
     def pieces(self, spans: Iterable[Span]) -> Iterator[bytes]:
-        """The residues of each span as they stand in the text; the lanes of many are decoded together."""
+        """The residues of each span as they stand in the text; the slices of many are decoded together."""
         batch: list[Span] = []
         bases, parts = 0, set[int]()
         for span in spans:
@@ -131,66 +131,69 @@ class SequenceReader:
             raise FormatError(f"{self._archive.label}: record {name!r} does not match its MD5; the archive is damaged")
 
     def _bases_of(self, span: Span) -> int:
-        """How many bases may have to be decoded for a span, without opening its part: a few lanes at most."""
-        lane_length = self._archive.manifest.settings.lane_length
+        """How many bases may have to be decoded for a span, without opening its part: a few slices at most."""
+        slice_length = self._archive.manifest.settings.slice_length
         bases = self._archive.blocks[span.block].bases
-        return min(bases, span.stop - span.start + 2 * lane_length) if lane_length else bases
+        return min(bases, span.stop - span.start + 2 * slice_length) if slice_length else bases
 
     def _residues(self, spans: list[Span]) -> Iterator[bytes]:
         parts, decoded = self._decode(spans)
         for span in spans:
             part = parts[span.block]
-            start, stop, lanes = part.lanes(span)
+            start, stop, slices = part.slices(span)
             held = [np.zeros(0, np.uint8)]
-            for lane in lanes:
-                begin, end = int(part.ends[lane]) - part.bases_in(lane), int(part.ends[lane])
-                held.append(decoded[span.block, lane][max(start - begin, 0) : min(stop, end) - begin])
+            for slice_ in slices:
+                begin, end = int(part.ends[slice_]) - part.bases_in(slice_), int(part.ends[slice_])
+                held.append(decoded[span.block, slice_][max(start - begin, 0) : min(stop, end) - begin])
             with naming(part.block, self._archive.label):
                 yield part.sides.render_residues(np.concatenate(held), span.start, span.stop)
 
     def _decode(self, spans: list[Span]) -> tuple[dict[int, _Part], dict[tuple[int, int], Bases]]:
-        """Parts of spans and, as far as they are needed, lanes; by number of the block, and of the lane in it."""
+        """Parts of spans and, as far as they are needed, slices; by number of the block, and of the slice in it."""
         parts = self._open({span.block for span in spans})
-        wanted: dict[tuple[int, int], int] = {}  # to how many bases of each lane
+        wanted: dict[tuple[int, int], int] = {}  # to how many bases of each slice
         for span in spans:
-            _, stop, lanes = parts[span.block].lanes(span)
-            for lane in lanes:
-                place, end = (span.block, lane), int(parts[span.block].ends[lane])
-                size = parts[span.block].bases_in(lane)
+            _, stop, slices = parts[span.block].slices(span)
+            for slice_ in slices:
+                place, end = (span.block, slice_), int(parts[span.block].ends[slice_])
+                size = parts[span.block].bases_in(slice_)
                 wanted[place] = max(wanted.get(place, 0), size - max(end - stop, 0))
-                if 0 < len(self._lanes.get(place, ())) < wanted[place]:
+                if 0 < len(self._slices.get(place, ())) < wanted[place]:
                     wanted[place] = size  # asked for again and again: once and for all
         by_strands: dict[int, list[tuple[int, int]]] = {}
-        for (number, lane), size in wanted.items():
-            if len(self._lanes.get((number, lane), ())) < size:
-                by_strands.setdefault(parts[number].block.strands, []).append((number, lane))
+        for (number, slice_), size in wanted.items():
+            if len(self._slices.get((number, slice_), ())) < size:
+                by_strands.setdefault(parts[number].block.strands, []).append((number, slice_))
         self._archive.hold(
-            parts[number].place(lane)
+            parts[number].place(slice_)
             for places in by_strands.values()
-            for number, lane in places
+            for number, slice_ in places
             if parts[number].data is None
         )
         for strands, places in by_strands.items():
-            coded = [self._coded(parts[number], lane) for number, lane in places]
-            lengths, sizes = [parts[number].bases_in(lane) for number, lane in places], [wanted[at] for at in places]
+            coded = [self._coded(parts[number], slice_) for number, slice_ in places]
+            lengths, sizes = (
+                [parts[number].bases_in(slice_) for number, slice_ in places],
+                [wanted[at] for at in places],
+            )
             coders = self._coders()
             with naming(parts[places[0][0]].block, self._archive.label):
                 coder = coders.coder(strands)
             with self._naming():
                 bases = coder.decode(coded, lengths, self._progress, sizes)
             for place, size, end in zip(places, sizes, np.cumsum(sizes).tolist(), strict=True):
-                self._lanes[place] = bases[end - size : end].copy()
+                self._slices[place] = bases[end - size : end].copy()
         for place in wanted:
-            self._lanes.move_to_end(place)
-        decoded = {place: self._lanes[place] for place in wanted}
-        kept = sum(len(lane) for lane in self._lanes.values())
+            self._slices.move_to_end(place)
+        decoded = {place: self._slices[place] for place in wanted}
+        kept = sum(len(slice_) for slice_ in self._slices.values())
         while kept > BASES_KEPT:
-            kept -= len(self._lanes.popitem(last=False)[1])
+            kept -= len(self._slices.popitem(last=False)[1])
         return parts, decoded
 
-    def _coded(self, part: _Part, lane: int) -> bytes:
-        """The bytes of a lane."""
-        block, start, stop = part.place(lane)
+    def _coded(self, part: _Part, slice_: int) -> bytes:
+        """The bytes of a slice."""
+        block, start, stop = part.place(slice_)
         return self._archive.read_range(block, start, stop) if part.data is None else part.data[start:stop]
 
     @contextlib.contextmanager
@@ -206,7 +209,7 @@ class SequenceReader:
     def _open(self, numbers: set[int]) -> dict[int, _Part]:
         """Blocks made ready; of a remote archive, what they need is fetched together."""
         missing = {number: self._archive.blocks[number] for number in sorted(numbers - self._parts.keys())}
-        streams = [("lanes", "lanes"), ("names", "exceptions")]
+        streams = [("slices", "slices"), ("names", "exceptions")]
         self._archive.hold(
             [
                 (block, *self._archive.stream_range(block, *pair))
@@ -234,8 +237,8 @@ class SequenceReader:
             data = archive.block_data(block)
             streams = split_streams(block, data)
             self.catalogue.check(archive.blocks.index(block), data)
-        table = lane_table(block, archive.manifest.settings, streams)
-        payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["lanes"]
+        table = slice_table(block, archive.manifest.settings, streams)
+        payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["slices"]
         with archive.expanding():
             sides = sides_of(block, streams, shape_of(block, streams))
         kept = data if archive.remote else None
@@ -246,10 +249,10 @@ class SequenceReader:
         return {
             name: self._archive.read_range(block, *self._archive.stream_range(block, name))
             for name in STREAMS
-            if name == "lanes" or (name in SIDE_STREAMS and name != "qualities")
+            if name == "slices" or (name in SIDE_STREAMS and name != "qualities")
         }
 
 
 def _is_read_whole(block: Block) -> bool:
-    """Whether a block of a remote archive is fetched whole, and so checked: small, or one lane, which is most of it."""
-    return block.stored_bytes <= WHOLE_BYTES or (block.lanes <= 1 and not block.streams["qualities"])
+    """Whether a block of a remote archive is fetched whole, and so checked: small, or one slice, most of it."""
+    return block.stored_bytes <= WHOLE_BYTES or (block.slices <= 1 and not block.streams["qualities"])

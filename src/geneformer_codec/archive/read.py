@@ -255,7 +255,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             "parts": manifest.sample.parts,
             "blocks": len(self.blocks),
             "complete": manifest.complete,
-            "lanes": sum(block.lanes for block in self.blocks),
+            "slices": sum(block.slices for block in self.blocks),
             "streams": {name: size for name, size in streams.items() if size or name not in READS_STREAMS},
         }
 

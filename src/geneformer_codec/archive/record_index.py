@@ -1,4 +1,4 @@
-"""The index: from the name of a record to its block, lane and offset, with its length and digests.
+"""The index: from the name of a record to its block, slice and offset, with its length and digests.
 
 Names and lengths are read from the side streams, so that nothing is stored twice; the index stream of a block holds the
 digests of the records that end in it, MD5 and sha512t24u (40 bytes) each, leaving out reads, and records so short that
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from geneformer_codec.archive.block import lane_table, naming, split_streams
+from geneformer_codec.archive.block import naming, slice_table, split_streams
 from geneformer_codec.archive.catalogue import name_of
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.digests import RecordDigest
 from geneformer_codec.archive.manifest import Block
-from geneformer_codec.archive.slices import LanePlaces
+from geneformer_codec.archive.slices import SlicePlaces
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.fasta import Sides
@@ -29,7 +29,7 @@ class RecordEntry:
     """Where a record is and what it must be.
 
     ``name`` is the header up to the first blank, ``header`` all of it without ``>``. The record's first base is
-    ``offset`` bases into ``lane`` of the block of part ``block``; a record of a huge sample may end in a later one.
+    ``offset`` bases into ``slice`` of the block of part ``block``; a record of a huge sample may end in a later one.
     ``md5`` and ``refget`` (GA4GH, ``SQ.`` and sha512t24u) are of the upper-cased sequence, as samtools' M5; None
     where they are not stored and no coder was at hand to compute them.
     """
@@ -37,7 +37,7 @@ class RecordEntry:
     name: str
     header: str
     block: int
-    lane: int
+    slice_: int
     offset: int
     residues: int
     bases: int
@@ -51,7 +51,7 @@ class _Open:
 
     header: bytes
     block: int
-    lane: int
+    slice_: int
     offset: int
     residues: int = 0
     bases: int = 0
@@ -93,14 +93,14 @@ def verify_archive(archive: "Archive", coders: Coders, progress: Progress | None
 class _Index:
     """What a block says of places and digests of its records."""
 
-    places: LanePlaces
+    places: SlicePlaces
     digests: list[bytes]
 
     @classmethod
     def of(cls, archive: "Archive", block: Block) -> Self:
         with naming(block, archive.label):
             streams = split_streams(block, archive.block_data(block))
-            places = LanePlaces(lane_table(block, archive.manifest.settings, streams).lengths)
+            places = SlicePlaces(slice_table(block, archive.manifest.settings, streams).lengths)
         stored = streams["index"]
         return cls(places, [stored[at : at + DIGEST_BYTES] for at in range(0, len(stored), DIGEST_BYTES)])
 
@@ -151,5 +151,5 @@ class _Walk:
             stored = kept
         md5, refget = RecordDigest.names(stored) if stored else (None, None)
         yield RecordEntry(
-            name, header, record.block, record.lane, record.offset, record.residues, record.bases, md5, refget
+            name, header, record.block, record.slice_, record.offset, record.residues, record.bases, md5, refget
         )

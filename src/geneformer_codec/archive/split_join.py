@@ -117,7 +117,7 @@ def join_archives(
                 check_memory(archive)
                 if _made_alike(archive) != common:
                     raise FormatError(
-                        f"{source}: was made with another model, version, lane length, or other experts, or of "
+                        f"{source}: was made with another model, version, slice length, or other experts, or of "
                         f"another kind of text, than {sources[0]}; decompress them, and compress their texts together"
                     )
                 with contextlib.closing(archive.decode_all(coders, progress)) as parts:
@@ -180,7 +180,7 @@ def _made_alike(archive: Archive) -> tuple[object, ...]:
         raise FormatError(f"{archive.label}: was written by an earlier version of the tool; compress its text again")
     sample, is_reads = manifest.sample, any(block.is_reads for block in archive.blocks)
     derived = sample.mate is not None, sample.origin, sample.quality_bins
-    return manifest.model.id, settings.experts, settings.lane_length, is_reads, derived
+    return manifest.model.id, settings.experts, settings.slice_length, is_reads, derived
 
 
 def _check_block(plan: Plan, archive: Archive, block: Block) -> None:

@@ -92,7 +92,7 @@ def _compress(options: argparse.Namespace) -> None:
     coding: api.Coding = {
         "model": options.model,
         "level": options.level,
-        "lane_length": options.lane_length,
+        "slice_length": options.slice_length,
         "strands": options.strands,
         "embed": options.embed,
         "verify": options.verify,
@@ -256,7 +256,7 @@ def _list(source: str, options: argparse.Namespace) -> None:
     shown = printable if sys.stdout.isatty() else str
     _write_lines(
         "\t".join(
-            map(str, (shown(entry.name), entry.block, entry.lane, entry.offset, entry.residues, entry.bases,
+            map(str, (shown(entry.name), entry.block, entry.slice_, entry.offset, entry.residues, entry.bases,
                       entry.md5 or ".", entry.refget or "."))
         ).encode(errors="surrogateescape")
         for entry in entries
@@ -389,7 +389,7 @@ def _printable_octets(name: bytes) -> bytes:
 
 
 def _execution_of(options: argparse.Namespace) -> Execution:
-    return Execution(options.threads, options.device, options.arithmetic, options.lane_batch)
+    return Execution(options.threads, options.device, options.arithmetic, options.slice_batch)
 
 
 def _say(options: argparse.Namespace, text: str) -> None:

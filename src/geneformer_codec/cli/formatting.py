@@ -34,7 +34,7 @@ def info_table(info: dict[str, Any]) -> str:
             ("model id", info["model_id"]),
             ("model file", f"{info['model_file_bytes']:,} bytes"),
         ]
-    lanes = f"{info['lanes']:,} of at most {info['lane_length']:,} bases" if info["lane_length"] else "one a part"
+    slices = f"{info['slices']:,} of at most {info['slice_length']:,} bases" if info["slice_length"] else "one a part"
     held = "" if info["complete"] else f", only {info['blocks']} of them here"
     rows: list[tuple[str, str]] = [
         ("sample", info["sample"]),
@@ -46,7 +46,7 @@ def info_table(info: dict[str, Any]) -> str:
         ("bases", f"{info['bases']:,}"),
         ("input bytes", f"{info['input_bytes']:,}"),
         ("parts", f"{info['parts']:,}{held}"),
-        ("lanes", lanes),
+        ("slices", slices),
         ("level", info["level"]),
         *model,
         ("written by", f"geneformer-rules {info['tool_version']}, format version {info['format_version']}"),
@@ -54,7 +54,7 @@ def info_table(info: dict[str, Any]) -> str:
     ]
     sizes = [("payload", info["payload_bytes"], "the coded bases")]
     sizes += [("side", info["side_bytes"], _listed(streams, *(name for name in SIDE_STREAMS if name in streams)))]
-    sizes += [("index", info["index_bytes"], _listed(streams, "lanes", "index"))]
+    sizes += [("index", info["index_bytes"], _listed(streams, "slices", "index"))]
     sizes += [("model", info["model_bytes"], "inside the archive"), ("container", info["container_bytes"], "")]
     lines = [f"{name:<12} {printable(value)}".rstrip() for name, value in rows]
     lines += [f"{name:<12} {size:>15,} bytes  {what}".rstrip() for name, size, what in sizes]

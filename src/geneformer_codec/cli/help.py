@@ -32,8 +32,8 @@ examples:
   gfz compress reads.bam -o reads.gfz                                  (the reads; what is not kept is said)
   gfz compress --part parts/00000003.part -o 3.gfz --model fish.gfmodel   (one part of 'gfz split', for 'gfz gather')
 
-The same input, model, level, strands, lane length, part size and name give the same bytes, whatever the threads,
-device, arithmetic and lane batch.
+The same input, model, level, strands, slice length, part size and name give the same bytes, whatever the threads,
+device, arithmetic and slice batch.
 """
 
 DECOMPRESS = """\
@@ -87,8 +87,8 @@ examples:
   gfz fetch reads.gfz --fastq SRR3927310.7                             (a read with its qualities)
   gfz fetch https://host/genome.gfz chr1:1-100 --model human.gfmodel
 
-Only the lanes that the regions lie in are decoded: at most 65,536 bases each in archives that were made with a model;
-one lane a part without one. Whole records are checked against their digests.
+Only the slices that the regions lie in are decoded: at most 65,536 bases each in archives that were made with a model;
+one slice a part without one. Whole records are checked against their digests.
 A region that goes beyond its record is cut off there, with a warning; one of an unknown record is an error.
 """
 
@@ -104,7 +104,7 @@ examples:
   gfz merge monday.gfz tuesday.gfz -o week.gfz --model fish.gfmodel
 
 The blocks are copied as they are. All are decoded, as the checksum of the whole is taken from the text; so what is
-merged has also been verified. The archives must have been made with the same model, lane length and level.
+merged has also been verified. The archives must have been made with the same model, slice length and level.
 """
 
 MODEL = """\

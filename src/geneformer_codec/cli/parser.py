@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from geneformer_codec import __version__
-from geneformer_codec.archive.manifest import DEFAULT_LANE_LENGTH, DEFAULT_LEVEL, DEFAULT_PART_BASES, LEVELS
+from geneformer_codec.archive.manifest import DEFAULT_LEVEL, DEFAULT_PART_BASES, DEFAULT_SLICE_LENGTH, LEVELS
 from geneformer_codec.cli import help as examples
 from geneformer_codec.cli.console import printable
 from geneformer_codec.limits import memory_size
@@ -135,9 +135,9 @@ def _compress(parser: argparse.ArgumentParser) -> None:
         help="how hard to try: smaller archives take longer, to read as to write (default: %(default)s)")  # fmt: skip
     add("--strands", choices=("auto", "one", "both"), default="auto",
         help="without a model: learn from one strand or from both (default: what a measurement advises)")  # fmt: skip
-    add("--lane-length", type=int, metavar="N",
+    add("--slice-length", type=int, metavar="N",
         help="the most bases that must be decoded to read one "
-        f"(default: {DEFAULT_LANE_LENGTH:,} with a model, all of the part without)")  # fmt: skip
+        f"(default: {DEFAULT_SLICE_LENGTH:,} with a model, all of the part without)")  # fmt: skip
     add("--part-bases", type=int, metavar="N",
         help=f"the most bases in a part; memory grows with it, and without a model with the threads, "
         f"each of which works on a part (default: {DEFAULT_PART_BASES:,})")  # fmt: skip
@@ -299,7 +299,7 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     _force(parser)
 
 
-_LONG = "name, block, lane, offset in bases, residues, bases, MD5 and refget digest"
+_LONG = "name, block, slice, offset in bases, residues, bases, MD5 and refget digest"
 
 
 def _archive(parser: argparse.ArgumentParser) -> None:
@@ -369,7 +369,7 @@ def _execution(parser: argparse.ArgumentParser) -> None:
         help="how whole numbers are multiplied; all give the same (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
-        "--lane-batch", type=_count, default=0, metavar="N", help="lanes computed at once (default: as many as fit)"
+        "--slice-batch", type=_count, default=0, metavar="N", help="slices computed at once (default: as many as fit)"
     )
 
 

@@ -1,1 +1,1 @@
-"""Bases to bytes: the range coder, lanes, and what codes them."""
+"""Bases to bytes: the range coder, slices, and what codes them."""

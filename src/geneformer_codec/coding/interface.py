@@ -1,4 +1,4 @@
-"""What the archive asks of a predictor: bases in, one byte string a lane out, and back."""
+"""What the archive asks of a predictor: bases in, one byte string a slice out, and back."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ Progress = Callable[[int], None]
 
 
 class BaseCoder(Protocol):
-    """Codes bases lane by lane; a lane depends on the model and its own past only."""
+    """Codes bases slice by slice; a slice depends on the model and its own past only."""
 
     @property
     def model_id(self) -> str:
@@ -19,20 +19,20 @@ class BaseCoder(Protocol):
         ...
 
     def encode(
-        self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
+        self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
     ) -> list[bytes]:
-        """Code ``bases`` (1-D, values 0..3) cut into lanes of ``lane_lengths`` bases, which sum to ``len(bases)``."""
+        """Code ``bases`` (1-D, values 0..3) cut into slices of ``slice_lengths`` bases, which sum to ``len(bases)``."""
         ...
 
     def decode(
         self,
-        lanes: Sequence[bytes],
-        lane_lengths: Sequence[int],
+        slices: Sequence[bytes],
+        slice_lengths: Sequence[int],
         progress: Progress | None = None,
         stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
-        """The bases of the given lanes, concatenated; with ``stops`` only so many of each, from its start.
+        """The bases of the given slices, concatenated; with ``stops`` only so many of each, from its start.
 
-        Raises ``FormatError`` when a lane cannot have been encoded.
+        Raises ``FormatError`` when a slice cannot have been encoded.
         """
         ...

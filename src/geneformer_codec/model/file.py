@@ -1,6 +1,6 @@
 """The model file: safetensors with JSON metadata, and the digest of its content as its id.
 
-A model holds experts (settings, the state that lanes start from, and a panel, embedded or referred to), a network, or
+A model holds experts (settings, the state that slices start from, and a panel, embedded or referred to), a network, or
 both. Tensors named ``exact.*`` are the integers of the network (`exact.tensor_shapes`); ``float.*`` are the network
 that they were made from, kept for fine-tuning and left out when an archive embeds the model; ``panel.*`` belong to the
 panel and ``experts.start`` is the packed state. The id is the SHA-256 of what has a say in coding, the panel's digest
@@ -51,7 +51,7 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Experts:
-    """Experts as they were trained: where lanes ``start`` (with the settings), and the panel, if there is one."""
+    """Experts as they were trained: where slices ``start`` (with the settings), and the panel, if there is one."""
 
     start: "Start"
     panel: PanelSource | None
@@ -176,7 +176,7 @@ class Model:
 
     @property
     def memory_bytes(self) -> int:
-        """What it takes in memory, ready to code, but for lanes and the tables that settings ask for."""
+        """What it takes in memory, ready to code, but for slices and the tables that settings ask for."""
         held = 4 * _bytes_of(self.network.tensors | self.network.floats) if self.network else 0
         panel = self.experts.panel if self.experts else None
         return held + (panel_bytes(panel.bases, panel.records) if panel else 0)
@@ -198,7 +198,7 @@ class Model:
         threads: int = 0,
         *,
         arithmetic: str = "auto",
-        lane_batch: int = 0,
+        slice_batch: int = 0,
     ) -> "BaseCoder":
         """What codes bases with this model: its experts if ``settings`` are given, else its network (`NetworkCoder`).
 
@@ -209,7 +209,7 @@ class Model:
                 raise FormatError(f"the model {self.name} has no network, so settings of its experts are needed")
             from geneformer_codec.network.coder import NetworkCoder
 
-            return NetworkCoder(self, device, threads, arithmetic=arithmetic, lane_batch=lane_batch)
+            return NetworkCoder(self, device, threads, arithmetic=arithmetic, slice_batch=slice_batch)
         if self.experts is None:
             raise FormatError(f"the model {self.name} has no experts, but settings for them were given")
         from geneformer_codec.predict.coder import ExpertCoder
@@ -232,7 +232,7 @@ class Model:
             )
         from geneformer_codec.network.mixed_coder import MixedCoder
 
-        return MixedCoder(predictor, self, device, threads, arithmetic=arithmetic, lane_batch=lane_batch)
+        return MixedCoder(predictor, self, device, threads, arithmetic=arithmetic, slice_batch=slice_batch)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ MOST_LOW_SEEN = 255
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What lanes start from: the experts' ``mix`` and ``low``, of ``settings``."""
+    """What slices start from: the experts' ``mix`` and ``low``, of ``settings``."""
 
     settings: ExpertSettings
     mix: Mixing

@@ -29,7 +29,7 @@ class Backend(Protocol):
     """The operations of `kernels`, on arrays of the backend's own kind; shapes as there."""
 
     rows: int
-    """Rows (lanes times positions) that are best computed at once."""
+    """Rows (slices times positions) that are best computed at once."""
 
     def load(self, tensor: NDArray[Any]) -> Array:
         """A constant, as the backend wants it."""
@@ -83,23 +83,23 @@ def attention_products(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The matrix products of attention before its softmax, for whole segments or for one query.
 
-    queries (for content and position) [lanes, queries, width]; keys, values [lanes, memory + positions, width];
-    relative [distances, width]. Returns scores [lanes * segments, heads, size, span], the products with every distance
-    [heads, lanes * queries, distances], and the values seen [lanes * segments, heads, span, head_width]; ``span`` is
+    queries (for content and position) [slices, queries, width]; keys, values [slices, memory + positions, width];
+    relative [distances, width]. Returns scores [slices * segments, heads, size, span], the products with every distance
+    [heads, slices * queries, distances], and the values seen [slices * segments, heads, span, head_width]; ``span`` is
     memory + segment.
     """
     content, position = queries
-    lanes, count, width = content.shape
+    slices, count, width = content.shape
     heads, segment, span = config.heads, config.segment, config.memory + config.segment
     size = segment if first == 0 and count % segment == 0 else 1
     segments = count // size
 
-    def windows(cached: torch.Tensor) -> torch.Tensor:  # [lanes * segments, heads, head_width, span]
+    def windows(cached: torch.Tensor) -> torch.Tensor:  # [slices * segments, heads, head_width, span]
         used = cached[:, : config.memory + segments * segment].unfold(1, span, segment)
-        return used.reshape(lanes * segments, heads, width // heads, span)
+        return used.reshape(slices * segments, heads, width // heads, span)
 
-    query = content.reshape(lanes * segments, size, heads, width // heads).transpose(1, 2)
-    there = position.reshape(lanes * count, heads, width // heads).transpose(0, 1)
+    query = content.reshape(slices * segments, size, heads, width // heads).transpose(1, 2)
+    there = position.reshape(slices * count, heads, width // heads).transpose(0, 1)
     table = relative.reshape(-1, heads, width // heads).permute(1, 2, 0)
     return torch.matmul(query, windows(keys)), torch.matmul(there, table), windows(values).transpose(-1, -2)
 

@@ -1,11 +1,11 @@
-"""Coding lanes with a model: batches of lanes in lockstep, threads over batches.
+"""Coding slices with a model: batches of slices in lockstep, threads over batches.
 
-A lane depends on the model and its own past only, so how lanes are batched, on how many threads, and in which
+A slice depends on the model and its own past only, so how slices are batched, on how many threads, and in which
 arithmetic the products run, decides the time and never the bytes.
 
-In the paper's form a lane stores its first 64 bases with 2 bits each and the network takes over from there (the paper's
-fixed-length grouping); a stream lane starts from a learned state and stores nothing. A lane that the network would not
-make smaller is stored plain, 2 bits a base: its length tells.
+In the paper's form a slice stores its first 64 bases with 2 bits each and the network takes over from there (the
+paper's fixed-length grouping); a stream slice starts from a learned state and stores nothing. A slice that the network
+would not make smaller is stored plain, 2 bits a base: its length tells.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,69 +22,69 @@ from geneformer_codec.network.backends import make_backend
 from geneformer_codec.network.device import check_device
 from geneformer_codec.network.fused import FusedDecoder
 from geneformer_codec.network.integer_network import ExactNetwork
-from geneformer_codec.network.range_coder import LaneDecoder, LaneEncoder
+from geneformer_codec.network.range_coder import SliceDecoder, SliceEncoder
 from geneformer_codec.predict.two_bit import UniformCoder, cut, decode_plain, smaller
 
 if TYPE_CHECKING:
     from geneformer_codec.model.file import Model
 
 CPU_BATCH = 64
-"""Lanes that one thread decodes in lockstep at most: more would not fit its cache."""
+"""Slices that one thread decodes in lockstep at most: more would not fit its cache."""
 GPU_BATCH = 1 << 12
-"""Lanes in lockstep on a GPU at most: enough to fill it, and to fit into its memory."""
+"""Slices in lockstep on a GPU at most: enough to fill it, and to fit into its memory."""
 
 
 class NetworkCoder:
     """Codes bases with a model's network.
 
     ``device`` is ``auto``, ``cpu`` or ``cuda``; ``threads`` 0 takes all cores; ``arithmetic`` is ``auto`` or one of
-    `backends.ARITHMETICS`; ``lane_batch`` is the number of lanes in lockstep, 0 for what is fastest.
+    `backends.ARITHMETICS`; ``slice_batch`` is the number of slices in lockstep, 0 for what is fastest.
     """
 
     def __init__(
-        self, model: "Model", device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", lane_batch: int = 0
+        self, model: "Model", device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", slice_batch: int = 0
     ) -> None:
         self.model_id = model.id
         self._device = check_device(device)
         self._threads = threads or cores() if self._device == "cpu" else 1
-        self._batch = lane_batch
+        self._batch = slice_batch
         self._net = ExactNetwork(model.config, model.tensors, make_backend(self._device, arithmetic))
         self._raw = 0 if model.config.causal else model.config.window
         fused = self._device == "cpu" and arithmetic == "auto" and model.config.causal
         self._fused = FusedDecoder(model.config, model.tensors) if fused else None
 
     def encode(
-        self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
+        self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
     ) -> list[bytes]:
-        """One byte string a lane; see `BaseCoder.encode`."""
-        lanes = cut(bases, lane_lengths)
-        coded: list[bytes] = [b""] * len(lanes)
+        """One byte string a slice; see `BaseCoder.encode`."""
+        slices = cut(bases, slice_lengths)
+        coded: list[bytes] = [b""] * len(slices)
 
         def work(batch: list[int], report: Progress) -> None:
-            for number, data in zip(batch, self._encode_batch([lanes[i] for i in batch], report), strict=True):
-                coded[number] = smaller(data, lanes[number])
+            for number, data in zip(batch, self._encode_batch([slices[i] for i in batch], report), strict=True):
+                coded[number] = smaller(data, slices[number])
 
-        # one lane of a stream fills a CPU's products; windows come one a lane, and a GPU wants all it can get
-        size = 1 if self._raw == 0 and self._device == "cpu" else self._share(len(lanes))
-        self._run(work, self._batches(lane_lengths, self._batch or size), progress)
+        # one slice of a stream fills a CPU's products; windows come one a slice, and a GPU wants all it can get
+        size = 1 if self._raw == 0 and self._device == "cpu" else self._share(len(slices))
+        self._run(work, self._batches(slice_lengths, self._batch or size), progress)
         return coded
 
     def decode(
         self,
-        lanes: Sequence[bytes],
-        lane_lengths: Sequence[int],
+        slices: Sequence[bytes],
+        slice_lengths: Sequence[int],
         progress: Progress | None = None,
         stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
-        """The lanes' bases, concatenated; see `BaseCoder.decode`."""
-        ends = lane_lengths if stops is None else stops
+        """The slices' bases, concatenated; see `BaseCoder.decode`."""
+        ends = slice_lengths if stops is None else stops
         bases = np.empty(sum(ends), np.uint8)
         out = cut(bases, ends)
-        coded = decode_plain(lanes, lane_lengths, out, progress)
+        coded = decode_plain(slices, slice_lengths, out, progress)
 
         def work(batch: list[int], report: Progress) -> None:
             decoded = self._decode_batch(
-                [lanes[i] for i in batch], [lane_lengths[i] for i in batch], [ends[i] for i in batch], report
+                [slices[i] for i in batch], [slice_lengths[i] for i in batch], [ends[i] for i in batch], report
             )
             for number, symbols in zip(batch, decoded, strict=True):
                 out[number][:] = symbols
@@ -92,13 +92,13 @@ class NetworkCoder:
         self._run(work, self._batches(ends, self._batch or self._share(len(coded)), coded), progress)
         return bases
 
-    def _share(self, lanes: int) -> int:
-        """Lanes in lockstep: on a CPU every thread's share, within its cache."""
-        return max(1, min(-(-lanes // self._threads), CPU_BATCH)) if self._device == "cpu" else GPU_BATCH
+    def _share(self, slices: int) -> int:
+        """Slices in lockstep: on a CPU every thread's share, within its cache."""
+        return max(1, min(-(-slices // self._threads), CPU_BATCH)) if self._device == "cpu" else GPU_BATCH
 
-    def _batches(self, lengths: Sequence[int], size: int, lanes: Sequence[int] | None = None) -> list[list[int]]:
-        """Lanes of like length together, longest first: a batch takes as long as its longest lane."""
-        order = sorted(range(len(lengths)) if lanes is None else lanes, key=lambda lane: -lengths[lane])
+    def _batches(self, lengths: Sequence[int], size: int, slices: Sequence[int] | None = None) -> list[list[int]]:
+        """Slices of like length together, longest first: a batch takes as long as its longest slice."""
+        order = sorted(range(len(lengths)) if slices is None else slices, key=lambda slice_: -lengths[slice_])
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def _run(
@@ -113,12 +113,12 @@ class NetworkCoder:
         finally:
             torch.set_num_threads(before)
 
-    def _encode_batch(self, lanes: list[NDArray[np.uint8]], report: Progress) -> list[bytes]:
-        lengths = np.array([len(lane) for lane in lanes], np.int64)
-        symbols = np.zeros((len(lanes), int(lengths.max())), np.uint8)
-        for row, lane in zip(symbols, lanes, strict=True):
-            row[: len(lane)] = lane
-        encoder = LaneEncoder(np.maximum(lengths - self._raw, 0))
+    def _encode_batch(self, slices: list[NDArray[np.uint8]], report: Progress) -> list[bytes]:
+        lengths = np.array([len(slice_) for slice_ in slices], np.int64)
+        symbols = np.zeros((len(slices), int(lengths.max())), np.uint8)
+        for row, slice_ in zip(symbols, slices, strict=True):
+            row[: len(slice_)] = slice_
+        encoder = SliceEncoder(np.maximum(lengths - self._raw, 0))
         at = 0
         for frequencies in self._net.encode(symbols):
             size = min(frequencies.shape[1], symbols.shape[1] - at)
@@ -129,7 +129,7 @@ class NetworkCoder:
             at += size
         streams = encoder.finish()
         if self._raw:
-            heads = [lane[: self._raw] for lane in lanes]
+            heads = [slice_[: self._raw] for slice_ in slices]
             raw = UniformCoder().encode(np.concatenate(heads), [len(head) for head in heads])
             streams = [head + stream for head, stream in zip(raw, streams, strict=True)]
         return streams
@@ -137,7 +137,7 @@ class NetworkCoder:
     def _decode_batch(
         self, streams: list[bytes], whole: list[int], lengths: list[int], report: Progress
     ) -> list[NDArray[np.uint8]]:
-        """The first ``lengths`` bases of lanes of ``whole`` bases, which make no difference to a network."""
+        """The first ``lengths`` bases of slices of ``whole`` bases, which make no difference to a network."""
         longest, done = max(lengths), 0
 
         def reached(position: int) -> None:
@@ -153,11 +153,11 @@ class NetworkCoder:
         if self._raw:
             sizes = [-(-count // 4) for count in raw]
             if any(len(stream) < size for stream, size in zip(streams, sizes, strict=True)):
-                raise FormatError("a lane is too short to hold its first bases")
+                raise FormatError("a slice is too short to hold its first bases")
             for row, stream, count, size in zip(symbols, streams, raw, sizes, strict=True):
                 row[:count] = UniformCoder().decode([stream[:size]], [count])
             streams = [stream[size:] for stream, size in zip(streams, sizes, strict=True)]
-        state, decoder = self._net.decoder(len(streams)), LaneDecoder(streams)
+        state, decoder = self._net.decoder(len(streams)), SliceDecoder(streams)
         column = np.zeros(len(streams), np.uint8)
         for position in range(longest):
             frequencies = state.predict()

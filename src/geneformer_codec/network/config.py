@@ -6,7 +6,7 @@ from typing import Any, Literal
 from geneformer_codec.errors import FormatError, UsageError
 
 START = 4
-"""The symbol that stands before a lane's first base, beside 0..3 = A, C, G, T."""
+"""The symbol that stands before a slice's first base, beside 0..3 = A, C, G, T."""
 SYMBOLS = 5
 """Rows of the one-hot input."""
 

@@ -125,16 +125,16 @@ class RelativeAttention(nn.Module):
         return table
 
     def forward(self, values: Tensor) -> Tensor:
-        """values [lanes, memory + positions, width] in, [lanes, positions, width] out; positions in whole segments."""
+        """values [slices, memory + positions, width] in, [slices, positions, width] out; whole segments."""
         config = self.config
-        lanes, width = len(values), values.shape[2]
+        slices, width = len(values), values.shape[2]
         heads, size, memory = config.heads, config.segment, config.memory
         span = memory + size
 
-        def split(rows: Tensor) -> Tensor:  # [lanes * segments, heads, segment, head_width]
+        def split(rows: Tensor) -> Tensor:  # [slices * segments, heads, segment, head_width]
             return rows.reshape(-1, size, heads, config.head_width).transpose(1, 2)
 
-        def windows(rows: Tensor) -> Tensor:  # [lanes * segments, heads, head_width, memory + segment]
+        def windows(rows: Tensor) -> Tensor:  # [slices * segments, heads, head_width, memory + segment]
             return rows.unfold(1, span, size).reshape(-1, heads, config.head_width, span)
 
         query = self.query(values[:, memory:])
@@ -143,7 +143,7 @@ class RelativeAttention(nn.Module):
         scores = split(content) @ windows(self.key_step(self.key(values)))
         # by distance, furthest first, so that a shear of rows puts the distance memory + i - j into column j
         table = self.positions().flip(0).view(-1, heads, config.head_width).permute(1, 2, 0)
-        there = split(position) @ table  # [lanes * segments, heads, size, distances]
+        there = split(position) @ table  # [slices * segments, heads, size, distances]
         columns = span + size - 1
         there = F.pad(there, (0, columns - there.shape[-1]))  # a causal table ends at distance 0
         sheared = there.flatten(2)[..., size - 1 : size - 1 + size * (columns - 1)]
@@ -152,7 +152,7 @@ class RelativeAttention(nn.Module):
             scores = scores + self.hidden
         weights = torch.softmax(scores / math.sqrt(config.head_width), -1)
         mean = weights @ windows(self.value_step(self.value(values))).transpose(-1, -2)
-        mean = mean.transpose(1, 2).reshape(lanes, -1, width)
+        mean = mean.transpose(1, 2).reshape(slices, -1, width)
         out: Tensor = self.output(self.mean_step(mean))
         return out
 
@@ -174,7 +174,7 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """The coarse output [lanes, positions, width]; ``coarse`` has the memory before the positions of ``fine``."""
+        """The coarse output [slices, positions, width]; ``coarse`` has the memory before the positions of ``fine``."""
         attended = self.attention_norm(fine + self.dropout(self.attention(coarse)))
         fine, coarse = self.between(attended, FINE), self.between(attended)
         hidden = self.dropout(self.hidden(F.gelu(self.hidden_in(self.expand(coarse)))))
@@ -229,7 +229,7 @@ class GeneFormer(nn.Module):
         return self.head(out.flatten(1)), latent
 
     def start_latent(self, batch: int) -> Tensor:
-        """The latent array before a lane's first base: zeros [batch, memory, width]."""
+        """The latent array before a slice's first base: zeros [batch, memory, width]."""
         return torch.zeros(batch, self.config.memory, self.config.width, device=self.taps.device)
 
     def set_mode(self, mode: Mode) -> None:

@@ -1,4 +1,4 @@
-"""Decoding a stream network on a CPU as one compiled loop: predict, decode, remember, for all lanes of a batch.
+"""Decoding a stream network on a CPU as one compiled loop: predict, decode, remember, for all slices of a batch.
 
 Step by step, the calls between small operations cost more than the operations; here none is left, and threads do not
 wait for each other. The numbers are those of `kernels`, which it calls; sums are int16 products in int32.
@@ -16,16 +16,16 @@ from geneformer_codec.network import range_coder as rangecoder
 from geneformer_codec.network.config import START, NetworkConfig
 from geneformer_codec.network.integer_network import tensor_shapes
 from geneformer_codec.network.kernels import add_and_normalise, features, frequencies, lookup, requantise
-from geneformer_codec.network.range_coder import LaneDecoder, decode_step
+from geneformer_codec.network.range_coder import SliceDecoder, decode_step
 from geneformer_codec.network.tables import attention_table, logit_table
 
 kernel: Any = jit.kernels(__file__, kernels.__file__, rangecoder.__file__, makes_arrays=True)
 _helper: Any = jit.helper
 
 ROWS = 4
-"""Lanes are computed in fours: a weight that is loaded serves all of them."""
+"""Slices are computed in fours: a weight that is loaded serves all of them."""
 STEPS = 512
-"""Bases of a lane that are decoded before Python is asked whether to go on."""
+"""Bases of a slice that are decoded before Python is asked whether to go on."""
 
 
 @_helper
@@ -52,20 +52,20 @@ def product(rows, weights, sums):  # type: ignore[no-untyped-def]
 
 @_helper
 def attend(content, position, keys, values, relative, heads, count, score_shift, out_shift, table, out):  # type: ignore[no-untyped-def]
-    """One query a lane over the first ``count`` keys, the last of which is its own position."""
-    lanes, width = content.shape
+    """One query a slice over the first ``count`` keys, the last of which is its own position."""
+    slices, width = content.shape
     head_width = width // heads
     scores = np.empty(count, np.int32)
     sums = np.empty(head_width, np.int32)
     half = np.int32(1 << (out_shift - 1))
-    for lane in range(lanes):
+    for slice_ in range(slices):
         for low in range(0, width, head_width):
             best = np.int32(-2147483648)
             for j in range(count):
                 total = np.int32(0)
                 for c in range(low, low + head_width):
-                    here = np.int32(content[lane, c]) * np.int32(keys[lane, j, c])
-                    there = np.int32(position[lane, c]) * np.int32(relative[count - 1 - j, c])
+                    here = np.int32(content[slice_, c]) * np.int32(keys[slice_, j, c])
+                    there = np.int32(position[slice_, c]) * np.int32(relative[count - 1 - j, c])
                     total = np.int32(total + np.int32(here) + np.int32(there))
                 scores[j] = total
                 best = max(best, total)
@@ -78,16 +78,16 @@ def attend(content, position, keys, values, relative, heads, count, score_shift,
                     weight = np.int32(table[step])
                     norm = np.int32(norm + weight)
                     for c in range(head_width):
-                        sums[c] = np.int32(sums[c] + weight * np.int32(values[lane, j, low + c]))
+                        sums[c] = np.int32(sums[c] + weight * np.int32(values[slice_, j, low + c]))
             inverse = np.int32((1 << 23) // norm)
             for c in range(head_width):
                 value = np.int32(np.int32(sums[c] * inverse) + half) >> out_shift
-                out[lane, low + c] = min(max(value, np.int32(-127)), np.int32(127))
+                out[slice_, low + c] = min(max(value, np.int32(-127)), np.int32(127))
 
 
 @kernel
-def decode_lanes(n, shifts, heads, segment, attention, logits, stream, state, symbols, begin, end):  # type: ignore[no-untyped-def]
-    """Decode ``symbols[:, begin:end]`` [lanes, positions] (written) from the range decoder's arrays ``stream``.
+def decode_slices(n, shifts, heads, segment, attention, logits, stream, state, symbols, begin, end):  # type: ignore[no-untyped-def]
+    """Decode ``symbols[:, begin:end]`` [slices, positions] (written) from the range decoder's arrays ``stream``.
 
     ``n`` holds the tensors of `exact.tensor_shapes` in its order, matrices as int16; ``state`` the last codes [rows,
     kernel], keys and values [rows, memory + segment, width] from one call to the next.
@@ -98,7 +98,7 @@ def decode_lanes(n, shifts, heads, segment, attention, logits, stream, state, sy
     (contract, contract_shift, contract_bias, inner_gain, inner_offset, head, head_shift, head_bias) = n[3]
     data, ends, at, code, wide = stream
     codes, keys, values = state
-    lanes, rows = symbols.shape[0], codes.shape[0]
+    slices, rows = symbols.shape[0], codes.shape[0]
     kernel, width, inner = conv.shape[0], conv.shape[2], expand.shape[0]
     memory = relative.shape[0] - segment
     fine3, coarse3 = np.empty((rows, 1, width), np.int32), np.empty((rows, 1, width), np.int16)
@@ -108,7 +108,7 @@ def decode_lanes(n, shifts, heads, segment, attention, logits, stream, state, sy
     content, position = np.empty((rows, width), np.int16), np.empty((rows, width), np.int16)
     hidden, last = np.empty((rows, inner), np.int16), np.empty((rows, 4), np.int32)
     sizes = np.empty((rows, 4), np.uint16)
-    column = np.empty(lanes, np.uint8)
+    column = np.empty(slices, np.uint8)
     place = begin % segment
     for step in range(begin if begin else -1, end):
         features(codes, conv, conv_bias, gain, offset, kernel, 1, 1, fine3, coarse3)
@@ -116,15 +116,15 @@ def decode_lanes(n, shifts, heads, segment, attention, logits, stream, state, sy
         requantise(sums, key_bias, key_shift, content)
         product(coarse, value, sums)
         requantise(sums, value_bias, value_shift, position)
-        if step < 0:  # the endless run of START before the lane fills the memory
-            for lane in range(rows):
+        if step < 0:  # the endless run of START before the slice fills the memory
+            for slice_ in range(rows):
                 for j in range(memory):
-                    keys[lane, j] = content[lane]
-                    values[lane, j] = position[lane]
+                    keys[slice_, j] = content[slice_]
+                    values[slice_, j] = position[slice_]
             continue
-        for lane in range(rows):
-            keys[lane, memory + place] = content[lane]
-            values[lane, memory + place] = position[lane]
+        for slice_ in range(rows):
+            keys[slice_, memory + place] = content[slice_]
+            values[slice_, memory + place] = position[slice_]
         product(coarse, query, sums)
         requantise(sums, content_bias, query_shift, content)
         requantise(sums, position_bias, query_shift, position)
@@ -150,22 +150,22 @@ def decode_lanes(n, shifts, heads, segment, attention, logits, stream, state, sy
         product(coarse, head, last)
         frequencies(last, head_bias, head_shift, logits, sizes)
         decode_step(sizes, data, ends, at, code, wide, column)
-        for lane in range(lanes):
-            symbols[lane, step] = column[lane]
+        for slice_ in range(slices):
+            symbols[slice_, step] = column[slice_]
             for j in range(kernel - 1):
-                codes[lane, j] = codes[lane, j + 1]
-            codes[lane, kernel - 1] = column[lane]
+                codes[slice_, j] = codes[slice_, j + 1]
+            codes[slice_, kernel - 1] = column[slice_]
         place += 1
         if place == segment:
             place = 0
-            for lane in range(rows):
+            for slice_ in range(rows):
                 for j in range(memory):
-                    keys[lane, j] = keys[lane, j + segment]
-                    values[lane, j] = values[lane, j + segment]
+                    keys[slice_, j] = keys[slice_, j + segment]
+                    values[slice_, j] = values[slice_, j + segment]
 
 
 class FusedDecoder:
-    """`decode_lanes` for one model; threads may share it."""
+    """`decode_slices` for one model; threads may share it."""
 
     def __init__(self, config: NetworkConfig, tensors: dict[str, NDArray[Any]]) -> None:
         names = [name for name in tensor_shapes(config) if name != "attention_shifts"]
@@ -178,19 +178,19 @@ class FusedDecoder:
         self._tables = attention_table(), logit_table()
 
     def decode(self, streams: list[bytes], length: int, progress: Progress) -> NDArray[np.uint8]:
-        """The first ``length`` bases of every stream, [lanes, length].
+        """The first ``length`` bases of every stream, [slices, length].
 
-        ``progress`` is told how many bases of each lane are done, and may raise to stop it.
+        ``progress`` is told how many bases of each slice are done, and may raise to stop it.
         """
-        config, lanes = self._config, len(streams)
-        rows = -(-lanes // ROWS) * ROWS
+        config, slices = self._config, len(streams)
+        rows = -(-slices // ROWS) * ROWS
         span = (rows, config.memory + config.segment, config.width)
         state = np.full((rows, config.kernel), START, np.uint8), np.zeros(span, np.int16), np.zeros(span, np.int16)
-        symbols = np.empty((lanes, length), np.uint8)
-        decoder = LaneDecoder(streams)
+        symbols = np.empty((slices, length), np.uint8)
+        decoder = SliceDecoder(streams)
         fixed = self._tensors, self._shifts, config.heads, config.segment, *self._tables, decoder.arrays, state, symbols
         for begin in range(0, length, STEPS):
             end = min(length, begin + STEPS)
-            decode_lanes(*fixed, begin, end)
+            decode_slices(*fixed, begin, end)
             progress(end)
         return symbols

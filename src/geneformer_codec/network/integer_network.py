@@ -4,7 +4,7 @@ Weights and activations are int8, sums int32; between them stand shifts, two sma
 frequencies that are coded cannot depend on the machine. `quantise` makes the tensors from a trained float network,
 `backends` executes the operations, ``docs/format/network.md`` writes down every one of them.
 
-Shapes below: lanes x positions x width. "Coarse" values are within +-127, "fine" ones are the same in 1/16.
+Shapes below: slices x positions x width. "Coarse" values are within +-127, "fine" ones are the same in 1/16.
 """
 
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ def check_tensors(config: NetworkConfig, tensors: dict[str, NDArray[Any]]) -> No
 
 
 class ExactNetwork:
-    """The network on a backend; frequencies for whole lanes (`encode`) or step by step (`decoder`)."""
+    """The network on a backend; frequencies for whole slices (`encode`) or step by step (`decoder`)."""
 
     def __init__(self, config: NetworkConfig, tensors: dict[str, NDArray[Any]], backend: Backend) -> None:
         check_tensors(config, tensors)
@@ -114,7 +114,7 @@ class ExactNetwork:
         return self.config.kernel if self.config.causal else self.config.window
 
     def features(self, codes: NDArray[np.uint8]) -> tuple[Array, Array]:
-        """Fine and coarse features [lanes, outputs, width] of ``codes`` [lanes, positions], symbols 0..4."""
+        """Fine and coarse features [slices, outputs, width] of ``codes`` [slices, positions], symbols 0..4."""
         return self._backend.features(codes, self._net, self.config)
 
     def _linear(self, rows: Array, name: str, bias: str = "") -> Array:
@@ -123,21 +123,21 @@ class ExactNetwork:
         return out.reshape(*rows.shape[:-1], -1)
 
     def keys_and_values(self, coarse: Array) -> tuple[Array, Array]:
-        """What attention remembers of coarse values [lanes, positions, width]."""
+        """What attention remembers of coarse values [slices, positions, width]."""
         return self._linear(coarse, "key"), self._linear(coarse, "value")
 
     def encoder(self, fine: Array, coarse: Array, keys: Array, values: Array, first: int) -> tuple[Array, Array]:
         """The encoder's one layer: attention, then feed-forward, each with residual and normalisation.
 
-        ``keys`` and ``values`` [lanes, memory + positions, width] hold those of ``coarse`` too; ``first`` is the place
+        ``keys`` and ``values`` [slices, memory + positions, width] hold those of ``coarse`` too; ``first`` is the place
         of its first position in the segment.
         """
         net, backend = self._net, self._backend
-        lanes, positions, width = fine.shape
+        slices, positions, width = fine.shape
         sums = backend.product(coarse.reshape(-1, width), net["query"])
         queries = (
-            backend.requantise(sums, net["content_bias"], net["query_shift"]).reshape(lanes, positions, width),
-            backend.requantise(sums, net["position_bias"], net["query_shift"]).reshape(lanes, positions, width),
+            backend.requantise(sums, net["content_bias"], net["query_shift"]).reshape(slices, positions, width),
+            backend.requantise(sums, net["position_bias"], net["query_shift"]).reshape(slices, positions, width),
         )
         attended = backend.attend(queries, keys, values, self._relative, self.config, first, self._shifts)
         sums = backend.product(attended.reshape(-1, width), net["output"])
@@ -160,27 +160,27 @@ class ExactNetwork:
             net["inner_gain"],
             net["inner_offset"],
         )
-        return fine.reshape(lanes, positions, width), coarse.reshape(lanes, positions, width)
+        return fine.reshape(slices, positions, width), coarse.reshape(slices, positions, width)
 
     def head(self, coarse: Array) -> NDArray[np.uint16]:
         """Frequencies [rows, 4] from coarse values [rows, inputs of the head]."""
         sums = self._backend.product(coarse, self._net["head"])
         return self._backend.frequencies(sums, self._net["head_bias"], self._net["head_shift"])
 
-    def encode(self, lanes: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
-        """Frequencies for the bases of ``lanes`` [lanes, positions], given the bases before them (teacher forcing).
+    def encode(self, slices: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
+        """Frequencies for the bases of ``slices`` [slices, positions], given the bases before them (teacher forcing).
 
-        Yields [lanes, some positions, 4], in order and perhaps for a few positions beyond the end, so that memory stays
-        bounded. The first bases of a lane have `START` symbols before them.
+        Yields [slices, some positions, 4], in order and perhaps for a few positions beyond the end, so that memory
+        stays bounded. The first bases of a slice have `START` symbols before them.
         """
-        return self._encode_stream(lanes) if self.config.causal else self._encode_windows(lanes)
+        return self._encode_stream(slices) if self.config.causal else self._encode_windows(slices)
 
-    def _encode_stream(self, lanes: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
+    def _encode_stream(self, slices: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
         config = self.config
-        count, length = lanes.shape
+        count, length = slices.shape
         segments = -(-length // config.segment)
         codes = np.full((count, config.kernel + segments * config.segment), START, np.uint8)
-        codes[:, config.kernel : config.kernel + length] = lanes
+        codes[:, config.kernel : config.kernel + length] = slices
         chunk = max(1, self._backend.rows // (count * config.segment)) * config.segment
         state = _Memory(self, count, chunk)
         for begin in range(0, segments * config.segment, chunk):
@@ -191,15 +191,15 @@ class ExactNetwork:
             yield self.head(coarse.reshape(-1, config.width)).reshape(count, positions, 4)
             state.move(positions)
 
-    def _encode_windows(self, lanes: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
-        decoder = self.decoder(len(lanes))
-        for position in range(lanes.shape[1]):
+    def _encode_windows(self, slices: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
+        decoder = self.decoder(len(slices))
+        for position in range(slices.shape[1]):
             yield decoder.predict()[:, None]
-            decoder.push(lanes[:, position])
+            decoder.push(slices[:, position])
 
-    def decoder(self, lanes: int) -> "Decoder":
-        """A state that predicts the next base of ``lanes`` lanes in lockstep."""
-        return StreamDecoder(self, lanes) if self.config.causal else WindowDecoder(self, lanes)
+    def decoder(self, slices: int) -> "Decoder":
+        """A state that predicts the next base of ``slices`` slices in lockstep."""
+        return StreamDecoder(self, slices) if self.config.causal else WindowDecoder(self, slices)
 
     def empty(self, *shape: int) -> Array:
         """Room for coarse values, zeroed, of the backend's kind."""
@@ -207,19 +207,19 @@ class ExactNetwork:
 
 
 class _Memory:
-    """Keys and values [lanes, memory + positions, width] of the stream; the memory comes first."""
+    """Keys and values [slices, memory + positions, width] of the stream; the memory comes first."""
 
-    def __init__(self, net: ExactNetwork, lanes: int, positions: int) -> None:
+    def __init__(self, net: ExactNetwork, slices: int, positions: int) -> None:
         self._net, self._size = net, net.config.memory
-        shape = (lanes, self._size + positions, net.config.width)
+        shape = (slices, self._size + positions, net.config.width)
         self.keys, self.values = net.empty(*shape), net.empty(*shape)
-        if self._size:  # before a lane stands an endless run of START
+        if self._size:  # before a slice stands an endless run of START
             _, coarse = net.features(np.full((1, net.config.kernel), START, np.uint8))
             key, value = net.keys_and_values(coarse)
             self.keys[:, : self._size], self.values[:, : self._size] = key, value
 
     def write(self, coarse: Array, first: int) -> None:
-        """Remember coarse values [lanes, positions, width] from place ``first`` of the segment on."""
+        """Remember coarse values [slices, positions, width] from place ``first`` of the segment on."""
         key, value = self._net.keys_and_values(coarse)
         begin = self._size + first
         self.keys[:, begin : begin + coarse.shape[1]] = key
@@ -236,20 +236,20 @@ class _Memory:
 class StreamDecoder:
     """One base at a time: each position's features once, keys and values remembered."""
 
-    def __init__(self, net: ExactNetwork, lanes: int) -> None:
+    def __init__(self, net: ExactNetwork, slices: int) -> None:
         self._net, self._place = net, 0
-        self._codes = np.full((lanes, net.config.kernel), START, np.uint8)
-        self._memory = _Memory(net, lanes, net.config.segment)
+        self._codes = np.full((slices, net.config.kernel), START, np.uint8)
+        self._memory = _Memory(net, slices, net.config.segment)
 
     def predict(self) -> NDArray[np.uint16]:
-        """Frequencies [lanes, 4] of the next base."""
+        """Frequencies [slices, 4] of the next base."""
         fine, coarse = self._net.features(self._codes)
         self._memory.write(coarse, self._place)
         _, coarse = self._net.encoder(fine, coarse, self._memory.keys, self._memory.values, self._place)
         return self._net.head(coarse.reshape(len(self._codes), -1))
 
     def push(self, symbols: NDArray[np.uint8]) -> None:
-        """Tell the bases [lanes] that came."""
+        """Tell the bases [slices] that came."""
         self._codes[:, :-1] = self._codes[:, 1:]
         self._codes[:, -1] = symbols
         self._place += 1
@@ -261,14 +261,14 @@ class StreamDecoder:
 class WindowDecoder:
     """The paper's form: a fresh window of 64 bases for every base, and the fragment before as latent array."""
 
-    def __init__(self, net: ExactNetwork, lanes: int) -> None:
+    def __init__(self, net: ExactNetwork, slices: int) -> None:
         config = net.config
         self._net = net
-        self._codes = np.full((lanes, config.window), START, np.uint8)
-        self._latent = net.empty(lanes, config.memory, config.width)
+        self._codes = np.full((slices, config.window), START, np.uint8)
+        self._latent = net.empty(slices, config.memory, config.width)
 
     def predict(self) -> NDArray[np.uint16]:
-        """Frequencies [lanes, 4] of the next base."""
+        """Frequencies [slices, 4] of the next base."""
         net, memory = self._net, self._net.config.memory
         fine, coarse = net.features(self._codes)
         seen = net.empty(coarse.shape[0], memory + coarse.shape[1], coarse.shape[2])
@@ -282,7 +282,7 @@ class WindowDecoder:
         return net.head(coarse.reshape(len(self._codes), -1))
 
     def push(self, symbols: NDArray[np.uint8]) -> None:
-        """Tell the bases [lanes] that came."""
+        """Tell the bases [slices] that came."""
         self._codes[:, :-1] = self._codes[:, 1:]
         self._codes[:, -1] = symbols
 

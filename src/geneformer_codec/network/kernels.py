@@ -18,13 +18,13 @@ kernel: Any = kernels(__file__, makes_arrays=True)
 def features(codes, conv, conv_bias, gain, offset, kernel, pool, stride, fine, coarse):  # type: ignore[no-untyped-def]
     """Convolution of one-hot symbols, ReLU, max pooling, scaling.
 
-    codes [lanes, positions] uint8; conv [kernel, 5, width] and conv_bias [width] int16; gain, offset [width] int32;
-    fine [lanes, outputs, width] int32 and coarse (the same in 1/16, clamped to +-127) are written.
+    codes [slices, positions] uint8; conv [kernel, 5, width] and conv_bias [width] int16; gain, offset [width] int32;
+    fine [slices, outputs, width] int32 and coarse (the same in 1/16, clamped to +-127) are written.
     """
     width = conv.shape[2]
     row = np.empty(width, np.int16)
     best = np.empty(width, np.int16)
-    for lane in range(fine.shape[0]):
+    for slice_ in range(fine.shape[0]):
         for output in range(fine.shape[1]):
             for channel in range(width):
                 best[channel] = 0  # the ReLU
@@ -33,7 +33,7 @@ def features(codes, conv, conv_bias, gain, offset, kernel, pool, stride, fine, c
                 for channel in range(width):
                     row[channel] = conv_bias[channel]
                 for tap in range(kernel):
-                    weights = conv[tap, codes[lane, first + tap]]
+                    weights = conv[tap, codes[slice_, first + tap]]
                     for channel in range(width):
                         row[channel] += weights[channel]
                 for channel in range(width):
@@ -41,8 +41,8 @@ def features(codes, conv, conv_bias, gain, offset, kernel, pool, stride, fine, c
             for channel in range(width):
                 value = np.int32(np.int32(best[channel]) * gain[channel] + offset[channel]) >> np.int32(15)
                 value = min(max(value, np.int32(-2032)), np.int32(2032))
-                fine[lane, output, channel] = value
-                coarse[lane, output, channel] = np.int32(value + np.int32(8)) >> np.int32(4)
+                fine[slice_, output, channel] = value
+                coarse[slice_, output, channel] = np.int32(value + np.int32(8)) >> np.int32(4)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Bits per base of a network on lanes it was not trained on: floating point and exact, over the same bases."""
+"""Bits per base of a network on slices it was not trained on: floating point and exact, over the same bases."""
 
 import math
 
@@ -34,22 +34,22 @@ def _loss(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, in
 
 
 @torch.no_grad()
-def float_bpb(net: GeneFormer, lanes: list[Bases], device: torch.device) -> float:
-    """Bits per base of the float network, in its present mode; the paper's form does not predict a lane's first 64."""
+def float_bpb(net: GeneFormer, slices: list[Bases], device: torch.device) -> float:
+    """Bits per base of the float network, in its present mode; the paper's form does not predict a slice's first 64."""
     training = net.training
     net.eval()
-    total, count = (_stream_cost if net.config.causal else _window_cost)(net, lanes, device)
+    total, count = (_stream_cost if net.config.causal else _window_cost)(net, slices, device)
     net.train(training)
     return total / max(1, count) / math.log(2)
 
 
-def _stream_cost(net: GeneFormer, lanes: list[Bases], device: torch.device) -> tuple[float, int]:
+def _stream_cost(net: GeneFormer, slices: list[Bases], device: torch.device) -> tuple[float, int]:
     config = net.config
     history, length = config.kernel + config.memory, -(-CROP // config.segment) * config.segment
     rows = []
-    for lane in lanes:
-        padded = np.full(history + -(-len(lane) // length) * length, START, np.uint8)
-        padded[history : history + len(lane)] = lane
+    for slice_ in slices:
+        padded = np.full(history + -(-len(slice_) // length) * length, START, np.uint8)
+        padded[history : history + len(slice_)] = slice_
         rows += [padded[at : at + history + length] for at in range(0, len(padded) - history, length)]
     total, count = 0.0, 0
     for at in range(0, len(rows), BATCH):
@@ -58,14 +58,14 @@ def _stream_cost(net: GeneFormer, lanes: list[Bases], device: torch.device) -> t
     return total, count
 
 
-def _window_cost(net: GeneFormer, lanes: list[Bases], device: torch.device) -> tuple[float, int]:
-    window, longest = net.config.window, max(map(len, lanes))
-    codes = np.full((len(lanes), longest), START, np.uint8)
-    for row, lane in zip(codes, lanes, strict=True):
-        row[: len(lane)] = lane
+def _window_cost(net: GeneFormer, slices: list[Bases], device: torch.device) -> tuple[float, int]:
+    window, longest = net.config.window, max(map(len, slices))
+    codes = np.full((len(slices), longest), START, np.uint8)
+    for row, slice_ in zip(codes, slices, strict=True):
+        row[: len(slice_)] = slice_
     symbols = torch.from_numpy(codes).to(device, torch.int64)
     symbols = F.pad(symbols, (window, 0), value=START)
-    latent, total, count = net.start_latent(len(lanes)), 0.0, 0
+    latent, total, count = net.start_latent(len(slices)), 0.0, 0
     for at in range(longest):
         cost, known, latent = window_loss(net, symbols[:, at : at + window + 1], latent)
         if at >= window:
@@ -73,16 +73,18 @@ def _window_cost(net: GeneFormer, lanes: list[Bases], device: torch.device) -> t
     return total, count
 
 
-def exact_bpb(net: ExactNetwork, lanes: list[Bases]) -> float:
+def exact_bpb(net: ExactNetwork, slices: list[Bases]) -> float:
     """Bits per base of the frequencies that the exact network gives; over the same bases as `float_bpb`."""
     first = 0 if net.config.causal else net.config.window
     bits, count = 0.0, 0
-    for lane in lanes:
+    for slice_ in slices:
         at = 0
-        for sizes in net.encode(lane[None]):
-            begin, end = max(at, first), min(at + sizes.shape[1], len(lane))
+        for sizes in net.encode(slice_[None]):
+            begin, end = max(at, first), min(at + sizes.shape[1], len(slice_))
             if begin < end:
-                chosen = np.take_along_axis(sizes[0, begin - at : end - at], lane[begin:end, None].astype(np.int64), 1)
+                chosen = np.take_along_axis(
+                    sizes[0, begin - at : end - at], slice_[begin:end, None].astype(np.int64), 1
+                )
                 bits -= float(np.log2(chosen / TOTAL).sum())
                 count += end - begin
             at += sizes.shape[1]

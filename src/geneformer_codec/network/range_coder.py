@@ -1,4 +1,4 @@
-"""A range coder over 16-bit frequencies: one byte stream a lane, many lanes in lockstep.
+"""A range coder over 16-bit frequencies: one byte stream a slice, many slices in lockstep.
 
 The interval is ``[low, low + range)`` with 64-bit ``low`` and ``range`` (after Martin 1979, with carries propagated
 into the bytes already written). A symbol with frequencies ``[start, start + size)`` of 2**16 narrows it by
@@ -43,7 +43,7 @@ def _carry(out: NDArray[np.uint8], end: int) -> None:
 
 
 @kernel
-def encode_lanes(
+def encode_slices(
     symbols: NDArray[np.uint8],
     frequencies: NDArray[np.uint16],
     lengths: NDArray[np.int64],
@@ -52,69 +52,69 @@ def encode_lanes(
     out: NDArray[np.uint8],
     written: NDArray[np.int64],
 ) -> None:
-    """Append ``symbols[lane, :lengths[lane]]`` to each lane's stream.
+    """Append ``symbols[slice, :lengths[slice]]`` to each slice's stream.
 
-    ``symbols`` [lanes, positions]; ``frequencies`` [lanes, positions, 4], each row summing to 2**16; ``low``, ``width``
-    and ``written`` [lanes] are the coder's state, ``out`` [lanes, capacity] its bytes.
+    ``symbols`` [slices, positions]; ``frequencies`` [slices, positions, 4], each row summing to 2**16; ``low``,
+    ``width`` and ``written`` [slices] are the coder's state, ``out`` [slices, capacity] its bytes.
     """
-    for lane in range(symbols.shape[0]):
-        lo, wide, end = low[lane], width[lane], written[lane]
-        for position in range(lengths[lane]):
-            symbol = symbols[lane, position]
+    for slice_ in range(symbols.shape[0]):
+        lo, wide, end = low[slice_], width[slice_], written[slice_]
+        for position in range(lengths[slice_]):
+            symbol = symbols[slice_, position]
             start = _ZERO
             for other in range(symbol):
-                start += np.uint64(frequencies[lane, position, other])
+                start += np.uint64(frequencies[slice_, position, other])
             step = wide >> _BITS
             moved = lo + step * start
             if moved < lo:
-                _carry(out[lane], end)
+                _carry(out[slice_], end)
             lo = moved
-            wide = step * np.uint64(frequencies[lane, position, symbol])
+            wide = step * np.uint64(frequencies[slice_, position, symbol])
             while wide < _FLOOR:
-                out[lane, end] = np.uint8(lo >> _TOP)
+                out[slice_, end] = np.uint8(lo >> _TOP)
                 end += 1
                 lo <<= _BYTE
                 wide <<= _BYTE
-        low[lane], width[lane], written[lane] = lo, wide, end
+        low[slice_], width[slice_], written[slice_] = lo, wide, end
 
 
 @kernel
-def finish_lanes(
+def finish_slices(
     low: NDArray[np.uint64], width: NDArray[np.uint64], out: NDArray[np.uint8], written: NDArray[np.int64]
 ) -> None:
-    """End each lane's stream with the fewest bytes that stay inside the interval when zeros follow them."""
-    for lane in range(low.shape[0]):
-        lo, end = low[lane], written[lane]
+    """End each slice's stream with the fewest bytes that stay inside the interval when zeros follow them."""
+    for slice_ in range(low.shape[0]):
+        lo, end = low[slice_], written[slice_]
         keep = 0
         mask = _ALL  # the bits after the first `keep` bytes
         ahead = (_ZERO - lo) & mask  # from low to the next number whose masked bits are zero
-        while ahead >= width[lane]:
+        while ahead >= width[slice_]:
             keep += 1
             mask >>= _BYTE
             ahead = (_ZERO - lo) & mask
         value = lo + ahead
         if value < lo:
-            _carry(out[lane], end)
+            _carry(out[slice_], end)
         for _ in range(keep):
-            out[lane, end] = np.uint8(value >> _TOP)
+            out[slice_, end] = np.uint8(value >> _TOP)
             value <<= _BYTE
             end += 1
-        while end > 0 and out[lane, end - 1] == 0:
+        while end > 0 and out[slice_, end - 1] == 0:
             end -= 1
-        written[lane] = end
+        written[slice_] = end
 
 
 @kernel
 def start_decoding(
     data: NDArray[np.uint8], ends: NDArray[np.int64], at: NDArray[np.int64], code: NDArray[np.uint64]
 ) -> None:
-    """Read the first eight bytes of each lane: ``data[at[lane]:ends[lane]]`` is its stream."""
-    for lane in range(at.shape[0]):
+    """Read the first eight bytes of each slice: ``data[at[slice]:ends[slice]]`` is its stream."""
+    for slice_ in range(at.shape[0]):
         value = _ZERO
         for _ in range(8):
-            value = (value << _BYTE) | (np.uint64(data[at[lane]]) if at[lane] < ends[lane] else _ZERO)
-            at[lane] += 1
-        code[lane] = value
+            value = (value << _BYTE) | (np.uint64(data[at[slice_]]) if at[slice_] < ends[slice_] else _ZERO)
+            at[slice_] += 1
+        code[slice_] = value
 
 
 @kernel
@@ -127,52 +127,52 @@ def decode_step(
     width: NDArray[np.uint64],
     symbols: NDArray[np.uint8],
 ) -> None:
-    """Decode one symbol of every lane into ``symbols`` [lanes]; ``frequencies`` [lanes, 4].
+    """Decode one symbol of every slice into ``symbols`` [slices]; ``frequencies`` [slices, 4].
 
     ``code`` is the stream's value less the encoder's ``low``. Any bytes decode to something; whether it is what was
     encoded, a checksum says.
     """
-    for lane in range(symbols.shape[0]):
-        step = width[lane] >> _BITS
-        rest, symbol = code[lane], 0
-        size = step * np.uint64(frequencies[lane, 0])
+    for slice_ in range(symbols.shape[0]):
+        step = width[slice_] >> _BITS
+        rest, symbol = code[slice_], 0
+        size = step * np.uint64(frequencies[slice_, 0])
         while symbol < 3 and rest >= size:
             rest -= size
             symbol += 1
-            size = step * np.uint64(frequencies[lane, symbol])
+            size = step * np.uint64(frequencies[slice_, symbol])
         if rest >= size:
             rest = size - _ONE
-        symbols[lane] = symbol
+        symbols[slice_] = symbol
         while size < _FLOOR:
-            rest = (rest << _BYTE) | (np.uint64(data[at[lane]]) if at[lane] < ends[lane] else _ZERO)
-            at[lane] += 1
+            rest = (rest << _BYTE) | (np.uint64(data[at[slice_]]) if at[slice_] < ends[slice_] else _ZERO)
+            at[slice_] += 1
             size <<= _BYTE
-        code[lane], width[lane] = rest, size
+        code[slice_], width[slice_] = rest, size
 
 
-class LaneEncoder:
-    """The range coder's state for lanes in lockstep; ``lengths`` bounds the symbols of each lane."""
+class SliceEncoder:
+    """The range coder's state for slices in lockstep; ``lengths`` bounds the symbols of each slice."""
 
     def __init__(self, lengths: NDArray[np.int64]) -> None:
-        lanes = len(lengths)
+        slices = len(lengths)
         capacity = int(lengths.max(initial=0)) * MAX_BYTES_PER_SYMBOL + _END_BYTES
-        self._low = np.zeros(lanes, np.uint64)
-        self._width = np.full(lanes, _ALL)
-        self._out = np.zeros((lanes, capacity), np.uint8)
-        self._written = np.zeros(lanes, np.int64)
+        self._low = np.zeros(slices, np.uint64)
+        self._width = np.full(slices, _ALL)
+        self._out = np.zeros((slices, capacity), np.uint8)
+        self._written = np.zeros(slices, np.int64)
 
     def encode(self, symbols: NDArray[np.uint8], frequencies: NDArray[np.uint16], lengths: NDArray[np.int64]) -> None:
-        """Code the next ``lengths[lane]`` symbols of each lane; shapes as in `encode_lanes`."""
-        encode_lanes(symbols, frequencies, lengths, self._low, self._width, self._out, self._written)
+        """Code the next ``lengths[slice]`` symbols of each slice; shapes as in `encode_slices`."""
+        encode_slices(symbols, frequencies, lengths, self._low, self._width, self._out, self._written)
 
     def finish(self) -> list[bytes]:
-        """Every lane's byte stream."""
-        finish_lanes(self._low, self._width, self._out, self._written)
+        """Every slice's byte stream."""
+        finish_slices(self._low, self._width, self._out, self._written)
         return [row[:end].tobytes() for row, end in zip(self._out, self._written, strict=True)]
 
 
-class LaneDecoder:
-    """The range decoder's state for lanes in lockstep."""
+class SliceDecoder:
+    """The range decoder's state for slices in lockstep."""
 
     def __init__(self, streams: list[bytes]) -> None:
         self._data = np.frombuffer(b"".join(streams) + b"\0", np.uint8)
@@ -190,5 +190,5 @@ class LaneDecoder:
         return self._data, self._ends, self._at, self._code, self._width
 
     def decode(self, frequencies: NDArray[np.uint16], symbols: NDArray[np.uint8]) -> None:
-        """The next symbol of every lane into ``symbols`` [lanes], given ``frequencies`` [lanes, 4]."""
+        """The next symbol of every slice into ``symbols`` [slices], given ``frequencies`` [slices, 4]."""
         decode_step(frequencies, self._data, self._ends, self._at, self._code, self._width, symbols)

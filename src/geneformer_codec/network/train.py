@@ -33,7 +33,7 @@ from geneformer_codec.network.measure import exact_bpb, float_bpb, stream_loss, 
 from geneformer_codec.network.quantise import integer_tensors, set_steps
 from geneformer_codec.network.recipes import HYBRID_LEARNING_RATE, Recipe
 from geneformer_codec.network.recipes import recipe as recipe_named
-from geneformer_codec.training.data import Crops, Panel, choose_lanes, read_records
+from geneformer_codec.training.data import Crops, Panel, choose_slices, read_records
 
 MEASURED_BASES = {"stream": 1 << 18, "paper": 1 << 12}
 """Bases measured at the end; a validation on the way takes a quarter. (The paper's form takes a network a base.)"""
@@ -167,7 +167,7 @@ class _Run:
         history = self.config.kernel + self.config.memory if self.config.causal else self.config.window
         crops = [Crops(panel.training, history, self.recipe.crop) for panel in panels]
         most = MEASURED_BASES[self.config.form] // 4
-        lanes = [lane for panel in panels for lane in choose_lanes(panel.validation, most // len(panels))]
+        slices = [slice_ for panel in panels for slice_ in choose_slices(panel.validation, most // len(panels))]
         bases = sum(crop.bases for crop in crops)
         budget = self._budget(bases)
         log(
@@ -182,7 +182,7 @@ class _Run:
                 "device": self.device.type,
             }
         )
-        self._loop(crops, lanes, budget, bases, log, checkpoint)
+        self._loop(crops, slices, budget, bases, log, checkpoint)
         return self._finish(panels, bases, log)
 
     def _budget(self, bases: int) -> Budget:
@@ -192,7 +192,7 @@ class _Run:
         return Budget(epochs * bases if epochs else math.inf, minutes * 60 if minutes else math.inf)
 
     def _loop(
-        self, crops: list[Crops], lanes: list[Any], budget: Budget, epoch: int, log: Log, checkpoint: Path
+        self, crops: list[Crops], slices: list[Any], budget: Budget, epoch: int, log: Log, checkpoint: Path
     ) -> None:
         state = self.state
         if state["phase"] == "rounding":
@@ -211,7 +211,7 @@ class _Run:
         batches = self._batches(crops)
         while (share := self._share(budget)) < 1:
             if state["phase"] == "float" and share >= 1 - self.recipe.rounding:
-                self._start_rounding(crops, lanes, log)
+                self._start_rounding(crops, slices, log)
             self._set_rate(share)
             cost, count = self._step(next(batches))
             losses, counted = losses + cost, counted + count
@@ -229,7 +229,7 @@ class _Run:
             if self._share(budget) >= min(state["validated"] + due, 1.0):
                 state["validated"] = self._share(budget)
                 self._validate(
-                    lanes, log, losses / max(1, counted), counted / max(1e-9, state["seconds"] - since), epoch
+                    slices, log, losses / max(1, counted), counted / max(1e-9, state["seconds"] - since), epoch
                 )
                 losses, counted, since = 0.0, 0, state["seconds"]
             if state["seconds"] - saved > CHECKPOINT_SECONDS:
@@ -237,8 +237,8 @@ class _Run:
                 save_checkpoint(checkpoint, self.settings, self.net, self.optimiser, state, self._best, self.random)
         bar.close()
         if state["phase"] == "float":  # a budget too small for even one step of rounding
-            self._start_rounding(crops, lanes, log)
-            self._validate(lanes, log, math.nan, 0.0, epoch)
+            self._start_rounding(crops, slices, log)
+            self._validate(slices, log, math.nan, 0.0, epoch)
 
     def _share(self, budget: Budget) -> float:
         return budget.share(self.state["bases"], self.state["seconds"])
@@ -278,11 +278,11 @@ class _Run:
             self.optimiser.step()
         return float(cost.detach()), count
 
-    def _start_rounding(self, crops: list[Crops], lanes: list[Any], log: Log) -> None:
+    def _start_rounding(self, crops: list[Crops], slices: list[Any], log: Log) -> None:
         """Watch ranges with the best float network, fix the steps, and train on as the integers will be."""
         if self._best:
             self.net.load_state_dict(self._best)
-        self.state["float_bpb"] = float_bpb(self.net, lanes, self.device)
+        self.state["float_bpb"] = float_bpb(self.net, slices, self.device)
         self.net.eval()
         self.net.set_mode("watch")
         batches = self._batches(crops)
@@ -299,9 +299,9 @@ class _Run:
         self._best = {}
         log({"event": "rounding", "seconds": round(self.state["seconds"], 1), "float_bpb": self.state["float_bpb"]})
 
-    def _validate(self, lanes: list[Any], log: Log, loss: float, rate: float, epoch: int) -> None:
+    def _validate(self, slices: list[Any], log: Log, loss: float, rate: float, epoch: int) -> None:
         state = self.state
-        bpb = float_bpb(self.net, lanes, self.device)
+        bpb = float_bpb(self.net, slices, self.device)
         if state["best"] is None or bpb < state["best"]:
             state["best"] = bpb
             self._best = {name: value.clone() for name, value in self.net.state_dict().items()}
@@ -330,7 +330,7 @@ class _Run:
         self.net.set_mode("float")
         result: dict[str, Any] = {}
         for share in ("validation", "test"):
-            chosen = [lane for panel in panels for lane in choose_lanes(getattr(panel, share), most)]
+            chosen = [slice_ for panel in panels for slice_ in choose_slices(getattr(panel, share), most)]
             result[share] = {
                 "float_bpb": round(float_bpb(self.net, chosen, cpu), 5),
                 "exact_bpb": round(exact_bpb(exact, chosen), 5),

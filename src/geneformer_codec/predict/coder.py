@@ -1,6 +1,6 @@
-"""Coding lanes with experts: counts, copies and their mixer. Threads work on different lanes.
+"""Coding slices with experts: counts, copies and their mixer. Threads work on different slices.
 
-A lane that the experts would not make smaller is stored plain, 2 bits a base: its length tells.
+A slice that the experts would not make smaller is stored plain, 2 bits a base: its length tells.
 """
 
 from collections.abc import Sequence
@@ -26,39 +26,39 @@ class ExpertCoder:
         self._threads = threads or cores()
 
     def encode(
-        self, bases: NDArray[np.uint8], lane_lengths: Sequence[int], progress: Progress | None = None
+        self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
     ) -> list[bytes]:
-        """One byte string a lane; see `BaseCoder.encode`."""
-        lanes = cut(np.require(bases, requirements=["C", "W"]), lane_lengths)
-        coded = [b""] * len(lanes)
+        """One byte string a slice; see `BaseCoder.encode`."""
+        slices = cut(np.require(bases, requirements=["C", "W"]), slice_lengths)
+        coded = [b""] * len(slices)
 
         def work(number: int, report: Progress) -> None:
-            lane = lanes[number]
-            coded[number] = smaller(self._predictor.encode(lane, report), lane) if len(lane) else b""
+            slice_ = slices[number]
+            coded[number] = smaller(self._predictor.encode(slice_, report), slice_) if len(slice_) else b""
 
-        work_on_all(work, _longest_first(lane_lengths, range(len(lanes))), self._threads, progress)
+        work_on_all(work, _longest_first(slice_lengths, range(len(slices))), self._threads, progress)
         return coded
 
     def decode(
         self,
-        lanes: Sequence[bytes],
-        lane_lengths: Sequence[int],
+        slices: Sequence[bytes],
+        slice_lengths: Sequence[int],
         progress: Progress | None = None,
         stops: Sequence[int] | None = None,
     ) -> NDArray[np.uint8]:
-        """The lanes' bases, concatenated; see `BaseCoder.decode`."""
-        ends = lane_lengths if stops is None else stops
+        """The slices' bases, concatenated; see `BaseCoder.decode`."""
+        ends = slice_lengths if stops is None else stops
         bases = np.zeros(sum(ends), np.uint8)
         out = cut(bases, ends)
-        coded = decode_plain(lanes, lane_lengths, out, progress)
+        coded = decode_plain(slices, slice_lengths, out, progress)
 
         def work(number: int, report: Progress) -> None:
-            self._predictor.decode(lanes[number], lane_lengths[number], report, ends[number], out[number])
+            self._predictor.decode(slices[number], slice_lengths[number], report, ends[number], out[number])
 
         work_on_all(work, _longest_first(ends, coded), self._threads, progress)
         return bases
 
 
-def _longest_first(lengths: Sequence[int], lanes: Sequence[int]) -> list[int]:
+def _longest_first(lengths: Sequence[int], slices: Sequence[int]) -> list[int]:
     """So that threads end at about the same time."""
-    return sorted(lanes, key=lambda lane: -lengths[lane])
+    return sorted(slices, key=lambda slice_: -lengths[slice_])

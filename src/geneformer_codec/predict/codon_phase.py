@@ -36,7 +36,7 @@ LIKELY, SURE, SURER = 600, 3200, 6600
 
 @inline
 def frame_class(frame: Int, third: Int) -> Int:
-    """The class of a base in a hypothesis; ``third`` is its place in the lane modulo 3."""
+    """The class of a base in a hypothesis; ``third`` is its place in the slice modulo 3."""
     place = third - frame if frame < 3 else frame - 3 - third
     return (place + 3 if place < 0 else place) + (0 if frame < 3 else 3)
 

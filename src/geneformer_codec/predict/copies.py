@@ -1,6 +1,6 @@
 """Copy experts (after XM, Cao et al. 2007) and the attention over them.
 
-A copy points at a base of the panel or of the lane's past, forward or reverse complement, and predicts the base it
+A copy points at a base of the panel or of the slice's past, forward or reverse complement, and predicts the base it
 points at. How far it is trusted is learned by its last misses. Attention gives each copy a weight, by a score that is
 linear in what is known of it (`FEATURES`): how well it did lately on four horizons, how its block did, its trust. Each
 head sums the weighted predictions to one distribution.
@@ -64,7 +64,7 @@ RECENT = np.uint32(0xFFFFFF)
 
 @inline
 def own_start(frozen: Frozen) -> Int:
-    """Where places in the lane's own past begin: at a block of their own behind the panel."""
+    """Where places in the slice's own past begin: at a block of their own behind the panel."""
     return (frozen.bases.shape[0] + (1 << BLOCK_BITS) - 1) >> BLOCK_BITS << BLOCK_BITS
 
 
@@ -343,7 +343,7 @@ def learn(
         bank[u(RUN + k)] = np.int32(np.int32(bank[u(RUN + k)] + np.int32(1)) & np.int32(miss - np.int32(1)))
         place = np.int32(bank[u(PLACE + k)] + bank[u(STEP + k)])
         bank[u(PLACE + k)] = place
-        # the panel's end, the panel's start, the start of the lane's past
+        # the panel's end, the panel's start, the start of the slice's past
         ends = np.int32(ends | np.int32((place == panel) | (place == before) | (place < 0)))
     if missed or ends:
         local.numbers[COPIES] = drop(bank, live, np.int64(panel), own, own + done + 1, cfg.drop)

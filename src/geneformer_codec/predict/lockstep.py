@@ -1,7 +1,7 @@
-"""Many lanes, a few bases each, in one call: for a network that predicts a base of all lanes at a time.
+"""Many slices, a few bases each, in one call: for a network that predicts a base of all slices at a time.
 
-A call from Python hands over some forty arrays, which takes longer than a base. So the arrays of every lane are written
-down once, as addresses and sizes, and put together again by compiled code.
+A call from Python hands over some forty arrays, which takes longer than a base. So the arrays of every slice are
+written down once, as addresses and sizes, and put together again by compiled code.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ U8, U16, U32, U64, I32, I64 = np.uint8, np.uint16, np.uint32, np.uint64, np.int3
 
 
 @instruction
-def _array(_typing: Any, book: Any, lane: Any, number: Any, kind: Any) -> Any:
-    """An array of a lane, its items of a NumPy type, from what the address book says of it; nobody owns it here."""
+def _array(_typing: Any, book: Any, slice_: Any, number: Any, kind: Any) -> Any:
+    """An array of a slice, its items of a NumPy type, from what the address book says of it; nobody owns it here."""
     made = types.Array(kind.instance_type, 1, "C")
 
     def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
@@ -48,16 +48,18 @@ def _array(_typing: Any, book: Any, lane: Any, number: Any, kind: Any) -> Any:
     return made(book, types.int64, types.int64, kind), code
 
 
-def address_book(lanes: Sequence[tuple[NDArray[Any], ...]]) -> NDArray[np.int64]:
-    """[lanes, arrays, 2] where each array is, and its size; the arrays must be kept alive."""
-    return np.array([[(array.ctypes.data, array.size) for array in lane] for lane in lanes], np.int64)
+def address_book(slices: Sequence[tuple[NDArray[Any], ...]]) -> NDArray[np.int64]:
+    """[slices, arrays, 2] where each array is, and its size; the arrays must be kept alive."""
+    return np.array([[(array.ctypes.data, array.size) for array in slice_] for slice_ in slices], np.int64)
 
 
 @kernel
-def run_lanes(cfg: Settings, frozen: Frozen, book: NDArray[np.int64], stops: NDArray[np.int64], decoding: bool) -> None:
-    """`lane.run` for every lane of ``book`` up to its base in ``stops``.
+def run_slices(
+    cfg: Settings, frozen: Frozen, book: NDArray[np.int64], stops: NDArray[np.int64], decoding: bool
+) -> None:
+    """`slice.run` for every slice of ``book`` up to its base in ``stops``.
 
-    The arrays of a lane stand in the order symbols, stream, `Local`, bank, `Mixing`, `Work`; the stream ends where its
+    The arrays of a slice stand in the order symbols, stream, `Local`, bank, `Mixing`, `Work`; the stream ends where its
     array does, but for the byte that keeps an empty one from being nothing.
     """
     for k in range(book.shape[0]):

@@ -1,4 +1,4 @@
-"""The experts made ready: tables of the panel, starting state, and the coding of one lane."""
+"""The experts made ready: tables of the panel, starting state, and the coding of one slice."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -45,9 +45,9 @@ _ALL = (1 << 64) - 1
 
 
 class Predictor:
-    """Codes lanes with a panel that has taught the counts, or without one.
+    """Codes slices with a panel that has taught the counts, or without one.
 
-    ``bases`` and ``starts`` are the panel's records end to end and where each begins; ``start`` is the state a lane
+    ``bases`` and ``starts`` are the panel's records end to end and where each begins; ``start`` is the state a slice
     starts from (`Mixing`), and ``low`` the probabilities of its short contexts; None for untrained ones. A predictor is
     shared by threads: `encode` and `decode` make what they change.
     """
@@ -113,7 +113,7 @@ class Predictor:
         tables.seed_index(panel, self.settings.seed, bits, seeds, places, np.zeros(AHEAD, np.int64))
 
     def _own_tables(self) -> Frozen:
-        """Counts of the lane's own where there is no panel."""
+        """Counts of the slice's own where there is no panel."""
         none = np.zeros(0, np.uint8)
         counts = np.zeros(int(self._count_at[-1]) + 16, np.uint16)
         return Frozen(
@@ -121,11 +121,11 @@ class Predictor:
             self._orders, self._count_at[:-1], self._logs,
         )  # fmt: skip
 
-    def _lane(
+    def _slice(
         self, length: int, mix: Mixing, low: NDArray[np.uint16], outside: NDArray[np.int32]
     ) -> tuple[Frozen, Local, NDArray[np.int32], Work]:
         if len(self._panel) + length > MAX_PLACES:
-            raise FormatError(f"a lane of {length:,} bases is more than this version can index; use smaller parts")
+            raise FormatError(f"a slice of {length:,} bases is more than this version can index; use smaller parts")
         frozen = self._frozen or self._own_tables()
         bits = min(24, max(12, (length // max(self.settings.sampled, 1)).bit_length()))
         blocks = (len(self._panel) >> BLOCK_BITS) + (length >> BLOCK_BITS) + 4
@@ -143,7 +143,7 @@ class Predictor:
         loop.begin(self._cfg, frozen, local, bank, mix, work)
         return frozen, local, bank, work
 
-    def lane(
+    def slice_(
         self,
         length: int,
         symbols: NDArray[np.uint8],
@@ -151,32 +151,34 @@ class Predictor:
         mix: Mixing | None = None,
         low: NDArray[np.uint16] | None = None,
         outside: NDArray[np.int32] | None = None,
-    ) -> "Lane":
-        """A lane of ``length`` bases to be encoded from ``symbols``, or decoded into them if there is ``data``.
+    ) -> "Slice":
+        """A slice of ``length`` bases to be encoded from ``symbols``, or decoded into them if there is ``data``.
 
-        ``mix`` and ``low`` are changed by the lane; copies of what the experts start from if not given. ``outside``
-        [4 * bases], where settings have a network, is to hold what it says of a base before the lane comes there.
+        ``mix`` and ``low`` are changed by the slice; copies of what the experts start from if not given. ``outside``
+        [4 * bases], where settings have a network, is to hold what it says of a base before the slice comes there.
         """
         if outside is None:
             outside = np.zeros(4 * len(symbols) if self.settings.network else 0, np.int32)
         mix, low = mix or self.start.copy(), self.low.copy() if low is None else low
-        frozen, local, bank, work = self._lane(length, mix, low, outside)
+        frozen, local, bank, work = self._slice(length, mix, low, outside)
         if data is None:
-            return Lane(self._cfg, frozen, local, bank, mix, work, symbols, np.zeros(3 * length + _END_BYTES, np.uint8))
+            return Slice(
+                self._cfg, frozen, local, bank, mix, work, symbols, np.zeros(3 * length + _END_BYTES, np.uint8)
+            )
         local.registers[CODE] = int.from_bytes(data[:8].ljust(8, b"\0"), "big")
         local.numbers[AT] = 8
         stream = np.frombuffer(bytearray(data + b"\0"), np.uint8)
-        return Lane(self._cfg, frozen, local, bank, mix, work, symbols, stream, len(data), True)
+        return Slice(self._cfg, frozen, local, bank, mix, work, symbols, stream, len(data), True)
 
-    def run_lanes(self, lanes: Sequence["Lane"], book: NDArray[np.int64], stop: int) -> None:
-        """Run all ``lanes``, whose `lockstep.address_book` is ``book``, to ``stop`` or their ends."""
-        from geneformer_codec.predict.lockstep import run_lanes
+    def run_slices(self, slices: Sequence["Slice"], book: NDArray[np.int64], stop: int) -> None:
+        """Run all ``slices``, whose `lockstep.address_book` is ``book``, to ``stop`` or their ends."""
+        from geneformer_codec.predict.lockstep import run_slices
 
-        stops = np.array([min(stop, len(lane.symbols)) for lane in lanes], np.int64)
-        run_lanes(self._cfg, lanes[0].frozen, book, stops, lanes[0].decoding)
+        stops = np.array([min(stop, len(slice_.symbols)) for slice_ in slices], np.int64)
+        run_slices(self._cfg, slices[0].frozen, book, stops, slices[0].decoding)
 
     def encode(self, bases: NDArray[np.uint8], report: Callable[[int], None] | None = None) -> bytes:
-        """One lane's stream. ``bases`` uint8 [n], values 0..3; ``report`` is told of bases done now and then."""
+        """One slice's stream. ``bases`` uint8 [n], values 0..3; ``report`` is told of bases done now and then."""
         return self.adapt(bases, None, None, report)
 
     def adapt(
@@ -187,15 +189,15 @@ class Predictor:
         report: Callable[[int], None] | None = None,
         outside: NDArray[np.int32] | None = None,
     ) -> bytes:
-        """Encode a lane that starts from ``mix`` and ``low`` and leaves there what it learned: this is training.
+        """Encode a slice that starts from ``mix`` and ``low`` and leaves there what it learned: this is training.
 
-        ``outside`` [4 * n] is what the network says of the lane, where settings have one (`lockstep.log_frequencies`).
+        ``outside`` [4 * n] is what the network says of the slice, where settings have one (`lockstep.log_frequencies`).
         """
         if self.settings.network and outside is None:
             raise ValueError("the settings have a network, so what it says is needed")
-        lane = self.lane(len(bases), bases, None, mix, low, outside)
-        lane.run(len(bases), report)
-        return lane.finish()
+        slice_ = self.slice_(len(bases), bases, None, mix, low, outside)
+        slice_.run(len(bases), report)
+        return slice_.finish()
 
     def decode(
         self,
@@ -205,19 +207,19 @@ class Predictor:
         stop: int | None = None,
         out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """The first ``stop`` bases of a lane of ``length``, all if not said, in ``out`` if that is given.
+        """The first ``stop`` bases of a slice of ``length``, all if not said, in ``out`` if that is given.
 
         Any bytes decode to something; a checksum must say whether it is right.
         """
         wanted = length if stop is None else min(stop, length)
-        lane = self.lane(length, np.zeros(wanted, np.uint8) if out is None else out, data)
-        lane.run(wanted, report)
-        return lane.symbols
+        slice_ = self.slice_(length, np.zeros(wanted, np.uint8) if out is None else out, data)
+        slice_.run(wanted, report)
+        return slice_.symbols
 
 
 @dataclass(frozen=True, eq=False)
-class Lane:
-    """A lane at work: run on, from where it is, as often as wanted."""
+class Slice:
+    """A slice at work: run on, from where it is, as often as wanted."""
 
     cfg: Settings
     frozen: Frozen
@@ -232,7 +234,7 @@ class Lane:
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """In the order of `lockstep.run_lanes`."""
+        """In the order of `lockstep.run_slices`."""
         return self.symbols, self.stream, *self.local, self.bank, *self.mix, *self.work
 
     def run(self, stop: int, report: Callable[[int], None] | None = None) -> None:
@@ -247,5 +249,5 @@ class Lane:
                 report(to - done)
 
     def finish(self) -> bytes:
-        """The stream, of a lane that was encoded to its end."""
+        """The stream, of a slice that was encoded to its end."""
         return self.stream[: loop.finish(self.local, self.stream)].tobytes()

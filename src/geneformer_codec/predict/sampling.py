@@ -1,4 +1,4 @@
-"""The lane's own past, searched and indexed at some seeds only: the same ones wherever a passage comes again.
+"""The slice's own past, searched and indexed at some seeds only: the same ones wherever a passage comes again.
 
 An index of all seeds asks memory for a row a base, of a table larger than any cache. Which seeds count is said by a
 hash of the seed and its reverse complement together, so that both strands choose the same places, and share a row.

@@ -1,4 +1,4 @@
-"""Finding places to copy from: by seeds shared with the panel and with the lane's own past.
+"""Finding places to copy from: by seeds shared with the panel and with the slice's own past.
 
 A place is compared over 32 bases, and becomes a copy while there is room or where it promises more than the worst one.
 """
@@ -129,7 +129,7 @@ def add(
 
 @inline
 def exact_run(frozen: Frozen, local: Local, place: Int, own: Int) -> Int:
-    """How many bases before ``place``, the last 32 known to be among them, equal the lane's last: at most 992."""
+    """How many bases before ``place``, the last 32 known to be among them, equal the slice's last: at most 992."""
     done = local.numbers[DONE]
     run = 32
     for _ in range(MOST_WINDOWS):
@@ -226,7 +226,7 @@ def search(
     cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, past: Int, turned: Int,
     panel_bits: Int, own_bits: Int,
 ) -> None:  # fmt: skip
-    """Propose copies whose last bases are the lane's: from the panel, and from the lane's past."""
+    """Propose copies whose last bases are the slice's: from the panel, and from the slice's past."""
     done = local.numbers[0]
     if done >= cfg.seed and frozen.places.shape[0]:
         search_panel(cfg, frozen, local, bank, own, last(past, cfg.seed), past, turned, done, panel_bits, 1)
@@ -292,7 +292,7 @@ def search_own(
     cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, seed: Int, past: Int,
     turned: Int, done: Int, bits: Int, step: Int,
 ) -> None:  # fmt: skip
-    """The same in the lane's past, newest first."""
+    """The same in the slice's past, newest first."""
     place = np.int64(local.heads[u(seed_row(seed, cfg.own_seed, bits))])
     if step > 0 and place == done:
         place = np.int64(local.previous[u(place)])  # the seed itself
@@ -344,7 +344,7 @@ def prefetch_places(
 
 @inline
 def prefetch_newest(local: Local, row: Int) -> None:
-    """Ask for the bases at the newest place of a row of the lane's past, and for the place before it."""
+    """Ask for the bases at the newest place of a row of the slice's past, and for the place before it."""
     place = np.int64(local.heads[u(row)])
     prefetch(local.words, place >> 5)
     prefetch(local.previous, place)
@@ -360,7 +360,7 @@ def own_rows(cfg: Settings, local: Local, past: Int, bits: Int) -> Int:
 
 @inline
 def remember(local: Local, base: Int) -> None:
-    """Put ``base`` at the end of the lane's own past; counts it as done."""
+    """Put ``base`` at the end of the slice's own past; counts it as done."""
     done = local.numbers[DONE]
     local.bases[u(done)] = base
     local.words[u(done >> 5)] |= np.uint64(base) << np.uint64(62 - 2 * (done & 31))
@@ -369,7 +369,7 @@ def remember(local: Local, base: Int) -> None:
 
 @inline
 def enter(cfg: Settings, local: Local, row: Int) -> None:
-    """Enter the newest seed, of ``row``, into the index of the lane's own past."""
+    """Enter the newest seed, of ``row``, into the index of the slice's own past."""
     done = local.numbers[DONE]
     if done >= cfg.own_seed:
         local.previous[u(done)] = local.heads[u(row)]

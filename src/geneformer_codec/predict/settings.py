@@ -20,7 +20,7 @@ MAX_COPIES = ROOM
 NEVER = 1 << 30
 """A value of ``sure`` with which claims are learned but not coded."""
 _ADAPTED = 2 << 20
-"""Bytes of weights, maps and trust that a lane adapts, about."""
+"""Bytes of weights, maps and trust that a slice adapts, about."""
 _ADDED = frozenset({"brief", "sampled"})
 """Settings that the first archives and models do not name; 0 is what those do."""
 _START = re.compile("([0-9a-f]{16})?")
@@ -52,15 +52,15 @@ _BOUNDS = {
 class ExpertSettings:
     """How to predict. All of it is in the archive, so that a level may come to mean something better later.
 
-    ``copies`` at once at most; a new one shares ``seed`` bases with the lane in the panel, ``own_seed`` in the lane's
+    ``copies`` at once at most; a new one shares ``seed`` bases with the slice in the panel, ``own_seed`` in the slice's
     past (``own_seed_both`` where both strands count), is looked for ``every`` so many bases among ``tries`` places,
     starts with at most ``accept`` and ends with more than ``drop`` misses in 24; ``reach`` sixteenths of its longer
     past count when it is compared with others. ``low_orders`` are contexts with adaptive probabilities,
     ``count_orders`` those with counts, direct up to ``table_bits``/2 bases and hashed beyond; ``count_priors`` are
-    added to each count, in hundredths. Rates say how fast a lane adapts. Where no copy disagrees and one has been right
-    for ``sure`` bases, it is believed without asking the others (`runs`); with 0 never; for ``brief``, if not 0, is
-    enough where guesses failed often lately. With ``sampled``, the lane's past is searched at one seed in so many only,
-    chosen by what it is, and only these are entered there.
+    added to each count, in hundredths. Rates say how fast a slice adapts. Where no copy disagrees and one has been
+    right for ``sure`` bases, it is believed without asking the others (`runs`); with 0 never; for ``brief``, if not 0,
+    is enough where guesses failed often lately. With ``sampled``, the slice's past is searched at one seed in so many
+    only, chosen by what it is, and only these are entered there.
     """
 
     copies: int = 16
@@ -149,7 +149,7 @@ class ExpertSettings:
 
     @property
     def table_bytes(self) -> int:
-        """Memory of the counts of long contexts: those of a panel, or of each lane without a panel."""
+        """Memory of the counts of long contexts: those of a panel, or of each slice without a panel."""
         return sum(2 << min(2 * order, self.table_bits) for order in self.count_orders)
 
     @property
@@ -162,8 +162,8 @@ class ExpertSettings:
         """Memory that it takes to unpack a start state: its numbers, several times, of up to 64 bits."""
         return 40 * self.low_numbers
 
-    def lane_bytes(self, length: int) -> int:
-        """Memory of a lane of ``length`` bases but for counts: what it adapts, its past, and how to find in it."""
+    def slice_bytes(self, length: int) -> int:
+        """Memory of a slice of ``length`` bases but for counts: what it adapts, its past, and how to find in it."""
         bits = min(24, max(12, (length // max(self.sampled, 1)).bit_length()))
         past = 21 * length // 4 + (4 << bits) + (33 * length if self.network else 0)
         return past + 2 * self.low_numbers + _ADAPTED

@@ -1,4 +1,4 @@
-"""One lane, base by base: predict, code, learn. Encoding and decoding are the same loop."""
+"""One slice, base by base: predict, code, learn. Encoding and decoding are the same loop."""
 
 from pathlib import Path
 

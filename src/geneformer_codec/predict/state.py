@@ -1,4 +1,4 @@
-"""What a lane's prediction is made of: settings, the panel's tables, and the state that the lane changes.
+"""What a slice's prediction is made of: settings, the panel's tables, and the state that the slice changes.
 
 All of it is arrays of integers in named tuples, which compiled code takes apart at no cost.
 """
@@ -46,7 +46,7 @@ class Settings(NamedTuple):
 
     copies: int  # at most so many at once
     seed: int  # bases that a place must share to be proposed from the panel
-    own_seed: int  # the same for the lane's own past
+    own_seed: int  # the same for the slice's own past
     every: int  # bases between two searches
     hungry: int  # the same while copies are few
     tries: int  # places looked at in one search
@@ -63,18 +63,18 @@ class Settings(NamedTuple):
     sets: int  # of weights, the first ones, at most `SETS`
     sure: int  # bases that a copy was right for which it is believed alone, while none disagrees; 0: never
     brief: int  # the same where the guess failed often lately; 0: as `sure`
-    sampled: int  # of the lane's past one seed in so many is entered, and only these are looked for; 0: see `every`
-    learn_counts: int  # 1: the counts are the lane's own
+    sampled: int  # of the slice's past one seed in so many is entered, and only these are looked for; 0: see `every`
+    learn_counts: int  # 1: the counts are the slice's own
 
 
 class Frozen(NamedTuple):
-    """What the panel taught; shared by all lanes and never written."""
+    """What the panel taught; shared by all slices and never written."""
 
     bases: NDArray[np.uint8]  # [panel]
     words: NDArray[np.uint64]  # 32 bases each, the first in the highest bits
     seeds: NDArray[np.uint32]  # [2**bits + 1] where each seed's places start
     places: NDArray[np.uint32]  # the places after each seed, ascending
-    starts: NDArray[np.int64]  # where records start, for the first copies of a lane
+    starts: NDArray[np.int64]  # where records start, for the first copies of a slice
     counts: NDArray[np.uint16]  # four counts of 4 bits a context, all orders end to end
     count_orders: NDArray[np.int64]
     count_at: NDArray[np.int64]  # where each order's table starts
@@ -82,7 +82,7 @@ class Frozen(NamedTuple):
 
 
 class Local(NamedTuple):
-    """A lane's own past and tables."""
+    """A slice's own past and tables."""
 
     bases: NDArray[np.uint8]  # [capacity]
     words: NDArray[np.uint64]
@@ -126,7 +126,7 @@ BANK = 26 * ROOM
 
 
 class Mixing(NamedTuple):
-    """What training gives a lane to start with, and what the lane then adapts."""
+    """What training gives a slice to start with, and what the slice then adapts."""
 
     weights: NDArray[np.int32]  # [rows of all sets, inputs], Q20
     final: NDArray[np.int32]  # [FINAL_ROWS, SETS], Q16
@@ -137,7 +137,7 @@ class Mixing(NamedTuple):
     attention: NDArray[np.int32]  # [HEADS, FEATURES], Q20
 
     def copy(self) -> "Mixing":
-        """The same for another lane to change."""
+        """The same for another slice to change."""
         return Mixing._make(array.copy() for array in self)
 
 
@@ -225,7 +225,7 @@ def untrained(settings: Settings, contexts: int) -> Mixing:
 
 
 def make_work(inputs: int) -> Work:
-    """Scratch for lanes that are coded one after the other."""
+    """Scratch for slices that are coded one after the other."""
     wide: Any = np.int64
     return Work(
         np.zeros(2 * TRUST_ROWS, np.int32), np.zeros(4 * inputs, np.int32), np.zeros(HEADS * 4, wide),

@@ -15,7 +15,7 @@ from geneformer_codec.sequence.parts import split
 
 Bases = NDArray[np.uint8]
 READ_BASES = 1 << 24
-LANE_BASES = 1 << 16
+SLICE_BASES = 1 << 16
 SPLIT = (0.7, 0.2)
 """The paper's shares of training and validation records; the rest is for the test."""
 
@@ -86,9 +86,9 @@ class Crops:
         return crops
 
 
-def choose_lanes(records: list[Bases], most: int) -> list[Bases]:
-    """Whole records (their first `LANE_BASES`), evenly over all of them, that hold about ``most`` bases or fewer."""
-    lanes = [record[:LANE_BASES] for record in records]
-    step = max(1, -(-sum(map(len, lanes)) // max(1, most)))
-    chosen = lanes[::step]
-    return [lane[: max(1, most)] for lane in chosen] if len(chosen) == 1 else chosen
+def choose_slices(records: list[Bases], most: int) -> list[Bases]:
+    """Whole records (their first `SLICE_BASES`), evenly over all of them, that hold about ``most`` bases or fewer."""
+    slices = [record[:SLICE_BASES] for record in records]
+    step = max(1, -(-sum(map(len, slices)) // max(1, most)))
+    chosen = slices[::step]
+    return [slice_[: max(1, most)] for slice_ in chosen] if len(chosen) == 1 else chosen

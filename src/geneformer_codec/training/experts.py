@@ -1,7 +1,7 @@
-"""Fit experts to a species: choose how they predict by measurement, and learn the state that lanes start from.
+"""Fit experts to a species: choose how they predict by measurement, and learn the state that slices start from.
 
 Some records are held out. The others are the panel, as a finished model's whole panel is; the held-out ones are coded
-as lanes, as in use. Half of them teach the start state, the other half measure. What a choice saves is written down.
+as slices, as in use. Half of them teach the start state, the other half measure. What a choice saves is written down.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from geneformer_codec.model.panel import Panel, embed, refer
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import NEVER, ExpertSettings, with_level, without_panel
-from geneformer_codec.training.data import LANE_BASES, Bases, read_records
+from geneformer_codec.training.data import SLICE_BASES, Bases, read_records
 
 HELD_OUT = 0.08
 """The share of a panel's bases that is held out, up to `HELD_OUT_BASES`."""
@@ -97,7 +97,7 @@ def train_experts(
 
 
 class Heard:
-    """What a network, one for streams, says of lanes; each lane is computed once."""
+    """What a network, one for streams, says of slices; each slice is computed once."""
 
     def __init__(self, model: Model) -> None:
         if model.network is None or not model.network.config.causal:
@@ -110,14 +110,14 @@ class Heard:
         self._net = ExactNetwork(model.network.config, model.network.tensors, make_backend("cpu", "auto"))
         self._said: dict[bytes, NDArray[np.int32]] = {}
 
-    def logs(self, lane: Bases) -> NDArray[np.int32]:
+    def logs(self, slice_: Bases) -> NDArray[np.int32]:
         """log2 of its probabilities, as experts take them: [4 * n]."""
         from geneformer_codec.predict.lockstep import log_frequencies
 
-        key = hashlib.sha256(lane.tobytes()).digest()
+        key = hashlib.sha256(slice_.tobytes()).digest()
         if key not in self._said:
-            frequencies = np.concatenate(list(self._net.encode(lane[None])), axis=1)[0, : len(lane)]
-            self._said[key] = np.empty(4 * len(lane), np.int32)
+            frequencies = np.concatenate(list(self._net.encode(slice_[None])), axis=1)[0, : len(slice_)]
+            self._said[key] = np.empty(4 * len(slice_), np.int32)
             log_frequencies(np.ascontiguousarray(frequencies).reshape(-1), self._said[key])
         return self._said[key]
 
@@ -141,14 +141,14 @@ def hold_out(records: list[Bases], seed: int) -> tuple[list[Bases], list[Bases],
     return rest, chosen[::2] or rest[:1], chosen[1::2] or rest[:1]
 
 
-def lanes(records: Sequence[Bases], most: int | None = None) -> Iterator[Bases]:
-    """Whole records in lanes of at most `LANE_BASES`, as archives have them, until ``most`` bases were given."""
+def slices(records: Sequence[Bases], most: int | None = None) -> Iterator[Bases]:
+    """Whole records in slices of at most `SLICE_BASES`, as archives have them, until ``most`` bases were given."""
     held: list[Bases] = []
     given = 0
     for record in records:
-        for at in range(0, len(record), LANE_BASES):
-            piece = record[at : at + LANE_BASES]
-            if sum(map(len, held)) + len(piece) > LANE_BASES:
+        for at in range(0, len(record), SLICE_BASES):
+            piece = record[at : at + SLICE_BASES]
+            if sum(map(len, held)) + len(piece) > SLICE_BASES:
                 yield np.concatenate(held)
                 given += sum(map(len, held))
                 held = []
@@ -178,8 +178,8 @@ def fit(
     mix, low = experts.start.copy(), experts.low.copy()
     for rate in ATTENTION_RATES:
         pupil = experts.at(replace(at_work(settings), attention_rate=rate, sure=NEVER))
-        for lane in lanes(teaching, most):
-            pupil.adapt(lane, mix, low, outside=heard.logs(lane) if heard and settings.network else None)
+        for slice_ in slices(teaching, most):
+            pupil.adapt(slice_, mix, low, outside=heard.logs(slice_) if heard and settings.network else None)
     return Start(settings, mix, low)
 
 
@@ -191,7 +191,7 @@ def order_heads(start: Start, panel: list[Bases], measuring: Sequence[Bases]) ->
         product = 1
         for level in experts:
             at = begin.at(level.settings)
-            pieces = [level.adapt(lane, at.mix.copy(), at.low.copy()) for lane in lanes(measuring, MEASURED_BASES)]
+            pieces = [level.adapt(slice_, at.mix.copy(), at.low.copy()) for slice_ in slices(measuring, MEASURED_BASES)]
             product *= sum(map(len, pieces))
         return product
 
@@ -215,12 +215,12 @@ def choose(
         start = fit(settings, panel, teaching, MEASURED_BASES, heard)
         experts = predictor(at_work(settings), panel, start)
         coded, bases, seconds = 0, 0, 0.0
-        for lane in lanes(measuring, MEASURED_BASES):
+        for slice_ in slices(measuring, MEASURED_BASES):
             begun = time.perf_counter()
-            outside = heard.logs(lane) if heard and settings.network else None
-            coded += len(experts.adapt(lane, None, None, outside=outside))
+            outside = heard.logs(slice_) if heard and settings.network else None
+            coded += len(experts.adapt(slice_, None, None, outside=outside))
             seconds += time.perf_counter() - begun
-            bases += len(lane)
+            bases += len(slice_)
         size = len(start.to_bytes()) + (heard.bytes if heard and settings.network else 0)
         return 8 * coded / bases, bases / seconds, size
 

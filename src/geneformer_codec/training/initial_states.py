@@ -1,4 +1,4 @@
-"""Make the start states that lanes without a model begin with (`model.initial_states`).
+"""Make the start states that slices without a model begin with (`model.initial_states`).
 
 python -m geneformer_codec.training.initial_states -o src/geneformer_codec/model/initial_states FASTA ...
 learns from the first bases of each file, one after the other, for every level, and prints the digests that
@@ -22,12 +22,12 @@ from geneformer_codec.training.data import Bases, read_records
 BASES = 1_500_000
 """Of each file."""
 TRUST_SEEN = 60
-"""Observations of trust that a lane takes over: few, so that it soon learns its own."""
+"""Observations of trust that a slice takes over: few, so that it soon learns its own."""
 ATTENTION_RATE = 12
 
 
 def learn_start(level: str, texts: Sequence[Bases]) -> Start:
-    """The state that lanes of ``texts`` lead to, without their short contexts."""
+    """The state that slices of ``texts`` lead to, without their short contexts."""
     settings = replace(without_panel(level, both_strands=False), start="")
     rate = ATTENTION_RATE if settings.attention_rate else 0
     pupil = Predictor(replace(settings, attention_rate=rate, sure=NEVER if settings.sure else 0, brief=0))

@@ -57,7 +57,7 @@ def model(folder: Path) -> Model:
     mix, low = pupil.start.copy(), pupil.low.copy()
     for record in records[6:7]:
         pupil.adapt(record, mix, low)
-    source = embed(known, lambda bases: encode_panel(bases, without_panel("balanced"), 1, lane=3000))
+    source = embed(known, lambda bases: encode_panel(bases, without_panel("balanced"), 1, slice_=3000))
     return Model.of(None, Experts(Start(settings, mix, low), source), {"name": "simulated"})
 
 
@@ -74,12 +74,12 @@ ARCHIVES: dict[str, dict[str, Any]] = {
     "2-balanced": {"level": "balanced", "strands": "one"},
     "2-max": {"level": "max", "strands": "both"},
     "2-parts": {"level": "balanced", "strands": "both", "part_bases": 3000},
-    "2-model-fast": {"level": "fast", "lane_length": 2000},
-    "2-model": {"level": "max", "embed": True, "lane_length": 2000, "part_bases": 5000},
+    "2-model-fast": {"level": "fast", "slice_length": 2000},
+    "2-model": {"level": "max", "embed": True, "slice_length": 2000, "part_bases": 5000},
     "2-reads": {"level": "max"},
     "2-pair": {"level": "fast", "part_bases": 10_000},
     "2-sampled": {"level": "fast", "strands": "both"},
-    "2-model-sampled": {"level": "fast", "lane_length": 2000},
+    "2-model-sampled": {"level": "fast", "slice_length": 2000},
 }
 """The last two are what fast came to be after the first, when seeds were sampled and claims brief."""
 

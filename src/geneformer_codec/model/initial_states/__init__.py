@@ -1,4 +1,4 @@
-"""The start states that are shipped: what lanes without a model start from. Archives name them by digest.
+"""The start states that are shipped: what slices without a model start from. Archives name them by digest.
 
 They hold how experts are mixed and trusted, and nothing of any sequence: short contexts start empty.
 """
@@ -27,7 +27,7 @@ def general_start(settings: ExpertSettings) -> Start:
         data = file.read_bytes()
     except OSError:
         raise FormatError(
-            f"its lanes start from state {settings.start}, which this version does not have; use a newer version"
+            f"its slices start from state {settings.start}, which this version does not have; use a newer version"
         ) from None
     if digest(data) != settings.start:
         raise FormatError(f"{file}: the start state is damaged; install geneformer-rules again")

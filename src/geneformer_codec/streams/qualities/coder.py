@@ -16,7 +16,7 @@ class _Effort(NamedTuple):
 
     contexts: int
     sets: int
-    lanes: int
+    slices: int
 
 
 _EFFORTS = {0: _Effort(4, 1, 2), 1: _Effort(8, 1, 1), 2: _Effort(8, 2, 1), 4: _Effort(8, 4, 1)}
@@ -96,7 +96,7 @@ def _run(
 ) -> bytes:
     """Encode symbols, or decode the stream into them."""
     from geneformer_codec.coding.mixing import PLACE, coder_state, finish, new_mixer
-    from geneformer_codec.streams.qualities.kernels import NODES, ROWS, new_lanes, run
+    from geneformer_codec.streams.qualities.kernels import NODES, ROWS, new_slices, run
 
     contexts, sets, side_by_side = _EFFORTS[effort]
     if stream is None:
@@ -104,9 +104,9 @@ def _run(
     else:
         data = np.frombuffer(stream, np.uint8).copy()  # kernels take arrays that can be written to
     mixer = new_mixer(len(symbols), _MOST_LINES, contexts, sets, ROWS, NODES, NODES * NODES)
-    lanes, state, decoding = new_lanes(side_by_side, contexts), coder_state(), stream is not None
+    slices, state, decoding = new_slices(side_by_side, contexts), coder_state(), stream is not None
     if len(alphabet.values) > 1:
-        run(symbols, lengths, bases, profile, alphabet.tree, mixer, lanes, state, data, decoding)
+        run(symbols, lengths, bases, profile, alphabet.tree, mixer, slices, state, data, decoding)
     if stream is None:
         return finish(state, data)
     if int(state[PLACE]) < len(data):

@@ -1,6 +1,6 @@
 """The compiled loop of the quality coder: for every quality a walk down the tree, decision by decision.
 
-Several reads can be coded side by side, each in a *lane*: while the counters of one are on their way from memory, the
+Several reads can be coded side by side, each in a *slice*: while the counters of one are on their way from memory, the
 others go on.
 """
 
@@ -40,28 +40,28 @@ PLACE, FIRST, END, NODE, RATE = range(5)
 """Of a walk: the residue at hand, the first of its read, the one after its last, the node (-1: no reads are left)."""
 
 
-class Lanes(NamedTuple):
+class Slices(NamedTuple):
     """The reads that are being coded."""
 
-    memory: NDArray[np.int64]  # [lanes, MEMORY], see `contexts`
-    around: NDArray[np.int64]  # [lanes, 4], what the bases say
-    contexts: NDArray[np.uint64]  # [lanes, contexts]
-    cells: NDArray[np.int64]  # [lanes, contexts], where each context's line of counters begins
-    walks: NDArray[np.int64]  # [lanes, 5], see `PLACE`
+    memory: NDArray[np.int64]  # [slices, MEMORY], see `contexts`
+    around: NDArray[np.int64]  # [slices, 4], what the bases say
+    contexts: NDArray[np.uint64]  # [slices, contexts]
+    cells: NDArray[np.int64]  # [slices, contexts], where each context's line of counters begins
+    walks: NDArray[np.int64]  # [slices, 5], see `PLACE`
     ahead: NDArray[np.int64]  # the next read, and its first residue
-    all: tuple[int, ...]  # the lanes; see `Mixer.contexts`
+    all: tuple[int, ...]  # the slices; see `Mixer.contexts`
 
 
-def new_lanes(lanes: int, contexts: int) -> Lanes:
-    """Lanes that have had no reads yet."""
-    return Lanes(
-        memory=np.zeros((lanes, MEMORY), np.int64),
-        around=np.zeros((lanes, 4), np.int64),
-        contexts=np.zeros((lanes, contexts), np.uint64),
-        cells=np.zeros((lanes, contexts), np.int64),
-        walks=np.zeros((lanes, 5), np.int64),
+def new_slices(slices: int, contexts: int) -> Slices:
+    """Slices that have had no reads yet."""
+    return Slices(
+        memory=np.zeros((slices, MEMORY), np.int64),
+        around=np.zeros((slices, 4), np.int64),
+        contexts=np.zeros((slices, contexts), np.uint64),
+        cells=np.zeros((slices, contexts), np.int64),
+        walks=np.zeros((slices, 5), np.int64),
         ahead=np.zeros(2, np.int64),
-        all=tuple(range(lanes)),
+        all=tuple(range(slices)),
     )
 
 
@@ -90,12 +90,12 @@ def find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.int
 
 @inline
 def begin_quality(
-    mixer: Mixer, lanes: Lanes, lane: Int, profile: Int, lengths: NDArray[np.int64], bases: NDArray[np.uint8]
+    mixer: Mixer, slices: Slices, slice_: Int, profile: Int, lengths: NDArray[np.int64], bases: NDArray[np.uint8]
 ) -> None:
-    """Bring a lane before the root of the next quality: of its read, or of the next one that has any."""
-    walk, memory, around = lanes.walks[lane], lanes.memory[lane], lanes.around[lane]
+    """Bring a slice before the root of the next quality: of its read, or of the next one that has any."""
+    walk, memory, around = slices.walks[slice_], slices.memory[slice_], slices.around[slice_]
     if walk[PLACE] == walk[END]:
-        ahead = lanes.ahead
+        ahead = slices.ahead
         while ahead[0] < len(lengths) and lengths[u(ahead[0])] == 0:
             ahead[0] += 1
         if ahead[0] == len(lengths):
@@ -109,10 +109,10 @@ def begin_quality(
         begin_read(memory)
         around[0] = around[1] = 0
     walk[NODE] = 0
-    contexts = lanes.contexts[lane]
+    contexts = slices.contexts[slice_]
     find_contexts(profile, memory, around, bases, walk[PLACE], walk[FIRST], walk[END], contexts)
     hash_contexts(mixer, contexts)
-    find_lines(mixer, contexts, lanes.cells[lane], 0)
+    find_lines(mixer, contexts, slices.cells[slice_], 0)
 
 
 @kernel
@@ -123,7 +123,7 @@ def run(
     profile: int,
     tree: NDArray[np.int64],
     mixer: Mixer,
-    lanes: Lanes,
+    slices: Slices,
     state: NDArray[np.uint64],
     data: NDArray[np.uint8],
     decoding: bool,
@@ -135,19 +135,19 @@ def run(
     """
     if decoding:
         start_decoding(state, data)
-    for lane in range(len(lanes.all)):
-        begin_quality(mixer, lanes, lane, profile, lengths, bases)
+    for slice_ in range(len(slices.all)):
+        begin_quality(mixer, slices, slice_, profile, lengths, bases)
     busy = True
     while busy:
         busy = False
-        for lane in range(len(lanes.all)):
-            walk, memory, cells = lanes.walks[lane], lanes.memory[lane], lanes.cells[lane]
+        for slice_ in range(len(slices.all)):
+            walk, memory, cells = slices.walks[slice_], slices.memory[slice_], slices.cells[slice_]
             node, place = walk[NODE], walk[PLACE]
             if node < 0:
                 continue
             busy = True
             slot = node & (LINE - 1)
-            choose_rows(mixer, memory, lanes.around[lane], node, place - walk[FIRST])
+            choose_rows(mixer, memory, slices.around[slice_], node, place - walk[FIRST])
             chance = foretell(mixer, cells, slot, node, node * NODES + memory[Q1])
             if decoding:
                 bit = decode(state, data, chance)
@@ -159,12 +159,12 @@ def run(
             if after >= 0:
                 walk[NODE] = after
                 if after // LINE != node // LINE:
-                    find_lines(mixer, lanes.contexts[lane], cells, after // LINE)
+                    find_lines(mixer, slices.contexts[slice_], cells, after // LINE)
             else:
                 symbols[u(place)] = -1 - after
-                remember(memory, lanes.around[lane], -1 - after, tree[3, 0])
+                remember(memory, slices.around[slice_], -1 - after, tree[3, 0])
                 walk[PLACE] = place + 1
-                begin_quality(mixer, lanes, lane, profile, lengths, bases)
+                begin_quality(mixer, slices, slice_, profile, lengths, bases)
             if walk[NODE] >= 0:  # the row of the map that will be needed, which begins and ends in two cache lines
                 row = (walk[NODE] * NODES + memory[Q1]) * CELLS
                 prefetch(mixer.maps, row)
