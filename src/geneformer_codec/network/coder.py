@@ -22,7 +22,7 @@ from geneformer_codec.network.backends import make_backend
 from geneformer_codec.network.device import check_device
 from geneformer_codec.network.fused import FusedDecoder
 from geneformer_codec.network.integer_network import ExactNetwork
-from geneformer_codec.network.range_coder import SliceDecoder, SliceEncoder
+from geneformer_codec.network.slice_coder import SliceDecoder, SliceEncoder
 from geneformer_codec.predict.two_bit import UniformCoder, cut, decode_plain, smaller
 
 if TYPE_CHECKING:
