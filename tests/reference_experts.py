@@ -342,16 +342,13 @@ def decode_slice(slice_: Slice) -> Vector:
     return slice_.decode()
 
 
-def decode_panel(coded: bytes, count: int, start: Callable[[str], bytes]) -> Vector:
-    """The bases of an embedded panel; ``start`` gives the start state of some digits."""
+def decode_panel(coded: bytes, count: int, shipped: Callable[[str], bytes]) -> Vector:
+    """The bases of an embedded panel; ``shipped`` gives the initial state of some digits."""
     head, streams = coded.split(b"\n", 1)
     header = json.loads(head)
     settings, bases = header["settings"], list[int]()
-    state = (
-        State.read(settings, start(settings["initial_state"]))
-        if settings["initial_state"]
-        else State.untrained(settings)
-    )
+    digits = settings["initial_state"]
+    state = State.read(settings, shipped(digits)) if digits else State.untrained(settings)
     for size in header["sizes"]:
         bases += Slice(settings, state.copy(), streams[:size], min(header["slice"], count - len(bases))).decode()
         streams = streams[size:]

@@ -15,7 +15,7 @@ from geneformer_codec.coding.interface import BaseCoder
 from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option
 from geneformer_codec.limits import FLOOR, PROCESS, MemoryLimitError, check_need
-from geneformer_codec.predict.two_bit import UniformCoder
+from geneformer_codec.predict.two_bit import TwoBitCoder
 
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
@@ -148,7 +148,7 @@ def make_coders(
         say_if_unused(execution.device)
     threads = execution.threads or cores()
     if needed == UNIFORM:
-        return Coders(UNIFORM, lambda _: UniformCoder(), threads=threads, share=share)
+        return Coders(UNIFORM, lambda _: TwoBitCoder(), threads=threads, share=share)
     if needed == EXPERTS:
         return _untrained(settings, threads, strands, share)
     if model is None:

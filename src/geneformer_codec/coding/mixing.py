@@ -4,6 +4,9 @@ A forecast is a logarithm of odds to base 2, in 256ths, from -`ODDS` to `ODDS`; 
 *counter* each: an unsigned integer whose low 10 bits say how many decisions it saw, and the 22 above them what share of
 them was 1. The functions are parts of kernels, for numba to compile. ``docs/format/qualities.md`` describes all to the
 bit.
+
+The experts' mixer (`predict.mixer`) shares the range coder and the integers, but no arithmetic: it mixes distributions
+of four bases, in other units and with other rounding, so one core for both would change the bits or cost time.
 """
 
 from __future__ import annotations
