@@ -76,7 +76,7 @@ DECISION_COLUMNS = ("model", "choice", "bits_per_base", "saves", "bases_per_seco
 _SUMS = tuple(column for column in SPECIES_COLUMNS if column in SAMPLE_COLUMNS and column.endswith(("bases", "_bytes")))
 _BENCHMARK = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss", "read_mb": "io_in",
               "written_mb": "io_out"}  # fmt: skip
-_KINDS = {"panel": "panel.", "start": "experts.start", "network": "exact.", "floats": "float."}
+_KINDS = {"panel": "panel.", "start": "experts.initial_state", "network": "exact.", "floats": "float."}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ A forecast is a logarithm of odds to base 2, in 256ths, from -`ODDS` to `ODDS`; 
 *counter* each: an unsigned integer whose low 10 bits say how many decisions it saw, and the 22 above them what share of
 them was 1. The functions are parts of kernels, for numba to compile. ``docs/format/qualities.md`` describes all to the
 bit.
+
+The experts' mixer (`predict.mixer`) shares the range coder and the integers, but no arithmetic: it mixes distributions
+of four bases, in other units and with other rounding, so one core for both would change the bits or cost time.
 """
 
 from __future__ import annotations
@@ -17,7 +20,11 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
+from geneformer_codec.coding import range_coder
+from geneformer_codec.coding.integers import between as between
+from geneformer_codec.coding.integers import u as u
 from geneformer_codec.coding.jit import Int, inline, instruction
+from geneformer_codec.coding.range_coder import RangeCoder, narrow, refill
 
 _cgutils: Any = cgutils
 ir: Any = llvmlite.ir
@@ -69,22 +76,6 @@ MAP_ROW = SQUASH[np.clip(np.arange(CELLS) * 256 - 4096, -ODDS, ODDS) + ODDS].ast
 
 
 # --- counters ---------------------------------------------------------------------------------------------------
-
-
-@instruction
-def u(_typing: Any, index: Any) -> Any:
-    """An index that is known not to be negative: compiled code then need not look, and loops become vectors."""
-
-    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
-        return context.cast(builder, args[0], signature_.args[0], types.uint64)
-
-    return types.uint64(index), code
-
-
-@inline
-def between(value: Int, low: Int, high: Int) -> Int:
-    """The value, or the bound that it passes."""
-    return min(max(value, low), high)
 
 
 @inline
@@ -264,79 +255,50 @@ def learn(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, bit: Int
 
 # --- the range coder --------------------------------------------------------------------------------------------
 
-_FLOOR, _TOP, _BYTE, _BITS = np.uint64(1 << 48), np.uint64(56), np.uint64(8), np.uint64(16)
+_BITS = np.uint64(16)
 LOW, WIDTH, PLACE = 0, 1, 2
-"""The coder's state: the low end of the interval (decoding: the stream less it), its width, bytes written or read."""
+"""The state of a `RangeCoder`, as an array."""
 
 
 def coder_state() -> NDArray[np.uint64]:
     """The state at the start."""
-    return np.array([0, (1 << 64) - 1, 0], np.uint64)
+    return np.array([0, range_coder.WHOLE, 0], np.uint64)
+
+
+@inline
+def _store(state: NDArray[np.uint64], coder: RangeCoder) -> None:
+    state[LOW], state[WIDTH], state[PLACE] = coder.low, coder.width, coder.position
 
 
 @inline
 def start_decoding(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
     """Read the first eight bytes."""
-    for _ in range(8):
-        _read(state, data)
-
-
-@inline
-def _read(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
-    place = state[PLACE]
-    octet = np.uint64(data[place]) if place < np.uint64(len(data)) else np.uint64(0)
-    state[LOW] = (state[LOW] << _BYTE) | octet
-    state[PLACE] = place + np.uint64(1)
+    _store(state, range_coder.begin_decoding(data))
 
 
 @inline
 def encode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int, bit: Int) -> None:
     """Write a decision; ``chance`` is that of 1, of 2**16, neither 0 nor 2**16."""
-    bound = (state[WIDTH] >> _BITS) * np.uint64(chance)
+    coder = RangeCoder(state[LOW], state[WIDTH], np.int64(state[PLACE]))
+    bound = (coder.width >> _BITS) * np.uint64(chance)
     if bit:
-        state[WIDTH] = bound
+        _store(state, narrow(coder, data, np.uint64(0), bound))
     else:
-        moved = state[LOW] + bound
-        if moved < bound:
-            at = state[PLACE] - np.uint64(1)
-            while data[at] == 255:
-                data[at] = 0
-                at -= np.uint64(1)
-            data[at] += 1
-        state[LOW] = moved
-        state[WIDTH] -= bound
-    while state[WIDTH] < _FLOOR:
-        data[state[PLACE]] = np.uint8(state[LOW] >> _TOP)
-        state[PLACE] += np.uint64(1)
-        state[LOW] <<= _BYTE
-        state[WIDTH] <<= _BYTE
+        _store(state, narrow(coder, data, bound, coder.width - bound))
 
 
 @inline
 def decode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int) -> Int:
     """Read a decision."""
-    bound = (state[WIDTH] >> _BITS) * np.uint64(chance)
-    if state[LOW] < bound:
-        bit = 1
-        state[WIDTH] = bound
-    else:
-        bit = 0
-        state[LOW] -= bound
-        state[WIDTH] -= bound
-    while state[WIDTH] < _FLOOR:
-        _read(state, data)
-        state[WIDTH] <<= _BYTE
+    low, width, position = state[LOW], state[WIDTH], np.int64(state[PLACE])
+    bound = (width >> _BITS) * np.uint64(chance)
+    bit = 1 if low < bound else 0
+    low, width = (low, bound) if bit else (low - bound, width - bound)
+    _store(state, refill(RangeCoder(low, width, position), data, len(data)))
     return bit
 
 
 def finish(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> bytes:
-    """The stream: what was written, and the fewest bytes that stay inside the interval when zeros follow them."""
-    low, width, place = (int(value) for value in state)
-    written = int.from_bytes(data[:place].tobytes(), "big")
-    for keep in range(9):
-        unit = 1 << (64 - 8 * keep)
-        end = -(-low // unit) * unit
-        if end < low + width:
-            break
-    whole = (written << 64) + end
-    return whole.to_bytes(place + 8, "big").rstrip(b"\0")
+    """The stream."""
+    low, width, position = map(int, state)
+    return range_coder.finish(low, width, position, data)

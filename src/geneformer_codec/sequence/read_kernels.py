@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from geneformer_codec.coding.jit import helper, kernels
-from geneformer_codec.sequence import kernels as _kernels
 from geneformer_codec.sequence.kernels import CR, HEADER, LF, Bytes, Integers, _push, copy_bytes
 
-kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
+kernel = kernels(makes_arrays=True)
 
 AT, PLUS, SPACE = 64, 43, 32
 ONE, SLASH, DOT, UNDERSCORE, LETTER_R = b"1/._R"

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.jit import kernels
 
-kernel = kernels(__file__)
+kernel = kernels()
 
 WORD = 12
 STRETCHES, STRETCH = 4, 1 << 20

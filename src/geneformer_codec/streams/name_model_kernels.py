@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding import mixing as decisions
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import (
     INPUTS,
@@ -32,7 +31,7 @@ from geneformer_codec.coding.mixing import (
     u,
 )
 
-kernel = kernels(decisions.__file__, __file__)
+kernel = kernels()
 
 LF, HYPHEN = 10, 45
 COLUMNS, MOVED = 64, 64

@@ -12,7 +12,7 @@ from typing import Any
 
 from geneformer_codec import api
 from geneformer_codec.model.file import Experts, Model
-from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.predictor import Predictor
@@ -45,7 +45,8 @@ def text(genomes: int, length: int, seed: int) -> bytes:
 def model(folder: Path) -> Model:
     """Experts with all that there is, taught by a small panel."""
     settings = ExpertSettings(
-        both_strands=True, table_bits=16, reach=8, low_orders=(1, 2), frame_orders=(2,), count_orders=(6, 12),
+        both_strands=True, table_bits=16, long_history_weight=8, low_orders=(1, 2), frame_orders=(2,), count_orders=(6,
+        12),
         count_priors=(30, 10), attention_rate=12,
     )  # fmt: skip
     panel = folder / "panel.fa"
@@ -54,11 +55,11 @@ def model(folder: Path) -> Model:
     panel.unlink()
     known = Panel.of(records[:6])
     pupil = Predictor(settings, known.bases, known.starts[:-1])
-    mix, low = pupil.start.copy(), pupil.low.copy()
+    mixer, low = pupil.mixer.copy(), pupil.low.copy()
     for record in records[6:7]:
-        pupil.adapt(record, mix, low)
+        pupil.adapt(record, mixer, low)
     source = embed(known, lambda bases: encode_panel(bases, without_panel("balanced"), 1, slice_=3000))
-    return Model.of(None, Experts(Start(settings, mix, low), source), {"name": "simulated"})
+    return Model.of(None, Experts(InitialState(settings, mixer, low), source), {"name": "simulated"})
 
 
 def facts(archive: Path) -> dict[str, object]:

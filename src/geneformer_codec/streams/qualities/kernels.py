@@ -6,13 +6,11 @@ others go on.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding import mixing as decisions
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import (
     CELLS,
@@ -30,7 +28,7 @@ from geneformer_codec.coding.mixing import (
 )
 from geneformer_codec.streams.qualities.contexts import MEAN8, MEMORY, Q1, Q2, begin_read, find_contexts, remember
 
-kernel = kernels(decisions.__file__, Path(__file__).parent)
+kernel = kernels()
 
 NODES = 128
 """More than a tree of 94 values can have."""

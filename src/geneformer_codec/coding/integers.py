@@ -1,8 +1,10 @@
-"""Integer logarithms and exponentials, and the few instructions that Python has no name for.
+"""Integer logarithms and exponentials, bits and indexes, and the few instructions that Python has no name for.
 
 Everything here is exact: the tables are made of Python's big integers, so that no machine's floating point can differ.
 """
 
+from bisect import bisect_left
+from math import isqrt
 from typing import Any
 
 import llvmlite.ir
@@ -21,8 +23,6 @@ _STEPS = 1 << LOG_BITS
 
 def _root_powers() -> list[int]:
     """``2**(i/1024)`` in 2**62ths, for i of 0..1024, by repeated integer square roots: no floating point."""
-    from math import isqrt
-
     one = 1 << 62
     roots = []
     value = one << 1
@@ -41,8 +41,6 @@ def _root_powers() -> list[int]:
 
 def _log_table() -> NDArray[np.int32]:
     """log2(1 + i/1024), rounded to Q10, by where each mantissa lies among the powers."""
-    from bisect import bisect_left
-
     powers = _root_powers()
     out = []
     for index in range(_STEPS):
@@ -62,6 +60,8 @@ def _exp_table() -> NDArray[np.int32]:
 
 LOG = _log_table()
 EXP = _exp_table()
+RATES = np.array([(1 << 16) * 10 // (10 * seen + 16) for seen in range(1024)], np.int64)
+"""How far, of 2**16, an adaptive probability moves that has ``seen`` so many observations: 1 / (seen + 1.6)."""
 
 
 def count_log(count: int, prior: int) -> int:
@@ -92,13 +92,13 @@ def leading_zeros(_typing: Any, value: Any) -> Any:
 
 
 @instruction
-def ones(_typing: Any, value: Any) -> Any:
+def count_ones(_typing: Any, value: Any) -> Any:
     """The number of one bits of a uint32."""
     return types.uint32(types.uint32), _unary("ctpop", 32)
 
 
 @instruction
-def shifted(_typing: Any, value: Any, bits: Any) -> Any:
+def shift_right(_typing: Any, value: Any, bits: Any) -> Any:
     """An int32 that is not negative, ``bits`` (0..31) lower; written with ``>>`` it would be worked out in 64 bits."""
 
     def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
@@ -115,9 +115,9 @@ def _four(builder: Any, value: Any, kind: Any) -> Any:
 
 @instruction
 def move_four(_typing: Any, array: Any, at: Any, base: Any, rate: Any) -> Any:
-    """Move four shares of 2**16 (uint16) by ``rate`` / 2**16 of the way: that of ``base`` to 65535, the others to 0.
+    """Move four probabilities of 2**16 (uint16) by ``rate`` / 2**16 of the way: ``base``'s to 65535, the others to 0.
 
-    One after the other they would be a third of what it takes to learn a base.
+    One after the other they would take a third of the time of learning a base.
     """
     half, word = ir.IntType(16), ir.IntType(32)
     narrow, wide = ir.VectorType(half, 4), ir.VectorType(word, 4)
@@ -138,10 +138,10 @@ def move_four(_typing: Any, array: Any, at: Any, base: Any, rate: Any) -> Any:
 
 
 @inline
-def ones_of_64(value: Int) -> Int:
-    """The same of a uint64."""
+def count_ones_64(value: Int) -> Int:
+    """The number of one bits of a uint64."""
     low, high = np.uint32(value & np.uint64(0xFFFFFFFF)), np.uint32(value >> np.uint64(32))
-    return np.int64(ones(low)) + np.int64(ones(high))
+    return np.int64(count_ones(low)) + np.int64(count_ones(high))
 
 
 @instruction
@@ -152,6 +152,18 @@ def u(_typing: Any, index: Any) -> Any:
         return context.cast(builder, args[0], signature_.args[0], types.uint64)
 
     return types.uint64(index), code
+
+
+@inline
+def between(value: Int, low: Int, high: Int) -> Int:
+    """The value, or the bound that it passes."""
+    return min(max(value, low), high)
+
+
+@inline
+def adaptation_rate(seen: Int) -> Int:
+    """Of `RATES`; kernels get one copy of the table, as only this part refers to it."""
+    return RATES[u(seen)]
 
 
 @inline
