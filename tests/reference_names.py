@@ -1,10 +1,6 @@
-"""A decoder of mixed names (kinds 3 and 5), of lengths beside names and of UUIDs (4): plain Python, no package code.
-
-It is written from docs/format/sequence.md alone.
-"""
+"""A decoder of names of kinds 2 (model) and 3 (UUIDs), from docs/format/names.md alone: plain Python, no package code."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reference_decisions import WORD, Decider, G, Stream
@@ -123,12 +119,12 @@ class Names:
 
 
 class Known:
-    """In place of a stream, where the reader knows what was decided."""
+    """In place of a stream, where the reader knows the bits."""
 
     def __init__(self) -> None:
         self.bits: list[int] = []
 
-    def bit(self, chance: int) -> int:
+    def bit(self, probability: int) -> int:
         return self.bits.pop(0)
 
 
@@ -146,24 +142,16 @@ def primer() -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-def lengths(data: bytes, names: list[bytes]) -> list[int]:
-    """The lengths of records, from what follows the varints of an even layout."""
-    text: list[int | None] = list(primer())
-    for name in names:
-        text += [*(name + b"   ")[:3], 9, *[None] * data[0], 10]
-    decoded = decode(data[1:], text)[len(primer()) :]
-    return [int(decoded[at + 4 : at + 4 + data[0]]) for at in range(0, len(decoded), data[0] + 5)]
-
-
-def decode(stream: bytes, text: Sequence[int | None]) -> bytes:
-    """The bytes of a text; of ``text``, those that are not None are known."""
-    size = len(text)
+def decode(stream: bytes, count: int) -> bytes:
+    """A text of so many bytes, behind the primer."""
+    start = primer()
+    size = len(start) + count
     coded, known = Stream(stream), Known()
     decider = Decider(coded, size, 1 << 16, 4, checked=True)
     names = Names()
     while len(names.text) < size:
         n = len(names.text)
-        byte = text[n]
+        byte = start[n] if n < len(start) else None
         decider.stream = coded if byte is None else known  # type: ignore[assignment]
         contexts, column = names.contexts(), names.columns[names.column]
         same, like = names.start_equal(column.old), names.start_equal(names.moved)
@@ -180,7 +168,7 @@ def decode(stream: bytes, text: Sequence[int | None]) -> bytes:
 
         begins = n == names.first and column.hits == 15 and n + len(names.moved) <= size
         if byte is not None:
-            known.bits = [int(list(names.moved) == list(text[n : n + len(names.moved)]))] if begins else []
+            known.bits = [int(start.startswith(names.moved, n))] if begins else []
         if begins and decide(0, 0, 1, 0):
             for byte in names.moved:
                 names.take(byte)
@@ -195,7 +183,7 @@ def decode(stream: bytes, text: Sequence[int | None]) -> bytes:
             node = 2 * node + decide(node, part, slot, bit)
         names.take(node - 256)
     assert coded.left <= 0
-    return bytes(names.text)
+    return bytes(names.text[len(start) :])
 
 
 def uuids(data: bytes, count: int) -> tuple[list[bytes], bytes]:

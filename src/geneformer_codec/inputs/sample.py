@@ -99,12 +99,11 @@ class Sample:
     @classmethod
     def take(cls, fields: Fields, name: str = "name", parts: int | None = None) -> Self:
         """From JSON, checked: all that is left of ``fields``. A plan calls the name otherwise, and counts its parts."""
-        called, size, digest, count = cls._text(fields, name, parts)
+        text = fields.text(name), fields.number("bytes", 0, MAX_SAMPLE_BYTES), fields.text("sha256", HEX64)
+        count = fields.number("parts", 1, MAX_PARTS) if parts is None else parts
         mate, origin = fields.optional("mate"), fields.optional("origin")
         sample = cls(
-            called,
-            size,
-            digest,
+            *text,
             count,
             Mate.take(mate) if mate else None,
             Origin.take(origin) if origin else None,
@@ -114,16 +113,3 @@ class Sample:
         )
         fields.done()
         return sample
-
-    @classmethod
-    def take_old(cls, fields: Fields) -> Self:
-        """From JSON of the first version, which has FASTA alone."""
-        sample = cls(*cls._text(fields))
-        fields.done()
-        return sample
-
-    @staticmethod
-    def _text(fields: Fields, name: str = "name", parts: int | None = None) -> tuple[str, int, str, int]:
-        called, size = fields.text(name), fields.number("bytes", 0, MAX_SAMPLE_BYTES)
-        digest = fields.text("sha256", HEX64)
-        return called, size, digest, fields.number("parts", 1, MAX_PARTS) if parts is None else parts

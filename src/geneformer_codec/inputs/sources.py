@@ -12,7 +12,7 @@ from geneformer_codec.inputs.decompress import open_input, peek
 from geneformer_codec.inputs.import_formats import derived_text, origin_of
 from geneformer_codec.inputs.sample import Mate, OddMates, Sample
 from geneformer_codec.sequence.fastq import HEAD_BYTES, is_fastq
-from geneformer_codec.sequence.parts import Part, Splitter
+from geneformer_codec.sequence.parts import Part, split
 from geneformer_codec.sequence.read_parts import QUALITY_BINS, MateNames, split_reads
 
 AnyFile = str | Path | BinaryIO
@@ -34,7 +34,7 @@ class Source:
     def parts(self, part_bases: int) -> Iterator[Part]:
         """The parts of the texts."""
         if not self.is_reads:
-            return iter(Splitter(self.streams[0], part_bases))
+            return split(self.streams[0], part_bases)
         return split_reads(self.streams, part_bases, self.known.quality_bins, self.mate_names)
 
     def sample(self) -> Sample:

@@ -1,8 +1,8 @@
-"""The compiled loop that codes names byte by byte, each bit by mixed contexts; `foretelling` calls it.
+"""The compiled loop that codes names byte by byte, each bit by mixed contexts.
 
-What foretells a byte: the bytes before it, the name before at the same place, that name with its numbers moved on, the
-last place where the same bytes stood, and what follows the first hyphen of the same name. Bytes that the reader knows
-are learned from and take no space: those of a primer, or what stands beside numbers that it is to foretell.
+A byte is predicted from the bytes before it, the name before at the same place, that name with its numbers counted on,
+the last place where the same bytes stood, and what follows the first hyphen of the same name. The first bytes are
+those of a primer, which are learned from but not coded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding import mixing as decisions
+from geneformer_codec.coding import mixing
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import (
     INPUTS,
@@ -32,7 +32,7 @@ from geneformer_codec.coding.mixing import (
     u,
 )
 
-kernel = kernels(decisions.__file__, __file__)
+kernel = kernels(mixing.__file__, __file__)
 
 LF, HYPHEN = 10, 45
 COLUMNS, MOVED = 64, 64
@@ -199,7 +199,7 @@ def _find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.in
 @kernel
 def _run(
     text: NDArray[np.uint8],
-    known: NDArray[np.bool_],
+    primed: int,
     size: int,
     mixer: Mixer,
     contexts: NDArray[np.uint64],
@@ -210,10 +210,7 @@ def _run(
     data: NDArray[np.uint8],
     decoding: bool,
 ) -> None:
-    """Encode what is not ``known`` of ``text[:size]`` into ``data``, or decode it; ``text`` has a byte more.
-
-    A field (`_begin_field`) that begins with a known byte must be known to its end.
-    """
+    """Encode ``text[primed:size]`` into ``data``, or decode it; ``text`` has a byte more, and a primer ends with LF."""
     if decoding:
         start_decoding(state, data)
     _begin_field(memory, text, 0)
@@ -239,7 +236,7 @@ def _run(
             mixer.rows[2] = 2 * _ROWS + (min(memory[MATCHED], 15) * 4 + trusted) * 8 + (memory[HITS + column] >> 1)
             mixer.rows[3] = 3 * _ROWS + before * 4 + trusted
             chance = foretell(mixer, cells, slot, node, node * 4 + trusted)
-            given = known[u(place)]
+            given = place < primed
             if decoding and not given:
                 bit = decode(state, data, chance)
             else:
@@ -268,30 +265,26 @@ def _run(
 
 
 def _start(
-    text: NDArray[np.uint8],
-    known: NDArray[np.bool_],
-    state: NDArray[np.uint64],
-    data: NDArray[np.uint8],
-    decoding: bool,
+    text: NDArray[np.uint8], primed: int, state: NDArray[np.uint64], data: NDArray[np.uint8], decoding: bool
 ) -> NDArray[np.uint8]:
     size = len(text)
     mixer = new_mixer(size, _MOST_LINES, INPUTS, _SETS, _ROWS, 256, 256 * 4)
     contexts, cells = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64)
     matches, memory = np.zeros(_MATCHES, np.int64), np.zeros(MEMORY, np.int64)
     octets = np.append(text, np.uint8(0))
-    _run(octets, known, size, mixer, contexts, cells, matches, memory, state, data, decoding)
+    _run(octets, primed, size, mixer, contexts, cells, matches, memory, state, data, decoding)
     return octets[:size]
 
 
-def mix(text: NDArray[np.uint8], known: NDArray[np.bool_]) -> bytes:
-    """The stream of the bytes of ``text``, at least one, that are not ``known``."""
+def encode_text(text: NDArray[np.uint8], primed: int) -> bytes:
+    """The coded bytes of ``text`` from ``primed`` on."""
     state, data = coder_state(), np.empty(16 * len(text) + 16, np.uint8)
-    _start(text, known, state, data, False)
+    _start(text, primed, state, data, False)
     return finish(state, data)
 
 
-def unmix(stream: bytes, text: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
-    """Inverse of :func:`mix`, given a ``text`` that is right where it is ``known``; None if bytes are left over."""
+def decode_text(stream: bytes, text: NDArray[np.uint8], primed: int) -> NDArray[np.uint8] | None:
+    """Inverse of :func:`encode_text`, given the first ``primed`` bytes of ``text``; None if bytes are left over."""
     state, data = coder_state(), np.frombuffer(stream, np.uint8).copy()
-    octets = _start(text, known, state, data, True)
+    octets = _start(text, primed, state, data, True)
     return None if int(state[PLACE]) < len(data) else octets

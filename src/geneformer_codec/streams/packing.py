@@ -297,3 +297,13 @@ def zigzag(values: NDArray[np.int64]) -> NDArray[np.int64]:
 def unzigzag(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Inverse of :func:`zigzag`."""
     return (values >> 1) ^ -(values & 1)
+
+
+def add_up(steps: NDArray[np.int64], limit: int, what: str) -> NDArray[np.int64]:
+    """Running sum of steps >= 0, all below ``limit``; the check comes first, for the sum might overflow."""
+    if len(steps) and (int(steps.max()) > limit or float(np.sum(steps, dtype=np.float64)) > 2.0**62):
+        raise FormatError(f"damaged {what}: a run leaves the part")
+    places = np.cumsum(steps)
+    if len(places) and int(places[-1]) >= limit:
+        raise FormatError(f"damaged {what}: a run leaves the part")
+    return places

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geneformer_codec.archive.manifest import STREAMS, Block, most_slices
-from geneformer_codec.archive.slices import SlicePlaces, SliceTable, cut_slices
+from geneformer_codec.archive.manifest import most_slices
 from geneformer_codec.errors import FormatError
+from geneformer_codec.streams.slice_table import SliceTable, cut_slices
 
 FRAGMENTS = st.lists(st.integers(0, 300), max_size=40)
 LENGTH = st.integers(1, 200)
@@ -58,17 +58,12 @@ def test_many_short_records() -> None:
     assert set(slices[:-1]) == {436 * 150}
 
 
-def block(lengths: list[int], payload: int, **changes: int) -> Block:
-    numbers = {"bases": sum(lengths), "slices": len(lengths), **changes}
-    streams = dict.fromkeys(STREAMS, 0) | {"payload": payload}
-    return Block(0, 0, "", 0, 0, numbers["bases"], numbers["slices"], 0, streams, True, True)
-
-
 @given(st.lists(st.tuples(st.integers(1, 1 << 30), st.integers(0, 1 << 30)), max_size=30))
 def test_table(slices: list[tuple[int, int]]) -> None:
     table = SliceTable([length for length, _ in slices], [size for _, size in slices])
     packed = table.pack()
-    assert SliceTable.of(block(table.lengths, sum(table.sizes)), packed, 1 << 30) == table
+    numbers = len(slices), sum(table.lengths), sum(table.sizes)
+    assert SliceTable.unpack(packed, *numbers, 1 << 30) == table
     assert len(slices) > 1 or packed == b""
 
 
@@ -90,13 +85,13 @@ SOUND = SliceTable([100, 50, 7], [20, 10, 2])
 )  # fmt: skip
 def test_tables_that_lie(slices: int, bases: int, payload: int, longest: int) -> None:
     with pytest.raises(FormatError):
-        SliceTable.of(block([], payload, slices=slices, bases=bases), SOUND.pack(), longest)
+        SliceTable.unpack(SOUND.pack(), slices, bases, payload, longest)
 
 
 @given(st.binary(max_size=40), st.integers(0, 5))
 def test_tables_of_chance(table: bytes, slices: int) -> None:
     try:
-        found = SliceTable.of(block([], 500, slices=slices, bases=1000), table, 400)
+        found = SliceTable.unpack(table, slices, 1000, 500, 400)
     except FormatError:
         return
     assert (len(found.lengths), len(found.sizes)) == (slices, slices)
@@ -107,10 +102,11 @@ def test_tables_of_chance(table: bytes, slices: int) -> None:
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20))
 def test_places(lengths: list[int]) -> None:
-    places = SlicePlaces(lengths)
+    table, total = SliceTable(lengths, []), sum(lengths)
     starts = list(itertools.accumulate(lengths, initial=0))
-    for base in range(sum(lengths)):
-        slice_, offset = places.place(base)
+    slices, offsets = (column.tolist() for column in table.places(np.arange(total + 1)))
+    for base, slice_, offset in zip(range(total), slices, offsets, strict=False):
         assert (starts[slice_] + offset, offset < lengths[slice_]) == (base, True)
-    assert places.place(sum(lengths)) == (len(lengths) - 1, lengths[-1])
-    assert SlicePlaces([]).place(0) == (0, 0)
+    assert (slices[-1], offsets[-1]) == (len(lengths) - 1, lengths[-1])
+    nowhere = SliceTable([], []).places(np.zeros(1, np.int64))
+    assert [column.tolist() for column in nowhere] == [[0], [0]]
