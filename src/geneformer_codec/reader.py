@@ -202,7 +202,7 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         """A stretch of a record, as ``pysam.FastaFile.fetch``: ``start`` and ``end`` from 0, ``end`` excluded.
 
         Or a ``region`` as samtools writes it, from 1: ``chr1:1001-2000``. A stretch that goes beyond the record is cut
-        off at its end. A name that does not occur is a KeyError, and a stretch that cannot be a ValueError.
+        off at its end. A name that does not occur is a KeyError, and an invalid range a ValueError.
         """
         if region is not None:
             place = self.region(region)
@@ -210,11 +210,11 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         if reference is None:
             raise ValueError("give a reference or a region")
         if (start or 0) < 0 or (end is not None and end < (start or 0)):
-            raise ValueError(f"a stretch from {start} to {end} cannot be")
+            raise ValueError(f"invalid range: start {start}, end {end}")
         return _letters(self[reference].residues(start or 0, end))
 
     def region(self, text: str) -> Region:
-        """A region as samtools reads it; ``UsageError`` if it cannot be one. Its record need not exist."""
+        """A region as samtools reads it; ``UsageError`` if it is invalid. Its record need not exist."""
         return parse_region(text, self.__contains__)
 
     def pieces(self, wanted: Iterable[tuple[Record, Region]]) -> Iterator[Iterator[bytes]]:

@@ -241,7 +241,7 @@ def test_a_limit_of_the_caller(tmp_path: Path, write: Write) -> None:
         with pytest.raises(MemoryLimitError, match=r"a\.gfz: .* 64 MiB|a\.gfz: .*--max-memory"):
             call(low)
         call(512 << 20)
-    with pytest.raises(UsageError, match="no limit of -1 bytes"):
+    with pytest.raises(UsageError, match="invalid max_memory -1"):
         api.verify(path, max_memory=-1)
 
 

@@ -28,8 +28,8 @@ _FROM_PIPE = "if it came through a pipe, see whether the command before it faile
 class Archive(contextlib.AbstractContextManager["Archive"]):
     """An open archive: a path, a URL, ``-`` for standard input, or a binary stream.
 
-    Reading may take ``max_memory`` bytes of memory; if that is not said, as much as is in proportion to its size.
-    What cannot be sought in, such as a pipe, is copied to a temporary file first, as an archive is read from its end.
+    Reading may take ``max_memory`` bytes of memory; by default, an amount in proportion to its size.
+    A stream without random access, such as a pipe, is copied to a temporary file, as an archive is read from its end.
     Whatever is wrong with it is a ``FormatError`` that names the file.
 
     >>> with Archive("genome.gfz") as archive:  # doctest: +SKIP
@@ -38,7 +38,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def __init__(self, source: str | Path | BinaryIO, label: str | None = None, max_memory: int | None = None):
         if max_memory is not None and max_memory < 1:
-            raise UsageError(f"there is no limit of {max_memory} bytes of memory; give a positive number")
+            raise UsageError(f"invalid max_memory {max_memory}; give a positive number of bytes")
         self.max_memory = max_memory
         self._owned: BinaryIO | None = None
         self._file, self.label, again = self._opened(source, label)

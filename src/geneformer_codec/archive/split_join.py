@@ -129,7 +129,7 @@ def join_archives(
                 pairs += sum(block.records for block in archive.blocks) // 2
                 odd = odd and replace(odd, pairs=pairs)
         if number > MAX_PARTS:
-            raise FormatError(f"the archives have {number:,} parts, more than {MAX_PARTS:,}; they cannot be merged")
+            raise FormatError(f"the archives have {number:,} parts, more than {MAX_PARTS:,}")
         sample = replace(joined.sample(number), trailing_bytes=trailing, odd_mates=odd)
         writer.finish(replace(sample, name=sample.name if name is None else name), model_data)
 
@@ -155,7 +155,7 @@ class _Joined:
             fits = self._ended[number] and (text.startswith(b">") or is_fastq(text))
             if begins and self._bytes[number] and text and not fits:
                 raise FormatError(
-                    f"{source}: cannot be put after the one before, as that text does not end in a line end, or this "
+                    f"{source}: invalid after the archive before it: that text does not end in a line end, or this "
                     "one does not begin with a record, so that records would run together"
                 )
             self._digests[number].update(text)

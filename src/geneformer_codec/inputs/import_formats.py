@@ -76,7 +76,9 @@ def _output(process: "subprocess.Popen[bytes]", messages: Any, path: Path) -> It
     if process.wait():
         messages.seek(0)
         last = messages.read().decode(errors="replace").strip().rpartition("\n")[2]
-        raise InputError(f"{path}: samtools cannot read it ({last[-300:]}); check the file, and for CRAM its reference")
+        raise InputError(
+            f"{path}: samtools failed to read it ({last[-300:]}); check the file, and for CRAM its reference"
+        )
 
 
 def _fasta(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[bytes]:
@@ -99,6 +101,6 @@ def _fasta(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[bytes]:
         raise InputError(f"{source}: a record ({name}) has no sequence; get the file with its sequences") from error
     except (ValueError, AssertionError) as error:
         raise InputError(
-            f"{source}: {name} cannot be read as {origin.format} ({error}); mend it, or archive the file "
+            f"{source}: {name} is invalid {origin.format} ({error}); repair it, or archive the file "
             f"{option('as_is', True)}"
         ) from error

@@ -22,7 +22,7 @@ _SAMPLE_BYTES, _QUICK_SAMPLE_BYTES = 1 << 16, 1 << 15
 """So many bytes of names choose the kind."""
 _LEAST_MODEL = 1024
 _MODEL_SHARE, _QUICK_MODEL_SHARE = 32, 8
-"""The model is taken where it saves so large a part: a 32nd, or in a hurry an eighth."""
+"""The model is taken where it saves so large a part: a 32nd, or when quick an eighth."""
 _FEW = 1 << 14
 """So many bytes take no time in any way."""
 _LONG = 1 << 12
@@ -46,7 +46,7 @@ def pack_names(names: bytes, quick: bool = False) -> bytes:
     for kind in _kinds(names):
         packed = _pack_as(sample, kind, quick)
         size = len(packed or sample)
-        trials.append((size + (size // share + 16 if kind == MODEL else 0), kind, packed))
+        trials.append((size + (size // share if kind == MODEL else 0), kind, packed))
     for _, kind, packed in sorted(trials):
         # what suits the sample may not suit the rest
         if packed := packed if sample is names else _pack_as(names, kind, quick):

@@ -1,4 +1,4 @@
-"""Decisions foretold, decoded and learned from, from docs/format/qualities.md alone: plain Python, no package code.
+"""Context mixing of bits, written from docs/format/qualities.md alone: plain Python, no package code.
 
 It is slow and proves that the description suffices. Names are those of the description.
 """
@@ -51,8 +51,8 @@ class Stream:
         self.left -= 1
         return next(self.data, 0)
 
-    def bit(self, chance: int) -> int:
-        bound = (self.width >> 16) * chance
+    def bit(self, probability: int) -> int:
+        bound = (self.width >> 16) * probability
         one = self.value < bound
         if one:
             self.width = bound
@@ -65,7 +65,7 @@ class Stream:
         return int(one)
 
 
-class Decider:
+class Predictor:
     """Counters, mixer and maps; all of them are kept where they are not as they were at first."""
 
     def __init__(self, stream: Stream, symbols: int, most_lines: int, sets: int, checked: bool) -> None:
@@ -92,7 +92,7 @@ class Decider:
             self.checks[place] = check
         return self.counters[place]
 
-    def decide(
+    def bit(
         self, contexts: list[int], node: int, part: int, slot: int, rows: list[object], map_row: object, rate: int
     ) -> int:
         lines = [self.line(j, context & WORD, part) for j, context in enumerate(contexts)]
@@ -107,11 +107,11 @@ class Decider:
         m = SQUASH[f]
         cells = self.maps.setdefault(map_row, [SQUASH[between(256 * i - 4096, -4095, 4095)] for i in range(33)])
         i, s = (f + 4096) >> 8, (f + 4096) & 255
-        held = (cells[i] * (256 - s) + cells[i + 1] * s) >> 8
-        bit = self.stream.bit(between((m + held) >> 1, 16, 65520))
+        corrected = (cells[i] * (256 - s) + cells[i + 1] * s) >> 8
+        bit = self.stream.bit(between((m + corrected) >> 1, 16, 65520))
         whole = 65536 * bit
-        for row, forecast in zip(w, z, strict=True):
-            force = ((whole - SQUASH[forecast]) * rate) >> 8
+        for row, logit in zip(w, z, strict=True):
+            force = ((whole - SQUASH[logit]) * rate) >> 8
             row[:] = [
                 between(a + ((b * force + (1 << 14)) >> 15), -1 << 18, 1 << 18) for a, b in zip(row, x, strict=True)
             ]
