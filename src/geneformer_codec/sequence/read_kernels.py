@@ -203,9 +203,9 @@ def write_reads(
 ) -> tuple[int, int, int, int]:
     """Write so many reads, from ``place`` of their FASTA text and ``used`` of their qualities on.
 
-    ``repeats`` are the reads where it changes whether names are repeated; unparsed stretches are ``gaps`` reads apart. Returns
-    the bytes written, where the next read and its qualities are, and the length of the last line end; all -1 if it does
-    not fit. ``out`` has room for twice the FASTA text and the unparsed text.
+    ``repeats`` are the reads where it changes whether names are repeated; unparsed stretches are ``gaps`` reads apart.
+    Returns the bytes written, where the next read and its qualities are, and the length of the last line end; all -1 if
+    it does not fit. ``out`` has room for twice the FASTA text and the unparsed text.
     """
     filled, change, named, stretch, taken, crlf = 0, 0, False, 0, 0, 0
     next_stretch = gaps[0] if len(gaps) > 0 else -1
