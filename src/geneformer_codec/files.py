@@ -28,7 +28,7 @@ COPY_BYTES = 1 << 20
 """How much is copied at a time."""
 
 WRITTEN: list[str] = []
-"""The outputs of this process that there are by now, for what is said when it is ended from outside."""
+"""The outputs that this process has written, for the message when it is terminated."""
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or write to another disk",
@@ -46,7 +46,7 @@ _ADVICE = {
 
 
 def output_error(path: str | Path, error: OSError) -> OutputError:
-    """What to tell the user about an ``OSError`` met while writing ``path``."""
+    """The error for users of an ``OSError`` while writing ``path``."""
     advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {advice}")
 
@@ -66,7 +66,7 @@ _READ_ADVICE = {
 
 
 def os_error(error: OSError) -> GfzError:
-    """What to tell the user about an ``OSError`` that was met nobody knows where; mostly of standard output."""
+    """The error for users of an ``OSError`` at an unknown place; mostly standard output."""
     if error.filename is None:
         return output_error("standard output", error)
     writing = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -74,7 +74,7 @@ def os_error(error: OSError) -> GfzError:
 
 
 def input_error(path: str | Path, error: OSError, what: str = "") -> InputError:
-    """What to tell the user about an ``OSError`` met while reading ``path``; ``what`` it is, to be said as well."""
+    """The error for users of an ``OSError`` while reading ``path``; ``what`` it is, to be added."""
     advice = _READ_ADVICE.get(error.errno or 0, f"reading failed: {error.strerror or error}")
     if error.errno == errno.ENOENT and Path(path).is_symlink():
         advice = f"is a symbolic link to {Path(path).readlink()}, which does not exist; repair the link"

@@ -183,7 +183,7 @@ class StorageObject(StorageObjectRead, StorageObjectGlob):
             raise
 
     def mtime(self) -> float:
-        """When the archive was changed; 0 where the server does not tell."""
+        """When the archive was changed; 0 if the server does not send it."""
         return mtime_of(self.archive)
 
     def size(self) -> int:

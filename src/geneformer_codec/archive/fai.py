@@ -1,6 +1,6 @@
 """The ``.fai`` index of an archive's text, as ``samtools faidx`` or ``fqidx`` writes it for the decompressed file.
 
-Nothing is decoded: the text is laid out with bases and qualities of no meaning, and its lines are measured.
+Nothing is decoded: the text is rendered with arbitrary bases and qualities, and its lines are measured.
 """
 
 from collections.abc import Iterator
@@ -93,14 +93,14 @@ def _check_unparsed(text: bytes, starts: Integers, stops: Integers, place: int, 
         if text[begin:end].strip(b"\r\n"):
             raise FormatError(
                 f"{label}: text that is no read stands {place + begin:,} bytes after the beginning, "
-                "which no .fai can describe; decompress, and mend it"
+                "which no .fai can describe; decompress, and repair it"
             )
 
 
 def _uneven(label: str, name: bytes) -> FormatError:
     return FormatError(
         f"{label}: record {name.decode(errors='replace')!r} has lines of different lengths, "
-        "which no .fai can describe; decompress, and lay the lines out anew ('seqkit seq -w 60')"
+        "which no .fai can describe; decompress, and wrap the lines again ('seqkit seq -w 60')"
     )
 
 

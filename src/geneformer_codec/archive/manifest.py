@@ -1,4 +1,4 @@
-"""What an archive says of itself: settings, model, sample and the sizes of every stream, as compact JSON.
+"""The manifest of an archive: settings, model, sample and the sizes of every stream, as compact JSON.
 
 Everything read is checked for type and range before it is used; ``Manifest.parse`` gives only values that are safe to
 size, index or loop by.
@@ -80,7 +80,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that an archive says of itself. ``blocks`` are fewer than ``sample.parts`` in a part archive."""
+    """The manifest. ``blocks`` are fewer than ``sample.parts`` in a part archive."""
 
     tool_version: str
     settings: Settings

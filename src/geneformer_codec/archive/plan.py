@@ -98,7 +98,7 @@ def read_part(plan: Plan, path: Path) -> Part:
     """The part whose text lies at ``path``, checked against the plan."""
     planned = next((part for part in plan.parts if part.file == path.name), None)
     if planned is None:
-        raise FormatError(f"{path}: the {PLAN_NAME} beside it knows no part of this name; give one of its parts")
+        raise FormatError(f"{path}: is not in the {PLAN_NAME} beside it; give one of the parts listed there")
     contents = []
     for file, digest in (
         (path, planned.sha256),

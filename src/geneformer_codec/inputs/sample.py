@@ -1,4 +1,4 @@
-"""What a manifest, or a plan, says of the text that was archived."""
+"""The description of the archived text in a manifest or a plan."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -69,7 +69,7 @@ class OddMates:
 class Sample:
     """The text that was archived, decompressed; ``parts`` is how many parts it was cut into.
 
-    With a ``mate`` there are two texts, and parts hold a piece of both. An ``origin`` tells that the text is not the
+    With a ``mate`` there are two texts, and parts hold a piece of both. With an ``origin`` the text is not the
     file that was given; ``quality_bins`` names how its qualities were binned, which lost something. After the
     compressed data of the source there were ``trailing_bytes``, which are not kept.
     """

@@ -52,7 +52,7 @@ def open_source(
     as_is: bool = False,
     bin_qualities: str | None = None,
 ) -> Iterator[Source]:
-    """Open a source, with ``mate`` that of the second text of a pair; the content tells what it is.
+    """Open a source, with ``mate`` that of the second text of a pair; its kind is detected from the content.
 
     It is decompressed, and of BAM, CRAM, GenBank and EMBL text is derived, unless it is to be taken ``as_is``.
     """

@@ -171,7 +171,7 @@ def map_ranges(text: Bytes, starts: Integers, stops: Integers, table: Bytes) -> 
 
 @kernel
 def gather_qualities(text: Bytes, pluses: Integers, bodies: Integers, stops: Integers) -> Bytes:
-    """The quality lines of reads, without their ends; ``pluses`` tell the line end of a read."""
+    """The quality lines of reads, without their ends; ``pluses`` are used to find the line end of a read."""
     out, filled = np.empty(np.sum(stops - bodies), np.uint8), 0
     for number in range(len(bodies)):
         start, crlf = bodies[number], text[pluses[number] - 2] == CR

@@ -128,7 +128,7 @@ def _replace(mates: bytes, odd: Integers, listed: bytes) -> bytes:
     """Names with those at ``odd`` replaced by ``listed``."""
     others = listed.split(b"\n")
     if len(others) != len(odd) + 1 or others[-1]:
-        raise FormatError("damaged names: mates that are named otherwise are not as many as said")
+        raise FormatError("damaged names: not as many mates without a rule as stated")
     if not len(odd):
         return mates
     texts = mates.split(b"\n")
