@@ -96,6 +96,11 @@ def _runs(places: Sequence[int]) -> list[int]:
     return counts
 
 
+def alone(sample: str) -> str:
+    """The batch of a sample that has a job to itself."""
+    return f"{sample}{SEPARATOR}1"
+
+
 def fresh(batch: str, is_there: Callable[[str], bool]) -> str:
     """A name of this batch under which nothing is there from an earlier run."""
     names = itertools.chain([batch], (f"{batch}{SEPARATOR}{number}" for number in itertools.count(2)))

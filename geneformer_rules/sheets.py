@@ -6,7 +6,7 @@ collected and told together, so that nobody has to mend a sheet one error at a t
 
 import copy
 import os
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ _NETWORKS_ONLY = ("recipe", "minutes", "epochs")
 FileCheck = Callable[[str], bool]
 """Whether a file exists, or will have been written by the time it is needed."""
 
-DoneCheck = Callable[["Sheets"], Container[str]]
+DoneCheck = Callable[["Sheets"], Set[str]]
 """The names of the samples that are archived as they stand in the sheet, and may have lost their files."""
 
 
@@ -104,7 +104,7 @@ class Sheets:
     config: Mapping[str, Any]
     samples: Mapping[str, Sample] = field(default_factory=dict)
     species: Mapping[str, Species] = field(default_factory=dict)
-    done: Container[str] = frozenset()
+    done: Set[str] = frozenset()
     """The samples that need nothing more."""
 
 
@@ -334,7 +334,7 @@ def _missing_files(
     samples: Mapping[str, Sample],
     species: Mapping[str, Species],
     exists: FileCheck,
-    archived: Container[str],
+    archived: Set[str],
 ) -> Iterator[str]:
     """What is archived needs its file no more, nor panel or model: a copy of the model lies beside the archive."""
     waiting = [sample for sample in samples.values() if sample.name not in archived]

@@ -1,4 +1,4 @@
-"""Where jobs run on a cluster, and how they ask for a GPU there."""
+"""Slurm's account, partition and GPU of jobs, from the configuration."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 Resource = int | str | Callable[[Any], int | str]
 
 
-def resources(config: Mapping[str, Any], needs_gpu: Callable[[Any], bool] | None = None) -> dict[str, Resource]:
-    """Return the resources of a rule that say where its jobs run, for the executor of a cluster.
+def slurm_resources(config: Mapping[str, Any], needs_gpu: Callable[[Any], bool] | None = None) -> dict[str, Resource]:
+    """Return the resources of a rule that choose the account, the partition and the GPU of its jobs.
 
-    ``needs_gpu`` says of a job, by its wildcards, whether it needs a GPU; without it none does. What the checked
-    configuration leaves open is left out, so that Snakemake's own ``--default-resources`` hold.
+    ``needs_gpu`` tells by a job's wildcards whether it needs a GPU; without it none does. Unset keys of the checked
+    configuration fall back to Snakemake's ``--default-resources``, then to Slurm's defaults.
     """
     slurm = config["slurm"]
 

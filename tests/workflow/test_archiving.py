@@ -64,7 +64,7 @@ def test_every_byte_comes_back(finished: Project, texts: Texts) -> None:
 
 
 def test_samples_that_fit_into_a_part_share_jobs(finished: Project) -> None:
-    batches = [log.stem for log in (finished.directory / "logs" / "archive_batch").iterdir()]
+    batches = [log.stem for log in (finished.directory / "logs" / "archive").iterdir()]
     assert sum(int(batch.rpartition("+")[2]) for batch in batches) == len(finished.samples) - 2, "all but one"
     assert len(batches) < len(finished.samples) - 2
     assert not finished.result("plans", "plain.json").exists()
@@ -78,16 +78,15 @@ def test_only_what_is_wanted_is_left(finished: Project, texts: Texts) -> None:
     identities = {finished.report(name)["model_id"] for name in ("many", "modelled")}
     assert len(identities) == 2
     assert {path.name for path in finished.result().iterdir()} == {
-        *("archives", "decompressed", "models", "plans", "proofs", "report", "sources", "summary.tsv", "training"),
-        "verified",
+        *("archives", "checks", "decompressed", "models", "plans", "reports", "summary", "summary.tsv", "training"),
     }
     assert files("decompressed") == {f"{name}.fa" for name in texts}
     assert files("archives") == {*(f"{name}.gfz" for name in texts), *(f"models/{id_}.gfmodel" for id_ in identities)}
-    assert files("verified") == {f"{name}.json" for name in texts}
-    assert files("plans") == files("sources") == {"many.json"}
+    assert files("reports") == {f"{name}.json" for name in texts}
+    assert files("plans") == {"many.json"}
     assert files("models") == {"trained.gfmodel", "network.gfmodel"}
     assert files("training") == {f"{name}.{suffix}" for name in ("trained", "network") for suffix in ("jsonl", "html")}
-    assert files("report") == {
+    assert files("summary") == {
         *(f"{page}.html" for page in ("sizes", "models", "jobs")),
         *(f"{table}.tsv" for table in ("species", "models", "decisions", "jobs")),
         "numbers.json",
@@ -97,7 +96,7 @@ def test_only_what_is_wanted_is_left(finished: Project, texts: Texts) -> None:
 def test_trainings_are_reported(finished: Project) -> None:
     assert "What was tried" in finished.result("training", "trained.html").read_text()
     assert "bits per base on validation records" in finished.result("training", "network.html").read_text()
-    numbers = json.loads(finished.result("report", "numbers.json").read_text())
+    numbers = json.loads(finished.result("summary", "numbers.json").read_text())
     assert {row["model"]: row["consists_of"] for row in numbers["models"]} == {
         "trained": "experts",
         "network": "network",
@@ -149,21 +148,21 @@ def test_a_finished_run_has_nothing_to_do(copied: Project, panel: bytes) -> None
     copied.run("decompress_all", "-n", "--forceall")
 
 
-BATCHED, SPLIT, TRAINED = {"archive_batch", "publish"}, {"split", "compress", "gather", "verify"}, {"train"}
+WHOLE, SPLIT, TRAINED = {"archive"}, {"split", "gather"}, {"train"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "made", "kept"),
     [
-        (["results/archives/plain.gfz"], set(), BATCHED | SPLIT | TRAINED),
-        (["--force", "results/archives/plain.gfz"], BATCHED, SPLIT | TRAINED),
-        (["--force", "./results/archives/many.gfz"], SPLIT - {"compress"}, BATCHED | TRAINED),
-        (["--forcerun", "results/archives/plain.gfz", "--", "compress_all"], BATCHED, SPLIT | TRAINED),
-        (["--forcerun", "archive_batch", "--", "compress_all"], BATCHED, SPLIT | TRAINED),
-        (["--forcerun", "verify", "--", "compress_all"], SPLIT - {"compress"}, BATCHED | TRAINED),
-        (["--forcerun", "train", "--", "compress_all"], BATCHED | TRAINED | {"split"}, set()),
-        (["--forcerun", "summary", "--", "compress_all"], {"summary"}, BATCHED | SPLIT | TRAINED),
-        (["--forceall", "compress_all"], BATCHED | TRAINED | {"split"}, set()),
+        (["results/archives/plain.gfz"], set(), WHOLE | SPLIT | TRAINED),
+        (["--force", "results/archives/plain.gfz"], WHOLE, SPLIT | TRAINED),
+        (["--force", "./results/archives/many.gfz"], SPLIT, WHOLE | TRAINED),
+        (["--forcerun", "results/archives/plain.gfz", "--", "compress_all"], WHOLE, SPLIT | TRAINED),
+        (["--forcerun", "archive", "--", "compress_all"], WHOLE, SPLIT | TRAINED),
+        (["--forcerun", "gather", "--", "compress_all"], SPLIT, WHOLE | TRAINED),
+        (["--forcerun", "train", "--", "compress_all"], WHOLE | TRAINED | SPLIT, set()),
+        (["--forcerun", "summary", "--", "compress_all"], {"summary"}, WHOLE | SPLIT | TRAINED),
+        (["--forceall", "compress_all"], WHOLE | TRAINED | SPLIT, set()),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -172,6 +171,7 @@ def test_forced_archives_are_made_anew(finished: Project, arguments: list[str], 
     said = finished.run("-n", *arguments)
     rules = set(re.findall(r"(?:rule|checkpoint) (\w+):", said))
     assert made <= rules
+    assert bool(made - {"summary"}) == ("publish" in rules)
     assert not kept & rules
 
 
@@ -220,12 +220,12 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(copied:
     copied.result("decompressed").mkdir()
     (copied.result("decompressed") / ".plain.fa.0a1b2c3d.tmp").touch()  # as a job leaves it that was killed
     said = copied.run("decompress_all", "verify_all", "--keep-going", "--retries", "0", status=1)
-    named = [line.partition("=")[2].split("+") for line in said.splitlines() if "wildcards: batch=" in line]
+    named = [line.rpartition("=")[2].split("+") for line in said.splitlines() if "wildcards: work=" in line]
     batches = {first: int(count) for first, count, *_ in named}
     assert [first for first, count in batches.items() if count == 1] == ["many"], "in parts, and so alone"
     assert sum(batches.values()) == len(texts)
-    for rule in ("recheck", "decompress_batch"):
-        (log,) = (log for log in (copied.directory / "logs" / rule).iterdir() if "error: " in log.read_text())
+    for work in ("verify", "decompress"):
+        (log,) = (log for log in (copied.directory / "logs" / work).iterdir() if "error: " in log.read_text())
         assert "error: sample 'crlf': results/archives/crlf.gfz: " in log.read_text()
         assert log.read_text().count("error: ") == 1
     decompressed = {path.stem: path for path in copied.result("decompressed").glob("*.fa")}
@@ -235,11 +235,11 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(copied:
     put(sound)
     decompressed["plain"].unlink()
     said = copied.run("decompress_all", "verify_all")
-    assert said.count("rule decompress_batch:") == 1, "of the two that are missing"
-    assert said.count("rule recheck:") == len(batches), "those that passed before as well"
+    assert said.count("wildcards: work=decompress") == 1, "of the two that are missing"
+    assert said.count("wildcards: work=verify") == len(batches), "those that passed before as well"
     for name in ("crlf", "plain"):
         assert copied.result("decompressed", f"{name}.fa").read_bytes() == texts[name]
-    assert copied.run("verify_all").count("rule recheck:") == len(batches), "every time"
+    assert copied.run("verify_all").count("rule decode:") == len(batches), "every time"
     assert not list(copied.result("decompressed").glob("*.tmp"))
 
 
@@ -273,11 +273,11 @@ def test_what_an_archive_does_not_keep_is_on_the_screen(project: Project) -> Non
     project.add_sample("one", related(count=2, length=500, seed=13), "none")
     project.run("compress_all")
     report = project.report("one") | {"notices": ["made from BAM; not kept: tags"]}
-    project.result("verified", "one.json").write_text(json.dumps(report))
+    project.result("reports", "one.json").write_text(json.dumps(report))
     note = "geneformer-rules: note: one: made from BAM; not kept: tags\n"
     assert note in project.run("compress_all")
     assert (project.directory / "logs" / "summary.log").read_text() == note
-    project.result("verified", "one.json").write_text(json.dumps({"made_of": report["made_of"]}))
+    project.result("reports", "one.json").write_text(json.dumps({"made_of": report["made_of"]}))
     assert "Error in rule summary" in project.run("compress_all", status=1)
 
 
@@ -285,7 +285,7 @@ def test_what_an_archive_does_not_keep_is_on_the_screen(project: Project) -> Non
 def test_a_source_that_changed_meanwhile_is_read_again(project: Project, part_bases: int) -> None:
     project.settings |= {"part_bases": part_bases, "retries": 0}
     path = project.add_sample("one", related(count=3, length=700, seed=14), "none")
-    target = "results/batches/one+1" if part_bases == 4096 else "results/unverified/one.gfz"
+    target = "results/unpublished/one+1" if part_bases == 4096 else "results/unpublished/one"
     project.run(target, "--notemp")
     status = path.stat()
     path.write_bytes(changed := related(count=3, length=700, seed=15))
@@ -312,8 +312,8 @@ def test_jobs_that_go_to_a_cluster_are_larger(project: Project) -> None:
     for number in range(3):
         project.add_sample(f"s{number}", related(count=4, length=1000, seed=32 + number), "none")
     here, there = (project.run("-n", "compress_all", *jobs) for jobs in ((), ("--jobs", "9")))
-    assert (here.count("checkpoint split:"), here.count("rule archive_batch:")) == (3, 0)
-    assert (there.count("checkpoint split:"), there.count("rule archive_batch:")) == (0, 1)
+    assert (here.count("checkpoint split:"), here.count("rule archive:")) == (3, 0)
+    assert (there.count("checkpoint split:"), there.count("rule archive:")) == (0, 1)
 
 
 def test_what_takes_less_than_a_minute_is_split_without_a_job(project: Project) -> None:
@@ -325,7 +325,7 @@ def test_what_takes_less_than_a_minute_is_split_without_a_job(project: Project) 
     (project.directory / "making.smk").write_text(making + MODULE)
     said = project.run("-n", "compress_all", "-s", "making.smk", "--jobs", "9")
     split = dict(re.findall(r"checkpoint (\w+):\n    input: (\S+)", said))
-    assert split == {"split": "data/made.fa", "split_here": "data/there.fa"}
+    assert split == {"split": "data/made.fa", "split_local": "data/there.fa"}
 
 
 def test_what_takes_less_than_a_minute_is_trained_without_a_job(project: Project) -> None:
@@ -336,7 +336,7 @@ def test_what_takes_less_than_a_minute_is_trained_without_a_job(project: Project
     making = "rule make:\n    output: 'made.fa'\n    shell: 'cp there.fa {output}'\n"
     (project.directory / "making.smk").write_text(making + MODULE)
     models = [f"results/models/{species}.gfmodel" for species in ("given", "grown")]
-    for jobs, rules in ((("--jobs", "9"), ("train_here", "train")), ((), ("train", "train"))):
+    for jobs, rules in ((("--jobs", "9"), ("train_local", "train")), ((), ("train", "train"))):
         said = project.run("-n", *models, "-s", "making.smk", *jobs)
         found = re.findall(r"rule (\w+):\n    input: \S+\n    output: (\S+),", said)
         assert {path: rule for rule, path in found if path in models} == dict(zip(models, rules, strict=True))

@@ -32,7 +32,7 @@ def started(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     """Wait until the condition holds; the process must not end before."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 1800
     while not condition():
         assert process.poll() is None, "snakemake ended before it could be killed"
         assert time.monotonic() < until, "what was waited for did not happen"
@@ -71,7 +71,7 @@ def source_of(project: Project) -> bytes:
 
 def leftovers(project: Project) -> list[Path]:
     """What nobody will ever read, in the places where jobs work."""
-    places = ("parts", "blocks", "batches", "unverified")
+    places = ("parts", "blocks", "unpublished")
     kept = [path for place in places for path in project.result(place).rglob("*")]
     return kept + [path for name in ("*.tmp", "*.unfinished", "*.checkpoint") for path in project.result().rglob(name)]
 
@@ -161,13 +161,13 @@ def test_one_bad_sample_does_not_stop_the_others(project: Project) -> None:
     project.run("compress_all", "--keep-going", status=1)
     assert project.result("archives", "good.gfz").is_file()
     assert not project.result("archives", "bad.gfz").exists()
-    for log in (project.directory / "logs" / "verify" / "bad.log",
-                project.directory / "logs" / "archive_batch" / "good+2.log"):  # fmt: skip
+    for log in (project.directory / "logs" / "publish" / "bad.log",
+                project.directory / "logs" / "archive" / "good+2.log"):  # fmt: skip
         assert f"{path.name}: " in log.read_text()
     path.write_bytes(gzip.compress(text))
     project.run("compress_all", "decompress_all")
     assert project.result("decompressed", "bad.fa").read_bytes() == text
-    assert not project.result("batches").exists()
+    assert not project.result("unpublished").exists()
 
 
 def test_a_model_that_is_no_model(project: Project) -> None:
@@ -176,7 +176,7 @@ def test_a_model_that_is_no_model(project: Project) -> None:
     project.add_species("broken", model="broken.gfmodel")
     project.add_sample("one", related(count=2, length=400, seed=22), "broken")
     project.run("compress_all", status=1)
-    log = (project.directory / "logs" / "archive_batch" / "one+1.log").read_text()
+    log = (project.directory / "logs" / "archive" / "one+1.log").read_text()
     assert "error:" in log
     assert "broken.gfmodel" in log
     assert not project.result("archives").exists()

@@ -1,6 +1,7 @@
 """The rules as a checkout, as a module of another pipeline and from an installed wheel; profiles; code style."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_a_pipeline_includes_the_rules(source: str, request: pytest.FixtureReque
     done = run(python, "--cores", "2" if source == "checkout" else "1", directory=pipeline)
     logs = "".join(path.read_text() for path in (pipeline / "logs").rglob("*.log"))
     assert done.returncode == 0, done.stdout + logs
-    jobs = {"checkout": ("checkpoint archive_split:", 2), "wheel": ("rule archive_archive_batch:", 1)}
+    jobs = {"checkout": ("checkpoint archive_split:", 2), "wheel": ("rule archive_archive:", 1)}
     rule, count = jobs[source]
     assert done.stdout.count(rule) == count
     results = pipeline / "results"
@@ -126,7 +127,7 @@ def test_the_workflow_of_a_checkout_is_a_module_too(tmp_path: Path) -> None:
     snakefile.write_text(text.replace("        snakefile()\n", f"        {str(ROOT / 'workflow' / 'Snakefile')!r}\n"))
     done = snakemake("-n", directory=pipeline)
     assert done.returncode == 0, done.stdout
-    assert "archive_verify" in done.stdout
+    assert "archive_publish" in done.stdout
     assert "rule all:" in done.stdout, "the pipeline's own is what is made by default"
     assert "archive_all" not in done.stdout
     assert "simulate_example" not in done.stdout
@@ -236,9 +237,9 @@ def test_a_gpu_is_asked_for_where_a_model_runs(project: Project) -> None:
 
 
 def test_lint_finds_nothing() -> None:
-    done = snakemake("--lint")
-    assert done.returncode == 0, done.stdout
-    assert "your workflow is in a good condition" in done.stdout
+    """But that rules name no environment: their commands come from where Snakemake runs."""
+    titles = set(re.findall(r"^ +\* (.*):$", snakemake("--lint").stdout, re.M))
+    assert titles == {"Specify a conda environment or container for each rule."}
 
 
 @pytest.mark.slow
@@ -272,34 +273,11 @@ def test_every_key_is_explained_beside_the_configuration() -> None:
                 assert f".{inner}`" in text, f"{key}.{inner}"
 
 
-CONDA_NAMES = {
-    "isal": "python-isal",
-    "torch": "pytorch",
-    "snakemake": "snakemake-minimal",
-    "matplotlib": "matplotlib-base",
-}
-
-
-def test_conda_environments_have_what_the_wheel_needs() -> None:
+def test_the_conda_environment_takes_versions_from_the_wheel() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-    def named_as_in_conda(requirement: str) -> str:
-        name, relation, version = requirement.partition(";")[0].partition(">=")
-        return f"{CONDA_NAMES.get(name, name)} {relation}{version}"
-
-    def environment_file(path: str) -> set[str]:
-        dependencies = yaml.safe_load((ROOT / path).read_text())["dependencies"]
-        return {item for item in dependencies if isinstance(item, str) and item != "pip"}
-
-    codec = {named_as_in_conda(item) for item in (*project["dependencies"], f"python{project['requires-python']}")}
-    extras = project["optional-dependencies"]
-    workflow = {named_as_in_conda(item) for item in extras["workflow"] + extras["slurm"] if "[" not in item}
-    assert environment_file("envs/gfz.yaml") == codec
-    assert environment_file("envs/workflow.yaml") == codec | workflow
-    assert environment_file("envs/sra.yaml") == codec | {"sra-tools >=3.0"}
-    for name in ("gfz.yaml", "sra.yaml"):
-        # copies and no links, which Snakemake would not follow in a repository that it reads through git
-        assert (ROOT / "envs" / name).read_text() == (ROOT / "geneformer_rules" / "envs" / name).read_text()
+    dependencies = yaml.safe_load((ROOT / "envs" / "workflow.yaml").read_text())["dependencies"]
+    sra = yaml.safe_load((ROOT / "geneformer_rules" / "envs" / "sra.yaml").read_text())["dependencies"]
+    assert dependencies == [f"python {project['requires-python']}", *sra, "pip", {"pip": ["-e ..[slurm]"]}]
 
 
 def test_an_installation_can_make_reports() -> None:
