@@ -120,7 +120,7 @@ class Planner:
     # --- which samples are done --------------------------------------------------------------------------------------
 
     def find_done(self) -> set[str]:
-        """The samples whose archive holds what stands in the sheet, and is not to be made anew."""
+        """The samples whose archive agrees with their row of the sheet, and is not forced."""
         if not self.call.is_main_process:  # a job only needs the rules of its own sample
             return self.published.names - self.call.targeted_samples
         kept = [
@@ -235,7 +235,7 @@ class Planner:
     def _sample(self, wildcards: Wildcards) -> Sample:
         if wildcards.sample not in self.samples:
             sheet = self.config["samples"]
-            raise WorkflowError(f"{sheet}: there is no sample '{wildcards.sample}'; add a row for it.")
+            raise WorkflowError(f"{sheet}: unknown sample '{wildcards.sample}'; add a row for it.")
         return self.samples[wildcards.sample]
 
     def _samples(self, wildcards: Wildcards) -> list[Sample]:
@@ -246,7 +246,7 @@ class Planner:
     def _species(self, wildcards: Wildcards) -> Species:
         if wildcards.species not in self.sheets.species:
             sheet = self.config["species"]
-            raise WorkflowError(f"{sheet}: there is no species '{wildcards.species}'; add a row for it.")
+            raise WorkflowError(f"{sheet}: unknown species '{wildcards.species}'; add a row for it.")
         return self.sheets.species[wildcards.species]
 
     def _model_of(self, species: str) -> str:
@@ -503,18 +503,6 @@ class Planner:
     def block_count(self, wildcards: Wildcards, input: Any) -> int:
         """How many jobs have compressed the parts of a sample."""
         return len(input.blocks)
-
-    def texts_directory(self, wildcards: Wildcards, output: Output) -> str:
-        """The directory of decompressed texts."""
-        return str(Path(output[0]).parent)
-
-    def results_directory(self, wildcards: Wildcards, output: Output) -> str:
-        """The directory of the results."""
-        return str(Path(output.table).parent)
-
-    def report_directory(self, wildcards: Wildcards, output: Output) -> str:
-        """The directory of the report."""
-        return str(Path(output.numbers).parent)
 
     def unpublished_directory(self, wildcards: Wildcards) -> str:
         """The directory of archives that are not published yet."""

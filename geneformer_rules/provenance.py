@@ -55,7 +55,7 @@ def up_to_date(
     settings: Mapping[str, Any],
     model_of: Mapping[str, str],
 ) -> set[str]:
-    """The samples whose archive holds what stands in the sheet.
+    """The samples whose archive agrees with their row of the sheet.
 
     ``model_of`` names the model file of a species. Level and model are compared if ``update_on`` asks for that.
     """

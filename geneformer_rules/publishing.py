@@ -124,7 +124,7 @@ class _Checked:
         return cls(path, target, status)
 
     def check_deletable(self) -> None:
-        """Raise if the file is not the one that was compared, or its directory cannot be written to."""
+        """Raise if the file is not the one that was compared, or its directory is not writable."""
         target = _target(self.path)
         status = self.path.stat() if target is None or target.exists() else None
         if (target, _identity(status)) != (self.target, _identity(self.status)):
@@ -133,7 +133,7 @@ class _Checked:
                 "workflow again"
             )
         if not os.access(self.path.parent, os.W_OK | os.X_OK):
-            raise self._undeletable("its directory cannot be written to")
+            raise self._undeletable("its directory is not writable")
 
     def delete(self) -> int:
         """Delete what the path names; return how many bytes that frees."""
@@ -155,7 +155,7 @@ class _Checked:
 
     def _undeletable(self, reason: str) -> OutputError:
         return OutputError(
-            f"{self.path}: cannot be deleted: {reason}. Correct that and run the workflow again, or switch "
+            f"{self.path}: deleting it failed: {reason}. Correct that and run the workflow again, or switch "
             "delete_source off"
         )
 

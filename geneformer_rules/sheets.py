@@ -249,8 +249,7 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
             continue
         if name == NO_MODEL:
             problems.append(
-                f"{place}, column 'species': '{NO_MODEL}' stands for samples without a model and cannot be described; "
-                "choose another label"
+                f"{place}, column 'species': '{NO_MODEL}' is reserved for samples without a model; choose another label"
             )
             continue
         panel = tuple(_as_path(path.strip()) for path in cells.get("panel", "").split(";") if path.strip())
@@ -360,7 +359,7 @@ def _missing_files(
 
 def _missing(path: str) -> str:
     if accessions.is_no_run(path):
-        return f"'{path}' is no accession of a run; write those of its runs (SRR, ERR or DRR), each in a row of its own"
+        return f"'{path}' is not the accession of a run; write its runs (SRR, ERR or DRR), each in a row of its own"
     if Path(path).is_dir():
         return f"'{path}' is a directory; name a file in it"
     if Path(path).exists():
@@ -368,7 +367,7 @@ def _missing(path: str) -> str:
     if Path(path).is_symlink():
         return f"'{path}' is a link to '{os.readlink(path)}', which does not exist; correct the link"  # noqa: PTH115
     return (
-        f"there is no file '{path}'; correct the path (it is relative to the working directory), or put the file there"
+        f"file '{path}' not found; correct the path, which is relative to the working directory, or put the file there"
     )
 
 

@@ -25,7 +25,7 @@ _ON_CLUSTER = "GENEFORMER_ON_CLUSTER"
 
 @dataclass(frozen=True)
 class Forced:
-    """What the user wants made anew: everything (``-F``), these rules (``-R``) and these files (``-R`` and ``-f``)."""
+    """What the user forces: everything (``-F``), these rules (``-R``) and these files (``-R`` and ``-f``)."""
 
     everything: bool = False
     rules: frozenset[str] = frozenset()
@@ -35,7 +35,7 @@ class Forced:
         return self.everything or bool(self.rules or self.files)
 
     def covers(self, sample: Sample, results: str, *, is_split: bool, is_trained: bool) -> bool:
-        """Whether the archive of a sample is to be made anew.
+        """Whether the archive of a sample is forced.
 
         A sample whose source is gone is kept unless its archive is named: with ``delete_source``, ``-F`` would fail.
         """
@@ -97,7 +97,7 @@ class Call:
 
     @cached_property
     def forced(self) -> Forced:
-        """What the user wants made anew."""
+        """What the user forces."""
         if self.settings is None:
             return Forced()
         names = {*self.settings.forcerun, *(self.settings.targets if self.settings.forcetargets else ())}

@@ -115,7 +115,7 @@ def _make_room(downloads: Path, own: Path, most: int) -> None:
 
 
 def _is_abandoned(directory: Path) -> bool:
-    """Whether no job has its lock; without one, it is none of ours, or was kept."""
+    """Whether no job has its lock; without one, it was kept, or is not a download."""
     try:
         with (directory / _LOCK).open("r+") as lock:
             return _take(lock, unsure=False)

@@ -17,7 +17,7 @@ rule decompress:
         **plan.decoding.resources,
     params:
         models=plan.model_path,
-        directory=plan.texts_directory,
+        directory=subpath(output[0], parent=True),
     shell:
         "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} -o {params.directory:q}"
         " --only {output.texts:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"

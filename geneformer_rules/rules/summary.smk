@@ -30,10 +30,10 @@ rule summary:
         "<benchmarks>/summary.tsv"
     localrule: True
     params:
-        results=plan.results_directory,
+        results=subpath(output.table, parent=True),
         benchmarks=plan.benchmarks,
         samples=plan.config["samples"],
-        directory=plan.report_directory,
+        directory=subpath(output.numbers, parent=True),
         leftovers=plan.unpublished_directory,
     shell:
         "rm -rf {params.leftovers:q};"

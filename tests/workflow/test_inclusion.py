@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 import geneformer_rules
 
-from .conftest import ROOT, Project, environment, related
+from .conftest import ROOT, environment
 
 PIPELINE = Path(__file__).with_name("pipeline")
 SLURM = pytest.mark.skipif(
@@ -150,8 +150,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "arguments",
     [
         (),
-        ("compress_all",),
-        pytest.param(("--profile", "slurm"), marks=SLURM),
+        pytest.param(("--profile", "slurm", "compress_all"), marks=SLURM),
         pytest.param(("--workflow-profile", "slurm"), marks=SLURM),
         ("--snakefile", "{packaged}", "--configfile", "config/config.yaml"),
     ],
@@ -165,24 +164,11 @@ def test_a_clone_archives_everything_by_default(clone: Path, arguments: tuple[st
     packaged = str(clone / "geneformer_rules" / "Snakefile")
     done = snakemake("-n", *(word.replace("{packaged}", packaged) for word in arguments), directory=clone)
     assert done.returncode == 0, done.stdout
-    assert "Nothing to be done" not in done.stdout
+    assert "Using workflow specific profile" in done.stdout
+    assert ("profile slurm" in done.stdout) == ("slurm" in arguments)
     for rule in ("train", "summary"):
         assert f"rule {rule}:" in done.stdout
     shutil.rmtree(clone / "resources", ignore_errors=True)
-
-
-def test_the_checkout_plans_its_example() -> None:
-    done = snakemake("-n")
-    assert done.returncode == 0, done.stdout
-    assert "Using workflow specific profile workflow/profiles/default" in done.stdout
-
-
-@SLURM
-@pytest.mark.parametrize("option", ["--profile", "--workflow-profile"])
-def test_the_slurm_profile_resolves_from_the_checkout(option: str) -> None:
-    done = snakemake(option, "slurm", "-n", "compress_all")
-    assert done.returncode == 0, done.stdout
-    assert "slurm" in done.stdout.partition("\n")[0]
 
 
 @SLURM
@@ -218,22 +204,8 @@ def test_packaged_profiles_are_those_of_the_checkout() -> None:
     for name in ("default", "slurm"):
         assert (ROOT / "workflow" / "profiles" / name).samefile(geneformer_rules.profile(name))
     assert (ROOT / "slurm").samefile(geneformer_rules.profile("slurm"))
-    with pytest.raises(ValueError, match="known are: default, slurm"):
+    with pytest.raises(ValueError, match="packaged are: default, slurm"):
         geneformer_rules.profile("lsf")
-
-
-def test_a_gpu_is_asked_for_where_a_model_runs(project: Project) -> None:
-    (project.directory / "small.gfmodel").touch()
-    project.add_species("small", model="small.gfmodel")
-    text = related(count=2, length=300, seed=30)
-    project.add_sample("one", text, "small")
-    assert "gpu=1" not in project.run("-n", "compress_all")
-    assert "gpu=1" in project.run("-n", "compress_all", "--config", "device=cuda")
-    asked = project.run("-n", "compress_all", "--config", "device=cuda", "slurm={gpu_request: gres, gpu_model: a100}")
-    assert "gres=gpu:a100:1" in asked
-    project.samples.pop()
-    project.add_sample("two", text, "none")
-    assert "gpu=1" not in project.run("-n", "compress_all", "--config", "device=cuda")
 
 
 def test_lint_finds_nothing() -> None:

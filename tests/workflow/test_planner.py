@@ -104,7 +104,7 @@ def test_jobs_that_decode_know_the_parts_of_what_was_split() -> None:
 
 def test_samples_that_are_not_in_the_sheet_are_named() -> None:
     planner = plan(["a:1000:none"])
-    with pytest.raises(WorkflowError, match=r"samples\.tsv: there is no sample 'b'; add a row for it"):
+    with pytest.raises(WorkflowError, match=r"samples\.tsv: unknown sample 'b'; add a row for it"):
         planner.sources(job(sample="b"))
 
 
@@ -126,6 +126,29 @@ def test_what_an_earlier_run_has_left_of_other_files_is_made_again() -> None:
     for _ in range(2):
         assert planner.archive_sources(job(batch="a+1")) == ["a.fa"]
     assert planner.call.workflow.dag.forcefiles == {"results/unpublished/a+1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "resource"), [({}, {"gpu": 1}), ({"slurm": {"gpu_request": "gres"}}, {"gres": "gpu:1"})]
+)
+def test_a_gpu_is_requested_where_a_network_runs(settings: dict[str, Any], resource: dict[str, Any]) -> None:
+    Path("panel.fa").touch()
+    species = "fish\tpanel.fa\t\nnet\t\tlater.gfmodel\n"
+    rows = ["a:1000:fish", "b:1000:net", "c:1000:none"]
+    planner = plan(rows, species=species, device="cuda", check_inputs=False, **settings)
+    ((name, value),) = resource.items()
+    asked = [planner.decoding.resources[name](job(sample=sample)) for sample in "abc"]
+    assert [bool(gpu) for gpu in asked] == [False, True, False]
+    assert asked[1] == value
+    assert plan(rows, species=species, check_inputs=False).device(job(sample="b")) == "auto"
+
+
+def test_paths_are_quoted_and_only_plain_ones_are_inputs() -> None:
+    planner = plan(["a:{sample} a.fa:fish"], species="fish\t{species} x.fa;y.fa\t\n", check_inputs=False)
+    assert planner.split_sources(job(sample="a")) == []
+    assert planner.source_files(job(sample="a")) == "'{sample} a.fa'"
+    assert planner.panel(job(species="fish")) == ["y.fa"]
+    assert planner.panel_files(job(species="fish")) == "'{species} x.fa' y.fa"
 
 
 def test_only_jobs_with_the_toolkit_have_an_environment() -> None:

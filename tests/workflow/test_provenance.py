@@ -245,7 +245,7 @@ def test_the_sheet_is_edited_between_runs(project: Project) -> None:
     assert NOTHING in project.run("-n", "compress_all"), "what is archived needs its file no more"
     project.samples[rows["d"]] = "d\tdata/lost.fa\tnone"
     said = project.run("-n", "compress_all", status=1)
-    assert "there is no file 'data/lost.fa'" in said
+    assert "file 'data/lost.fa' not found" in said
 
 
 def test_what_an_interrupted_run_left_of_other_files_is_not_used(project: Project) -> None:
@@ -277,8 +277,7 @@ def test_what_an_interrupted_run_left_of_other_files_is_not_used(project: Projec
     assert decompressed == {"large.fa": texts["new"], "small.fa": small}
 
 
-ODD = ["{sample}", "{b}", "{", "a{0}b", "<results>", "<logs>/x", "*", "[ab]?", "a b", "$HOME", "q'u\"o", "é", "-x",
-       "#n", "~y", "a\\tb", "%d", "`id`", ";ls", "&"]  # fmt: skip
+ODD = ["{sample}", "{b} {", "a{0}%d", "<results>", "<logs>/x", "*[ab]?", "$HOME`id`;ls&", "-x q'u\"o", "#é", "~a\\tb"]
 
 
 def test_a_path_is_a_path_whatever_its_letters(project: Project) -> None:
@@ -302,6 +301,7 @@ def test_a_path_is_a_path_whatever_its_letters(project: Project) -> None:
     assert texts_of(project)["s0.fa"] == b">changed\nACGT\n"
 
 
+@pytest.mark.slow
 def test_panels_and_models_have_paths_of_any_letters(project: Project, panel: bytes, model: Path) -> None:
     (project.directory / "{species} <logs>.fa").write_bytes(panel)
     shutil.copy(model, project.directory / "-{sample}.gfmodel")
@@ -312,17 +312,3 @@ def test_panels_and_models_have_paths_of_any_letters(project: Project, panel: by
     project.run("compress_all")
     assert project.report("of_given")["model_name"] == "small"
     assert project.report("of_trained")["model_name"] == "trained"
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda path: path.mkdir(), "is a directory"),
-        (lambda path: os.mkfifo(path), "is a pipe"),
-        (lambda path: path.symlink_to("nowhere"), "is a link to 'nowhere'"),
-    ],
-)
-def test_what_is_no_file_is_named(project: Project, make: Callable[[Path], None], message: str) -> None:
-    make(project.directory / "odd")
-    project.samples.append("odd\todd\tnone")
-    assert message in project.run("-n", "compress_all", status=1)

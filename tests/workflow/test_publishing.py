@@ -171,7 +171,7 @@ def test_a_file_that_differs_is_kept_with_its_mate(pair: Sample, number: int) ->
 
 def test_a_directory_that_cannot_be_written_to(pair: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != pair.data)
-    with pytest.raises(OutputError, match=f"{pair.files[0]}: cannot be deleted: its directory cannot be written to"):
+    with pytest.raises(OutputError, match=f"{pair.files[0]}: deleting it failed: its directory is not writable"):
         pair.delete()
     assert all(file.exists() for file in pair.files)
 
@@ -187,7 +187,7 @@ def test_half_of_a_pair_deleted_is_resumed(pair: Sample, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refuse)
         with pytest.raises(
-            OutputError, match=r"r_2.fq: cannot be deleted: Operation not permitted. Correct that and run"
+            OutputError, match=r"r_2.fq: deleting it failed: Operation not permitted. Correct that and run"
         ):
             pair.delete()
     assert [file.exists() for file in pair.files] == [False, True]
@@ -238,6 +238,14 @@ def test_a_source_that_changed_is_not_published(pair: Sample) -> None:
     with pytest.raises(MismatchError, match="changed since it was read"):
         publishing.publish(pair.directory / "unpublished", pair.files, None, pair.archive, pair.report)
     assert not pair.archive.exists()
+
+
+def test_a_source_stays_if_the_archive_is_another_one(pair: Sample) -> None:
+    with pair.archive.open("ab") as archive:
+        archive.write(b"x")
+    with pytest.raises(MismatchError, match="this is not the archive that was verified"):
+        pair.delete()
+    assert all(file.exists() for file in pair.files)
 
 
 def test_a_source_with_bytes_that_the_archive_does_not_keep_stays(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_gpu_is_asked_for_as_the_cluster_wants_it(slurm: dict[str, Any], reque
 
 
 def test_a_model_of_gpu_that_slurm_would_not_understand_is_refused() -> None:
-    with pytest.raises(SheetError, match=r"key 'slurm\.gpu_model': 'a100:2' cannot be used"):
+    with pytest.raises(SheetError, match=r"key 'slurm\.gpu_model': invalid value 'a100:2'"):
         asked({"gpu_model": "a100:2"}, gpu=True)
 
 
