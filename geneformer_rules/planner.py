@@ -560,7 +560,7 @@ class Planner:
     @property
     def training(self) -> dict[str, Any]:
         """The resources of jobs that train a model."""
-        return {**self._gpu_job, "mem_mb": self.training_memory_mb, "runtime": self.training_minutes}
+        return {**self.placement(), "mem_mb": self.training_memory_mb, "runtime": self.training_minutes}
 
     @property
     def splitting(self) -> dict[str, Any]:
@@ -568,9 +568,9 @@ class Planner:
         placed = slurm_resources(self.config)
         return {**placed, "mem_mb": self.split_memory_mb, "runtime": self.split_minutes}
 
-    @cached_property
-    def _gpu_job(self) -> dict[str, Any]:
-        placed = slurm_resources(self.config, lambda wildcards: self.device(wildcards) == "cuda")
+    def placement(self, downloads: Callable[[Wildcards], int] | None = None) -> dict[str, Any]:
+        """Where the jobs of a rule run; ``downloads`` says how many runs a job downloads."""
+        placed = slurm_resources(self.config, lambda wildcards: self.device(wildcards) == "cuda", downloads)
         return {**placed, "device": self.device}
 
     def device(self, wildcards: Wildcards) -> str:
@@ -630,7 +630,8 @@ class CodingJobs:
     @property
     def resources(self) -> dict[str, Any]:
         """The resources of a rule."""
-        return {**self.planner._gpu_job, "mem_mb": self.memory_mb, "runtime": self.minutes}
+        downloads = self.planner.downloads if self.encodes else None
+        return {**self.planner.placement(downloads), "mem_mb": self.memory_mb, "runtime": self.minutes}
 
     def threads(self, wildcards: Wildcards) -> int:
         """Threads of a job, as many as can be of use."""

@@ -75,11 +75,15 @@ def test_small_samples_and_runs_have_batches_and_large_ones_are_split() -> None:
     assert [planner.downloads(job(batch=batch)) for batch in ("a+1-1-1", "run+1")] == [0, 1]
 
 
-def test_a_run_has_memory_for_qualities_and_a_time_limit_of_its_own() -> None:
-    planner = plan(["a:1000:none", "run:SRR000001:none"], sra={"hours": 3, "max_downloads": 5})
+def test_a_run_has_a_partition_a_time_limit_and_memory_for_qualities() -> None:
+    settings = {"sra": {"hours": 3, "max_downloads": 5}}
+    settings["slurm"] = {"partition": "long", "download_partition": "transfer"}
+    planner = plan(["a:1000:none", "run:SRR000001:none"], **settings)
     small, run = job(batch="a+1"), job(batch="run+1")
     archiving = planner.archiving
     assert archiving.minutes(run, attempt=2) == 2 * 3 * 60 > archiving.minutes(small, attempt=2)
+    partitions = [archiving.resources["slurm_partition"](batch) for batch in (small, run)]
+    assert partitions == ["long", "transfer"]
     assert archiving.memory_mb(run, 1, 1) == planner.estimates.memory_mb(2 * 15 * MB)
     assert (archiving.threads(small), archiving.threads(run)) == (1, 2)
     assert planner.call.workflow.registered == {"sra_downloads": 5}
