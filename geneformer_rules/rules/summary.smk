@@ -1,41 +1,42 @@
-# Batches that are still there are of earlier runs, in which a sample of theirs could not be archived. What is not declared
-# as input, models, logs of trainings and benchmarks, is reported as far as it is there.
+# Unpublished archives that are still there are leftovers of earlier runs. Models, logs of trainings and benchmarks are no
+# declared inputs: those that exist are reported.
 rule summary:
     input:
-        reports=reports,
+        reports=plan.reports,
     output:
         table=report(
             "<results>/summary.tsv", caption="../report/summary.rst", category="Archives", labels={"what": "table"}
         ),
         sizes=report(
-            "<results>/report/sizes.html", caption="../report/sizes.rst", category="Archives", labels={"what": "sizes"}
+            "<results>/summary/sizes.html",
+            caption="../report/sizes.rst",
+            category="Archives",
+            labels={"what": "sizes"},
         ),
         models=report(
-            "<results>/report/models.html",
+            "<results>/summary/models.html",
             caption="../report/models.rst",
             category="Models",
             labels={"what": "all models"},
         ),
         jobs=report(
-            "<results>/report/jobs.html", caption="../report/jobs.rst", category="Jobs", labels={"what": "needs"}
+            "<results>/summary/jobs.html", caption="../report/jobs.rst", category="Jobs", labels={"what": "needs"}
         ),
-        tables=expand("<results>/report/{table}.tsv", table=["species", "models", "decisions", "jobs"]),
-        numbers="<results>/report/numbers.json",
+        tables=expand("<results>/summary/{table}.tsv", table=["species", "models", "decisions", "jobs"]),
+        numbers="<results>/summary/numbers.json",
     log:
         "<logs>/summary.log",
     benchmark:
         "<benchmarks>/summary.tsv"
     localrule: True
-    conda:
-        "../envs/gfz.yaml"
     params:
-        results=results_directory,
-        benchmarks=BENCHMARKS,
-        samples=SETTINGS["samples"],
-        directory=report_directory,
-        batches=f"{RESULTS}/batches",
+        results=subpath(output.table, parent=True),
+        benchmarks=plan.benchmarks,
+        samples=plan.config["samples"],
+        directory=subpath(output.numbers, parent=True),
+        leftovers=plan.unpublished_directory,
     shell:
-        "rm -rf {params.batches:q};"
+        "rm -rf {params.leftovers:q};"
         " geneformer-rules report {params.results:q} --benchmarks {params.benchmarks:q} --samples {params.samples:q}"
         " --summary {output.table:q} -o {params.directory:q} > {log:q} 2>&1;"
         " cat {log:q} >&2 || true"
@@ -56,7 +57,5 @@ rule training_report:
     benchmark:
         "<benchmarks>/training_report/{species}.tsv"
     localrule: True
-    conda:
-        "../envs/gfz.yaml"
     shell:
         "geneformer-rules training-report {input.progress:q} --name {wildcards.species} -o {output.page:q} > {log:q} 2>&1"
