@@ -38,21 +38,11 @@ class ReadyModel:
         """How the experts predict at a level."""
         return self._model.expert_settings(level)
 
-    def coder(
-        self,
-        settings: "ExpertSettings | None",
-        device: str = "auto",
-        threads: int = 0,
-        *,
-        arithmetic: str = "auto",
-        slice_batch: int = 0,
-    ) -> "BaseCoder":
+    def coder(self, settings: "ExpertSettings | None", device: str = "auto", threads: int = 0) -> "BaseCoder":
         """The model ready to code."""
-        key = settings, device, threads, arithmetic, slice_batch
+        key = settings, device, threads
         if key not in self._coders:
-            self._coders[key] = self._model.coder(
-                settings, device, threads, arithmetic=arithmetic, slice_batch=slice_batch
-            )
+            self._coders[key] = self._model.coder(settings, device, threads)
         return self._coders[key]
 
 
@@ -90,7 +80,7 @@ def archive_samples(
                     embed=embed and ready is not None,
                     verify=True,
                     execution=execution,
-                )
+                ).as_dict()
                 print_notices(name, facts)
             except (GfzError, OSError) as error:
                 errors.append(f"{name}: {message_of(error)}")
@@ -111,7 +101,7 @@ def decompress_samples(
     def work(archive: Path, model: CodingModel | None) -> None:
         if not only and is_current(archive, directory):
             return
-        facts = api.info(archive, max_memory=UNLIMITED)
+        facts = api.info(archive, max_memory=UNLIMITED).as_dict()
         suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
         names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
         text, *mates = [directory / f"{name}.{suffix}" for name in names]

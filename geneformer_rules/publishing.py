@@ -48,7 +48,7 @@ def publish(
     must still have the same one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the
     archive, so that no later training can make the archive unreadable. Outputs of an earlier run are replaced.
     """
-    facts = api.info(archive, max_memory=UNLIMITED)
+    facts = api.info(archive, max_memory=UNLIMITED).as_dict()
     check_sources(sources, facts)
     if model is not None and not facts["model_bytes"]:
         keep_model(model, str(facts["model_id"]), published.parent / "models")

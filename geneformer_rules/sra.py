@@ -77,7 +77,7 @@ def archive_run(
             verify=True,
             force=True,
             execution=execution,
-        )
+        ).as_dict()
         try:
             _check_counts(accession.run, fetched, facts)
         except InputError:

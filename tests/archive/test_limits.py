@@ -326,7 +326,7 @@ def test_model_files(tmp_path: Path) -> None:
     from geneformer_codec.predict.settings import ExpertSettings
 
     def file(**given: Any) -> bytes:
-        header = {"format": "gfmodel/2", "id": "0" * 64, "metadata": "{}"}
+        header = {"format": "gfmodel/1", "id": "0" * 64, "metadata": "{}"}
         header |= {name: json.dumps(value) for name, value in given.items()}
         data = json.dumps({"__metadata__": {"gfmodel": json.dumps(header)}}).encode()
         return len(data).to_bytes(8, "little") + data

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import pytest
 
 from geneformer_codec import caches
-from geneformer_codec.cli.progress import told
+from geneformer_codec.cli.progress import log_shown
 from geneformer_codec.coding import jit, kernel_cache
 from geneformer_codec.coding.jit import inline, kernels
 
@@ -121,7 +121,7 @@ def test_other_versions_of_numba_compile_in_its_own_way(cache: Path, monkeypatch
 
 def test_every_kernel_has_its_sources() -> None:
     """What a kernel's code is made of is among the files that its digest is taken of."""
-    from geneformer_codec.network import fused
+    from geneformer_codec.network import kernels as network
     from geneformer_codec.predict import lockstep
     from geneformer_codec.predict import panel_tables as tables
     from geneformer_codec.predict import slice as slice_
@@ -133,7 +133,7 @@ def test_every_kernel_has_its_sources() -> None:
     from geneformer_codec.streams import name_model_kernels as _name_mixing
     from geneformer_codec.streams.qualities import kernels as qualities
 
-    modules = (fused, slice_, lockstep, tables, qualities)
+    modules = (network, slice_, lockstep, tables, qualities)
     modules += (_kernels, _name_kernels, _name_mixing, _read_kernels, _rendering, strands)
     found = 0
     for module in modules:
@@ -211,7 +211,7 @@ def test_it_is_said_on_the_screen_but_not_to_those_who_want_quiet(
     cache: Path, log: Log, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for quiet in (False, True):
-        with told(quiet):
+        with log_shown(quiet):
             assert not is_kept()
         assert capfd.readouterr().err == ("" if quiet else f"gfz: {LINE}\n")
         the_file(cache).unlink()

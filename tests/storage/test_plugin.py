@@ -96,7 +96,7 @@ def test_whole_text(archive: Path, tmp_path: Path) -> None:
     item.retrieve_object()
     assert item.local_path().read_bytes() == Path("x.fa").read_bytes()
     assert item.size() == Path("x.fa").stat().st_size
-    assert item.checksum() == "sha256:" + api.info(archive)["sha256"]
+    assert item.checksum() == "sha256:" + api.info(archive).sha256
 
 
 def test_what_does_not_exist(archive: Path, tmp_path: Path) -> None:

@@ -4,28 +4,18 @@ import contextlib
 import hashlib
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from geneformer_codec.archive.block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
-from geneformer_codec.archive.coders import BOTH_STRANDS, Coders
+from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.container import AGAIN, HEAD_BYTES, ContainerReader, check_head
-from geneformer_codec.archive.manifest import (
-    FORMAT,
-    INDEX_STREAMS,
-    MAX_MANIFEST_BYTES,
-    READS_STREAMS,
-    SIDE_STREAMS,
-    STREAMS,
-    Block,
-    Manifest,
-)
+from geneformer_codec.archive.info import ArchiveInfo, archive_info
+from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES, STREAMS, Block, Manifest
 from geneformer_codec.archive.memory import text_bytes
-from geneformer_codec.archive.notices import archive_notices
 from geneformer_codec.archive.record_index import RecordEntry, walk_records
 from geneformer_codec.archive.remote import RemoteFile, is_url
-from geneformer_codec.archive.unparsed import find_strays
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import in_order
 from geneformer_codec.errors import FormatError, UsageError
@@ -45,7 +35,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     Whatever is wrong with it is a ``FormatError`` that names the file.
 
     >>> with Archive("genome.gfz") as archive:  # doctest: +SKIP
-    ...     print(archive.manifest.sample.name, archive.info()["bpb_total"])
+    ...     print(archive.manifest.sample.name, archive.info().bpb_total)
     """
 
     def __init__(self, source: str | Path | BinaryIO, label: str | None = None, max_memory: int | None = None):
@@ -213,51 +203,9 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
                 "join it with the archives of the other parts by 'gfz gather'"
             )
 
-    def info(self) -> dict[str, Any]:
-        """Sizes, settings and digests, ready for JSON. The sizes sum to ``total_bytes`` exactly."""
-        manifest, total = self.manifest, self._container.file_bytes
-        streams = {name: sum(block.streams[name] for block in self.blocks) for name in STREAMS}
-        side, index = (sum(streams[name] for name in names) for names in (SIDE_STREAMS, INDEX_STREAMS))
-        model_bytes = manifest.model.bytes if manifest.model.embedded else 0
-        bases = sum(block.bases for block in self.blocks)
-        strays = find_strays(self)
-        return {
-            "format": FORMAT,
-            "format_version": manifest.version,
-            "tool_version": manifest.tool_version,
-            "sample": manifest.sample.name,
-            "kind": "FASTQ" if any(block.is_reads for block in self.blocks) else "FASTA",
-            "records": sum(block.records for block in self.blocks),
-            "residues": sum(block.residues for block in self.blocks),
-            "bases": bases,
-            "input_bytes": sum(block.text_bytes for block in self.blocks),
-            "sha256": manifest.sample.sha256,
-            "mate": vars(manifest.sample.mate) if manifest.sample.mate else None,
-            "origin": vars(manifest.sample.origin) if manifest.sample.origin else None,
-            "quality_bins": manifest.sample.quality_bins,
-            "trailing_bytes": manifest.sample.trailing_bytes,
-            "outside_records": [text.as_dict() for text in strays if text.places],
-            "notices": archive_notices(self, strays),
-            "payload_bytes": streams["payload"],
-            "side_bytes": side,
-            "index_bytes": index,
-            "model_bytes": model_bytes,
-            "container_bytes": total - streams["payload"] - side - index - model_bytes,
-            "total_bytes": total,
-            "bpb_payload": streams["payload"] * 8 / bases if bases else None,
-            "bpb_total": total * 8 / bases if bases else None,
-            "model_id": manifest.model.id,
-            "model_name": manifest.model.name,
-            "model_embedded": manifest.model.embedded,
-            "model_file_bytes": manifest.model.bytes,
-            **manifest.settings.as_dict(),
-            "both_strands_blocks": sum(block.strands == BOTH_STRANDS for block in self.blocks),
-            "parts": manifest.sample.parts,
-            "blocks": len(self.blocks),
-            "complete": manifest.complete,
-            "slices": sum(block.slices for block in self.blocks),
-            "streams": {name: size for name, size in streams.items() if size or name not in READS_STREAMS},
-        }
+    def info(self) -> ArchiveInfo:
+        """Sizes, settings, model and checksums; the sizes sum to ``total_bytes`` exactly."""
+        return archive_info(self, self._container.file_bytes)
 
     def _check_coders(self, coders: Coders) -> None:
         if coders.model_id != self.manifest.model.id:

@@ -63,7 +63,7 @@ def model(folder: Path) -> Model:
 
 def facts(archive: Path) -> dict[str, object]:
     """What is compared with an archive: what `gfz info` says, and where its records are, if these are no reads."""
-    told = api.info(archive)
+    told = api.info(archive).as_dict()
     told.pop("experts")  # later versions may know more settings
     reads = told["kind"] == "FASTQ"
     return {"info": told} if reads else {"info": told, "records": [vars(entry) for entry in api.read_index(archive)]}
