@@ -274,7 +274,6 @@ def test_every_key_is_explained_beside_the_configuration() -> None:
 
 CONDA_NAMES = {
     "isal": "python-isal",
-    "torch": "pytorch",
     "snakemake": "snakemake-minimal",
     "matplotlib": "matplotlib-base",
 }
