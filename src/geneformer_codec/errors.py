@@ -41,6 +41,8 @@ class GfzError(Exception):
 
 def _as_option(marked: re.Match[str]) -> str:
     name, value = marked.groups()
+    if name == "max_memory" and value:
+        value = f"{-(-int(value) >> 20)}M"
     called = _SHORT.get(name, f"--{name.replace('_', '-')}")
     return called if value in ("", "True") else f"{called} {value.strip(chr(39))}"
 

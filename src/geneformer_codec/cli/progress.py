@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geneformer_codec import api
 from geneformer_codec.archive.remote import is_url
-from geneformer_codec.cli.console import say
+from geneformer_codec.cli.console import message_of, say
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.files import STREAM
 from geneformer_codec.inputs.sources import sample_name_of
@@ -23,6 +23,8 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        if isinstance(record.args, tuple):
+            record.args = tuple(message_of(arg) if isinstance(arg, Exception) else arg for arg in record.args)
         line = f"gfz: {kind}{record.getMessage()}"
         if "tqdm" in sys.modules:
             from tqdm import tqdm
