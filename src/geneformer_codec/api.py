@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from geneformer_codec.archive.coders import STRANDS, Coders
-from geneformer_codec.archive.info import ArchiveInfo
+from geneformer_codec.archive.info import ArchiveInfo, archive_info
 from geneformer_codec.archive.manifest import (
     DEFAULT_LEVEL,
     DEFAULT_PART_BASES,
@@ -239,7 +239,7 @@ def verify(
     """
     with open_archive(source, max_memory) as archive:
         verify_archive(archive, coders_of(archive, model, execution), progress)
-        return archive.info()
+        return archive_info(archive)
 
 
 def info(source: AnyFile, *, max_memory: int | None = None) -> ArchiveInfo:
@@ -249,7 +249,7 @@ def info(source: AnyFile, *, max_memory: int | None = None) -> ArchiveInfo:
     0.41
     """
     with open_archive(source, max_memory) as archive:
-        return archive.info()
+        return archive_info(archive)
 
 
 def read_index(source: AnyFile, *, model: AnyModel | None = None, max_memory: int | None = None) -> list[RecordEntry]:
@@ -304,7 +304,7 @@ def gather(
     with atomic_output(out, force, seekable=True, binary=True) as file:
         join_parts(wanted, [Path(part) for part in parts], file, model)
         file.flush()
-        info = Archive(file, str(out), UNLIMITED).info()
+        info = archive_info(Archive(file, str(out), UNLIMITED))
     _log_notices(out, info.notices)
     return info
 
@@ -330,7 +330,7 @@ def merge(
     with _output(out, force, seekable=True, binary=True) as file:
         join_archives(sources, file, lambda archive: coders_of(archive, model, execution), name, progress, max_memory)
         file.flush()
-        info = Archive(file, str(out), UNLIMITED).info()
+        info = archive_info(Archive(file, str(out), UNLIMITED))
     _log_notices(out, info.notices)
     return info
 
@@ -393,7 +393,7 @@ class _Compression:
             archive = Archive(file, str(out), UNLIMITED)
             if self.verify:
                 _verify_written(archive, coders, self.progress)
-            info = archive.info()
+            info = archive_info(archive)
             try:
                 check_need(
                     str(out),

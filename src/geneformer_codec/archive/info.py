@@ -2,15 +2,13 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geneformer_codec.archive.coders import BOTH_STRANDS
 from geneformer_codec.archive.manifest import FORMAT, INDEX_STREAMS, READS_STREAMS, SIDE_STREAMS, STREAMS
 from geneformer_codec.archive.notices import archive_notices
+from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.unparsed import find_strays
-
-if TYPE_CHECKING:
-    from geneformer_codec.archive.read import Archive
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,9 @@ class ArchiveInfo:
         return dataclasses.asdict(self)
 
 
-def archive_info(archive: "Archive", total_bytes: int) -> ArchiveInfo:
-    """The facts of an open archive that has ``total_bytes``; nothing is decoded but side streams."""
-    manifest, blocks = archive.manifest, archive.blocks
+def archive_info(archive: Archive) -> ArchiveInfo:
+    """The facts of an open archive; nothing is decoded but side streams."""
+    manifest, blocks, total_bytes = archive.manifest, archive.blocks, archive.file_bytes
     sample, model = manifest.sample, manifest.model
     streams = {name: sum(block.streams[name] for block in blocks) for name in STREAMS}
     side, index = (sum(streams[name] for name in names) for names in (SIDE_STREAMS, INDEX_STREAMS))

@@ -11,7 +11,6 @@ import numpy as np
 from geneformer_codec.archive.block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.container import AGAIN, HEAD_BYTES, ContainerReader, check_head
-from geneformer_codec.archive.info import ArchiveInfo, archive_info
 from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES, STREAMS, Block, Manifest
 from geneformer_codec.archive.memory import text_bytes
 from geneformer_codec.archive.record_index import RecordEntry, walk_records
@@ -35,7 +34,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     Whatever is wrong with it is a ``FormatError`` that names the file.
 
     >>> with Archive("genome.gfz") as archive:  # doctest: +SKIP
-    ...     print(archive.manifest.sample.name, archive.info().bpb_total)
+    ...     print(archive.manifest.sample.name, archive.file_bytes)
     """
 
     def __init__(self, source: str | Path | BinaryIO, label: str | None = None, max_memory: int | None = None):
@@ -82,6 +81,11 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def file_bytes(self) -> int:
+        """The size of the file."""
+        return self._container.file_bytes
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -202,10 +206,6 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
                 f"{self.label}: holds {held} of the {parts} parts of {self.manifest.sample.name!r}; "
                 "join it with the archives of the other parts by 'gfz gather'"
             )
-
-    def info(self) -> ArchiveInfo:
-        """Sizes, settings, model and checksums; the sizes sum to ``total_bytes`` exactly."""
-        return archive_info(self, self._container.file_bytes)
 
     def _check_coders(self, coders: Coders) -> None:
         if coders.model_id != self.manifest.model.id:

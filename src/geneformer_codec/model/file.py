@@ -196,7 +196,7 @@ class Model:
     ) -> "BaseCoder":
         """What codes bases with this model: its experts if ``settings`` are given, else its network (`NetworkCoder`).
 
-        ``FormatError`` when the model has not what is asked for, ``ModelMissingError`` when its panel is not found.
+        ``FormatError`` when the model lacks what is needed, ``ModelMissingError`` when its panel is not found.
         """
         if settings is None:
             if self.network is None:
