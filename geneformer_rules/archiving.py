@@ -47,21 +47,11 @@ class ReadyModel:
         """How the experts predict at a level."""
         return self._model.expert_settings(level)
 
-    def coder(
-        self,
-        settings: "ExpertSettings | None",
-        device: str = "auto",
-        threads: int = 0,
-        *,
-        arithmetic: str = "auto",
-        slice_batch: int = 0,
-    ) -> "BaseCoder":
+    def coder(self, settings: "ExpertSettings | None", device: str = "auto", threads: int = 0) -> "BaseCoder":
         """The model ready to code."""
-        key = settings, device, threads, arithmetic, slice_batch
+        key = settings, device, threads
         if key not in self._coders:
-            self._coders[key] = self._model.coder(
-                settings, device, threads, arithmetic=arithmetic, slice_batch=slice_batch
-            )
+            self._coders[key] = self._model.coder(settings, device, threads)
         return self._coders[key]
 
 
@@ -131,7 +121,7 @@ class Archiving:
             embed=self.embed and model is not None,
             verify=True,
             execution=self.execution,
-        )
+        ).as_dict()
         print_notices(out.stem, facts)
         return facts
 
@@ -161,7 +151,7 @@ def gather_sample(
         archive = out / f"{name}.gfz"
         files = [blocks / f"{job}.gfz" for job in read_plan(plan).jobs(jobs)]
         api.gather(parts / "plan.json", files, archive, embed_model=model if embed else None)
-        facts = api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED)
+        facts = api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED).as_dict()
         write_report(facts, [Path(source) for source in sources], archive, read_json(plan)[RECORD])
 
 
@@ -180,7 +170,7 @@ def decode_samples(
             return
         if not only and is_decompressed(archive, directory):
             return
-        facts = api.info(archive, max_memory=UNLIMITED)
+        facts = api.info(archive, max_memory=UNLIMITED).as_dict()
         suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
         names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
         text, *mates = [directory / f"{name}.{suffix}" for name in names]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geneformer_codec.cli.parser import EXPERTS
 from geneformer_codec.errors import UsageError
+from geneformer_codec.training import EXPERTS
 from geneformer_rules import accessions
 from geneformer_rules.models import has_network
 from geneformer_rules.tables import did_you_mean, load_schema, rows, violations

@@ -1,4 +1,4 @@
-"""Exact networks of random integers, for tests that ask whether executions agree, not whether they predict."""
+"""Integer networks with random tensors, for tests of their executions."""
 
 from typing import Any
 
@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.model.file import Model
-from geneformer_codec.network.config import NetworkConfig
-from geneformer_codec.network.integer_network import tensor_shapes
+from geneformer_codec.network.config import NetworkConfig, tensor_shapes
 
 SMALL = {
     "stream": NetworkConfig(width=16, heads=2, inner=24, segment=8),

@@ -108,11 +108,11 @@ class ReferenceModel:
         self.network: dict[str, Any] = json.loads(stated["network"])
         tensors = {}
         for name, entry in header.items():
-            if name.startswith("exact."):
+            if name.startswith("network."):
                 begin, end = entry["data_offsets"]
                 data = file[8 + size + begin : 8 + size + end]
                 assert len(data) == WIDTHS[entry["dtype"]] * prod(entry["shape"])
-                tensors[name.removeprefix("exact.")] = Tensor(entry["dtype"], entry["shape"], data)
+                tensors[name.removeprefix("network.")] = Tensor(entry["dtype"], entry["shape"], data)
         self.id = self._content_id(tensors)
         # biases, shifts, gains and the like are vectors, all others matrices
         self.vectors = {name: tensor.integers() for name, tensor in tensors.items() if len(tensor.shape) == 1}
@@ -132,7 +132,7 @@ class ReferenceModel:
             return str(value) if isinstance(value, int) else f'"{value}"'
 
         network = ", ".join(f'"{key}": {text(value)}' for key, value in sorted(self.network.items()))
-        content = f'{{"format": "gfmodel/1", "network": {{{network}}}}}'.encode()
+        content = f'{{"experts": null, "format": "gfmodel/1", "network": {{{network}}}, "panel": null}}'.encode()
         for name in sorted(tensors):
             tensor = tensors[name]
             sizes = ", ".join(str(size) for size in tensor.shape)

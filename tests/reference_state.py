@@ -308,7 +308,7 @@ class ExpertModel:
         size = int.from_bytes(file[:8], "little")
         header: dict[str, Any] = json.loads(file[8 : 8 + size])
         stated = json.loads(header.pop("__metadata__")["gfmodel"])
-        assert stated["format"] == "gfmodel/2"
+        assert stated["format"] == "gfmodel/1"
         assert all(entry["dtype"] == "U8" for entry in header.values())
         begin = 8 + size
         ends = {name: entry["data_offsets"] for name, entry in header.items()}
@@ -320,7 +320,7 @@ class ExpertModel:
         lengths = unpack(data["panel.lengths"])
         self.coded, self.lengths = data["panel.coded"], from_planes(lengths, 0, len(lengths) // 4)
         panel = {name: self.panel[name] for name in ("bases", "digest", "records")}
-        content = {"experts": self.settings, "format": "gfmodel/2", "network": None, "panel": panel}
+        content = {"experts": self.settings, "format": "gfmodel/1", "network": None, "panel": panel}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for name, (dtype, values) in sorted(self.state.arrays().items()):
             digest.update(f"\ninitial_state.{name} {dtype} [{len(values)}]\n".encode())

@@ -6,7 +6,7 @@
 >>> with gfz.open("fish.gfz", model="fish.gfmodel") as archive:  # doctest: +SKIP
 ...     archive["NC_001606.1"][1000:2000]
 
-Everything is loaded when it is first used, so that importing this costs nothing.
+Names are imported when they are first used, so that importing the package is fast.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,19 +24,21 @@ if TYPE_CHECKING:
         split,
         verify,
     )
+    from geneformer_codec.archive.info import ArchiveInfo
     from geneformer_codec.archive.models import Execution
     from geneformer_codec.archive.read import Archive
     from geneformer_codec.archive.record_index import RecordEntry
     from geneformer_codec.archive.regions import Region
     from geneformer_codec.errors import FormatError, GfzError, InputError, ModelMissingError, OutputError, UsageError
     from geneformer_codec.model.file import Model, load_model, read_model
-    from geneformer_codec.network.train import train
     from geneformer_codec.reader import Reader, Record, open
+    from geneformer_codec.training.train import train
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Archive",
+    "ArchiveInfo",
     "Execution",
     "FormatError",
     "GfzError",
@@ -66,7 +68,7 @@ __all__ = [
     "verify",
 ]
 
-_HOMES = {
+_MODULES = {
     "api": (
         "cat",
         "compress",
@@ -80,22 +82,23 @@ _HOMES = {
         "verify",
     ),
     "archive.record_index": ("RecordEntry",),
+    "archive.info": ("ArchiveInfo",),
     "archive.models": ("Execution",),
     "archive.read": ("Archive",),
     "archive.regions": ("Region",),
     "errors": ("FormatError", "GfzError", "InputError", "ModelMissingError", "OutputError", "UsageError"),
     "model.file": ("Model", "load_model", "read_model"),
     "reader": ("Reader", "Record", "open"),
-    "network.train": ("train",),
+    "training.train": ("train",),
 }
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
-            value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,7 +1,16 @@
-"""What people import: compress, decompress, verify, info, split, gather and merge, on paths and streams.
+"""The library's functions on archives: compress, decompress, verify, info, split, gather, merge.
+
+Sources and outputs are paths, ``-`` or binary streams. Parameters that recur:
+
+- ``model``: a model or its file. Without one, experts learn from each part itself. Reading needs the model that the
+  archive was made with, unless it is embedded or in a directory of ``GFZ_MODEL_PATH``.
+- ``force``: replace an output that exists. Outputs appear complete, or not at all.
+- ``execution``: threads and device. No byte of an archive depends on it.
+- ``progress``: called with numbers of bases.
+- ``max_memory``: bytes of memory that reading may take; by default in proportion to the size of the archive.
 
 >>> import geneformer_codec as gfz  # doctest: +SKIP
->>> gfz.compress("fish.fa.gz", "fish.gfz", model="fish.gfmodel", verify=True)["bpb_total"]  # doctest: +SKIP
+>>> gfz.compress("fish.fa.gz", "fish.gfz", model="fish.gfmodel", verify=True).bpb_total  # doctest: +SKIP
 >>> gfz.decompress("fish.gfz", "fish.fa", model="fish.gfmodel")  # doctest: +SKIP
 """
 
@@ -10,11 +19,12 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict, Unpack, cast
+from typing import BinaryIO, cast
 
 from geneformer_codec.archive.coders import STRANDS, Coders
-from geneformer_codec.archive.info import archive_info
+from geneformer_codec.archive.info import ArchiveInfo, archive_info
 from geneformer_codec.archive.manifest import WITHOUT_MODEL
 from geneformer_codec.archive.memory import needed_bytes
 from geneformer_codec.archive.models import (
@@ -52,6 +62,7 @@ from geneformer_codec.sequence.parts import Part
 
 __all__ = [
     "Archive",
+    "ArchiveInfo",
     "RecordEntry",
     "cat",
     "compress",
@@ -73,30 +84,7 @@ _LOG = logging.getLogger("geneformer_codec")
 MIN_SLICE_LENGTH = 64
 MIN_PART_BASES = 1024
 MAX_PART_BASES = MAX_PART_BYTES // 3
-"""Parts are up to half as large again, and those of reads have as many qualities."""
-
-
-class Coding(TypedDict, total=False):
-    """What `compress` and `compress_parts` may be told of how to compress."""
-
-    model: AnyModel | None
-    """Without one, experts learn from each part itself."""
-    level: str
-    """How hard they try: ``fast``, ``balanced`` (if not said) or ``max``."""
-    slice_length: int | None
-    """The most bases that have to be decoded to read one; if not said, 65,536 with a model, else those of a part."""
-    strands: str
-    """Without a model: learn from ``one`` strand or from ``both``; if not said, ``auto``: it is measured."""
-    embed: bool
-    """Put the model into the archive; otherwise it is needed again to decompress."""
-    verify: bool
-    """Decode the archive before it appears."""
-    force: bool
-    """Replace what is at ``out``."""
-    execution: Execution | None
-    """On what to compute; no byte of the archive depends on it."""
-    progress: Progress | None
-    """Called with numbers of bases."""
+"""A part can be half as large again, and one of reads has as many qualities as bases."""
 
 
 def compress(
@@ -104,98 +92,133 @@ def compress(
     out: AnyFile,
     *,
     mate: AnyFile | None = None,
+    model: AnyModel | None = None,
+    level: str = DEFAULT_LEVEL,
+    strands: str = "auto",
+    slice_length: int | None = None,
     part_bases: int = DEFAULT_PART_BASES,
     name: str | None = None,
     as_is: bool = False,
     bin_qualities: str | None = None,
-    **coding: Unpack[Coding],
-) -> dict[str, Any]:
-    """Archive a FASTA or FASTQ file, compressed or not, or a pair of FASTQ files. Gives what ``info`` gives.
+    embed: bool = False,
+    verify: bool = False,
+    force: bool = False,
+    execution: Execution | None = None,
+    progress: Progress | None = None,
+) -> ArchiveInfo:
+    """Archive a FASTA or FASTQ file, compressed or not, or with ``mate`` a pair of FASTQ files.
 
-    Of BAM and CRAM the reads are archived as FASTQ, of GenBank and EMBL the records as FASTA. With ``as_is`` the bytes
-    of the file are archived as they are, whatever it is: nothing is decompressed, and what is no text with sequence is
-    not predicted. What is not kept, and what is irregular in the text, is logged, and in ``notices`` of ``info``.
-    ``bin_qualities`` (``illumina8``, ``illumina4``) rounds the qualities of reads first: the archive's text is then the
-    binned one, and ``info`` says so.
-    ``mate`` is the second file of a pair, ``name`` that of the sample, ``part_bases`` how large its parts are to be;
-    `Coding` has the other options. The same source, model, settings and ``name`` give the same bytes, whatever the
-    ``execution``.
+    Of BAM and CRAM the reads are archived as FASTQ, of GenBank and EMBL the records as FASTA. ``as_is`` archives the
+    bytes of any file unchanged: nothing is decompressed, and text without sequence is not predicted. What is not kept,
+    or irregular, is logged, and in the ``notices`` of the result. ``bin_qualities`` (``illumina8``, ``illumina4``) is
+    lossy: it rounds the qualities of reads first, and the archived text is the binned one.
+
+    ``level`` is ``fast``, ``balanced`` or ``max``; ``strands``, without a model, ``one``, ``both`` or ``auto`` (it is
+    measured). ``slice_length`` is the most bases that must be decoded to read one: by default 65,536 with a model, a
+    part without. ``part_bases`` is the size of parts, ``name`` that of the sample. ``embed`` puts the model into the
+    archive; ``verify`` decodes the archive before it appears. The same source, model, settings and name give the same
+    bytes.
     """
-    _check_known(coding, Coding)
-    model = open_model(coding.get("model"))
-    _settings(model, coding, part_bases, False)  # what is wrong with them is said before anything is read
+    job = _Compression(open_model(model), level, strands, slice_length, embed, verify, force, execution, progress)
+    job.settings(part_bases, False)  # checked before anything is read
     for given in (source, mate):
         _check_distinct(given, out)
     with open_source(source, mate, name, as_is, bin_qualities) as opened:
-        settings = _settings(model, coding, part_bases, opened.is_reads)
-        info = _write(opened.parts(part_bases), opened.sample, out, settings, model, coding)
-    _warn(source, info["notices"])
+        settings = job.settings(part_bases, opened.is_reads)
+        info = job.write(opened.parts(part_bases), opened.sample, out, settings)
+    _log_notices(source, info.notices)
     return info
 
 
-def compress_parts(parts: Sequence[AnyPath], out: AnyFile, **coding: Unpack[Coding]) -> dict[str, Any]:
-    """Compress one part or more of a directory that ``split`` made into a part archive, to be joined by ``gather``."""
-    _check_known(coding, Coding)
+def compress_parts(
+    parts: Sequence[AnyPath],
+    out: AnyFile,
+    *,
+    model: AnyModel | None = None,
+    level: str = DEFAULT_LEVEL,
+    strands: str = "auto",
+    slice_length: int | None = None,
+    embed: bool = False,
+    verify: bool = False,
+    force: bool = False,
+    execution: Execution | None = None,
+    progress: Progress | None = None,
+) -> ArchiveInfo:
+    """Compress one or more parts of a directory that `split` made into an archive of parts, for `gather`.
+
+    Parameters as for `compress`.
+    """
     paths = sorted(map(Path, parts))
     if not paths or len({path.parent for path in paths}) > 1 or len(set(paths)) < len(paths):
-        raise UsageError("the parts of a part archive are of one directory, each given once; name at least one")
+        raise UsageError("give one or more parts of one directory, each once")
     for path in paths:
         _check_distinct(path, out)
     plan = Plan.read(paths[0].with_name(PLAN_NAME))
-    model = open_model(coding.get("model"))
-    settings = _settings(model, coding, plan.part_bases, plan.is_reads)
-    return _write((read_part(plan, path) for path in paths), lambda: plan.sample, out, settings, model, coding)
+    job = _Compression(open_model(model), level, strands, slice_length, embed, verify, force, execution, progress)
+    settings = job.settings(plan.part_bases, plan.is_reads)
+    return job.write((read_part(plan, path) for path in paths), lambda: plan.sample, out, settings)
 
 
-class Decoding(TypedDict, total=False):
-    """What `decompress` and `cat` may be told of how to decompress."""
+def decompress(
+    source: AnyFile,
+    out: AnyFile,
+    *,
+    mate: AnyFile | None = None,
+    model: AnyModel | None = None,
+    force: bool = False,
+    execution: Execution | None = None,
+    progress: Progress | None = None,
+    max_memory: int | None = None,
+) -> None:
+    """Write the exact text that was archived, and to ``mate`` the second text of a pair.
 
-    model: AnyModel | None
-    """Needed as for `compress`, unless the archive holds it."""
-    force: bool
-    """Replace what is at ``out``."""
-    execution: Execution | None
-    """On what to compute."""
-    progress: Progress | None
-    """Called with numbers of bases."""
-    max_memory: int | None
-    """Bytes of memory that reading may take; if not said, what is in proportion to the size of the archive."""
-
-
-def decompress(source: AnyFile, out: AnyFile, *, mate: AnyFile | None = None, **decoding: Unpack[Decoding]) -> None:
-    """Give back the exact text that was archived, and to ``mate`` the second of a pair.
-
-    Nothing is written of a part before its checksum held.
+    Nothing of a part is written before its checksum is verified.
     """
     if isinstance(out, str | Path) and isinstance(mate, str | Path) and (str(out) == str(mate) or same_file(out, mate)):
         raise UsageError(f"both texts of the pair would go to {out}; choose another name for one of them")
-    with open_archive(source, decoding.get("max_memory")) as archive:
+    with open_archive(source, max_memory) as archive:
         paired = archive.manifest.sample.mate is not None
         if paired and mate is None:
-            raise UsageError(f"{archive.label}: holds a pair; say with {option('mate')} where the second text is to go")
+            raise UsageError(f"{archive.label}: holds a pair; give a file for the second text with {option('mate')}")
         if mate is not None and not paired:
             raise UsageError(f"{archive.label}: holds one text and no mates; leave {option('mate')} out")
-        _write_texts(archive, [out, mate] if paired else [out], decoding)
+        coders = _coders_for_text(archive, model, execution)
+        _write_texts(archive, [out, mate] if paired else [out], coders, force, progress)
 
 
-def cat(source: AnyFile, out: AnyFile, *, mate: bool = False, **decoding: Unpack[Decoding]) -> None:
+def cat(
+    source: AnyFile,
+    out: AnyFile,
+    *,
+    mate: bool = False,
+    model: AnyModel | None = None,
+    force: bool = False,
+    execution: Execution | None = None,
+    progress: Progress | None = None,
+    max_memory: int | None = None,
+) -> None:
     """Write one text to ``out``: of a pair the first, or with ``mate`` the second."""
-    with open_archive(source, decoding.get("max_memory")) as archive:
+    with open_archive(source, max_memory) as archive:
         if mate and archive.manifest.sample.mate is None:
             raise UsageError(f"{archive.label}: holds one text and no mates; leave {option('mate')} out")
-        _write_texts(archive, [None, out] if mate else [out], decoding)
+        coders = _coders_for_text(archive, model, execution)
+        _write_texts(archive, [None, out] if mate else [out], coders, force, progress)
 
 
-def _write_texts(archive: Archive, outs: Sequence[AnyFile | None], decoding: Decoding) -> None:
-    """Write the texts of which there are ``outs``."""
-    _check_known(decoding, Decoding)
+def _coders_for_text(archive: Archive, model: AnyModel | None, execution: Execution | None) -> Coders:
+    archive.check_complete()
+    return coders_of(archive, model, execution)
+
+
+def _write_texts(
+    archive: Archive, outs: Sequence[AnyFile | None], coders: Coders, force: bool, progress: Progress | None
+) -> None:
+    """Write each text for which ``outs`` has a place."""
     for out in outs:
         _check_distinct(archive.label, out)
-    archive.check_complete()
-    coders, force = coders_of(archive, decoding.get("model"), decoding.get("execution")), decoding.get("force", False)
     with contextlib.ExitStack() as stack:
         files = [None if out is None else stack.enter_context(_output(out, force)) for out in outs]
-        parts = archive.decode_all(coders, decoding.get("progress"))
+        parts = archive.decode_all(coders, progress)
         for part in stack.enter_context(contextlib.closing(parts)):
             for text, file in zip(part.texts, files, strict=False):
                 if file is not None:
@@ -209,21 +232,20 @@ def verify(
     execution: Execution | None = None,
     progress: Progress | None = None,
     max_memory: int | None = None,
-) -> dict[str, Any]:
+) -> ArchiveInfo:
     """Decode everything and check every checksum: parts, sample, and each record's MD5 and refget digest.
 
-    A failure is a ``FormatError`` that names the part or record. Gives what ``info`` gives. An archive of some parts of
-    a sample is checked as far as it goes.
+    A failure is a ``FormatError`` that names the part or record. An archive of some parts of a sample is accepted.
     """
     with open_archive(source, max_memory) as archive:
         verify_archive(archive, coders_of(archive, model, execution), progress)
         return archive_info(archive)
 
 
-def info(source: AnyFile, *, max_memory: int | None = None) -> dict[str, Any]:
+def info(source: AnyFile, *, max_memory: int | None = None) -> ArchiveInfo:
     """Sizes, settings, model and digests of an archive; nothing is decoded.
 
-    >>> info("fish.gfz")["bpb_payload"]  # doctest: +SKIP
+    >>> info("fish.gfz").bpb_payload  # doctest: +SKIP
     0.41
     """
     with open_archive(source, max_memory) as archive:
@@ -233,8 +255,8 @@ def info(source: AnyFile, *, max_memory: int | None = None) -> dict[str, Any]:
 def read_index(source: AnyFile, *, model: AnyModel | None = None, max_memory: int | None = None) -> list[RecordEntry]:
     """Name, place, length and digests of every record.
 
-    Digests of short records are not stored: they are None unless a ``model`` is given, or none is needed, to decode
-    them.
+    Digests of short records are not stored: they are None unless the records can be decoded, with the ``model`` that
+    is given or without one.
     """
     with open_archive(source, max_memory) as archive:
         needs_none = archive.manifest.model.id in WITHOUT_MODEL or archive.manifest.model.embedded
@@ -253,14 +275,14 @@ def split(
     bin_qualities: str | None = None,
     force: bool = False,
 ) -> Plan:
-    """Cut a sample into a directory of parts, ``plan.json`` beside them, for jobs to compress one by one."""
+    """Cut a sample into a directory of parts, ``plan.json`` beside them, to be compressed by separate jobs."""
     check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     with (
         open_source(source, mate, name, as_is, bin_qualities) as opened,
         atomic_directory(Path(out), force) as directory,
     ):
         plan = split_sample(opened.parts(part_bases), opened.sample, directory, part_bases)
-    _warn(source, sample_notices(plan.sample))
+    _log_notices(source, sample_notices(plan.sample))
     return plan
 
 
@@ -271,10 +293,10 @@ def gather(
     *,
     embed_model: AnyModel | None = None,
     force: bool = False,
-) -> dict[str, Any]:
+) -> ArchiveInfo:
     """Join part archives into the archive of the sample, without compressing again.
 
-    The bytes are those that ``compress`` gives for the whole sample with the same settings, model and name.
+    The bytes are those that `compress` writes for the whole sample with the same settings, model and name.
     """
     for part in parts:
         _check_distinct(part, out)
@@ -284,7 +306,7 @@ def gather(
         join_parts(wanted, [Path(part) for part in parts], file, model)
         file.flush()
         info = archive_info(Archive(file, str(out), UNLIMITED))
-    _warn(out, info["notices"])
+    _log_notices(out, info.notices)
     return info
 
 
@@ -298,11 +320,11 @@ def merge(
     execution: Execution | None = None,
     progress: Progress | None = None,
     max_memory: int | None = None,
-) -> dict[str, Any]:
+) -> ArchiveInfo:
     """Join archives into one of all their texts, one after the other, without compressing again.
 
-    All are decoded, for the checksum of the whole needs the text. They must have been made alike. The model travels in
-    the new archive if it does so in the first. ``name`` is that of the new sample, if not said that of the first.
+    All are decoded, as the checksum of the whole needs the text. They must have the same model and settings. The model
+    is embedded if the first archive embeds it. ``name`` is that of the new sample, by default that of the first.
     """
     for source in sources:
         _check_distinct(source, out)
@@ -310,14 +332,14 @@ def merge(
         join_archives(sources, file, lambda archive: coders_of(archive, model, execution), name, progress, max_memory)
         file.flush()
         info = archive_info(Archive(file, str(out), UNLIMITED))
-    _warn(out, info["notices"])
+    _log_notices(out, info.notices)
     return info
 
 
 def make_settings(
     model: CodingModel | None, level: str, slice_length: int | None, part_bases: int, is_reads: bool = False
 ) -> Settings:
-    """The settings of an archive, of FASTQ or not, from what was asked for."""
+    """The settings of an archive, of FASTQ or not."""
     if level not in LEVELS:
         raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
     check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
@@ -330,73 +352,76 @@ def make_settings(
     )
 
 
-def _settings(model: CodingModel | None, coding: Coding, part_bases: int, is_reads: bool) -> Settings:
-    return make_settings(model, coding.get("level", DEFAULT_LEVEL), coding.get("slice_length"), part_bases, is_reads)
-
-
-def _check_known(given: Coding | Decoding, options: type[Coding | Decoding]) -> None:
-    """Python itself lets any names through."""
-    for name in given.keys() - options.__annotations__.keys():
-        there_are = ", ".join(options.__annotations__)
-        raise TypeError(f"there is no option {name!r}; there are {there_are} (threads: execution=Execution(threads=2))")
-
-
 def check_range(name: str, value: int, low: int, high: int) -> None:
-    """Refuse a number that makes no sense."""
+    """``UsageError`` for a number out of range."""
     if not low <= value <= high:
         raise UsageError(f"{option(name, value)} is out of range; give {low:,} to {high:,}")
 
 
-def _write(
-    parts: Iterator[Part],
-    sample: Callable[[], Sample],
-    out: AnyFile,
-    settings: Settings,
-    model: CodingModel | None,
-    coding: Coding,
-) -> dict[str, Any]:
-    embed, strands, progress = coding.get("embed", False), coding.get("strands", "auto"), coding.get("progress")
-    if embed and model is None:
-        raise UsageError(f"there is no model to embed; give one with {option('model')}, or leave {option('embed')} out")
-    if strands not in STRANDS:
-        raise UsageError(f"there is no choice of strands {strands!r}; choose one of {', '.join(STRANDS)}")
-    if strands != "auto" and model is not None:
-        raise UsageError(
-            f"{option('strands')} is for archives without a model, which knows it by itself; leave one of them out"
-        )
-    named, data = reference(model, embed), model.data if model and embed else b""
-    coders = make_coders(named.id, model, settings, coding.get("execution") or Execution(), strands)
-    with _output(out, coding.get("force", False), seekable=True, binary=True) as file:
-        write_archive(file, parts, coders, settings, named, sample, data, progress)
-        file.flush()
-        archive = Archive(file, str(out), UNLIMITED)
-        if coding.get("verify"):
-            _prove(archive, coders, progress)
-        info = archive_info(archive)
-        stored = info["total_bytes"] + (0 if embed else info["model_file_bytes"])
-        try:
-            check_need(str(out), needed_bytes(archive.manifest), default_limit(stored))
-            archive.check_text()
-        except MemoryLimitError as error:
-            _LOG.warning("to read this archive will need permission. %s", error)
-        return info
+@dataclass(frozen=True)
+class _Compression:
+    """How to compress: what `compress` and `compress_parts` have in common."""
+
+    model: CodingModel | None
+    level: str
+    strands: str
+    slice_length: int | None
+    embed: bool
+    verify: bool
+    force: bool
+    execution: Execution | None
+    progress: Progress | None
+
+    def settings(self, part_bases: int, is_reads: bool) -> Settings:
+        """The settings of the archive; ``UsageError`` for options that do not fit together."""
+        if self.embed and self.model is None:
+            raise UsageError(f"no model to embed; give one with {option('model')}, or leave {option('embed')} out")
+        if self.strands not in STRANDS:
+            raise UsageError(f"invalid strands {self.strands!r}; choose one of {', '.join(STRANDS)}")
+        if self.strands != "auto" and self.model is not None:
+            raise UsageError(f"with a model, leave {option('strands')} out: the model says which strands it uses")
+        return make_settings(self.model, self.level, self.slice_length, part_bases, is_reads)
+
+    def write(
+        self, parts: Iterator[Part], sample: Callable[[], Sample], out: AnyFile, settings: Settings
+    ) -> ArchiveInfo:
+        """Write the archive; ``sample`` is called after the last part."""
+        named, data = reference(self.model, self.embed), self.model.data if self.model and self.embed else b""
+        coders = make_coders(named.id, self.model, settings, self.execution or Execution(), self.strands)
+        with _output(out, self.force, seekable=True, binary=True) as file:
+            write_archive(file, parts, coders, settings, named, sample, data, self.progress)
+            file.flush()
+            archive = Archive(file, str(out), UNLIMITED)
+            if self.verify:
+                _verify_written(archive, coders, self.progress)
+            info = archive_info(archive)
+            try:
+                check_need(
+                    str(out),
+                    needed_bytes(archive.manifest),
+                    default_limit(info.total_bytes + (0 if self.embed else info.model_file_bytes)),
+                )
+                archive.check_text()
+            except MemoryLimitError as error:
+                _LOG.warning("reading this archive needs permission: %s", error)
+            return info
 
 
-def _warn(place: AnyFile, notices: Iterable[str]) -> None:
-    """Log what there is to know of what was archived, by its ``place``."""
+def _log_notices(place: AnyFile, notices: Iterable[str]) -> None:
+    """Log the notices on what was archived, with its ``place``."""
     called = str(place) if isinstance(place, str | Path) else str(getattr(place, "name", "the stream"))
     for notice in notices:
         _LOG.warning("%s: %s", "standard input" if called == STREAM else called, notice)
 
 
-def _prove(archive: Archive, coders: Coders, progress: Progress | None) -> None:
-    """Decode what was just written; its checksums were taken from the source."""
+def _verify_written(archive: Archive, coders: Coders, progress: Progress | None) -> None:
+    """Decode what was just written; the checksums are those of the source."""
     try:
         verify_archive(archive, coders, progress)
     except FormatError as error:
         raise OutputError(
-            f"verification failed, so the archive was not kept: {error}. This points to faulty memory or disk, or to a "
-            f"defect of this program; try again with {option('device', 'cpu')}, and report it if it stays"
+            f"verification failed, so the archive was not kept: {error}. Memory or disk may be faulty, or this program "
+            f"has a bug; try again with {option('device', 'cpu')}, and report it if it happens again"
         ) from error
 
 

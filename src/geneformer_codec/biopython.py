@@ -8,7 +8,7 @@ try:
     from Bio.Seq import Seq, SequenceDataAbstractBaseClass
     from Bio.SeqRecord import SeqRecord
 except ModuleNotFoundError as error:
-    raise UsageError("views for Biopython need it: pip install biopython") from error
+    raise UsageError("views need Biopython: pip install 'geneformer-rules[biopython]'") from error
 
 
 class Record(Protocol):

@@ -1,7 +1,7 @@
 """The errors that users meet: one small hierarchy, each with the exit status of the command.
 
 A message names the file (and record and line where there is one), says what was wrong, and what to do about it. Where
-it speaks of a parameter, `option` marks it, so that Python users read ``force=True`` and those of the command ``-f``.
+it names a parameter, `option` marks it, so that Python users read ``force=True`` and those of the command ``-f``.
 """
 
 import re
@@ -41,6 +41,8 @@ class GfzError(Exception):
 
 def _as_option(marked: re.Match[str]) -> str:
     name, value = marked.groups()
+    if name == "max_memory" and value:
+        value = f"{-(-int(value) >> 20)}M"
     called = _SHORT.get(name, f"--{name.replace('_', '-')}")
     return called if value in ("", "True") else f"{called} {value.strip(chr(39))}"
 

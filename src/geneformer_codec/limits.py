@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from geneformer_codec.errors import FormatError
+from geneformer_codec.errors import FormatError, option
 
 FLOOR = 5 << 29
 """What any file may take: two and a half GiB, enough for one part of 2**28 bases at any level."""
@@ -42,7 +42,7 @@ def check_need(label: str, needed: int, limit: int) -> None:
     if needed > limit:
         raise MemoryLimitError(
             f"{label}: reading it takes about {_mib(needed)} of memory, and {_mib(limit)} are allowed. {_ADVICE}: "
-            f"--max-memory {-(-needed >> 20)}M, or max_memory in Python"
+            f"{option('max_memory', needed)}"
         )
 
 
@@ -51,7 +51,7 @@ def check_text(label: str, text_bytes: int, stored_bytes: int, max_memory: int |
     if text_bytes > max(TEXT_FLOOR, TEXT_RATIO * stored_bytes, max_memory or 0):
         raise MemoryLimitError(
             f"{label}: has {stored_bytes:,} bytes and decodes to {text_bytes:,}, which would take long. {_ADVICE}: "
-            f"--max-memory {-(-text_bytes >> 20)}M, or max_memory in Python"
+            f"{option('max_memory', text_bytes)}"
         )
 
 
@@ -89,7 +89,7 @@ def reserve(peak: int, kept: int) -> None:
     if peak > left[0]:
         raise MemoryLimitError(
             f"a stream expands to {_mib(peak)}, and {_mib(max(left[0], 0))} of memory are left of what is allowed. "
-            "If you trust the file, allow more: --max-memory SIZE, max_memory in Python"
+            f"If you trust the file, allow more with {option('max_memory')}"
         )
     left[0] -= kept
 

@@ -202,7 +202,7 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         """A stretch of a record, as ``pysam.FastaFile.fetch``: ``start`` and ``end`` from 0, ``end`` excluded.
 
         Or a ``region`` as samtools writes it, from 1: ``chr1:1001-2000``. A stretch that goes beyond the record is cut
-        off at its end. A name that does not occur is a KeyError, and an invalid range a ValueError.
+        off at its end. An unknown name is a KeyError, an invalid range a ValueError.
         """
         if region is not None:
             place = self.region(region)
@@ -210,11 +210,11 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         if reference is None:
             raise ValueError("give a reference or a region")
         if (start or 0) < 0 or (end is not None and end < (start or 0)):
-            raise ValueError(f"invalid range: start {start}, end {end}")
+            raise ValueError(f"invalid range: start {start or 0}, end {end}")
         return _letters(self[reference].residues(start or 0, end))
 
     def region(self, text: str) -> Region:
-        """A region as samtools reads it; ``UsageError`` if it is invalid. Its record need not exist."""
+        """A region as samtools reads it; ``UsageError`` for an invalid one. Its record need not exist."""
         return parse_region(text, self.__contains__)
 
     def pieces(self, wanted: Iterable[tuple[Record, Region]]) -> Iterator[Iterator[bytes]]:
@@ -248,9 +248,9 @@ def open(
 ) -> Reader:
     """Open an archive for random access: a path, a URL (``https://``, ``s3://``), or a binary stream.
 
-    ``max_memory``, in bytes, is how much reading may take; if not said, what is in proportion to the archive's size.
-    ``model`` is needed as for ``decompress``. Nothing is decoded until residues are asked for, and then the slices that
-    they lie in; an archive made without a model has one slice a part.
+    ``max_memory``, in bytes, limits the memory for reading (default: in proportion to the archive). ``model`` is
+    needed as for ``decompress``. Reading residues decodes the slices that hold them; an archive made without a model
+    has one slice a part.
 
     >>> with open("x.gfz") as archive:  # doctest: +SKIP
     ...     for record in archive.records():

@@ -74,9 +74,6 @@ class ZlibModel:
         settings: ExpertSettings | None,
         device: str = "auto",
         threads: int = 0,
-        *,
-        arithmetic: str = "auto",
-        slice_batch: int = 0,
     ) -> BaseCoder:
         if settings is None or settings.table_bits != 20:
             raise FormatError("the model has experts, and needs settings for them")

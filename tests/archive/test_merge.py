@@ -26,7 +26,7 @@ def test_merged(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -
     sources = [compressed(write, str(number), text) for number, text in enumerate(texts)]
     monkeypatch.setattr(ExpertCoder, "encode", None)
     info = api.merge(sources, tmp_path / "all.gfz", name="all.fa")
-    assert (info["sample"], info["records"], info["complete"]) == ("all.fa", 16, True)
+    assert (info.sample, info.records, info.complete) == ("all.fa", 16, True)
     api.verify(tmp_path / "all.gfz")
     api.decompress(tmp_path / "all.gfz", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"".join(texts)
@@ -40,8 +40,8 @@ def test_the_model_travels_if_it_did(tmp_path: Path, write: Write, model: ZlibMo
     text = make_fasta(3, 900)
     inside = compressed(write, "inside", text, model=model, embed=True)
     outside = compressed(write, "outside", text, model=model)
-    assert api.merge([inside, outside], tmp_path / "1.gfz")["model_embedded"]
-    assert not api.merge([outside, inside], tmp_path / "2.gfz", model=model)["model_embedded"]
+    assert api.merge([inside, outside], tmp_path / "1.gfz").model_embedded
+    assert not api.merge([outside, inside], tmp_path / "2.gfz", model=model).model_embedded
     api.decompress(tmp_path / "1.gfz", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == 2 * text
 

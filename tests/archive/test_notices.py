@@ -82,9 +82,9 @@ def test_of_one_text(
     """In the facts, the table and the log, once; and the text comes back."""
     source, archive, out = write(name, text), tmp_path / "a.gfz", io.BytesIO()
     info = api.compress(source, archive, verify=True)
-    (notice,) = info["notices"]
+    (notice,) = info.notices
     assert said in notice
-    assert api.info(archive)["notices"] == [notice]
+    assert api.info(archive).notices == [notice]
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         f"{source}: {notice}"
     ]
@@ -108,7 +108,7 @@ def test_of_one_text(
 )
 def test_nothing_of_what_is_regular(tmp_path: Path, write: Write, name: str, text: bytes) -> None:
     info = api.compress(write(name, text), tmp_path / "a.gfz")
-    assert info["notices"] == []
+    assert info.notices == []
     assert "notice" not in info_table(info)
     assert "warning" not in summary(info)
 
@@ -163,14 +163,14 @@ def test_of_pairs(
     """The same of the archive, of one that was gathered, and of what was merged."""
     sources = write("1.fq", reads(*first)), write("2.fq", reads(*second))
     archive, options = tmp_path / "a.gfz", {"mate": sources[1], "part_bases": part_bases}
-    assert api.compress(sources[0], archive, model=model, verify=True, **options)["notices"] == said
+    assert api.compress(sources[0], archive, model=model, verify=True, **options).notices == said
     plan = api.split(sources[0], tmp_path / "parts", **options)
     archives = []
     for part in plan.parts:
         archives.append(tmp_path / f"{part.number}.gfz")
         api.compress_parts([tmp_path / "parts" / part.file], archives[-1], model=model)
     joined = api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "b.gfz")
-    assert joined["notices"] == said
+    assert joined.notices == said
     assert archive.read_bytes() == (tmp_path / "b.gfz").read_bytes()
 
 
@@ -180,26 +180,26 @@ def test_of_merged_pairs(tmp_path: Path, write: Write, model: ZlibModel) -> None
     for archive, (first, second) in zip(archives, texts, strict=True):
         api.compress(write("1.fq", reads(*first)), archive, mate=write("2.fq", reads(*second)), model=model)
     info = api.merge(archives, tmp_path / "all.gfz", model=model)
-    assert info["notices"] == ["2 of 7 pairs have names that do not match: the first is record 5 (e, x)"]
+    assert info.notices == ["2 of 7 pairs have names that do not match: the first is record 5 (e, x)"]
 
 
 def test_of_bytes_after_the_compressed_data(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     source = write("in.fa.gz", gzip.compress(b">a\nACGT\n") + b"x" * 1234)
     said = ["1,234 bytes after the end of the compressed data were ignored, and are not kept"]
     info = api.compress(source, tmp_path / "a.gfz", model=model, verify=True)
-    assert (info["sample"], info["notices"]) == ("in.fa", said)
+    assert (info.sample, info.notices) == ("in.fa", said)
     api.split(source, tmp_path / "parts")
     assert json.loads((tmp_path / "parts" / "plan.json").read_text())["trailing_bytes"] == 1234
     api.compress_parts([tmp_path / "parts" / "00000000.part"], tmp_path / "p.gfz", model=model)
-    assert api.gather(tmp_path / "parts" / "plan.json", [tmp_path / "p.gfz"], tmp_path / "b.gfz")["notices"] == said
+    assert api.gather(tmp_path / "parts" / "plan.json", [tmp_path / "p.gfz"], tmp_path / "b.gfz").notices == said
     merged = api.merge([tmp_path / "a.gfz", tmp_path / "b.gfz"], tmp_path / "c.gfz", model=model)
-    assert merged["notices"] == ["2,468 bytes after the end of the compressed data were ignored, and are not kept"]
-    assert api.compress(source, tmp_path / "d.gfz", model=model, as_is=True)["notices"] != said
+    assert merged.notices == ["2,468 bytes after the end of the compressed data were ignored, and are not kept"]
+    assert api.compress(source, tmp_path / "d.gfz", model=model, as_is=True).notices != said
 
 
 def test_of_binned_qualities(tmp_path: Path, write: Write) -> None:
     info = api.compress(write("in.fq", reads("a")), tmp_path / "a.gfz", bin_qualities="illumina8")
-    assert info["notices"] == ["LOSSY: qualities binned by illumina8; checksums are of the binned text"]
+    assert info.notices == ["LOSSY: qualities binned by illumina8; checksums are of the binned text"]
 
 
 @pytest.mark.parametrize(

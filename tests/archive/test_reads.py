@@ -5,6 +5,7 @@ import io
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,10 +52,10 @@ def test_single(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int,
     text = FIRST if packed == "plain" else gzip.compress(FIRST[:5000]) + gzip.compress(FIRST[5000:])
     source, archive = write("in.fq", text), tmp_path / "a.gfz"
     info = api.compress(source, archive, model=model, part_bases=part_bases, slice_length=1000, verify=True)
-    assert (info["kind"], info["records"], info["mate"], info["index_bytes"] > 0) == ("FASTQ", 300, None, True)
-    assert info["streams"]["digests"] == 0
-    assert info["side_bytes"] == sum(info["streams"].values()) - info["payload_bytes"] - info["index_bytes"]
-    assert (info["parts"] > 1) == (part_bases == 4000)
+    assert (info.kind, info.records, info.mate, info.index_bytes > 0) == ("FASTQ", 300, None, True)
+    assert info.streams["digests"] == 0
+    assert info.side_bytes == sum(info.streams[name] for name in info.streams) - (info.payload_bytes + info.index_bytes)
+    assert (info.parts > 1) == (part_bases == 4000)
     api.decompress(archive, tmp_path / "out", model=model)
     assert (tmp_path / "out").read_bytes() == FIRST
 
@@ -63,18 +64,18 @@ def test_single(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int,
 @pytest.mark.parametrize("part_bases", [4000, 1 << 20])
 def test_pair(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int, threads: int) -> None:
     source, mate, archive = write("r1.fq", FIRST), write("r2.fq.gz", gzip.compress(SECOND)), tmp_path / "a.gfz"
-    coding: api.Coding = {"model": model, "verify": True, "execution": Execution(threads)}
+    coding: dict[str, Any] = {"model": model, "verify": True, "execution": Execution(threads)}
     info = api.compress(source, archive, mate=mate, part_bases=part_bases, **coding)
-    assert (info["sample"], info["mate"]["name"], info["records"]) == ("r1.fq", "r2.fq", 600)
-    assert info["input_bytes"] == len(FIRST) + len(SECOND)
-    assert info["mate"]["bytes"] == len(SECOND)
+    assert (info.sample, info.mate["name"], info.records) == ("r1.fq", "r2.fq", 600)
+    assert info.input_bytes == len(FIRST) + len(SECOND)
+    assert info.mate["bytes"] == len(SECOND)
     assert both(archive, model) == (FIRST, SECOND)
     out = io.BytesIO()
     api.cat(archive, out, mate=True, model=model)
     assert out.getvalue() == SECOND
     alone = api.compress(source, tmp_path / "b.gfz", part_bases=part_bases, **coding)
-    if info["parts"] == 1:
-        assert info["streams"]["names"] - alone["streams"]["names"] <= 24
+    if info.parts == 1:
+        assert info.streams["names"] - alone.streams["names"] <= 24
     with pytest.raises(UsageError, match="mate="):
         api.decompress(archive, tmp_path / "out", model=model)
     with pytest.raises(UsageError, match="both texts of the pair would go to -"):
@@ -173,7 +174,7 @@ def test_fetched_as_fastq(tmp_path: Path, write: Write, model: ZlibModel) -> Non
 def test_binned_qualities(tmp_path: Path, write: Write, model: ZlibModel, bins: str) -> None:
     text = b"@a~\nACGT\n+a~\n!#5I\nstray~\n@b\r\nA\r\n+\r\n~\r\n"
     info = api.compress(write("1.fq", text), tmp_path / "a.gfz", bin_qualities=bins, model=model, verify=True)
-    assert info["quality_bins"] == bins
+    assert info.quality_bins == bins
     api.decompress(tmp_path / "a.gfz", tmp_path / "out", model=model)
     binned = {"illumina8": (b"!'7I", b"I"), "illumina4": (b"##8F", b"F")}[bins]
     expected = text.replace(b"!#5I", binned[0]).replace(b"\r\n~", b"\r\n" + binned[1])
@@ -200,8 +201,8 @@ def test_unknown_costs_next_to_nothing(tmp_path: Path, write: Write, model: Zlib
         b"@%d\n%bACGTACGT\n+\n%bFFFFFFFF\n" % (n, b"NA"[n % 3 > 0 :][:1], b"#F"[n % 3 > 0 :][:1]) for n in range(999)
     )
     info = api.compress(write("1.fq", text), tmp_path / "a.gfz", model=model)
-    assert info["streams"]["exceptions"] + info["streams"]["qualities"] < 200
-    assert np.isclose(info["bases"], 999 * 9 - 333)
+    assert info.streams["exceptions"] + info.streams["qualities"] < 200
+    assert np.isclose(info.bases, 999 * 9 - 333)
 
 
 def test_what_is_outside_records(tmp_path: Path, write: Write) -> None:
@@ -211,8 +212,8 @@ def test_what_is_outside_records(tmp_path: Path, write: Write) -> None:
     second = read % b"a" + b"torn\n"
     sources = write("r1.fq", first), write("r2.fq", second)
     info = api.compress(sources[0], tmp_path / "a.gfz", mate=sources[1], part_bases=1024)
-    assert info["parts"] > 2
-    assert info["outside_records"] == [
+    assert info.parts > 2
+    assert info.outside_records == [
         {"text": 1, "bytes": 6, "places": 2, "records_before": 300},
         {"text": 2, "bytes": 5, "places": 1, "records_before": 1},
     ]
@@ -226,5 +227,5 @@ def test_what_is_before_the_first_header(tmp_path: Path, write: Write, preamble:
     source = write("in.fa", preamble + b">a\nACGT\n>b\nAC\n")
     info = api.compress(source, tmp_path / "a.gfz", part_bases=1024)
     found = {"text": 1, "bytes": len(preamble), "places": 1, "records_before": 0}
-    assert info["outside_records"] == ([found] if preamble else [])
+    assert info.outside_records == ([found] if preamble else [])
     assert ("belong to no record" in info_table(info)) == bool(preamble)

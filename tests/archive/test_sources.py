@@ -72,9 +72,9 @@ def test_reads_of_alignments(
     source = tmp_path / f"x.{suffix}"
     write_alignments(source, mode, write("c.fa", b">c\n" + b"ACGT" * 10 + b"\n"))
     info = api.compress(source, tmp_path / "a.gfz", model=model, verify=True)
-    assert info["sample"] == "x.fastq"
-    assert info["origin"]["format"] == suffix.upper()
-    assert "alignments" in info["origin"]["not_kept"]
+    assert info.sample == "x.fastq"
+    assert info.origin["format"] == suffix.upper()
+    assert "alignments" in info.origin["not_kept"]
     assert f"made from {suffix.upper()}; not kept: alignments" in caplog.text
     api.decompress(tmp_path / "a.gfz", tmp_path / "out", model=model)
     assert (tmp_path / "out").read_bytes() == FASTQ
@@ -106,14 +106,14 @@ def test_records_of_annotation(tmp_path: Path, model: ZlibModel, kind: str, suff
     source = tmp_path / f"x.{suffix}"
     SeqIO.write(records, source, kind)
     info = api.compress(source, tmp_path / "a.gfz", model=model, verify=True)
-    assert (info["sample"], info["origin"]["format"].lower(), info["records"]) == ("x.fasta", kind, 2)
+    assert (info.sample, info.origin["format"].lower(), info.records) == ("x.fasta", kind, 2)
     api.decompress(tmp_path / "a.gfz", tmp_path / "out", model=model)
     lines = ["ACGTN" * 12, "ACGTN" * 12, "ACGTN" * 6]
     assert (tmp_path / "out").read_text().split() == [
         ">AB000003.1", "a", "thing", "ACGTN" * 3, ">AB0000030.1", "a", "thing", *lines
     ]  # fmt: skip
     info = api.compress(source, tmp_path / "b.gfz", model=model, as_is=True, verify=True)
-    assert (info["sample"], info["origin"]) == (source.name, None)
+    assert (info.sample, info.origin) == (source.name, None)
     out = io.BytesIO()
     api.decompress(tmp_path / "b.gfz", out, model=model)
     assert out.getvalue() == source.read_bytes()
@@ -139,7 +139,7 @@ def test_block_gzip(tmp_path: Path, model: ZlibModel) -> None:
     beside = {path: path.read_bytes() for path in tmp_path.glob("x.fa.gz*")}
     assert len(beside) == 3
     info = api.compress(source, tmp_path / "a.gfz", model=model, verify=True)
-    assert (info["sample"], info["input_bytes"]) == ("x.fa", len(text))
+    assert (info.sample, info.input_bytes) == ("x.fa", len(text))
     assert {path: path.read_bytes() for path in tmp_path.glob("x.fa.gz*")} == beside
 
 
@@ -157,7 +157,7 @@ def test_as_is(tmp_path: Path, write: Write, model: ZlibModel, name: str) -> Non
         source.write_bytes(text)
     data, out = source.read_bytes(), io.BytesIO()
     info = api.compress(source, tmp_path / "a.gfz", model=model, as_is=True, verify=True, part_bases=2048)
-    assert (info["sample"], info["origin"], info["input_bytes"]) == (name, None, len(data))
+    assert (info.sample, info.origin, info.input_bytes) == (name, None, len(data))
     api.decompress(tmp_path / "a.gfz", out, model=model)
     assert out.getvalue() == data
     api.compress(io.BytesIO(data), tmp_path / "b.gfz", model=model, as_is=True, name=name, part_bases=2048)
@@ -173,7 +173,7 @@ def test_as_is(tmp_path: Path, write: Write, model: ZlibModel, name: str) -> Non
 def test_mates_as_they_are(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     reads = b"@a\nACGT\n+\nIIII\n"
     plain, packed = write("1.fq", reads), write("2.fq.gz", gzip.compress(reads))
-    assert api.compress(plain, tmp_path / "a.gfz", mate=plain, model=model, as_is=True)["mate"]["name"] == "1.fq"
+    assert api.compress(plain, tmp_path / "a.gfz", mate=plain, model=model, as_is=True).mate["name"] == "1.fq"
     with pytest.raises(
         InputError, match=r"2\.fq\.gz: is not FASTQ as it is \(with as_is=True, nothing is decompressed"
     ):

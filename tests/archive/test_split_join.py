@@ -60,13 +60,13 @@ def test_gathered_from_gathered(tmp_path: Path, write: Write) -> None:
     api.gather(tmp_path / "parts" / "plan.json", compress_all(tmp_path / "parts"), tmp_path / "a.gfz")
     api.compress(tmp_path / "big.fa", tmp_path / "b.gfz", part_bases=2048)
     assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes()
-    assert api.verify(tmp_path / "a.gfz")["parts"] > 10
+    assert api.verify(tmp_path / "a.gfz").parts > 10
 
 
 def test_part_archives_say_what_they_are(tmp_path: Path, parts: Path) -> None:
     archive = compress_all(parts)[1]
     info = api.verify(archive)
-    assert (info["complete"], info["blocks"], info["parts"] > 2) == (False, 1, True)
+    assert (info.complete, info.blocks, info.parts > 2) == (False, 1, True)
     with pytest.raises(FormatError, match=r"holds 1 of the \d+ parts of 'in.fa'.*gfz gather"):
         api.decompress(archive, tmp_path / "out")
 
@@ -112,7 +112,7 @@ def test_several_parts_in_one_archive(tmp_path: Path, parts: Path) -> None:
     first, *others = sorted(parts.glob("*.part"))
     api.compress_parts([first], tmp_path / "first.gfz")
     api.compress_parts(others[::-1], tmp_path / "others.gfz")
-    assert api.info(tmp_path / "others.gfz")["blocks"] == len(others) > 1
+    assert api.info(tmp_path / "others.gfz").blocks == len(others) > 1
     api.gather(parts / "plan.json", [tmp_path / "others.gfz", tmp_path / "first.gfz"], tmp_path / "joined.gfz")
     assert (tmp_path / "joined.gfz").read_bytes() == (tmp_path / "each.gfz").read_bytes()
 

@@ -54,9 +54,9 @@ def test_names_of_streams(tmp_path: Path, write: Write) -> None:
     out = io.BytesIO()
     with write("in.fa.gz", gzip.compress(TEXT)).open("rb") as source:
         api.compress(source, out)
-    assert api.info(out)["sample"] == "in.fa"
+    assert api.info(out).sample == "in.fa"
     api.compress(io.BytesIO(TEXT), tmp_path / "a.gfz")
-    assert api.info(tmp_path / "a.gfz")["sample"] == "-"
+    assert api.info(tmp_path / "a.gfz").sample == "-"
 
 
 def test_streams_at_fault() -> None:

@@ -47,7 +47,7 @@ def test_threads_change_nothing(tmp_path: Path, source: Path, slice_length: int 
     for threads in (1, 2, 5):
         execution, out = Execution(threads=threads), tmp_path / str(threads)
         info = api.compress(source, out, part_bases=4000, slice_length=slice_length, execution=execution, verify=True)
-        assert (info["model_id"], info["parts"] > 4, info["slices"] == info["parts"]) == (
+        assert (info.model_id, info.parts > 4, info.slices == info.parts) == (
             "experts", True, slice_length is None
         )  # fmt: skip
         archives.append(out.read_bytes())
@@ -66,23 +66,23 @@ def test_parts_apart_and_joined(tmp_path: Path, source: Path, settings: dict[str
     api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "a.gfz")
     api.compress(source, tmp_path / "b.gfz", part_bases=4000, **settings)  # type: ignore[arg-type]
     assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes()
-    assert api.verify(tmp_path / "a.gfz")["complete"]
+    assert api.verify(tmp_path / "a.gfz").complete
 
 
 def test_smaller_than_two_bits_a_base(tmp_path: Path, source: Path) -> None:
     info = api.compress(source, tmp_path / "a.gfz")
-    assert info["bpb_payload"] < 0.7
-    assert info["experts"]["copies"] > 0
+    assert info.bpb_payload < 0.7
+    assert info.experts["copies"] > 0
 
 
 @pytest.mark.parametrize("turn", [False, True])
 def test_strands_are_measured(tmp_path: Path, write: Write, turn: bool) -> None:
     source = write("in.fa", relatives(12, 2000, turn))
     info = {strands: api.compress(source, tmp_path / strands, strands=strands) for strands in ("auto", "one", "both")}
-    assert info["auto"]["both_strands_blocks"] == turn
+    assert info["auto"].both_strands_blocks == turn
     assert (tmp_path / "auto").read_bytes() == (tmp_path / ("both" if turn else "one")).read_bytes()
     if turn:
-        assert info["both"]["payload_bytes"] < info["one"]["payload_bytes"]
+        assert info["both"].payload_bytes < info["one"].payload_bytes
     for strands in info:
         api.verify(tmp_path / strands)
 

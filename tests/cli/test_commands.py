@@ -1,5 +1,6 @@
 """The command's contract: what it writes where, and its exit status."""
 
+import functools
 import inspect
 import json
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import geneformer_codec
 from geneformer_codec.cli.main import main
+from geneformer_codec.cli.parser import build_parser
 
 from .conftest import GFZ, environment
 
@@ -135,43 +137,99 @@ def test_simulate(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_train_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from geneformer_codec.network.train import train as real
+    from geneformer_codec.training import train as module
 
-    calls: list[tuple[Any, Any]] = []
+    calls: list[dict[str, Any]] = []
 
-    def train(*arguments: Any, **settings: Any) -> Any:
-        calls.append((arguments, settings))
-        return types.SimpleNamespace(name="fish", data=b"123", id="0" * 64)
+    @functools.wraps(module.train)
+    def train(**given: Any) -> Any:
+        calls.append(given)
+        sizes: dict[str, int] = {}
+        return types.SimpleNamespace(
+            name="fish", experts=None, sizes=lambda: sizes, to_bytes=lambda: b"123", id="0" * 64, metadata={}
+        )
 
-    fit = types.ModuleType("geneformer_codec.network.train")
-    fit.train = train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "geneformer_codec.network.train", fit)
-    options = [
-        "--preset",
-        "stream-tiny",
-        "--minutes",
-        "0.5",
-        "--seed",
-        "7",
-        "--base",
-        "b",
-        "--log",
-        "l",
-        "--checkpoint",
-        "c",
-    ]
-    assert main(["train", "a.fa", "b.fa", "-o", "fish.gfmodel", "--name", "fish", *options, "--hybrid", "h.fa"]) == 0
-    ((arguments, settings),) = calls
-    inspect.signature(real).bind(*arguments, **settings)
-    assert arguments == ([Path("a.fa"), Path("b.fa")], Path("fish.gfmodel"), "fish")
-    assert (settings["preset"], settings["minutes"], settings["epochs"], settings["seed"]) == (
-        "stream-tiny",
-        0.5,
-        None,
-        7,
-    )
-    assert (settings["base"], settings["log"], settings["checkpoint"]) == (Path("b"), Path("l"), Path("c"))
-    assert settings["hybrid"] == [Path("h.fa")]
+    monkeypatch.setattr(module, "train", train)
+    options = ["--preset", "stream-tiny", "--minutes", "0.5", "--seed", "7", "--base", "b", "--log", "l"]
+    options += ["--checkpoint", "c", "--hybrid", "h.fa"]
+    assert main(["train", "a.fa", "b.fa", "-o", "fish.gfmodel", "--name", "fish", *options]) == 0
+    (given,) = calls
+    inspect.signature(module.train).bind(**given)
+    wanted = {
+        "panels": [Path("a.fa"), Path("b.fa")], "out": Path("fish.gfmodel"), "name": "fish", "preset": "stream-tiny",
+        "minutes": 0.5, "seed": 7, "base": Path("b"), "log": Path("l"), "checkpoint": Path("c"),
+        "hybrid": [Path("h.fa")],
+    }  # fmt: skip
+    assert wanted.items() <= given.items()
+    assert "epochs" not in given
+
+
+def test_every_option_is_a_parameter_of_the_library() -> None:
+    """What a command passes on by name reaches the function that does the work."""
+    (commands,) = (action for action in build_parser()._actions if action.dest == "command")
+    used_here = {"help", "quiet", "json", "keep", "threads", "device"}
+    also = {"compress": {"parts"}, "cat": {"sources"}}
+    for command in ("compress", "decompress", "cat", "verify", "merge", "split", "gather"):
+        options = {action.dest for action in commands.choices[command]._actions}  # type: ignore[index, call-overload]
+        known = set(inspect.signature(getattr(geneformer_codec, command)).parameters)
+        assert options - used_here - also.get(command, set()) <= known
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+sys.meta_path.insert(0, Refuse())
+from geneformer_codec.cli.main import main
+from geneformer_codec.cli.parser import build_parser
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_without_pytorch(source: Path) -> None:
+    """Experts are trained and used without it; networks and CUDA devices name the extra that brings it."""
+    from networks import random_model
+
+    from geneformer_codec.model.file import Experts, Model
+    from geneformer_codec.model.initial_state import Start
+    from geneformer_codec.predict.settings import ExpertSettings
+
+    network, experts = random_model("stream"), Experts(Start.untrained(ExpertSettings(network=True)), None)
+    Path("net.gfmodel").write_bytes(network.to_bytes())
+    Path("both.gfmodel").write_bytes(Model.of(network.network, experts, {"name": "both"}).to_bytes())
+    assert main(["compress", "in.fa", "-o", "net.gfz", "--model", "net.gfmodel", "--embed", "-q"]) == 0
+
+    def gfz(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", WITHOUT_TORCH, *arguments],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+
+    for number, model in enumerate(([], ["--model", "both.gfmodel"])):
+        out = f"{number}.gfz"
+        assert gfz("compress", "in.fa", "-o", out, "-l", "fast", "--verify", *model).returncode == 0
+        assert gfz("decompress", out, "-o", f"{number}.fa", *model).returncode == 0
+        assert Path(f"{number}.fa").read_bytes() == source.read_bytes()
+    assert gfz("info", "net.gfz").returncode == gfz("model", "show", "net.gfmodel").returncode == 0
+    for call in (
+        ["verify", "net.gfz"],
+        ["decompress", "net.gfz", "-o", "x"],
+        ["compress", "in.fa", "-o", "x", "--model", "net.gfmodel"],
+        ["compress", "in.fa", "-o", "x", "--device", "cuda"],
+        ["train", "in.fa", "-o", "x", "--name", "x", "--preset", "stream-tiny", "--epochs", "1"],
+        ["train", "in.fa", "-o", "x", "--name", "x", "--network", "net.gfmodel"],
+    ):
+        done = gfz(*call)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "pip install 'geneformer-rules[network]'" in done.stderr
+        assert not Path("x").exists()
 
 
 def test_paths_that_begin_with_a_dash(source: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -318,7 +318,7 @@ def test_no_cuda_device(source: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.chdir(source.parent)
     network = ["--preset", "stream-tiny", "--epochs", "1"]
     assert main(["train", "in.fa", "-o", "x.gfmodel", "--name", "x", "--device", "cuda", *network]) == 2
-    refused = "gfz: error: torch sees no CUDA device here; give --device cpu, or leave it out\n"
+    refused = "gfz: error: PyTorch finds no CUDA device; give --device cpu, or leave it out\n"
     assert capsys.readouterr().err == refused
     Path("x.gfmodel").write_bytes(random_model("stream").to_bytes())
     with_model = ["--model", "x.gfmodel", "--device", "cuda"]
@@ -331,7 +331,7 @@ def test_no_cuda_device(source: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "give --device cpu" in told
     assert "Traceback" not in told
     assert main(["compress", "in.fa", "-o", "a.gfz", "--device", "cuda"]) == 0
-    assert "gfz: no network is at work here, so that all of it runs on the CPU\n" in capsys.readouterr().err
+    assert "gfz: no network is used, so everything runs on the CPU\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import pytest
 
 from geneformer_codec import caches
-from geneformer_codec.cli.progress import told
+from geneformer_codec.cli.progress import log_shown
 from geneformer_codec.coding import jit, kernel_cache
 from geneformer_codec.coding.jit import inline, kernels
 
@@ -129,13 +129,21 @@ def test_a_kernel_is_made_of_what_its_module_imports() -> None:
 
 def test_every_part_is_imported_where_it_is_used() -> None:
     """The functions that a kernel calls, and those that these call, are in the files that its digest is taken of."""
-    from geneformer_codec.network import fused
+    from geneformer_codec.network import kernels as network_kernels
     from geneformer_codec.predict import lockstep, panel_tables
     from geneformer_codec.sequence import read_kernels, render_kernels
     from geneformer_codec.streams import name_model_kernels
     from geneformer_codec.streams.qualities import kernels as quality_kernels
 
-    for module in (fused, lockstep, panel_tables, read_kernels, render_kernels, name_model_kernels, quality_kernels):
+    for module in (
+        network_kernels,
+        lockstep,
+        panel_tables,
+        read_kernels,
+        render_kernels,
+        name_model_kernels,
+        quality_kernels,
+    ):
         found = jit.imported(Path(inspect.getfile(module)))
         for value in vars(module).values():
             if hasattr(value, "py_func"):
@@ -206,7 +214,7 @@ def test_it_is_said_on_the_screen_but_not_to_those_who_want_quiet(
     cache: Path, log: Log, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for quiet in (False, True):
-        with told(quiet):
+        with log_shown(quiet):
             assert not is_kept()
         assert capfd.readouterr().err == ("" if quiet else f"gfz: {LINE}\n")
         the_file(cache).unlink()

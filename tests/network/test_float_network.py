@@ -7,14 +7,19 @@ from networks import SMALL
 
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.network.backends import make_backend
-from geneformer_codec.network.config import PRESETS, START, NetworkConfig, preset
-from geneformer_codec.network.float_network import Activation, GeneFormer, RelativeAttention
-from geneformer_codec.network.integer_network import ExactNetwork
-from geneformer_codec.network.quantise import integer_tensors, set_steps
+from geneformer_codec.network.config import PRESETS, START, NetworkConfig, preset_named
+from geneformer_codec.network.float_network import (
+    Activation,
+    GeneFormer,
+    RelativeAttention,
+    integer_tensors,
+    set_steps,
+)
+from geneformer_codec.network.integer_network import IntegerNetwork
 
 
 def test_the_paper_preset_has_the_shapes_of_table_2() -> None:
-    config = preset("paper")
+    config = preset_named("paper")
     net = GeneFormer(config)
     codes = torch.randint(0, 4, (2, 64))
     rows = torch.nn.functional.conv1d(
@@ -66,7 +71,7 @@ def test_relative_attention_is_that_of_transformer_xl(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["stream", "paper", "stream without latent array", "paper without segment cut"])
-def test_the_exact_network_is_the_rounded_one(form: str) -> None:
+def test_the_integer_network_is_the_rounded_one(form: str) -> None:
     config = SMALL[form]
     torch.manual_seed(1)
     net = GeneFormer(config, dropout=0.0)
@@ -97,8 +102,8 @@ def test_the_exact_network_is_the_rounded_one(form: str) -> None:
         net.set_mode("round")
         rounded = torch.softmax(logits(), -1).numpy()
     net.set_mode("float")
-    exact = ExactNetwork(config, integer_tensors(net), make_backend("cpu", "auto"))
-    found = np.concatenate(list(exact.encode(slices)), 1)[:, : slices.shape[1]] / 65536
+    integers = IntegerNetwork(config, integer_tensors(net), make_backend("cpu"))
+    found = np.concatenate(list(integers.encode(slices)), 1)[:, : slices.shape[1]] / 65536
     assert np.ptp(plain) > 0.2
     # rounding's errors flip some of the roundings after them: no closer, but no further from the float network either
     assert np.abs(found - plain).mean() < 0.02
@@ -123,4 +128,4 @@ def test_impossible_shapes() -> None:
     with pytest.raises(FormatError, match="type int"):
         NetworkConfig.from_dict({**NetworkConfig().as_dict(), "width": "96"})
     with pytest.raises(UsageError, match="stream-small"):
-        preset("huge")
+        preset_named("huge")

@@ -5,10 +5,9 @@ from numpy.typing import NDArray
 from reference import A, B, RangeDecoder, ReferenceModel
 
 from geneformer_codec.model.file import Model
-from geneformer_codec.network.backends import make_backend
-from geneformer_codec.network.integer_network import ExactNetwork
+from geneformer_codec.network.backends import attention_table, logit_table, make_backend
+from geneformer_codec.network.integer_network import IntegerNetwork
 from geneformer_codec.network.slice_coder import SliceEncoder
-from geneformer_codec.network.tables import attention_table, logit_table
 
 FORMS = [form for form in SMALL if form != "stream, wide"]
 
@@ -16,7 +15,7 @@ FORMS = [form for form in SMALL if form != "stream, wide"]
 def likely_slices(model: Model, lengths: list[int]) -> list[NDArray[np.uint8]]:
     """Slices that a random model predicts well enough to be coded with it: mostly its likeliest base."""
     random = np.random.default_rng(7)
-    decoder = ExactNetwork(model.config, model.tensors, make_backend("cpu", "float32")).decoder(len(lengths))
+    decoder = IntegerNetwork(model.config, model.tensors, make_backend("cpu")).decoder(len(lengths))
     columns = []
     for _ in range(max(lengths)):
         likeliest, other = decoder.predict().argmax(1), random.integers(0, 4, len(lengths))
@@ -41,7 +40,7 @@ def test_the_description_suffices_to_decode(form: str) -> None:
 def test_small_networks_do_not_leave_32_bits_where_tensors_are_at_their_bounds(form: str) -> None:
     model = Model.make(SMALL[form], random_tensors(SMALL[form], 1, extreme=True), {}, {})
     slice_ = np.random.default_rng(9).integers(0, 4, (1, 90)).astype(np.uint8)
-    net = ExactNetwork(model.config, model.tensors, make_backend("cpu", "float32"))
+    net = IntegerNetwork(model.config, model.tensors, make_backend("cpu"))
     frequencies = np.concatenate(list(net.encode(slice_)), 1)[:, :90]
     encoder = SliceEncoder(np.array([90]))
     encoder.encode(slice_, np.ascontiguousarray(frequencies), np.array([90]))

@@ -15,7 +15,8 @@ from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.predict.settings import with_level
 from geneformer_codec.predict.state import FEATURES
 from geneformer_codec.training.data import read_records
-from geneformer_codec.training.experts import hold_out, order_heads, predictor, slices, train_experts
+from geneformer_codec.training.experts import hold_out, order_heads, predictor, slices
+from geneformer_codec.training.train import train
 
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
 
@@ -34,7 +35,7 @@ def fasta(path: Path, count: int, seed: int, length: int = 1500, rate: float = 0
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("experts")
-    train_experts([fasta(directory / "panel.fa", 24, 1)], directory / "m.gfmodel", "m", log=directory / "log.jsonl")
+    train([fasta(directory / "panel.fa", 24, 1)], directory / "m.gfmodel", "m", log=directory / "log.jsonl")
     return directory
 
 
@@ -48,8 +49,8 @@ def test_relatives_of_the_panel_become_small_and_come_back(trained: Path, tmp_pa
     source = fasta(tmp_path / "dev.fa", 5, 2)
     model = trained / "m.gfmodel"
     told = compress(source, tmp_path / "a.gfz", model=model, level=level, verify=True)
-    assert told["bpb_payload"] < 0.8
-    assert told["model_id"] == read_model(model).id
+    assert told.bpb_payload < 0.8
+    assert told.model_id == read_model(model).id
     decompress(tmp_path / "a.gfz", tmp_path / "back.fa", model=model)
     assert (tmp_path / "back.fa").read_bytes() == source.read_bytes()
 
@@ -67,7 +68,7 @@ def test_the_same_archive_on_one_thread_and_two_and_with_an_embedded_model(train
 
 
 def test_the_same_panel_gives_the_same_model(trained: Path, tmp_path: Path) -> None:
-    again = train_experts([trained / "panel.fa"], tmp_path / "m.gfmodel", "m", threads=2)
+    again = train([trained / "panel.fa"], tmp_path / "m.gfmodel", "m", threads=2)
     first = read_model(trained / "m.gfmodel")
     assert again.id == first.id
     assert again.data == first.data
@@ -103,7 +104,7 @@ def test_options_for_networks_are_refused(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("text", [">a\nACGTACGTNNACGT\n", ">a\n" + "acgu" * 400 + "\n>b\nAC\n"])
 def test_tiny_panels(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.fa").write_text(text)
-    train_experts([tmp_path / "p.fa"], tmp_path / "m.gfmodel", "tiny")
+    train([tmp_path / "p.fa"], tmp_path / "m.gfmodel", "tiny")
     compress(tmp_path / "p.fa", tmp_path / "a.gfz", model=tmp_path / "m.gfmodel", verify=True)
 
 

@@ -44,7 +44,7 @@ def archive(name: str, bases: int = 1000, **facts: Any) -> dict[str, Any]:
 
 def write_model(path: Path, **metadata: Any) -> None:
     """The start of a model file, which is all that is read of one."""
-    header = {"format": "gfmodel/2", "id": MODEL_ID, "metadata": json.dumps(metadata), "experts": "{}"}
+    header = {"format": "gfmodel/1", "id": MODEL_ID, "metadata": json.dumps(metadata), "experts": "{}"}
     header["panel"] = json.dumps({"bases": 4000, "records": 7})
     tensors = {"panel.coded": {"dtype": "U8", "shape": [30], "data_offsets": [5, 35]}}
     text = json.dumps({"__metadata__": {"gfmodel": json.dumps(header)}, **tensors}).encode()

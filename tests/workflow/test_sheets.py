@@ -72,7 +72,7 @@ def test_what_starts_from_a_network_has_no_preset_of_its_own() -> None:
 def test_a_base_must_have_a_network() -> None:
     (problem,) = problems(SAMPLES, SPECIES + "trout\tmore.fa\t\tfish\n")
     assert problem.startswith("species.tsv, row 3, column 'base': the model 'fish' has experts only")
-    header = {"format": "gfmodel/2", "id": "0", "metadata": "{}", "experts": "{}"}
+    header = {"format": "gfmodel/1", "id": "0", "metadata": "{}", "experts": "{}"}
     text = json.dumps({"__metadata__": {"gfmodel": json.dumps(header)}}).encode()
     Path("fish.gfmodel").write_bytes(len(text).to_bytes(8, "little") + text)
     (problem,) = problems(SAMPLES, SPECIES + "trout\tmore.fa\t\tfish.gfmodel\n")

@@ -65,7 +65,7 @@ def test_a_model_of_gpu_that_slurm_would_not_understand_is_refused() -> None:
 )
 def test_a_gpu_is_for_levels_that_run_a_network(given: dict[str, Any], at: set[str], tmp_path: Path) -> None:
     path = tmp_path / "a.gfmodel"
-    header = {"format": "gfmodel/2", "id": "ab" * 32, "metadata": "{}"}
+    header = {"format": "gfmodel/1", "id": "ab" * 32, "metadata": "{}"}
     header |= {name: json.dumps(settings) for name, settings in given.items()}
     text = json.dumps({"__metadata__": {"gfmodel": json.dumps(header)}}).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text)

@@ -253,7 +253,7 @@ def archive_run(given: str, ena_url: str | None, directory: Path) -> tuple[Path,
 def texts(archive: Path) -> list[bytes]:
     """The texts of an archive."""
     paths = [archive.with_name("text_1"), archive.with_name("text_2")]
-    mate = paths[1] if api.info(archive)["mate"] else None
+    mate = paths[1] if api.info(archive).mate else None
     api.decompress(archive, paths[0], mate=mate, force=True)
     return [path.read_bytes() for path in paths if path.exists()]
 

@@ -1,7 +1,6 @@
 """Find the model that an archive needs: inside it, in the file that was given, or on the search path."""
 
 import functools
-import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +15,12 @@ from geneformer_codec.coding.interface import BaseCoder
 from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option
 from geneformer_codec.limits import FLOOR, PROCESS, MemoryLimitError, check_need
+from geneformer_codec.network.device import check_unused_device
 from geneformer_codec.predict.two_bit import TwoBitCoder
 
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
 
-_LOG = logging.getLogger("geneformer_codec")
 SEARCH_PATH = "GFZ_MODEL_PATH"
 """The environment variable with directories, separated by colons, in which ``*.gfmodel`` files are looked for."""
 
@@ -58,9 +57,6 @@ class CodingModel(Protocol):
         settings: "ExpertSettings | None",
         device: str = "auto",
         threads: int = 0,
-        *,
-        arithmetic: str = "auto",
-        slice_batch: int = 0,
     ) -> BaseCoder:
         """The model made ready to code; ``settings`` are those that the archive states."""
         ...
@@ -72,8 +68,6 @@ class Execution:
 
     threads: int = 0
     device: str = "auto"
-    arithmetic: str = "auto"
-    slice_batch: int = 0
 
 
 def open_model(model: str | Path | CodingModel | None, max_memory: int | None = None) -> CodingModel | None:
@@ -146,7 +140,7 @@ def make_coders(
 ) -> Coders:
     """What codes an archive of the model with the id ``needed`` and of these settings."""
     if needed == UNIFORM or (settings.experts is not None and not settings.experts.network):
-        say_if_unused(execution.device)
+        check_unused_device(execution.device)
     threads = execution.threads or cores()
     if needed == UNIFORM:
         return Coders(UNIFORM, lambda _: TwoBitCoder(), threads=threads, share=share)
@@ -154,19 +148,8 @@ def make_coders(
         return _untrained(settings, threads, strands, share)
     if model is None:
         raise ValueError(f"model {needed} is not at hand")
-    arithmetic, batch = execution.arithmetic, execution.slice_batch
-    coder = model.coder(settings.experts, execution.device, execution.threads, arithmetic=arithmetic, slice_batch=batch)
+    coder = model.coder(settings.experts, execution.device, execution.threads)
     return Coders(needed, lambda _: coder, threads=threads, share=share)
-
-
-def say_if_unused(device: str) -> None:
-    """Check a device that nothing runs on: only networks can use a GPU."""
-    from geneformer_codec.network.device import DEVICES, check_device
-
-    if device not in DEVICES:
-        check_device(device)
-    if device == "cuda":
-        _LOG.info("no network is at work here, so that all of it runs on the CPU")
 
 
 def coders_of(

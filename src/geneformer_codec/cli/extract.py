@@ -46,7 +46,7 @@ def fetch(
     One that goes beyond its record is cut off, with a warning.
     """
     if qualities and not any(block.is_reads for block in archive.blocks):
-        raise UsageError(f"{archive.label}: holds FASTA, which has no qualities; leave --fastq away")
+        raise UsageError(f"{archive.label}: holds FASTA, which has no qualities; leave --fastq out")
     reader = Reader(archive, model, execution, progress)
     wanted = [reader.region(text) for text in regions]
     if region_file is not None:
@@ -56,10 +56,10 @@ def fetch(
         with _lines(bed) as lines:
             wanted += read_bed(lines, bed)
     if not wanted:
-        raise UsageError("no regions were given; name some, or a file with --region-file or --bed")
-    turned = [replace(region, reverse=region.reverse != reverse) for region in wanted]
+        raise UsageError("no regions given; name some, or a file with --region-file or --bed")
+    oriented = [replace(region, reverse=region.reverse != reverse) for region in wanted]
     write_regions(
-        reader, turned, out, mark_strand=mark_strand, width=width, skip_unknown=skip_unknown, qualities=qualities,
+        reader, oriented, out, mark_strand=mark_strand, width=width, skip_unknown=skip_unknown, qualities=qualities,
         mate=mate,
     )  # fmt: skip
 

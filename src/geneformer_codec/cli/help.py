@@ -1,4 +1,4 @@
-"""What stands at the end of the help of ``gfz`` and of its commands: examples, and what is good to know."""
+"""The end of the help of ``gfz`` and of its commands: examples and notes."""
 
 GFZ = """\
 examples:
@@ -11,7 +11,7 @@ examples:
 
 '-' is standard input or output. Exit status: 0 done, 1 the data are at fault (the message says where), 2 the call is.
 An archive made with a model that is not embedded needs that model again: give it with --model, or name the directories
-that hold models in GFZ_MODEL_PATH. Archives may be URLs (https://, s3://): only what is needed of them is read.
+that hold models in GFZ_MODEL_PATH. Archives may be URLs (https://, s3://): only the needed byte ranges are read.
 More about a command: gfz COMMAND --help
 """
 
@@ -29,11 +29,10 @@ examples:
   gfz compress genomes.fa -o genomes.gfz --model fish.gfmodel --verify
   cat *.fa | gfz compress - -o all.gfz --model fish.gfmodel --embed
   gfz compress run_1.fq.gz --mate run_2.fq.gz -o run.gfz --verify       (a pair: one archive)
-  gfz compress reads.bam -o reads.gfz                                  (the reads; what is not kept is said)
+  gfz compress reads.bam -o reads.gfz                                  (the reads; warns of what is not kept)
   gfz compress --part parts/00000003.part -o 3.gfz --model fish.gfmodel   (one part of 'gfz split', for 'gfz gather')
 
-The same input, model, level, strands, slice length, part size and name give the same bytes, whatever the threads,
-device, arithmetic and slice batch.
+The same input, model, level, strands, slice length, part size and name give the same bytes on any machine.
 """
 
 DECOMPRESS = """\
@@ -42,7 +41,7 @@ examples:
   gfz decompress genomes.gfz -o - --model fish.gfmodel | bgzip > genomes.fa.gz
   gfz decompress run.gfz -o run_1.fq --mate run_2.fq
 
-Nothing is written of a part before its checksum held.
+Nothing of a part is written before its checksum is verified.
 """
 
 CAT = """\
@@ -103,8 +102,8 @@ MERGE = """\
 examples:
   gfz merge monday.gfz tuesday.gfz -o week.gfz --model fish.gfmodel
 
-The blocks are copied as they are. All are decoded, as the checksum of the whole is taken from the text; so what is
-merged has also been verified. The archives must have been made with the same model, slice length and level.
+The blocks are copied as they are. All are decoded and verified, as the checksum of the whole needs the text. The
+archives must have the same model, slice length and level.
 """
 
 MODEL = """\
@@ -132,7 +131,7 @@ examples:
   gfz simulate -o - --genomes 5 --length 30000 --divergence 0.05 | head
   gfz simulate -o reads_1.fq --mate reads_2.fq --reads 1000
 
-The same seed and settings give the same genomes everywhere. Their names say that they are simulated.
+The same seed and settings give the same genomes everywhere. The names say that they are simulated.
 """
 
 SPLIT = GATHER

@@ -1,7 +1,7 @@
 """The command ``gfz``: its options and help, and how errors become messages and exit statuses.
 
-Nothing heavy is imported here, so that ``gfz --help`` answers at once: ``options.py`` says what can be asked for, and
-``commands.py`` does it.
+Nothing heavy is imported here, so that ``gfz --help`` answers at once: ``parser.py`` has the options, ``commands.py``
+does the work.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ def _signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the work by an exception, so that temporaries are removed on the way out."""
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # whoever runs us in a thread deals with signals
+        yield  # the main thread deals with signals
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     caught = [number for number, action in before.items() if action is signal.SIG_DFL]  # nohup ignores SIGHUP

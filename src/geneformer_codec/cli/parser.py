@@ -1,4 +1,4 @@
-"""What ``gfz`` can be asked for: commands, options and their help. Imports nothing heavy."""
+"""The commands of ``gfz``, their options and help. Imports nothing heavy."""
 
 import argparse
 import sys
@@ -10,11 +10,9 @@ from geneformer_codec.archive.settings import DEFAULT_LEVEL, DEFAULT_PART_BASES,
 from geneformer_codec.cli import help as examples
 from geneformer_codec.cli.console import printable
 from geneformer_codec.limits import memory_size
+from geneformer_codec.training import EXPERTS
 
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
-
-EXPERTS = "experts"
-"""The preset that trains no network."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,13 +23,13 @@ def build_parser() -> argparse.ArgumentParser:
     for name, (add_options, what) in _COMMANDS.items():
         about = f"{what[0].upper()}{what[1:]}."
         command = commands.add_parser(name, help=what, description=about, epilog=getattr(examples, name.upper()))
-        command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
+        command.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
         add_options(command)
     return parser
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Keeps the lines of examples, and takes options by full name only, so that new ones change no call.
+    """Keeps the lines of examples, and accepts full names of options only, so that new ones break no call.
 
     Options may stand between arguments: ``gfz fetch x.gfz --model m.gfmodel chr1:1-100``. What follows ``--`` is no
     option, whatever it begins with.
@@ -83,42 +81,34 @@ def _marked(arguments: list[str]) -> list[str]:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("panels", nargs="+", type=Path, metavar="PANEL", help="FASTA files of the species to learn from, gzip'd or not")
+    add("panels", nargs="+", type=Path, metavar="PANEL", help="FASTA files of the species, compressed or not")
     add("-o", "--out", type=Path, required=True, metavar="MODEL", help="the model file to write (SPECIES.gfmodel)")
-    add("--name", required=True, help="what to call the model: the species")
-    add(
-        "--preset",
-        help=f"{EXPERTS} (counts, copies and attention over them: quick and small), or the size and form of a network "
-        f"(default: {EXPERTS}, or that of --base)",
-    )
-    add(
-        "--network",
-        type=Path,
-        metavar="MODEL",
-        help="of experts: a model whose network becomes one of them, at level max, if that is measured to pay",
-    )
-    add("--refer-panel", action="store_true",
-        help="of experts: leave the panel out of the model and name its records by their refget digests; "
-        "they are then looked for in the FASTA files and directories of GFZ_REF_PATH")  # fmt: skip
-    add(
-        "--recipe", choices=("default", "paper"), default="default",
-        help="how to train: a faster recipe, or the one of the GeneFormer paper (default: %(default)s)",
-    )  # fmt: skip
-    add("--base", type=Path, metavar="MODEL", help="start from this model (fine-tune) and take its preset")
-    add("--hybrid", type=Path, action="append", default=[], metavar="FASTA",
-        help="train on this other species as well, as much of it in each batch; may be given again")  # fmt: skip
-    add("--epochs", type=float, metavar="N", help="stop after so many passes over the panel")
-    add("--minutes", type=float, metavar="M", help="stop after so many minutes")
-    add("--seed", type=int, default=0, metavar="S", help="for the split of the panel and all chance (default: 0)")
-    add("--log", type=Path, metavar="FILE", help="write a line of JSON for each step that is reported")
-    add(
-        "--checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="to save the state in, and go on from (default: MODEL.checkpoint)",
-    )
+    add("--name", required=True, help="the name of the model: the species")
+    add("--preset",
+        help=f"'{EXPERTS}' (fast to train, small models), or the size and form of a network "
+        f"(default: {EXPERTS}, or with --base its preset)")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="S", help="of the split of the panel and all randomness (default: 0)")
+    add("--log", type=Path, metavar="FILE", help="write one JSON object a line for each reported step")
     _force(parser)
-    _machine(parser)
+    _execution(parser)
+    add = parser.add_argument_group("experts").add_argument
+    add("--network", type=Path, metavar="MODEL",
+        help="a model whose network becomes one more expert, at level max, if that is measured to pay")  # fmt: skip
+    add("--refer-panel", action="store_true",
+        help="leave the panel out of the model and name its records by their refget digests; "
+        "they are then looked for in the FASTA files and directories of GFZ_REF_PATH")  # fmt: skip
+    add = parser.add_argument_group(
+        "networks", "They need PyTorch: pip install 'geneformer-rules[network]'"
+    ).add_argument
+    add("--recipe", choices=("default", "paper"), default="default",
+        help="a fast recipe, or that of the GeneFormer paper (default: %(default)s)")  # fmt: skip
+    add("--base", type=Path, metavar="MODEL", help="fine-tune this model")
+    add("--hybrid", type=Path, action="append", default=[], metavar="FASTA",
+        help="train on this species as well, with an equal share of each batch; may be repeated")  # fmt: skip
+    add("--epochs", type=float, metavar="N", help="stop after this many passes over the panel")
+    add("--minutes", type=float, metavar="M", help="stop after this many minutes")
+    add("--checkpoint", type=Path, metavar="FILE",
+        help="save the state here and continue from it (default: MODEL.checkpoint)")  # fmt: skip
 
 
 def _compress(parser: argparse.ArgumentParser) -> None:
@@ -127,29 +117,28 @@ def _compress(parser: argparse.ArgumentParser) -> None:
         help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised. "
         "Or BAM, CRAM, GenBank or EMBL: the reads or records in them are archived")  # fmt: skip
     add("--mate", metavar="IN2", help="the second FASTQ file of a pair, for both in one archive")
-    add("--part", type=Path, nargs="+", metavar="PART",
+    add("--part", dest="parts", type=Path, nargs="+", metavar="PART",
         help="instead of IN: compress one part made by 'gfz split', or several into one file")  # fmt: skip
     _output(parser, "OUT.gfz", "the archive to write")
     add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
-        help="how hard to try: smaller archives take longer, to read as to write (default: %(default)s)")  # fmt: skip
+        help="smaller archives take longer, to write and to read (default: %(default)s)")  # fmt: skip
     add("--strands", choices=("auto", "one", "both"), default="auto",
-        help="without a model: learn from one strand or from both (default: what a measurement advises)")  # fmt: skip
+        help="without a model: learn from one strand or from both (default: measured)")  # fmt: skip
     add("--slice-length", type=int, metavar="N",
         help="the most bases that must be decoded to read one "
-        f"(default: {DEFAULT_SLICE_LENGTH:,} with a model, all of the part without)")  # fmt: skip
+        f"(default: {DEFAULT_SLICE_LENGTH:,} with a model, the whole part without)")  # fmt: skip
     add("--part-bases", type=int, metavar="N",
-        help=f"the most bases in a part; memory grows with it, and without a model with the threads, "
-        f"each of which works on a part (default: {DEFAULT_PART_BASES:,})")  # fmt: skip
+        help=f"the most bases in a part; larger parts take more memory: without a model, that of one part a thread "
+        f"(default: {DEFAULT_PART_BASES:,})")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _as_is(parser)
     _bin_qualities(parser)
-    add("--embed", action="store_true", help="put the model into the archive, so that it decodes by itself")
-    add("--verify", action="store_true", help="decode the archive and compare before it is put in place")
-    _json(parser, "print what 'gfz info' does, instead of the summary")
+    add("--embed", action="store_true", help="put the model into the archive, so that decoding needs no other file")
+    add("--verify", action="store_true", help="decode the archive and compare before it appears")
+    _json(parser, "print what 'gfz info --json' prints, instead of the summary")
     _keep(parser)
     _force(parser)
-    _machine(parser)
     _execution(parser)
 
 
@@ -161,7 +150,6 @@ def _decompress(parser: argparse.ArgumentParser) -> None:
     _max_memory(parser)
     _keep(parser)
     _force(parser)
-    _machine(parser)
     _execution(parser)
 
 
@@ -170,32 +158,29 @@ def _cat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mate", action="store_true", help="of pairs, write the second text instead of the first")
     _model(parser)
     _max_memory(parser)
-    _machine(parser)
     _execution(parser)
 
 
 def _fetch(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="IN.gfz",
-        help="the archive, its URL, or '-'. Of a URL, blocks of up to 256 KiB, parts without a model, and records that "
-        "are read whole are checked; stretches of larger blocks are not: 'gfz verify' checks all")  # fmt: skip
+        help="the archive, its URL, or '-'")  # fmt: skip
     add("regions", nargs="*", metavar="REGION", help="name, name:start, name:start-end; from 1, both ends included")
     add("-r", "--region-file", metavar="FILE", help="a list of regions, one a line ('-': standard input)")
     add("--bed", metavar="FILE", help="regions as BED ('-': standard input); of strand -, the reverse complement")
-    add("-i", "--reverse-complement", action="store_true", help="write the reverse complement")
+    add("-i", "--reverse-complement", dest="reverse", action="store_true", help="write the reverse complement")
     add("--mark-strand", choices=("rc", "sign", "no"), default="rc",
-        help="how titles tell the strand: /rc if reverse; (+) or (-); not at all (default: %(default)s)")  # fmt: skip
-    add("-n", "--length", type=_count, metavar="N",
+        help="the strand in titles: /rc if reverse; (+) or (-); nothing (default: %(default)s)")  # fmt: skip
+    add("-n", "--length", dest="width", type=_count, metavar="N",
         help="residues in a line, 0 for all in one (default: as in the record's own lines)")  # fmt: skip
-    add("--fastq", action="store_true", help="write FASTQ, with the qualities of reads")
+    add("--fastq", dest="qualities", action="store_true", help="write FASTQ, with the qualities of reads")
     add("--mate", action="store_true", help="of two reads of one name, the second")
-    add("-c", "--continue", dest="go_on", action="store_true",
-        help="leave out regions of unknown records, with a warning, instead of ending there")  # fmt: skip
+    add("-c", "--continue", dest="skip_unknown", action="store_true",
+        help="skip regions of unknown records with a warning")  # fmt: skip
     add("-o", "--out", default="-", metavar="OUT", help="the FASTA file to write (default: standard output)")
     _model(parser)
     _max_memory(parser)
     _force(parser)
-    _machine(parser)
     _execution(parser)
 
 
@@ -211,15 +196,14 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
     _model(parser)
     _max_memory(parser)
-    _json(parser, "print what 'gfz info' does, if every checksum holds")
-    _machine(parser)
+    _json(parser, "print what 'gfz info --json' prints, if every checksum holds")
     _execution(parser)
 
 
 def _info(parser: argparse.ArgumentParser) -> None:
     _archive(parser)
     _json(parser)
-    parser.add_argument("--records", action="store_true", help=f"list the records: {_LONG}, by tabs")
+    parser.add_argument("--records", action="store_true", help=f"list the records: {_LONG}")
     _model(parser)
     _max_memory(parser)
 
@@ -227,7 +211,7 @@ def _info(parser: argparse.ArgumentParser) -> None:
 def _ls(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
-    add("--long", action="store_true", help=f"not name and residues alone but {_LONG}")
+    add("--long", action="store_true", help=f"list {_LONG}")
     _json(parser)
     _model(parser)
     _max_memory(parser)
@@ -246,7 +230,6 @@ def _merge(parser: argparse.ArgumentParser) -> None:
     _model(parser)
     _max_memory(parser)
     _force(parser)
-    _machine(parser)
     _execution(parser)
 
 
@@ -282,7 +265,7 @@ def _gather(parser: argparse.ArgumentParser) -> None:
     add("plan", type=Path, metavar="PLAN", help="the plan.json that 'gfz split' wrote")
     add("parts", nargs="+", type=Path, metavar="PART.gfz", help="the archive of every part, in any order")
     _output(parser, "OUT.gfz", "the archive to write")
-    add("--embed-model", metavar="MODEL", help="put this model into the archive, so that it decodes by itself")
+    add("--embed-model", metavar="MODEL", help="put this model into the archive, so that decoding needs no other file")
     _force(parser)
 
 
@@ -292,10 +275,10 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     add("--genomes", type=_count, default=20, metavar="N", help="how many (default: %(default)s)")
     add("--length", type=_count, default=16_000, metavar="N", help="bases in each, about (default: %(default)s)")
     add("--divergence", type=float, default=0.01, metavar="X",
-        help="share of the bases in which each differs from the common ancestor (default: %(default)s)")  # fmt: skip
+        help="share of the bases that differ from the common ancestor (default: %(default)s)")  # fmt: skip
     add("--reads", type=_count, metavar="N", help="instead of genomes: how many reads of one, as FASTQ")
     add("--mate", metavar="OUT2", help="with --reads: the file to write their mates to")
-    add("--seed", type=_count, default=0, metavar="S", help="for all chance (default: %(default)s)")
+    add("--seed", type=_count, default=0, metavar="S", help="of all randomness (default: %(default)s)")
     _force(parser)
 
 
@@ -313,8 +296,8 @@ def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
 def _max_memory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-memory", type=_memory_size, metavar="SIZE",
-        help="how much memory reading may take, such as 512M or 4G; more than that is refused, and threads are as many "
-        "as fit (default: 2.5G, or 1,024 times the size of the archive if that is more)",
+        help="limit of the memory for reading, such as 512M or 4G; threads are as many as fit "
+        "(default: 2.5G, or 1,024 times the size of the archive if that is more)",
     )  # fmt: skip
 
 
@@ -326,28 +309,26 @@ def _memory_size(text: str) -> int:
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="MODEL", help="the model, if it is neither embedded nor in GFZ_MODEL_PATH")
+    parser.add_argument("--model", metavar="MODEL", help="the model, unless it is embedded or in GFZ_MODEL_PATH")
 
 
-def _json(parser: argparse.ArgumentParser, what: str = "for programs: JSON") -> None:
+def _json(parser: argparse.ArgumentParser, what: str = "print JSON") -> None:
     parser.add_argument("--json", action="store_true", help=what)
 
 
 def _as_is(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-is", action="store_true",
-        help="archive the file byte for byte: decompress nothing, and take neither reads out of BAM and CRAM nor "
-        "records out of GenBank and EMBL")  # fmt: skip
+        help="archive the bytes of the file: no decompression, no conversion of BAM or GenBank")  # fmt: skip
 
 
 def _bin_qualities(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bin-qualities", choices=("illumina8", "illumina4"), metavar="BINS",
-        help="LOSSY: round the qualities of reads to the 8 or 4 values of illumina8 or illumina4; "
-        "the archive says so, and its text is the binned one")  # fmt: skip
+        help="LOSSY: round the qualities of reads to the values of illumina8 or illumina4")  # fmt: skip
 
 
 def _keep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-k", "--keep", action="store_true", help="keep the input: always so, whether you say it or not"
+        "-k", "--keep", action="store_true", help="keep the input (always so; accepted for those used to it)"
     )
 
 
@@ -355,22 +336,11 @@ def _force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--force", action="store_true", help="replace the output if it exists")
 
 
-def _machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-T", "--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all there are)"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-
-
 def _execution(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("how to compute", "No byte that is written depends on these.")
-    group.add_argument(
-        "--arithmetic", choices=("auto", "float32", "float64", "int32"), default="auto",
-        help="how whole numbers are multiplied; all give the same (default: %(default)s)",
-    )  # fmt: skip
-    group.add_argument(
-        "--slice-batch", type=_count, default=0, metavar="N", help="slices computed at once (default: as many as fit)"
-    )
+    add = parser.add_argument
+    add("-T", "--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto",
+        help="where a network runs; no byte that is written depends on it (default: %(default)s)")  # fmt: skip
 
 
 def _count(text: str) -> int:
@@ -395,7 +365,7 @@ _COMMANDS = {
     "split": (_split, "cut a FASTA or FASTQ file into parts for jobs to compress"),
     "gather": (_gather, "join the archives of the parts, without compressing again"),
     "model": (_models, "show model files"),
-    "simulate": (_simulate, "write simulated genomes that are related, or reads, for trying things out"),
+    "simulate": (_simulate, "write simulated related genomes, or reads, to try things out"),
     "completion": (_completion, "write the script that completes gfz in your shell"),
 }
 """Each command's options, and what it does."""

@@ -1,4 +1,4 @@
-"""What the command says while it works, on standard error: messages of the library, and a bar."""
+"""Log messages of the library and a progress bar, on standard error."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geneformer_codec import api
 from geneformer_codec.archive.remote import is_url
-from geneformer_codec.cli.console import say
+from geneformer_codec.cli.console import message_of, say
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.files import STREAM
 from geneformer_codec.inputs.sources import sample_name_of
@@ -18,11 +18,13 @@ from geneformer_codec.inputs.sources import sample_name_of
 _LOG = logging.getLogger("geneformer_codec")
 
 
-class _Teller(logging.Handler):
-    """Writes what the library has to tell to standard error, past the progress bar."""
+class _Handler(logging.Handler):
+    """Writes log messages to standard error, above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        if isinstance(record.args, tuple):
+            record.args = tuple(message_of(arg) if isinstance(arg, Exception) else arg for arg in record.args)
         line = f"gfz: {kind}{record.getMessage()}"
         if "tqdm" in sys.modules:
             from tqdm import tqdm
@@ -34,22 +36,27 @@ class _Teller(logging.Handler):
 
 
 @contextlib.contextmanager
-def told(quiet: bool) -> Iterator[None]:
-    """Show what the library tells; if ``quiet``, warnings alone."""
-    teller, before = _Teller(), _LOG.level
-    _LOG.addHandler(teller)
+def log_shown(quiet: bool) -> Iterator[None]:
+    """Show what the library logs; if ``quiet``, warnings alone."""
+    handler, before = _Handler(), _LOG.level
+    _LOG.addHandler(handler)
     _LOG.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:
-        _LOG.removeHandler(teller)
+        _LOG.removeHandler(handler)
         _LOG.setLevel(before)
 
 
+def progress_shown(options: argparse.Namespace) -> bool:
+    """Whether progress is to be shown: on a terminal, unless the command is to be quiet."""
+    return not options.quiet and sys.stderr.isatty()
+
+
 @contextlib.contextmanager
-def progress_of(options: argparse.Namespace, what: str, total: int | None) -> Iterator[Progress | None]:
+def progress_bar(options: argparse.Namespace, what: str, total: int | None) -> Iterator[Progress | None]:
     """A bar on a terminal, nothing elsewhere."""
-    if options.quiet or not sys.stderr.isatty():
+    if not progress_shown(options):
         yield None
         return
     from tqdm import tqdm
@@ -65,18 +72,17 @@ def progress_of(options: argparse.Namespace, what: str, total: int | None) -> It
 
 
 def expected_bases(sources: Sequence[str | Path], twice: bool) -> int | None:
-    """About how many bases there are to code, where the sizes of the files tell."""
+    """About how many bases there are to code, judged by the sizes of uncompressed files."""
     paths = list(map(Path, sources))
-    with contextlib.suppress(OSError):  # said when they are opened
+    with contextlib.suppress(OSError):  # reported when they are opened
         if all(str(path) != STREAM and path.is_file() and sample_name_of(path) == path.name for path in paths):
             return sum(path.stat().st_size for path in paths) * (1 + twice)
     return None
 
 
 def archived_bases(options: argparse.Namespace, *sources: str) -> int | None:
-    """How many bases archives hold, where it will be shown."""
-    if options.quiet or not sys.stderr.isatty():
+    """The bases in archives, if progress is shown."""
+    files = all(is_url(source) or Path(source).is_file() for source in sources)  # a pipe can be read only once
+    if not files or not progress_shown(options):
         return None
-    if not all(is_url(source) or Path(source).is_file() for source in sources):
-        return None  # what comes through a pipe can be read once only
-    return sum(int(api.info(source, max_memory=options.max_memory)["bases"]) for source in sources)
+    return sum(api.info(source, max_memory=options.max_memory).bases for source in sources)

@@ -25,15 +25,18 @@ def stats(source: str | Path | BinaryIO, max_memory: int | None = None) -> dict[
     half = np.searchsorted(np.cumsum(lengths[::-1]), lengths.sum() / 2)
     return {
         "archive": archive.label,
-        "sample": info["sample"],
+        "sample": info.sample,
         "records": len(lengths),
         "residues": int(lengths.sum()),
-        "bases": info["bases"],
+        "bases": info.bases,
         "min": int(lengths[0]) if len(lengths) else 0,
         "mean": round(float(lengths.mean()), 1) if len(lengths) else 0.0,
         "max": int(lengths[-1]) if len(lengths) else 0,
         "n50": int(lengths[::-1][half]) if len(lengths) else 0,
-        **{name: info[name] for name in ("input_bytes", "total_bytes", "bpb_payload", "bpb_total")},
+        "input_bytes": info.input_bytes,
+        "total_bytes": info.total_bytes,
+        "bpb_payload": info.bpb_payload,
+        "bpb_total": info.bpb_total,
     }
 
 
@@ -57,7 +60,7 @@ def model_facts(path: Path, model: Model) -> dict[str, Any]:
 def models(places: Iterable[str | Path]) -> list[dict[str, Any]]:
     """Facts of the model files in directories, and of files; of the directories of GFZ_MODEL_PATH if none are given.
 
-    What is no model is left out of directories, and an error where it is named.
+    Other files are skipped in directories, and an error where they are named.
     """
     given = [Path(place) for place in places]
     found = []
@@ -72,5 +75,5 @@ def models(places: Iterable[str | Path]) -> list[dict[str, Any]]:
             except (GfzError, OSError):
                 continue
     if not given and not found and not os.environ.get(SEARCH_PATH):
-        raise InputError(f"there is nowhere to look; name directories with models, or set {SEARCH_PATH}")
+        raise InputError(f"no place to search; name directories with models, or set {SEARCH_PATH}")
     return found

@@ -1,10 +1,10 @@
 """The model file: safetensors with JSON metadata, and the digest of its content as its id.
 
 A model holds experts (settings, the state that slices start from, and a panel, embedded or referred to), a network, or
-both. Tensors named ``exact.*`` are the integers of the network (`exact.tensor_shapes`); ``float.*`` are the network
+both. Tensors named ``network.*`` are the integers of the network (`config.tensor_shapes`); ``float.*`` are the network
 that they were made from, kept for fine-tuning and left out when an archive embeds the model; ``panel.*`` belong to the
-panel and ``experts.initial_state`` is the packed state. The id is the SHA-256 of what has a say in coding, the panel's
-digest in place of the panel: so the file with its panel, the one that refers to it and the one inside an archive are
+panel and ``experts.initial_state`` is the packed state. The id is the SHA-256 of all that coding depends on, the
+panel's digest in place of the panel: the file with its panel, the one that refers to it and the one in an archive are
 the same model.
 """
 
@@ -22,17 +22,14 @@ from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.files import input_error, open_readable, read_stream
 from geneformer_codec.limits import PROCESS, check_need, default_limit
 from geneformer_codec.model.panel import Panel, PanelSource, panel_bytes, panel_source
-from geneformer_codec.network.config import NetworkConfig
 
 if TYPE_CHECKING:
     from geneformer_codec.coding.interface import BaseCoder
     from geneformer_codec.model.initial_state import InitialState
+    from geneformer_codec.network.config import NetworkConfig
     from geneformer_codec.predict.settings import ExpertSettings
 
-NETWORK_FORMAT = "gfmodel/1"
-"""A network alone, which older versions read as well."""
-FORMAT = "gfmodel/2"
-"""A model with experts."""
+FORMAT = "gfmodel/1"
 MAX_BYTES = 1 << 32
 MAX_HEADER_BYTES = 100_000_000
 """What safetensors allows."""
@@ -44,7 +41,7 @@ Tensors = dict[str, NDArray[Any]]
 class Network:
     """The GeneFormer network: its shape, its integers and, in the file that training wrote, its real numbers."""
 
-    config: NetworkConfig
+    config: "NetworkConfig"
     tensors: Tensors
     floats: Tensors = field(default_factory=dict)
 
@@ -63,14 +60,14 @@ class Experts:
 
 
 def content_id(network: Network | None, experts: Experts | None) -> str:
-    """SHA-256, in hex, of the settings, and of name, dtype, shape and bytes of each array that has a say in coding."""
-    header: dict[str, Any] = {"format": FORMAT if experts else NETWORK_FORMAT}
-    if network or experts:
-        header["network"] = network.config.as_dict() if network else None
-    if experts:
-        panel = experts.panel
-        header["experts"] = experts.settings.as_dict()
-        header["panel"] = {"digest": panel.digest, "bases": panel.bases, "records": panel.records} if panel else None
+    """SHA-256, in hex, of the settings, and of name, dtype, shape and bytes of each array that coding depends on."""
+    panel = experts.panel if experts else None
+    header = {
+        "format": FORMAT,
+        "network": network.config.as_dict() if network else None,
+        "experts": experts.settings.as_dict() if experts else None,
+        "panel": {"digest": panel.digest, "bases": panel.bases, "records": panel.records} if panel else None,
+    }
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     if experts:
         experts.initial_state.update(digest)
@@ -83,7 +80,7 @@ def content_id(network: Network | None, experts: Experts | None) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained predictor. ``metadata`` tells how it was made, and has no say in coding."""
+    """A trained predictor. ``metadata`` says how it was made; coding does not depend on it."""
 
     network: Network | None
     experts: Experts | None
@@ -98,7 +95,7 @@ class Model:
         return cls(network, experts, metadata, content_id(network, experts))
 
     @classmethod
-    def make(cls, config: NetworkConfig, tensors: Tensors, floats: Tensors, metadata: dict[str, Any]) -> "Model":
+    def make(cls, config: "NetworkConfig", tensors: Tensors, floats: Tensors, metadata: dict[str, Any]) -> "Model":
         """A model that is a network alone."""
         return cls.of(Network(config, tensors, floats), None, metadata)
 
@@ -108,7 +105,7 @@ class Model:
         return str(self.metadata.get("name", ""))
 
     @property
-    def config(self) -> NetworkConfig:
+    def config(self) -> "NetworkConfig":
         """The network's shape; ``UsageError`` without a network, as for the next two."""
         return self._network.config
 
@@ -150,11 +147,13 @@ class Model:
     def _serialise(self, metadata: dict[str, Any], floats: Tensors) -> bytes:
         from safetensors.numpy import save
 
-        header: dict[str, Any] = {"id": self.id, "metadata": json.dumps(metadata, sort_keys=True)}
+        header = {"format": FORMAT, "id": self.id, "metadata": json.dumps(metadata, sort_keys=True)}
         tensors: Tensors = {}
         if self.network:
             header["network"] = json.dumps(self.network.config.as_dict(), sort_keys=True)
-            tensors |= {f"exact.{name}": np.ascontiguousarray(tensor) for name, tensor in self.network.tensors.items()}
+            tensors |= {
+                f"network.{name}": np.ascontiguousarray(tensor) for name, tensor in self.network.tensors.items()
+            }
             tensors |= {f"float.{name}": np.ascontiguousarray(tensor) for name, tensor in floats.items()}
         if self.experts:
             header["experts"] = json.dumps(self.experts.settings.as_dict(), sort_keys=True)
@@ -162,7 +161,6 @@ class Model:
             if panel := self.experts.panel:
                 header["panel"] = json.dumps(panel.settings(), sort_keys=True)
                 tensors |= {f"panel.{name}": np.ascontiguousarray(tensor) for name, tensor in panel.tensors().items()}
-        header["format"] = FORMAT if self.experts else NETWORK_FORMAT
         # safetensors writes its metadata in no fixed order: one key keeps the file the same every time
         return bytes(save(tensors, {"gfmodel": json.dumps(header, sort_keys=True)}))
 
@@ -196,20 +194,17 @@ class Model:
         settings: "ExpertSettings | None" = None,
         device: str = "auto",
         threads: int = 0,
-        *,
-        arithmetic: str = "auto",
-        slice_batch: int = 0,
     ) -> "BaseCoder":
         """What codes bases with this model: its experts if ``settings`` are given, else its network (`NetworkCoder`).
 
-        ``FormatError`` when the model has not what is asked for, ``ModelMissingError`` when its panel is not found.
+        ``FormatError`` when the model lacks what is needed, ``ModelMissingError`` when its panel is not found.
         """
         if settings is None:
             if self.network is None:
                 raise FormatError(f"the model {self.name} has no network, so settings of its experts are needed")
             from geneformer_codec.network.coder import NetworkCoder
 
-            return NetworkCoder(self, device, threads, arithmetic=arithmetic, slice_batch=slice_batch)
+            return NetworkCoder(self, device, threads)
         if self.experts is None:
             raise FormatError(f"the model {self.name} has no experts, but settings for them were given")
         from geneformer_codec.predict.coder import ExpertCoder
@@ -227,17 +222,15 @@ class Model:
         if not settings.network:
             return ExpertCoder(predictor, self.id, threads)
         if self.network is None or panel is None or not self.network.config.causal:
-            raise FormatError(
-                f"the model {self.name} has no panel and network for streams, which its experts are to hear"
-            )
-        from geneformer_codec.network.mixed_coder import MixedCoder
+            raise FormatError(f"the model {self.name} has no panel, or no network of the stream form, for its experts")
+        from geneformer_codec.network.coder import MixedCoder
 
-        return MixedCoder(predictor, self, device, threads, arithmetic=arithmetic, slice_batch=slice_batch)
+        return MixedCoder(predictor, self, device, threads)
 
 
 @dataclass(frozen=True)
 class ModelHeader:
-    """What a model file says at its start; ``given`` has the settings of its experts, panel and network."""
+    """The header of a model file; ``given`` has the settings of its experts, panel and network."""
 
     format: str
     id: str
@@ -247,7 +240,7 @@ class ModelHeader:
 
 
 def read_header(path: str | Path) -> ModelHeader:
-    """What a model is made of, without reading the model: for planning and reports. Nothing is verified.
+    """The header of a model file, for planning and reports. Nothing is verified.
 
     Raises ``InputError`` when the file cannot be read, ``FormatError`` when it is no model file.
     """
@@ -285,10 +278,10 @@ def load_model(data: bytes, place: str = "the model", max_memory: int | None = N
     from safetensors.numpy import load
 
     header = _parse_header(data, place)
-    found, stated, metadata, given = header.format, header.id, header.metadata, header.given
-    if found not in (NETWORK_FORMAT, FORMAT):
+    stated, metadata, given = header.id, header.metadata, header.given
+    if header.format != FORMAT:
         raise FormatError(
-            f"{place} has the format {found[:40]!r}, this version reads {NETWORK_FORMAT!r} and {FORMAT!r}: "
+            f"{place} has the format {header.format[:40]!r}, this version reads {FORMAT!r}: "
             "use the version of geneformer-rules that wrote it, or train the model again"
         )
     _check_need(header.given, len(data), place, max_memory)
@@ -297,18 +290,16 @@ def load_model(data: bytes, place: str = "the model", max_memory: int | None = N
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise FormatError(f"{place} is damaged: {error}") from error
     try:
-        wanted = {NETWORK_FORMAT: {"network"}, FORMAT: {"experts"}}[found]
-        allowed = {NETWORK_FORMAT: {"network"}, FORMAT: {"network", "experts", "panel"}}[found]
-        if not wanted <= set(given) <= allowed:
-            raise FormatError(f"its format is {found}, but it has {' and '.join(given) or 'nothing'}")
+        if not given or ("panel" in given and "experts" not in given):
+            raise FormatError(f"needs experts or a network, but has {' and '.join(given) or 'nothing'}")
         network = _network(given["network"], tensors) if "network" in given else None
         experts = _experts(given, tensors) if "experts" in given else None
     except FormatError as error:
         raise FormatError(f"{place}: {error}") from error
     if content_id(network, experts) != stated:
-        raise FormatError(f"{place} is damaged: its content does not have the digest it states; get it again")
+        raise FormatError(f"{place} is damaged: its content does not have the stated digest; get it again")
     if network:
-        from geneformer_codec.network.integer_network import check_tensors
+        from geneformer_codec.network.config import check_tensors
 
         try:
             check_tensors(network.config, network.tensors)
@@ -322,7 +313,9 @@ def _under(tensors: Tensors, prefix: str) -> Tensors:
 
 
 def _network(settings: Any, tensors: Tensors) -> Network:
-    return Network(NetworkConfig.from_dict(settings), _under(tensors, "exact."), _under(tensors, "float."))
+    from geneformer_codec.network.config import NetworkConfig
+
+    return Network(NetworkConfig.from_dict(settings), _under(tensors, "network."), _under(tensors, "float."))
 
 
 def _experts(given: dict[str, Any], tensors: Tensors) -> Experts:

@@ -129,7 +129,7 @@ class Panel:
 class EmbeddedPanel:
     """A panel inside its model: ``lengths`` int64[records] and the ``coded`` bases, ``bases`` of them.
 
-    Raises ``FormatError`` for sizes that cannot be, or are more than `MAX_BASES` and `MAX_RECORDS`.
+    Raises ``FormatError`` for invalid sizes, and those above `MAX_BASES` and `MAX_RECORDS`.
     """
 
     KIND: ClassVar[str] = "embedded"

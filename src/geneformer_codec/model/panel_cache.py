@@ -6,7 +6,7 @@ a damaged file is found, and made again. Of jobs that start at once one decodes,
 """
 
 import functools
-import warnings
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from geneformer_codec.model.panel import (
     unpack_bases,
 )
 
+_LOG = logging.getLogger("geneformer_codec")
 _MAGIC = b"gfpanel1"
 _HEADER_BYTES = 24
 _PATIENCE = 600.0
@@ -37,7 +38,7 @@ _PATIENT_BASES = 50_000
 def unpacked(source: PanelSource, decode: Decode, cache: Path | None = None) -> Panel:
     """The panel of ``source``, from the cache (``cache``, else `cache_directory`) or as `load` gives it, then cached.
 
-    Where the cache cannot be used, a ``RuntimeWarning`` says so once and the panel is decoded without it. Raises what
+    Where the cache cannot be used, a warning is logged once and the panel is decoded without it. Raises what
     `load` raises.
     """
     try:
@@ -51,7 +52,7 @@ def unpacked(source: PanelSource, decode: Decode, cache: Path | None = None) -> 
         _warn(f"{error.filename or 'cache'}: {error.strerror or error}")
         return load(source, decode)
     with held(lock):
-        panel = _read(path, source)  # whoever had the lock before may have written it
+        panel = _read(path, source)  # the process that had the lock before may have written it
         if panel is None:
             panel = load(source, decode)
             _write(path, panel)
@@ -102,9 +103,8 @@ def _header(records: int, bases: int) -> bytes:
 @functools.cache
 def _warn(reason: str) -> None:
     """Once for a reason in a process."""
-    warnings.warn(
-        f"the unpacked panel is not cached ({reason}), so every job decodes it again; "
-        f"set {CACHE} to a directory that can be written",
-        RuntimeWarning,
-        stacklevel=3,
+    _LOG.warning(
+        "the unpacked panel is not cached (%s), so every job decodes it again; set %s to a writable directory",
+        reason,
+        CACHE,
     )

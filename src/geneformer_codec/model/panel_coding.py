@@ -68,9 +68,9 @@ def _header(coded: bytes, count: int) -> tuple[ExpertSettings, int, list[int], i
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError("the model's panel does not begin with its settings") from error
     if type(slice_) is not int or not 0 < slice_ <= MAX_PLACES or not 0 <= count <= MAX_PLACES:
-        raise FormatError("the model's panel has slices of a length that cannot be")
+        raise FormatError("the model's panel has an invalid slice length")
     if not isinstance(sizes, list) or len(sizes) != -(-count // slice_):
         raise FormatError("the model's panel has another number of slices than it needs")
     if not all(type(size) is int and 0 <= size <= len(coded) for size in sizes):
-        raise FormatError("the model's panel has a slice of a size that cannot be")
+        raise FormatError("the model's panel has a slice of an invalid size")
     return settings, slice_, sizes, end + 1

@@ -1,76 +1,49 @@
-"""Executions of the exact network's operations: numba on the CPU, torch on any of its devices.
+"""Executions of the integer network's operations: numba and torch on the CPU, torch on CUDA.
 
-All of them compute the same integers (``docs/format/network.md`` defines them); they differ in speed only. A matrix
-product runs in one of the `ARITHMETICS`: its operands are within +-127, so a float32 product is exact while it sums at
-most `CHUNK` of them (127 * 127 * 1024 < 2**24), and longer ones are cut.
+Both give the same integers (``docs/format/network.md`` defines them). Matrix products run in float32: operands are
+within +-127, so a product is exact while it sums at most `CHUNK` of them (127 * 127 * 1024 < 2**24). Longer ones are
+cut.
 """
 
-from typing import Any, Protocol
+from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from geneformer_codec.errors import UsageError
 from geneformer_codec.network import kernels
 from geneformer_codec.network.config import NetworkConfig
 from geneformer_codec.network.device import check_device
-from geneformer_codec.network.tables import ATTENTION_ENTRIES, attention_table, logit_table
+from geneformer_codec.network.pytorch import torch
 
 CHUNK = 1024
-ARITHMETICS = ("float32", "float64", "int32", "int8")
-"""The dtypes a matrix product may run in; int8 is for CUDA devices (and slow elsewhere)."""
+ATTENTION_STEPS = 64
+"""Entries of `attention_table` per factor of two."""
+ATTENTION_ENTRIES = 8 * ATTENTION_STEPS
+LOGIT_STEPS = 128
+"""Units of a logit per factor of two."""
 
 Array = Any
-"""What a backend computes with: numpy arrays or torch tensors."""
+"""What a backend computes with: NumPy arrays or torch tensors."""
 
 
-class Backend(Protocol):
-    """The operations of `kernels`, on arrays of the backend's own kind; shapes as there."""
+def _powers(scale: int, steps: int, entries: int) -> NDArray[np.int32]:
+    with localcontext() as context:
+        context.prec = 50  # decimal digits, so that no machine's floating point can differ
+        two = Decimal(2)
+        return np.array(
+            [int((scale * two ** (Decimal(-i) / steps)).to_integral_value()) for i in range(entries)], np.int32
+        )
 
-    rows: int
-    """Rows (slices times positions) that are best computed at once."""
 
-    def load(self, tensor: NDArray[Any]) -> Array:
-        """A constant, as the backend wants it."""
+def attention_table() -> NDArray[np.int32]:
+    """``round(255 * 2**(-i / 64))`` for i in 0..511: a softmax numerator; further entries are zero."""
+    return _powers(255, ATTENTION_STEPS, ATTENTION_ENTRIES)
 
-    def weights(self, matrix: NDArray[np.int8]) -> Array:
-        """A matrix [outputs, inputs] for `product`."""
 
-    def features(self, codes: NDArray[np.uint8], net: dict[str, Array], config: NetworkConfig) -> tuple[Array, Array]:
-        """Residual (in 1/16) and int8 features of every output position."""
-
-    def product(self, rows: Array, weights: Array) -> Array:
-        """``rows [n, inputs] @ weights.T``, exact."""
-
-    def requantise(self, sums: Array, bias: Array, shift: Array) -> Array:
-        """Back to +-127."""
-
-    def lookup(self, sums: Array, bias: Array, shift: Array, table: Array) -> Array:
-        """A table of 1,024 entries applied to the requantised sums."""
-
-    def add_and_normalise(
-        self, residual: Array, sums: Array, bias: Array, shift: Array, gain: Array, offset: Array
-    ) -> tuple[Array, Array]:
-        """Residual (in 1/16) and int8 values after layer normalisation."""
-
-    def attend(
-        self,
-        queries: tuple[Array, Array],
-        keys: Array,
-        values: Array,
-        relative: Array,
-        config: NetworkConfig,
-        first: int,
-        shifts: tuple[int, int],
-    ) -> Array:
-        """Relative attention; ``queries`` are those for content and position."""
-
-    def frequencies(self, sums: Array, bias: Array, shift: Array) -> NDArray[np.uint16]:
-        """Frequencies [rows, 4] on the host."""
-
-    def empty(self, *shape: int) -> Array:
-        """Room for values within +-127, zeroed."""
+def logit_table() -> NDArray[np.int32]:
+    """``round(2**24 * 2**(-i / 128))`` for i in 0..127: the fraction of a power of two."""
+    return _powers(1 << 24, LOGIT_STEPS, LOGIT_STEPS)
 
 
 def attention_products(
@@ -104,38 +77,46 @@ def attention_products(
     return torch.matmul(query, windows(keys)), torch.matmul(there, table), windows(values).transpose(-1, -2)
 
 
-class NumbaBackend:
-    """The CPU's execution: torch's matrix product, numba for the rest."""
+class CpuBackend:
+    """The execution on a CPU: torch's matrix products, compiled kernels for the rest.
+
+    "Coarse" values are within +-127; "fine" ones, of residuals, are the same in 1/16.
+    """
 
     rows = 512
+    """Rows (slices times positions) that are best computed at once."""
 
-    def __init__(self, arithmetic: str) -> None:
-        self._dtype = np.dtype({"int8": "int32"}.get(arithmetic, arithmetic))
+    def __init__(self) -> None:
         self._attention, self._logits = attention_table(), logit_table()
 
     def load(self, tensor: NDArray[Any]) -> Array:
+        """A constant, as the backend wants it."""
         return np.ascontiguousarray(tensor)
 
     def weights(self, matrix: NDArray[np.int8]) -> Array:
+        """A matrix [outputs, inputs] for `product`."""
         return [
-            torch.from_numpy(np.ascontiguousarray(matrix[:, start : start + CHUNK].T.astype(self._dtype)))
+            torch.from_numpy(np.ascontiguousarray(matrix[:, start : start + CHUNK].T, np.float32))
             for start in range(0, matrix.shape[1], CHUNK)
         ]
 
     def empty(self, *shape: int) -> Array:
-        return np.zeros(shape, self._dtype)
+        """Zeroed room for coarse values."""
+        return np.zeros(shape, np.float32)
 
     def features(self, codes: NDArray[np.uint8], net: dict[str, Array], config: NetworkConfig) -> tuple[Array, Array]:
+        """Fine and coarse features [slices, outputs, width] of symbols [slices, positions]."""
         stride, pool = (1, 1) if config.causal else (config.pool, config.pool)
         outputs = (codes.shape[1] - config.kernel - pool + 1) // stride + 1
         fine = np.empty((len(codes), outputs, config.width), np.int32)
-        coarse = np.empty(fine.shape, self._dtype)
+        coarse = np.empty(fine.shape, np.float32)
         kernels.features(
             codes, net["conv"], net["conv_bias"], net["gain"], net["offset"], config.kernel, pool, stride, fine, coarse
         )
         return fine, coarse
 
     def product(self, rows: Array, weights: Array) -> Array:
+        """``rows [n, inputs] @ weights.T``, exact."""
         tensor = torch.from_numpy(rows)
         if len(weights) == 1:
             return torch.mm(tensor, weights[0]).numpy()
@@ -145,19 +126,22 @@ class NumbaBackend:
         return total
 
     def requantise(self, sums: Array, bias: Array, shift: Array) -> Array:
-        out = np.empty(sums.shape, self._dtype)
+        """Sums of a product to coarse values."""
+        out = np.empty(sums.shape, np.float32)
         kernels.requantise(sums, bias, shift, out)
         return out
 
     def lookup(self, sums: Array, bias: Array, shift: Array, table: Array) -> Array:
-        out = np.empty(sums.shape, self._dtype)
+        """A table of 1,024 entries applied to the shifted sums."""
+        out = np.empty(sums.shape, np.float32)
         kernels.lookup(sums, bias, shift, table, out)
         return out
 
     def add_and_normalise(
         self, residual: Array, sums: Array, bias: Array, shift: Array, gain: Array, offset: Array
     ) -> tuple[Array, Array]:
-        fine, coarse = np.empty(residual.shape, np.int32), np.empty(residual.shape, self._dtype)
+        """Fine and coarse values of the layer normalisation of ``residual`` and shifted sums."""
+        fine, coarse = np.empty(residual.shape, np.int32), np.empty(residual.shape, np.float32)
         kernels.add_and_normalise(residual, sums, bias, shift, gain, offset, fine, coarse)
         return fine, coarse
 
@@ -171,10 +155,10 @@ class NumbaBackend:
         first: int,
         shifts: tuple[int, int],
     ) -> Array:
-        content, position = (torch.from_numpy(query) for query in queries)
-        cached = [torch.from_numpy(array) for array in (keys, values, relative)]
+        """Relative attention; arguments as for `attention_products`, ``shifts`` are of scores and means."""
+        content, position, *cached = map(torch.from_numpy, (*queries, keys, values, relative))
         scores, there, seen = attention_products((content, position), cached[0], cached[1], cached[2], config, first)
-        weights, norms = torch.empty(scores.shape, dtype=scores.dtype), np.empty(scores.shape[:-1], np.int32)
+        weights, norms = np.empty(scores.shape, np.float32), np.empty(scores.shape[:-1], np.int32)
         kernels.attention_weights(
             scores.numpy(),
             there.numpy(),
@@ -183,56 +167,43 @@ class NumbaBackend:
             config.causal,
             shifts[0],
             self._attention,
-            weights.numpy(),
+            weights,
             norms,
         )
-        sums = torch.matmul(weights, seen)
-        out = np.empty(queries[0].shape, self._dtype)
+        sums = torch.matmul(torch.from_numpy(weights), seen)
+        out = np.empty(queries[0].shape, np.float32)
         kernels.attention_means(sums.numpy(), norms, shifts[1], out.reshape(len(sums), -1, *sums.shape[1::2]))
         return out
 
     def frequencies(self, sums: Array, bias: Array, shift: Array) -> NDArray[np.uint16]:
+        """Frequencies [rows, 4] of the four bases; each row sums to 2**16."""
         out = np.empty((len(sums), 4), np.uint16)
         kernels.frequencies(sums, bias, shift, self._logits, out)
         return out
 
 
 class TorchBackend:
-    """The execution on a torch device: the same integers from tensor operations."""
+    """The execution on a torch device: the same integers from tensor operations. Methods as in `CpuBackend`."""
 
-    def __init__(self, arithmetic: str, device: str) -> None:
+    def __init__(self, device: str) -> None:
         self.rows = 512 if device == "cpu" else 1 << 16
         self._device = torch.device(device)
-        self._arithmetic = arithmetic
         self._attention, self._logits = self.load(attention_table()), self.load(logit_table())
 
     def load(self, tensor: NDArray[Any]) -> Array:
         return torch.from_numpy(np.array(tensor, np.int32)).to(self._device)
 
     def weights(self, matrix: NDArray[np.int8]) -> Array:
-        outputs = matrix.shape[0]
-        if self._arithmetic == "int8":  # CUDA's product wants multiples of 8
-            matrix = np.pad(matrix, ((0, -outputs % 8), (0, -matrix.shape[1] % 8)))
-            return outputs, [torch.from_numpy(np.ascontiguousarray(matrix)).to(self._device).t()]
-        dtype = getattr(torch, self._arithmetic)
         parts = [matrix[:, start : start + CHUNK].T for start in range(0, matrix.shape[1], CHUNK)]
-        return outputs, [torch.from_numpy(np.ascontiguousarray(part)).to(self._device, dtype) for part in parts]
+        return [torch.from_numpy(np.ascontiguousarray(part, np.float32)).to(self._device) for part in parts]
 
     def empty(self, *shape: int) -> Array:
         return torch.zeros(shape, dtype=torch.int32, device=self._device)
 
     def product(self, rows: Array, weights: Array) -> Array:
-        outputs, parts = weights
-        if self._arithmetic == "int8":
-            count, inputs = rows.shape
-            padded = torch.zeros(
-                (max(32, count + -count % 8), inputs + -inputs % 8), dtype=torch.int8, device=self._device
-            )
-            padded[:count, :inputs] = rows
-            return torch._int_mm(padded, parts[0])[:count, :outputs]
         total = None
-        for start, part in zip(range(0, rows.shape[1], CHUNK), parts, strict=True):
-            sums = (rows[:, start : start + CHUNK].to(part.dtype) @ part).to(torch.int32)
+        for start, part in zip(range(0, rows.shape[1], CHUNK), weights, strict=True):
+            sums = (rows[:, start : start + CHUNK].float() @ part).int()
             total = sums if total is None else total + sums
         return total
 
@@ -280,10 +251,8 @@ class TorchBackend:
         first: int,
         shifts: tuple[int, int],
     ) -> Array:
-        dtype = torch.float32 if self._arithmetic == "int8" else getattr(torch, self._arithmetic)
-        asked = queries[0].to(dtype), queries[1].to(dtype)
-        cached = [tensor.to(dtype) for tensor in (keys, values, relative)]
-        scores, there, seen = attention_products(asked, cached[0], cached[1], cached[2], config, first)
+        content, position, *cached = (tensor.float() for tensor in (*queries, keys, values, relative))
+        scores, there, seen = attention_products((content, position), cached[0], cached[1], cached[2], config, first)
         size, span = scores.shape[2:]
         rows = torch.arange(first, first + size, device=self._device)[:, None]
         distance = config.memory + rows - torch.arange(span, device=self._device)
@@ -294,7 +263,7 @@ class TorchBackend:
             scores = scores.masked_fill(distance < 0, -(1 << 40))
         steps = (scores.amax(-1, keepdim=True) - scores) >> shifts[0]
         weights = self._attention[steps.clamp(max=ATTENTION_ENTRIES - 1)] * (steps < ATTENTION_ENTRIES)
-        sums = torch.matmul(weights.to(dtype), seen).long()
+        sums = torch.matmul(weights.float(), seen).long()
         inverse = torch.div(1 << 23, weights.sum(-1, keepdim=True), rounding_mode="floor")
         out = ((sums * inverse + (1 << (shifts[1] - 1))) >> shifts[1]).clamp(-127, 127).int()
         return out.transpose(1, 2).reshape(queries[0].shape)
@@ -302,7 +271,7 @@ class TorchBackend:
     def frequencies(self, sums: Array, bias: Array, shift: Array) -> NDArray[np.uint16]:
         logits = ((sums + bias) >> shift).long()
         best = logits.argmax(1, keepdim=True)
-        # argmax may return any of equal ones: take the first
+        # argmax may return any of equal logits: take the first
         best = (logits == logits.gather(1, best)).int().argmax(1, keepdim=True)
         below = logits.gather(1, best) - logits
         weights = self._logits[below & 127].long() >> (below >> 7).clamp(max=31)
@@ -312,19 +281,15 @@ class TorchBackend:
         return host.astype(np.uint16)
 
 
-def make_backend(device: str, arithmetic: str) -> Backend:
-    """The execution for ``cpu`` or ``cuda`` (or ``torch``: the tensor operations on the CPU).
+Backend = CpuBackend | TorchBackend
 
-    Raises ``UsageError`` for an arithmetic that does not exist, or when there is no CUDA device.
-    """
-    if arithmetic == "auto":
-        arithmetic = "float32"
-    if arithmetic not in ARITHMETICS:
-        raise UsageError(f"there is no arithmetic {arithmetic!r}; choose one of {', '.join(ARITHMETICS)}")
+
+def make_backend(device: str) -> Backend:
+    """The execution for ``cpu`` or ``cuda``, or ``torch``: the operations for CUDA, on the CPU."""
     if device == "cpu":
-        return NumbaBackend(arithmetic)
+        return CpuBackend()
     if device == "torch":
-        return TorchBackend(arithmetic, "cpu")
+        return TorchBackend("cpu")
     check_device(device)
     torch.backends.cuda.matmul.allow_tf32 = False
-    return TorchBackend(arithmetic, device)
+    return TorchBackend(device)

@@ -1,7 +1,6 @@
-"""Coding slices with a model: batches of slices in lockstep, threads over batches.
+"""Code slices with a model's network, alone or as one more expert: batches of slices in lockstep, threads over batches.
 
-A slice depends on the model and its own past only, so how slices are batched, on how many threads, and in which
-arithmetic the products run, decides the time and never the bytes.
+A slice depends on the model and its own history only, so batches and threads decide the time and never the bytes.
 
 In the paper's form a slice stores its first 64 bases with 2 bits each and the network takes over from there (the
 paper's fixed-length grouping); a stream slice starts from a learned state and stores nothing. A slice that the network
@@ -12,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import Progress
@@ -20,38 +18,35 @@ from geneformer_codec.coding.threads import cores, work_on_all
 from geneformer_codec.errors import FormatError
 from geneformer_codec.network.backends import make_backend
 from geneformer_codec.network.device import check_device
-from geneformer_codec.network.fused import FusedDecoder
-from geneformer_codec.network.integer_network import ExactNetwork
+from geneformer_codec.network.integer_network import CompiledDecoder, IntegerNetwork
+from geneformer_codec.network.pytorch import torch
 from geneformer_codec.network.slice_coder import SliceDecoder, SliceEncoder
+from geneformer_codec.predict.lockstep import address_book, log_frequencies
 from geneformer_codec.predict.two_bit import TwoBitCoder, cut, decode_plain, smaller
 
 if TYPE_CHECKING:
     from geneformer_codec.model.file import Model
+    from geneformer_codec.predict.predictor import Predictor
 
 CPU_BATCH = 64
-"""Slices that one thread decodes in lockstep at most: more would not fit its cache."""
+"""Most slices that one thread decodes in lockstep: more would not fit its cache."""
 GPU_BATCH = 1 << 12
-"""Slices in lockstep on a GPU at most: enough to fill it, and to fit into its memory."""
+"""Most slices in lockstep on a GPU: enough to fill it, and to fit its memory."""
+MIXED_GPU_BATCH = 256
+"""The same where experts code as well: those of each slice take about 2 MB."""
 
 
 class NetworkCoder:
-    """Codes bases with a model's network.
+    """Codes bases with a model's network on ``device`` (``auto``, ``cpu``, ``cuda``); 0 ``threads`` are all cores."""
 
-    ``device`` is ``auto``, ``cpu`` or ``cuda``; ``threads`` 0 takes all cores; ``arithmetic`` is ``auto`` or one of
-    `backends.ARITHMETICS`; ``slice_batch`` is the number of slices in lockstep, 0 for what is fastest.
-    """
-
-    def __init__(
-        self, model: "Model", device: str = "auto", threads: int = 0, *, arithmetic: str = "auto", slice_batch: int = 0
-    ) -> None:
+    def __init__(self, model: "Model", device: str = "auto", threads: int = 0) -> None:
         self.model_id = model.id
         self._device = check_device(device)
         self._threads = threads or cores() if self._device == "cpu" else 1
-        self._batch = slice_batch
-        self._net = ExactNetwork(model.config, model.tensors, make_backend(self._device, arithmetic))
+        self._net = IntegerNetwork(model.config, model.tensors, make_backend(self._device))
         self._raw = 0 if model.config.causal else model.config.window
-        fused = self._device == "cpu" and arithmetic == "auto" and model.config.causal
-        self._fused = FusedDecoder(model.config, model.tensors) if fused else None
+        compiled = self._device == "cpu" and model.config.causal
+        self._compiled = CompiledDecoder(model.config, model.tensors) if compiled else None
 
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
@@ -64,9 +59,9 @@ class NetworkCoder:
             for number, data in zip(batch, self._encode_batch([slices[i] for i in batch], report), strict=True):
                 coded[number] = smaller(data, slices[number])
 
-        # one slice of a stream fills a CPU's products; windows come one a slice, and a GPU wants all it can get
+        # one slice of a stream is enough for a CPU's products; a window is one row a slice, and a GPU needs many
         size = 1 if self._raw == 0 and self._device == "cpu" else self._share(len(slices))
-        self._run(work, self._batches(slice_lengths, self._batch or size), progress)
+        self._run(work, self._batches(slice_lengths, size), progress)
         return coded
 
     def decode(
@@ -89,7 +84,7 @@ class NetworkCoder:
             for number, symbols in zip(batch, decoded, strict=True):
                 out[number][:] = symbols
 
-        self._run(work, self._batches(ends, self._batch or self._share(len(coded)), coded), progress)
+        self._run(work, self._batches(ends, self._share(len(coded)), coded), progress)
         return bases
 
     def _share(self, slices: int) -> int:
@@ -104,7 +99,7 @@ class NetworkCoder:
     def _run(
         self, work: Callable[[list[int], Progress], None], batches: list[list[int]], progress: Progress | None
     ) -> None:
-        # threads share batches, so torch's own would only get in their way
+        # torch's own threads would compete with those over batches
         alone = len(batches) <= 1 or self._threads == 1
         before = torch.get_num_threads()
         torch.set_num_threads(self._threads if alone else before)
@@ -137,16 +132,16 @@ class NetworkCoder:
     def _decode_batch(
         self, streams: list[bytes], whole: list[int], lengths: list[int], report: Progress
     ) -> list[NDArray[np.uint8]]:
-        """The first ``lengths`` bases of slices of ``whole`` bases, which make no difference to a network."""
+        """The first ``lengths`` bases of slices of ``whole`` bases, which a network does not need."""
         longest, done = max(lengths), 0
 
-        def reached(position: int) -> None:
+        def report_to(position: int) -> None:
             nonlocal done
             before, done = done, sum(min(length, position) for length in lengths)
             report(done - before)
 
-        if self._fused:
-            rows = self._fused.decode(streams, longest, reached)
+        if self._compiled:
+            rows = self._compiled.decode(streams, longest, report_to)
             return [row[:length] for row, length in zip(rows, lengths, strict=True)]
         symbols = np.zeros((len(streams), longest), np.uint8)
         raw = [min(length, self._raw) for length in lengths]
@@ -165,5 +160,59 @@ class NetworkCoder:
                 decoder.decode(frequencies, column)
                 symbols[:, position] = column
             state.push(symbols[:, position])
-            reached(position + 1)
+            report_to(position + 1)
+        return [row[:length] for row, length in zip(symbols, lengths, strict=True)]
+
+
+class MixedCoder(NetworkCoder):
+    """Codes bases with a model's experts, of which its network is one: it predicts a batch, they mix and code.
+
+    Every thread has a batch of its own. On a GPU the other threads' batches keep it busy while the experts of one work.
+    """
+
+    def __init__(self, predictor: "Predictor", model: "Model", device: str = "auto", threads: int = 0) -> None:
+        super().__init__(model, device, threads)
+        self._predictor = predictor
+        if self._device != "cpu":
+            self._threads = threads or cores()
+
+    def _share(self, slices: int) -> int:
+        share = max(1, -(-slices // self._threads))
+        return min(share, CPU_BATCH if self._device == "cpu" else MIXED_GPU_BATCH)
+
+    def _encode_batch(self, slices: list[NDArray[np.uint8]], report: Progress) -> list[bytes]:
+        begun = [self._predictor.slice_coder(len(slice_), np.ascontiguousarray(slice_)) for slice_ in slices]
+        symbols = np.zeros((len(slices), max(map(len, slices))), np.uint8)
+        for row, bases in zip(symbols, slices, strict=True):
+            row[: len(bases)] = bases
+        at = 0
+        for frequencies in self._net.encode(symbols):
+            for slice_, row in zip(begun, frequencies, strict=True):
+                stop = min(at + len(row), len(slice_.symbols))
+                if at < stop:
+                    log_frequencies(row[: stop - at].reshape(-1), slice_.slice_.state.network_logs[4 * at : 4 * stop])
+                    slice_.run(stop, report)
+            at += frequencies.shape[1]
+        return [slice_.finish() for slice_ in begun]
+
+    def _decode_batch(
+        self, streams: list[bytes], whole: list[int], lengths: list[int], report: Progress
+    ) -> list[NDArray[np.uint8]]:
+        longest = max(lengths)
+        symbols, network_logs = (
+            np.zeros((len(streams), longest), np.uint8),
+            np.zeros((len(streams), 4 * longest), np.int32),
+        )
+        begun = [
+            self._predictor.slice_coder(size, row[:length], data, network_logs=logs[: 4 * length])
+            for size, row, length, data, logs in zip(whole, symbols, lengths, streams, network_logs, strict=True)
+        ]
+        book, state = address_book([slice_.parts for slice_ in begun]), self._net.decoder(len(begun))
+        now = np.empty(4 * len(begun), np.int32)
+        for position in range(longest):
+            log_frequencies(state.predict().reshape(-1), now)
+            network_logs[:, 4 * position : 4 * position + 4] = now.reshape(-1, 4)
+            self._predictor.run_slices(begun, book, position + 1)
+            state.push(symbols[:, position])
+            report(sum(position < length for length in lengths))
         return [row[:length] for row, length in zip(symbols, lengths, strict=True)]

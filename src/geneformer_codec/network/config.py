@@ -1,7 +1,10 @@
-"""The shape of a GeneFormer network, and the presets with their names."""
+"""The shape of a GeneFormer network: settings, presets, and the integer tensors that they ask for. Needs no PyTorch."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError, UsageError
 
@@ -36,13 +39,11 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         sizes = (self.width, self.heads, self.inner, self.segment, self.kernel, self.window, self.pool)
         if self.form not in ("paper", "stream") or not all(0 < size <= 8192 for size in sizes):
-            raise FormatError(f"a network of this shape cannot be: {self}")
+            raise FormatError(f"invalid shape of a network: {self}")
         if self.width % (2 * self.heads):
             raise FormatError(f"the width ({self.width}) must be an even multiple of the heads ({self.heads})")
         if self.inner % 2 or self.width > 2048 or self.head_inputs > 1 << 16:
-            raise FormatError(
-                f"an inner width ({self.inner}) must be even, and no layer larger than 32 bits can sum: {self}"
-            )
+            raise FormatError(f"inner width ({self.inner}) must be even, and sums of a layer must fit 32 bits: {self}")
         if self.memory + self.segment > 512 or self.head_width > 256:
             raise FormatError("attention over more than 512 positions or 256 features a head would not stay exact")
         if self.form == "paper" and self.segment != (self.window - self.kernel + 1) // self.pool:
@@ -99,8 +100,78 @@ PRESETS: dict[str, NetworkConfig] = {
 }
 
 
-def preset(name: str) -> NetworkConfig:
+def preset_named(name: str) -> NetworkConfig:
     """The configuration called ``name``; raises ``UsageError`` with the names there are."""
     if name not in PRESETS:
         raise UsageError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+FINE = 16
+"""Residual values are kept in 1/16 of the step of the int8 values."""
+MATRICES = ("query", "key", "value", "output", "expand", "contract", "head")
+"""Tensors that are operands of matrix products."""
+
+
+def tensor_shapes(config: NetworkConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name, dtype and shape of every tensor of the integer network, in the order that compiled code takes them."""
+    width, inner = config.width, config.inner
+
+    def linear(name: str, rows: int, columns: int, *biases: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+        vectors = (f"{name}_shift", *(biases or (f"{name}_bias",)))
+        return {name: ("int8", (rows, columns)), **dict.fromkeys(vectors, ("int32", (rows,)))}
+
+    def norm(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+        return {f"{name}gain": ("int32", (width,)), f"{name}offset": ("int32", (width,))}
+
+    return {
+        "conv": ("int16", (config.kernel, SYMBOLS, width)),
+        "conv_bias": ("int16", (width,)),
+        **norm(""),
+        **linear("query", width, width, "content_bias", "position_bias"),
+        **linear("key", width, width),
+        **linear("value", width, width),
+        "relative": ("int8", (config.distances, width)),
+        **linear("output", width, width),
+        **norm("attention_"),
+        **linear("expand", inner, width),
+        "gelu": ("int8", (1024,)),
+        **linear("contract", width, inner),
+        **norm("inner_"),
+        **linear("head", 4, config.head_inputs),
+        "attention_shifts": ("int32", (2,)),
+    }
+
+
+def check_tensors(config: NetworkConfig, tensors: dict[str, NDArray[Any]]) -> None:
+    """Raise ``FormatError`` unless the tensors are those of ``config`` and no step can leave 32 bits."""
+    wanted = tensor_shapes(config)
+    if set(tensors) != set(wanted):
+        raise FormatError(f"the model's tensors are not those of its network: {sorted(set(tensors) ^ set(wanted))}")
+    for name, (dtype, shape) in wanted.items():
+        tensor = tensors[name]
+        if tensor.dtype != dtype or tensor.shape != shape:
+            raise FormatError(f"the model's tensor {name} should be {dtype} {list(shape)}")
+        low, high = _bounds(name, dtype)
+        if not ((tensor >= low) & (tensor <= high)).all():
+            raise FormatError(f"the model's tensor {name} has values outside {low}..{high}")
+    reach = np.abs(tensors["conv"].astype(np.int64)).max(1).sum(0) + np.abs(tensors["conv_bias"].astype(np.int64))
+    if (reach > 32767).any():
+        raise FormatError("the model's convolution can leave 16 bits")
+    if not 16 <= tensors["attention_shifts"][1] <= 23:
+        raise FormatError("the model's attention shifts are out of bounds")
+
+
+def _bounds(name: str, dtype: str) -> tuple[int, int]:
+    """The smallest and largest value that a tensor may hold."""
+    if "shift" in name:
+        return 0, 24
+    if name.endswith("gain"):
+        high = 32767
+    elif name in ("attention_offset", "inner_offset"):
+        high = (1 << 28) - 1
+    elif dtype == "int32":
+        high = (1 << 30) - 1
+    else:
+        high = int(np.iinfo(dtype).max)
+    return -high, high

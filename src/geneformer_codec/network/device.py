@@ -1,20 +1,34 @@
-"""On what a network is computed."""
+"""Choose the device that a network runs on."""
+
+import logging
 
 from geneformer_codec.errors import UsageError, option
 
+_LOG = logging.getLogger("geneformer_codec")
+
 DEVICES = ("auto", "cpu", "cuda", "torch")
-"""``torch``: the tensor operations of the GPU on the CPU, for tests."""
+"""``torch`` runs the operations for CUDA on the CPU; tests use it."""
 
 
 def check_device(device: str) -> str:
-    """``auto`` to ``cuda`` where torch sees a CUDA device, else ``cpu``; ``UsageError`` for one that is not there."""
+    """The device, for ``auto`` what PyTorch finds; ``UsageError`` for a device that is missing."""
     if device not in DEVICES:
         raise UsageError(f"there is no device {device!r}; choose auto, cpu or cuda")
     if device not in ("auto", "cuda"):
         return device
-    import torch
+    from geneformer_codec.network.pytorch import torch
 
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise UsageError(f"torch sees no CUDA device here; give {option('device', 'cpu')}, or leave it out")
-    return "cuda" if there else "cpu"
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise UsageError(f"PyTorch finds no CUDA device; give {option('device', 'cpu')}, or leave it out")
+    return "cuda" if available else "cpu"
+
+
+def check_unused_device(device: str) -> None:
+    """Check the device where no network is used. ``cuda`` needs PyTorch all the same; the log says that it is idle."""
+    if device == "cuda":
+        from geneformer_codec.network import pytorch as pytorch
+
+        _LOG.info("no network is used, so everything runs on the CPU")
+    elif device != "auto":
+        check_device(device)

@@ -5,27 +5,34 @@ positions (Dai et al. 2019; Yang et al. 2019), a linear head. The **paper** form
 every base (Table 2); its latent array is the encoder's output for the window before. The **stream** form computes each
 position once: causal convolution, attention over the current segment and the one before, feed-forward, head.
 
-Every place where the exact network (`exact`) holds a small integer is an `Activation` here, every matrix a `Linear`:
-they pass values on, watch them, or round them as the integers will be (quantisation-aware training, with gradients
-passed straight through; Jacob et al. 2018).
+Every place where the integer network holds a small integer is an `Activation` here, every matrix a `Linear`: they pass
+values on, watch their range, or round them as the integers will be (quantisation-aware training, with gradients passed
+straight through; Jacob et al. 2018). A *step* is the real size of one integer: `set_steps` fixes all of them from the
+watched ranges, `integer_tensors` makes the integers. Matrices go from steps to steps by a power of two a row, so the
+integers need only shifts between them.
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from geneformer_codec.network.config import START, SYMBOLS, NetworkConfig
+from geneformer_codec.network.backends import ATTENTION_STEPS, LOGIT_STEPS
+from geneformer_codec.network.config import FINE, SYMBOLS, NetworkConfig, check_tensors, tensor_shapes
+from geneformer_codec.network.pytorch import torch
+
+F, nn = torch.nn.functional, torch.nn
+Tensor = torch.Tensor
 
 Mode = Literal["float", "watch", "round"]
 
-FINE = 16
-"""Residual values are kept in 1/16 of an int8 step."""
 GELU_ENTRIES = 512
 """The GELU's table reaches this many steps to either side of zero."""
 MAX_SHIFT = 16
+LOGIT_STEP = math.log(2) / LOGIT_STEPS
+MEAN_SHIFT = 23
+"""Bits of the reciprocal that attention's means are multiplied with."""
 FEATURE_BOUND = 4.0
 """The stream form's features stay within this many standard deviations."""
 
@@ -36,7 +43,7 @@ def round_through(values: Tensor) -> Tensor:
 
 
 class Activation(nn.Module):
-    """Values that the exact network holds as integers within ``+-limit`` steps of size ``step``."""
+    """Values that the integer network holds as integers within ``+-limit`` steps of size ``step``."""
 
     step: Tensor
     highest: Tensor
@@ -54,7 +61,7 @@ class Activation(nn.Module):
         if self.bound < math.inf:
             values = values.clamp(-self.bound, self.bound)
         if self.mode == "watch":
-            # an outlier in ten thousand may be cut off for the sake of the others' resolution
+            # cut off one outlier in ten thousand: the others get a finer step
             flat = values.detach().abs().flatten()
             sample = flat[:: max(1, len(flat) // 100_000)]
             reach = torch.quantile(sample, 0.9999)
@@ -239,4 +246,98 @@ class GeneFormer(nn.Module):
                 module.mode = mode
 
 
-__all__ = ["START", "Activation", "Encoder", "GeneFormer", "Linear", "RelativeAttention", "round_through"]
+@torch.no_grad()
+def set_steps(net: GeneFormer) -> None:
+    """Fix every step from the ranges that were watched."""
+    for module in net.modules():
+        if isinstance(module, Activation):
+            module.step.copy_((module.highest / module.limit).clamp(min=1e-4))
+    attention = net.encoder.attention
+    # a product of a query's and a key's step is a power of two of an octave (a factor of two after the softmax)
+    octave = math.sqrt(net.config.head_width) / math.log2(math.e)
+    key = float(attention.key_step.step)
+    fraction = max(
+        int(math.log2(ATTENTION_STEPS)), math.floor(math.log2(octave / (key * float(attention.query_step.step))))
+    )
+    attention.query_step.step.fill_(octave / key * 2.0**-fraction)
+    # attention's means are small where it averages: give them up to four more bits than the values have
+    value = float(attention.value_step.step)
+    finer = min(4, max(0, math.floor(math.log2(value / float(attention.mean_step.step)))))
+    attention.mean_step.step.fill_(value * 2.0**-finer)
+    set_targets(net)
+
+
+def set_targets(net: GeneFormer) -> None:
+    """Tell every matrix the step of its results; needed again after a state dict with steps was loaded."""
+    attention, encoder = net.encoder.attention, net.encoder
+    for linear, step in (
+        (attention.query, float(attention.query_step.step)),
+        (attention.key, float(attention.key_step.step)),
+        (attention.value, float(attention.value_step.step)),
+        (attention.output, float(net.source.step) / FINE),
+        (encoder.expand, float(encoder.hidden_in.step)),
+        (encoder.contract, float(encoder.between.step) / FINE),
+        (net.head, LOGIT_STEP),
+    ):
+        linear.target_step = step
+
+
+def _integers(values: Tensor, dtype: str, limit: int) -> NDArray[Any]:
+    array: NDArray[Any] = values.detach().double().round().clamp(-limit, limit).cpu().numpy()
+    return array.astype(dtype)
+
+
+def _linear(linear: Linear, bias: Tensor | None) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Integer weights, shift and bias, the latter with the half that makes the shift round."""
+    scale, shift = linear.scales()
+    weights = _integers(linear.weight * scale[:, None], "int8", 127)
+    half = torch.where(shift > 0, 2 ** (shift - 1), torch.zeros_like(shift))
+    offsets = half if bias is None else bias.double() / linear.target_step * 2**shift + half
+    return weights, shift.cpu().numpy().astype(np.int32), _integers(offsets, "int32", (1 << 30) - 1)
+
+
+@torch.no_grad()
+def integer_tensors(net: GeneFormer) -> dict[str, NDArray[Any]]:
+    """The integer network's tensors (`config.tensor_shapes`) for a float network whose steps are set."""
+    config: NetworkConfig = net.config
+    attention, encoder = net.encoder.attention, net.encoder
+    out: dict[str, NDArray[Any]] = {}
+
+    # the convolution fills 16 bits channel by channel; batch normalisation brings it to steps
+    reach = net.taps.abs().amax(1).sum(0) + net.taps_bias.abs()
+    unit = reach.clamp(min=1e-9) / 32000
+    mean, variance = net.norm.running_mean, net.norm.running_var
+    assert mean is not None and variance is not None  # noqa: PT018 - batch normalisation keeps them by default
+    slope = net.norm.weight / torch.sqrt(variance + net.norm.eps)
+    level = net.norm.bias - slope * mean
+    fine = net.source.step / FINE
+    out["conv"] = _integers(net.taps / unit, "int16", 32767)
+    out["conv_bias"] = _integers(net.taps_bias / unit, "int16", 32767)
+    out["gain"] = _integers(slope * unit / fine * (1 << 15), "int32", 32767)
+    out["offset"] = _integers(level / fine * (1 << 15) + (1 << 14), "int32", (1 << 30) - 1)
+
+    out["query"], out["query_shift"], out["content_bias"] = _linear(attention.query, attention.content_bias)
+    out["position_bias"] = _linear(attention.query, attention.position_bias)[2]
+    out["key"], out["key_shift"], out["key_bias"] = _linear(attention.key, None)
+    out["value"], out["value_shift"], out["value_bias"] = _linear(attention.value, None)
+    out["relative"] = _integers(attention.positions() / attention.key_step.step, "int8", 127)
+    out["output"], out["output_shift"], out["output_bias"] = _linear(attention.output, None)
+    out["expand"], out["expand_shift"], out["expand_bias"] = _linear(encoder.expand, encoder.expand.bias)
+    entries = torch.arange(-GELU_ENTRIES, GELU_ENTRIES, dtype=torch.float64) * float(encoder.hidden_in.step)
+    out["gelu"] = _integers(torch.nn.functional.gelu(entries) / float(encoder.hidden.step), "int8", 127)
+    out["contract"], out["contract_shift"], out["contract_bias"] = _linear(encoder.contract, encoder.contract.bias)
+    out["head"], out["head_shift"], out["head_bias"] = _linear(net.head, net.head.bias)
+    for name, norm, step in (
+        ("attention", encoder.attention_norm, encoder.between.step),
+        ("inner", encoder.inner_norm, net.out.step),
+    ):
+        fine = step / FINE
+        out[f"{name}_gain"] = _integers(norm.weight / fine * (1 << 4), "int32", 32767)
+        out[f"{name}_offset"] = _integers(norm.bias / fine * (1 << 14) + (1 << 13), "int32", (1 << 28) - 1)
+    octave = math.sqrt(config.head_width) / math.log2(math.e)
+    fraction = round(math.log2(octave / float(attention.query_step.step * attention.key_step.step)))
+    finer = round(math.log2(float(attention.value_step.step / attention.mean_step.step)))
+    out["attention_shifts"] = np.array([fraction - int(math.log2(ATTENTION_STEPS)), MEAN_SHIFT - finer], np.int32)
+    out = {name: out[name] for name in tensor_shapes(config)}
+    check_tensors(config, out)
+    return out

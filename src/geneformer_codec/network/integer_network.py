@@ -1,8 +1,8 @@
-"""The GeneFormer network in integers: one definition of the numbers, whatever executes it.
+"""The GeneFormer network in integers: the same numbers on every machine.
 
-Weights and activations are int8, sums int32; between them stand shifts, two small tables and integer divisions, so the
-frequencies that are coded cannot depend on the machine. `quantise` makes the tensors from a trained float network,
-`backends` executes the operations, ``docs/format/network.md`` writes down every one of them.
+Weights and activations are int8, sums int32; between them are shifts, two small tables and integer divisions, so the
+coded frequencies cannot depend on the machine. `float_network.integer_tensors` makes the tensors from a trained float
+network, `backends` executes the operations, ``docs/format/network.md`` defines every one of them.
 
 Shapes below: slices x positions x width. "Coarse" values are within +-127, "fine" ones are the same in 1/16.
 """
@@ -13,84 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.errors import FormatError
-from geneformer_codec.network.backends import Array, Backend
-from geneformer_codec.network.config import START, NetworkConfig
+from geneformer_codec.coding.interface import Progress
+from geneformer_codec.network.backends import Array, Backend, attention_table, logit_table
+from geneformer_codec.network.config import MATRICES, START, NetworkConfig, check_tensors, tensor_shapes
+from geneformer_codec.network.kernels import decode_slices
+from geneformer_codec.network.slice_coder import SliceDecoder
 
-FEATURE_TENSORS = ("conv", "conv_bias", "gain", "offset")
-
-
-def tensor_shapes(config: NetworkConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name, dtype and shape of every tensor of the exact network."""
-    width, inner = config.width, config.inner
-    return {
-        "conv": ("int16", (config.kernel, 5, width)),
-        "conv_bias": ("int16", (width,)),
-        "gain": ("int32", (width,)),
-        "offset": ("int32", (width,)),
-        "query": ("int8", (width, width)),
-        "query_shift": ("int32", (width,)),
-        "content_bias": ("int32", (width,)),
-        "position_bias": ("int32", (width,)),
-        "key": ("int8", (width, width)),
-        "key_shift": ("int32", (width,)),
-        "key_bias": ("int32", (width,)),
-        "value": ("int8", (width, width)),
-        "value_shift": ("int32", (width,)),
-        "value_bias": ("int32", (width,)),
-        "relative": ("int8", (config.distances, width)),
-        "output": ("int8", (width, width)),
-        "output_shift": ("int32", (width,)),
-        "output_bias": ("int32", (width,)),
-        "attention_gain": ("int32", (width,)),
-        "attention_offset": ("int32", (width,)),
-        "expand": ("int8", (inner, width)),
-        "expand_shift": ("int32", (inner,)),
-        "expand_bias": ("int32", (inner,)),
-        "gelu": ("int8", (1024,)),
-        "contract": ("int8", (width, inner)),
-        "contract_shift": ("int32", (width,)),
-        "contract_bias": ("int32", (width,)),
-        "inner_gain": ("int32", (width,)),
-        "inner_offset": ("int32", (width,)),
-        "head": ("int8", (4, config.head_inputs)),
-        "head_shift": ("int32", (4,)),
-        "head_bias": ("int32", (4,)),
-        "attention_shifts": ("int32", (2,)),
-    }
+COMPILED_ROWS = 4
+"""The compiled loop computes slices in fours: a weight that is loaded serves all of them."""
+COMPILED_STEPS = 512
+"""Bases of a slice that the compiled loop decodes between two reports of progress."""
 
 
-MATRICES = ("query", "key", "value", "output", "expand", "contract", "head")
-
-
-def check_tensors(config: NetworkConfig, tensors: dict[str, NDArray[Any]]) -> None:
-    """Raise ``FormatError`` unless the tensors are those of ``config`` and no step can leave 32 bits."""
-    wanted = tensor_shapes(config)
-    if set(tensors) != set(wanted):
-        raise FormatError(f"the model's tensors are not those of its network: {sorted(set(tensors) ^ set(wanted))}")
-    for name, (dtype, shape) in wanted.items():
-        if tensors[name].dtype != dtype or tensors[name].shape != shape:
-            raise FormatError(f"the model's tensor {name} should be {dtype} {list(shape)}")
-    for name, tensor in tensors.items():
-        if name.endswith("shift") and not ((tensor >= 0) & (tensor <= 24)).all():
-            raise FormatError(f"the model's tensor {name} holds a shift out of 0..24")
-        if name.endswith(("bias", "offset")) and (np.abs(tensor.astype(np.int64)) >= 1 << 30).any():
-            raise FormatError(f"the model's tensor {name} is out of bounds")
-        if name in ("attention_offset", "inner_offset") and (np.abs(tensor.astype(np.int64)) >= 1 << 28).any():
-            raise FormatError(f"the model's tensor {name} is out of bounds")
-        if name.endswith("gain") and (np.abs(tensor.astype(np.int64)) > 32767).any():
-            raise FormatError(f"the model's tensor {name} is out of bounds")
-        if tensor.dtype == np.int8 and (tensor == -128).any():
-            raise FormatError(f"the model's tensor {name} holds -128")
-    reach = np.abs(tensors["conv"].astype(np.int64)).max(1).sum(0) + np.abs(tensors["conv_bias"].astype(np.int64))
-    if (reach > 32767).any():
-        raise FormatError("the model's convolution can leave 16 bits")
-    score_shift, out_shift = (int(value) for value in tensors["attention_shifts"])
-    if not (0 <= score_shift <= 24 and 16 <= out_shift <= 23):
-        raise FormatError("the model's attention shifts are out of bounds")
-
-
-class ExactNetwork:
+class IntegerNetwork:
     """The network on a backend; frequencies for whole slices (`encode`) or step by step (`decoder`)."""
 
     def __init__(self, config: NetworkConfig, tensors: dict[str, NDArray[Any]], backend: Backend) -> None:
@@ -108,26 +43,21 @@ class ExactNetwork:
         score_shift, out_shift = (int(value) for value in tensors["attention_shifts"])
         self._shifts = score_shift, out_shift
 
-    @property
-    def context(self) -> int:
-        """Bases before the current one that `features` looks at."""
-        return self.config.kernel if self.config.causal else self.config.window
-
     def features(self, codes: NDArray[np.uint8]) -> tuple[Array, Array]:
         """Fine and coarse features [slices, outputs, width] of ``codes`` [slices, positions], symbols 0..4."""
         return self._backend.features(codes, self._net, self.config)
 
-    def _linear(self, rows: Array, name: str, bias: str = "") -> Array:
+    def _linear(self, rows: Array, name: str) -> Array:
         sums = self._backend.product(rows.reshape(-1, rows.shape[-1]), self._net[name])
-        out = self._backend.requantise(sums, self._net[bias or f"{name}_bias"], self._net[f"{name}_shift"])
+        out = self._backend.requantise(sums, self._net[f"{name}_bias"], self._net[f"{name}_shift"])
         return out.reshape(*rows.shape[:-1], -1)
 
     def keys_and_values(self, coarse: Array) -> tuple[Array, Array]:
         """What attention remembers of coarse values [slices, positions, width]."""
         return self._linear(coarse, "key"), self._linear(coarse, "value")
 
-    def encoder(self, fine: Array, coarse: Array, keys: Array, values: Array, first: int) -> tuple[Array, Array]:
-        """The encoder's one layer: attention, then feed-forward, each with residual and normalisation.
+    def encoder(self, fine: Array, coarse: Array, keys: Array, values: Array, first: int) -> Array:
+        """Coarse output of the encoder's one layer: attention, feed-forward, each with residual and normalisation.
 
         ``keys`` and ``values`` [slices, memory + positions, width] hold those of ``coarse`` too; ``first`` is the place
         of its first position in the segment.
@@ -140,27 +70,18 @@ class ExactNetwork:
             backend.requantise(sums, net["position_bias"], net["query_shift"]).reshape(slices, positions, width),
         )
         attended = backend.attend(queries, keys, values, self._relative, self.config, first, self._shifts)
-        sums = backend.product(attended.reshape(-1, width), net["output"])
-        fine, coarse = backend.add_and_normalise(
-            fine.reshape(-1, width),
-            sums,
-            net["output_bias"],
-            net["output_shift"],
-            net["attention_gain"],
-            net["attention_offset"],
+        fine, coarse = self._add_and_normalise(
+            fine.reshape(-1, width), attended.reshape(-1, width), "output", "attention"
         )
-        hidden = backend.lookup(
-            backend.product(coarse, net["expand"]), net["expand_bias"], net["expand_shift"], net["gelu"]
-        )
-        fine, coarse = backend.add_and_normalise(
-            fine,
-            backend.product(hidden, net["contract"]),
-            net["contract_bias"],
-            net["contract_shift"],
-            net["inner_gain"],
-            net["inner_offset"],
-        )
-        return fine.reshape(slices, positions, width), coarse.reshape(slices, positions, width)
+        sums = backend.product(coarse, net["expand"])
+        hidden = backend.lookup(sums, net["expand_bias"], net["expand_shift"], net["gelu"])
+        _, coarse = self._add_and_normalise(fine, hidden, "contract", "inner")
+        return coarse.reshape(slices, positions, width)
+
+    def _add_and_normalise(self, fine: Array, rows: Array, linear: str, norm: str) -> tuple[Array, Array]:
+        net, sums = self._net, self._backend.product(rows, self._net[linear])
+        constants = (f"{linear}_bias", f"{linear}_shift", f"{norm}_gain", f"{norm}_offset")
+        return self._backend.add_and_normalise(fine, sums, *(net[name] for name in constants))
 
     def head(self, coarse: Array) -> NDArray[np.uint16]:
         """Frequencies [rows, 4] from coarse values [rows, inputs of the head]."""
@@ -170,8 +91,8 @@ class ExactNetwork:
     def encode(self, slices: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
         """Frequencies for the bases of ``slices`` [slices, positions], given the bases before them (teacher forcing).
 
-        Yields [slices, some positions, 4], in order and perhaps for a few positions beyond the end, so that memory
-        stays bounded. The first bases of a slice have `START` symbols before them.
+        Yields [slices, some positions, 4] in order, to bound memory, possibly with a few positions beyond the end. The
+        first bases of a slice follow `START` symbols.
         """
         return self._encode_stream(slices) if self.config.causal else self._encode_windows(slices)
 
@@ -187,7 +108,7 @@ class ExactNetwork:
             positions = min(chunk, segments * config.segment - begin)
             fine, coarse = self.features(np.ascontiguousarray(codes[:, begin : begin + positions + config.kernel - 1]))
             state.write(coarse, 0)
-            _, coarse = self.encoder(fine, coarse, state.keys, state.values, 0)
+            coarse = self.encoder(fine, coarse, state.keys, state.values, 0)
             yield self.head(coarse.reshape(-1, config.width)).reshape(count, positions, 4)
             state.move(positions)
 
@@ -209,11 +130,11 @@ class ExactNetwork:
 class _Memory:
     """Keys and values [slices, memory + positions, width] of the stream; the memory comes first."""
 
-    def __init__(self, net: ExactNetwork, slices: int, positions: int) -> None:
+    def __init__(self, net: IntegerNetwork, slices: int, positions: int) -> None:
         self._net, self._size = net, net.config.memory
         shape = (slices, self._size + positions, net.config.width)
         self.keys, self.values = net.empty(*shape), net.empty(*shape)
-        if self._size:  # before a slice stands an endless run of START
+        if self._size:  # START symbols without end precede a slice
             _, coarse = net.features(np.full((1, net.config.kernel), START, np.uint8))
             key, value = net.keys_and_values(coarse)
             self.keys[:, : self._size], self.values[:, : self._size] = key, value
@@ -226,7 +147,7 @@ class _Memory:
         self.values[:, begin : begin + coarse.shape[1]] = value
 
     def move(self, positions: int) -> None:
-        """Let the memory end ``positions`` further on."""
+        """Move the memory ``positions`` forward."""
         for cached in (self.keys, self.values):
             kept = self._net.empty(cached.shape[0], self._size, cached.shape[2])
             kept[:] = cached[:, positions : positions + self._size]
@@ -236,7 +157,7 @@ class _Memory:
 class StreamDecoder:
     """One base at a time: each position's features once, keys and values remembered."""
 
-    def __init__(self, net: ExactNetwork, slices: int) -> None:
+    def __init__(self, net: IntegerNetwork, slices: int) -> None:
         self._net, self._place = net, 0
         self._codes = np.full((slices, net.config.kernel), START, np.uint8)
         self._memory = _Memory(net, slices, net.config.segment)
@@ -245,11 +166,11 @@ class StreamDecoder:
         """Frequencies [slices, 4] of the next base."""
         fine, coarse = self._net.features(self._codes)
         self._memory.write(coarse, self._place)
-        _, coarse = self._net.encoder(fine, coarse, self._memory.keys, self._memory.values, self._place)
+        coarse = self._net.encoder(fine, coarse, self._memory.keys, self._memory.values, self._place)
         return self._net.head(coarse.reshape(len(self._codes), -1))
 
     def push(self, symbols: NDArray[np.uint8]) -> None:
-        """Tell the bases [slices] that came."""
+        """Append the decoded bases [slices]."""
         self._codes[:, :-1] = self._codes[:, 1:]
         self._codes[:, -1] = symbols
         self._place += 1
@@ -261,7 +182,7 @@ class StreamDecoder:
 class WindowDecoder:
     """The paper's form: a fresh window of 64 bases for every base, and the fragment before as latent array."""
 
-    def __init__(self, net: ExactNetwork, slices: int) -> None:
+    def __init__(self, net: IntegerNetwork, slices: int) -> None:
         config = net.config
         self._net = net
         self._codes = np.full((slices, config.window), START, np.uint8)
@@ -274,7 +195,7 @@ class WindowDecoder:
         seen = net.empty(coarse.shape[0], memory + coarse.shape[1], coarse.shape[2])
         seen[:, :memory], seen[:, memory:] = self._latent, coarse
         keys, values = net.keys_and_values(seen)
-        _, coarse = net.encoder(fine, coarse, keys, values, 0)
+        coarse = net.encoder(fine, coarse, keys, values, 0)
         if memory:
             seen[:, memory:] = coarse
             self._latent = net.empty(*self._latent.shape)
@@ -282,9 +203,41 @@ class WindowDecoder:
         return net.head(coarse.reshape(len(self._codes), -1))
 
     def push(self, symbols: NDArray[np.uint8]) -> None:
-        """Tell the bases [slices] that came."""
+        """Append the decoded bases [slices]."""
         self._codes[:, :-1] = self._codes[:, 1:]
         self._codes[:, -1] = symbols
 
 
 Decoder = StreamDecoder | WindowDecoder
+
+
+class CompiledDecoder:
+    """Decodes slices of a stream network in one compiled loop on the CPU; threads may share it."""
+
+    def __init__(self, config: NetworkConfig, tensors: dict[str, NDArray[Any]]) -> None:
+        names = [name for name in tensor_shapes(config) if name != "attention_shifts"]
+        kept = [
+            np.ascontiguousarray(tensors[name], np.int16 if tensors[name].dtype == np.int8 else None) for name in names
+        ]
+        self._tensors = tuple(kept[:11]), tuple(kept[11:18]), tuple(kept[18:24]), tuple(kept[24:])
+        self._shifts = tensors["attention_shifts"]
+        self._config = config
+        self._tables = attention_table(), logit_table()
+
+    def decode(self, streams: list[bytes], length: int, progress: Progress) -> NDArray[np.uint8]:
+        """The first ``length`` bases of every stream, [slices, length].
+
+        ``progress`` is called with the number of bases done of each slice, and may raise to stop.
+        """
+        config, slices = self._config, len(streams)
+        rows = -(-slices // COMPILED_ROWS) * COMPILED_ROWS
+        span = (rows, config.memory + config.segment, config.width)
+        state = np.full((rows, config.kernel), START, np.uint8), np.zeros(span, np.int16), np.zeros(span, np.int16)
+        symbols = np.empty((slices, length), np.uint8)
+        decoder = SliceDecoder(streams)
+        fixed = self._tensors, self._shifts, config.heads, config.segment, *self._tables, decoder.arrays, state, symbols
+        for begin in range(0, length, COMPILED_STEPS):
+            end = min(length, begin + COMPILED_STEPS)
+            decode_slices(*fixed, begin, end)
+            progress(end)
+        return symbols

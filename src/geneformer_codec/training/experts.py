@@ -5,27 +5,23 @@ as slices, as in use. Half of them teach the start state, the other half measure
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec import __version__
 from geneformer_codec.errors import UsageError
-from geneformer_codec.files import atomic_output
-from geneformer_codec.model.file import Experts, Model, read_model
+from geneformer_codec.model.file import Experts, Model
 from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed, refer
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import NEVER, ExpertSettings, with_level, without_panel
-from geneformer_codec.training.data import SLICE_BASES, Bases, read_records
+from geneformer_codec.training.data import SLICE_BASES, Bases
 
 HELD_OUT = 0.08
 """The share of a panel's bases that is held out, up to `HELD_OUT_BASES`."""
@@ -35,7 +31,7 @@ MEASURED_BASES = 1 << 19
 ATTENTION_RATES = (12, 4)
 """How fast attention learns in the first and the second pass over what teaches."""
 LEAST_SAVING = 0.002
-"""The share of the payload that a choice must save to be kept: what is smaller is chance."""
+"""The share of the payload that a choice must save to be kept; smaller savings are noise."""
 PIECES = 20
 FEW_RECORDS = 10
 
@@ -53,73 +49,63 @@ class Choice:
 
 
 def train_experts(
-    panels: Sequence[Path],
-    out: Path,
+    records: list[Bases],
     name: str,
     *,
-    network: Path | None = None,
+    network: Model | None = None,
     refer_panel: bool = False,
     seed: int = 0,
     threads: int = 1,
-    log: Path | None = None,
-    force: bool = False,
 ) -> Model:
-    """Train experts on FASTA files and write the model to ``out``.
+    """Train experts on the records of a panel.
 
     The panel goes into the model, or with ``refer_panel`` stays outside and is named by the refget digests of its
-    records. ``network`` is a model whose network is to be one more expert, if that pays. ``log`` gets the decisions,
-    one JSON object a line. The same panel and seed give the same bytes but for the times in the metadata. Raises
-    ``InputError`` for unreadable panels.
+    records. ``network`` is a model whose network becomes one more expert, if that pays. The same panel and seed give
+    the same bytes but for the times in the metadata.
     """
-    with atomic_output(out, force) as stream:
-        records = read_records(panels)
-        rest, teaching, measuring = hold_out(records, seed)
-        heard = Heard(read_model(network)) if network else None
-        settings, choices = choose(rest, teaching, measuring, heard)
-        start = order_heads(fit(settings, rest, [*teaching, *measuring], heard=heard), rest, measuring)
-        panel = Panel.of(records)
-        coded = without_panel("balanced", settings.both_strands)
-        source = refer(panel) if refer_panel else embed(panel, lambda bases: encode_panel(bases, coded, threads))
-        metadata = {
-            "name": name,
-            "version": __version__,
-            "settings": {"seed": seed, "experts": settings.as_dict()},
-            "records": len(records),
-            "bases": len(panel.bases),
-            "decisions": [vars(choice) for choice in choices],
-        }
-        model = Model.of(heard.network if heard and settings.network else None, Experts(start, source), metadata)
-        stream.write(model.to_bytes())
-    if log:
-        lines = [json.dumps({"event": "decision", **vars(choice)}) for choice in choices]
-        log.write_text("".join(f"{line}\n" for line in lines))
-    return model
+    rest, teaching, measuring = hold_out(records, seed)
+    expert = NetworkExpert(network) if network else None
+    settings, choices = choose(rest, teaching, measuring, expert)
+    start = order_heads(fit(settings, rest, [*teaching, *measuring], network=expert), rest, measuring)
+    panel = Panel.of(records)
+    coded = without_panel("balanced", settings.both_strands)
+    source = refer(panel) if refer_panel else embed(panel, lambda bases: encode_panel(bases, coded, threads))
+    metadata = {
+        "name": name,
+        "version": __version__,
+        "settings": {"seed": seed, "experts": settings.as_dict()},
+        "records": len(records),
+        "bases": len(panel.bases),
+        "decisions": [vars(choice) for choice in choices],
+    }
+    kept = expert.network if expert and settings.network else None
+    return Model.of(kept, Experts(start, source), metadata)
 
 
-class Heard:
-    """What a network, one for streams, says of slices; each slice is computed once."""
+class NetworkExpert:
+    """What a stream network predicts of slices; each slice is computed once."""
 
     def __init__(self, model: Model) -> None:
         if model.network is None or not model.network.config.causal:
-            raise UsageError(f"the model {model.name} has no network that predicts one base after the other")
+            raise UsageError(f"the model {model.name} has no network of the stream form")
         from geneformer_codec.network.backends import make_backend
-        from geneformer_codec.network.integer_network import ExactNetwork
+        from geneformer_codec.network.integer_network import IntegerNetwork
 
         self.name, self.network = model.name, replace(model.network, floats={})
         self.bytes = sum(tensor.nbytes for tensor in model.network.tensors.values())
-        self._net = ExactNetwork(model.network.config, model.network.tensors, make_backend("cpu", "auto"))
-        self._said: dict[bytes, NDArray[np.int32]] = {}
+        self._net = IntegerNetwork(model.network.config, model.network.tensors, make_backend("cpu"))
+        self._known: dict[bytes, NDArray[np.int32]] = {}
 
     def logs(self, slice_: Bases) -> NDArray[np.int32]:
         """log2 of its probabilities, as experts take them: [4 * n]."""
         from geneformer_codec.predict.lockstep import log_frequencies
 
         key = hashlib.sha256(slice_.tobytes()).digest()
-        if key not in self._said:
+        if key not in self._known:
             frequencies = np.concatenate(list(self._net.encode(slice_[None])), axis=1)[0, : len(slice_)]
-            self._said[key] = np.empty(4 * len(slice_), np.int32)
-            log_frequencies(np.ascontiguousarray(frequencies).reshape(-1), self._said[key])
-        return self._said[key]
+            self._known[key] = np.empty(4 * len(slice_), np.int32)
+            log_frequencies(np.ascontiguousarray(frequencies).reshape(-1), self._known[key])
+        return self._known[key]
 
 
 def hold_out(records: list[Bases], seed: int) -> tuple[list[Bases], list[Bases], list[Bases]]:
@@ -171,7 +157,7 @@ def fit(
     panel: list[Bases],
     teaching: Sequence[Bases],
     most: int | None = None,
-    heard: Heard | None = None,
+    network: NetworkExpert | None = None,
 ) -> InitialState:
     """The state that two passes over ``teaching`` lead to, the panel given."""
     experts = predictor(settings, panel)
@@ -179,7 +165,7 @@ def fit(
     for rate in ATTENTION_RATES:
         pupil = experts.at(replace(at_work(settings), attention_rate=rate, match_run_length=NEVER))
         for slice_ in slices(teaching, most):
-            pupil.adapt(slice_, mixer, low, network_logs=heard.logs(slice_) if heard and settings.network else None)
+            pupil.adapt(slice_, mixer, low, network_logs=network.logs(slice_) if network and settings.network else None)
     return InitialState(settings, mixer, low)
 
 
@@ -207,23 +193,23 @@ def at_work(settings: ExpertSettings) -> ExpertSettings:
 
 
 def choose(
-    panel: list[Bases], teaching: Sequence[Bases], measuring: Sequence[Bases], heard: Heard | None = None
+    panel: list[Bases], teaching: Sequence[Bases], measuring: Sequence[Bases], network: NetworkExpert | None = None
 ) -> tuple[ExpertSettings, list[Choice]]:
     """The settings that measured best, and what was tried."""
     table: list[Choice] = []
     best, least = ExpertSettings(), 0.0
 
     def measure(settings: ExpertSettings) -> tuple[float, float, int]:
-        start = fit(settings, panel, teaching, MEASURED_BASES, heard)
+        start = fit(settings, panel, teaching, MEASURED_BASES, network)
         experts = predictor(at_work(settings), panel, start)
         coded, bases, seconds = 0, 0, 0.0
         for slice_ in slices(measuring, MEASURED_BASES):
             begun = time.perf_counter()
-            logs = heard.logs(slice_) if heard and settings.network else None
+            logs = network.logs(slice_) if network and settings.network else None
             coded += len(experts.adapt(slice_, None, None, network_logs=logs))
             seconds += time.perf_counter() - begun
             bases += len(slice_)
-        size = len(start.to_bytes()) + (heard.bytes if heard and settings.network else 0)
+        size = len(start.to_bytes()) + (network.bytes if network and settings.network else 0)
         return 8 * coded / bases, bases / seconds, size
 
     def consider(choice: str, settings: ExpertSettings, saving: float = LEAST_SAVING) -> None:
@@ -246,19 +232,6 @@ def choose(
     consider(
         "counts of orders 11, 16 and 22", replace(best, count_orders=(11, 16, 22), count_priors=(30, 10, 5)), 0.005
     )
-    if heard:
-        consider(f"the network {heard.name}, at max", replace(best, network=True))
+    if network:
+        consider(f"the network {network.name}, at max", replace(best, network=True))
     return best, table
-
-
-def decisions_table(model: Model) -> str:
-    """The decisions as text in columns."""
-    rows: list[dict[str, Any]] = model.metadata.get("decisions", [])
-    lines = [f"{'choice':<52} {'bits/base':>9} {'saves':>8} {'Mbases/s':>8} {'model kB':>8}  kept"]
-    for row in rows:
-        lines.append(
-            f"{row['choice']:<52} {row['bits_per_base']:>9.4f} {row['saves']:>8.2%} "
-            f"{row['bases_per_second'] / 1e6:>8.2f} {row.get('start_bytes', 0) / 1e3:>8.1f}  "
-            f"{'yes' if row['kept'] else 'no'}"
-        )
-    return "\n".join(lines)

@@ -64,7 +64,7 @@ def model(folder: Path) -> Model:
 
 def facts(archive: Path) -> dict[str, object]:
     """What is compared with an archive: what `gfz info` says, and where its records are, if these are no reads."""
-    info = api.info(archive)
+    info = api.info(archive).as_dict()
     info.pop("experts")  # later versions may have more settings
     if info["kind"] == "FASTQ":
         return {"info": info}
