@@ -20,7 +20,8 @@ from geneformer_codec.predict.slice import kernel, run
 
 _populate: Any = arrayobj.populate_array
 _Tuple: Any = types.BaseTuple
-_size: Any = llvmlite.ir.IntType(64)
+_ir: Any = llvmlite.ir
+_size: Any = _ir.IntType(64)
 
 
 @instruction
