@@ -112,7 +112,7 @@ def collect(results: Path, benchmarks: Path, sheet: Path) -> Numbers:
     species = sample_species(sheet)
     samples = []
     for name, label in species.items():
-        facts = json.loads((results / "verified" / f"{name}.json").read_text(encoding="utf-8"))
+        facts = json.loads((results / "reports" / f"{name}.json").read_text(encoding="utf-8"))
         row = {column: facts.get(column) for column in SAMPLE_COLUMNS}
         samples.append(row | {"species": label, "notices": notices(facts)})
     headers = _models(results, {row["model_id"] for row in samples})

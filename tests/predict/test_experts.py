@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geneformer_codec.archive.manifest import LEVELS
+from geneformer_codec.archive.settings import LEVELS
 from geneformer_codec.coding import integers
 from geneformer_codec.coding.jit import kernels
 from geneformer_codec.errors import FormatError

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from geneformer_codec.archive.coders import BOTH_STRANDS, Coders
-from geneformer_codec.archive.manifest import EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
+from geneformer_codec.archive.manifest import EXPERTS, UNIFORM, WITHOUT_MODEL, ModelReference
 from geneformer_codec.archive.memory import Share, share_memory
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.settings import WHOLE_PART, Settings
 from geneformer_codec.coding.interface import BaseCoder
 from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option

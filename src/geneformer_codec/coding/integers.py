@@ -155,7 +155,7 @@ def u(_typing: Any, index: Any) -> Any:
 
 
 @inline
-def between(value: Int, low: Int, high: Int) -> Int:
+def clamp(value: Int, low: Int, high: Int) -> Int:
     """The value, or the bound that it passes."""
     return min(max(value, low), high)
 

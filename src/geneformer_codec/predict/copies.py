@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.integers import (
     adaptation_rate,
-    between,
+    clamp,
     count_ones,
     leading_zeros,
     log2_q10,
@@ -415,7 +415,7 @@ def learn_misses(state: SliceState, mixer: MixerState, live: Int, previous: Int,
     for k in range(live):
         block = np.int64(bank[u(PLACE + k)]) >> BLOCK_BITS
         score = np.int64(state.scores[u(block)])
-        gain = between(np.int64(bank[u(GAIN + k)]) - mean, -16384, 8192)
+        gain = clamp(np.int64(bank[u(GAIN + k)]) - mean, -16384, 8192)
         state.scores[u(block)] = score - (score >> 9) + (gain >> 4)
         predicted = np.int64(bank[u(BASE + k)])
         if predicted != base:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.integers import adaptation_rate, between, hashed, log2_q10, move_four, u
+from geneformer_codec.coding.integers import adaptation_rate, clamp, hashed, log2_q10, move_four, u
 from geneformer_codec.coding.jit import Int, inline, prefetch
 from geneformer_codec.predict.state import DONE, LOW_ROW, PanelTables, Recent, Scratch, Settings, Slice, SliceState
 
@@ -16,10 +16,10 @@ def put(scratch: Scratch, at: Int, a: Int, b: Int, c: Int, d: Int) -> None:
     """Input ``at``: four log2 in Q7, centred."""
     inputs = scratch.inputs.shape[0] >> 2
     mean = (a + b + c + d) >> 2
-    scratch.inputs[u(at)] = between(a - mean, -INPUT_LIMIT, INPUT_LIMIT)
-    scratch.inputs[u(inputs + at)] = between(b - mean, -INPUT_LIMIT, INPUT_LIMIT)
-    scratch.inputs[u(2 * inputs + at)] = between(c - mean, -INPUT_LIMIT, INPUT_LIMIT)
-    scratch.inputs[u(3 * inputs + at)] = between(d - mean, -INPUT_LIMIT, INPUT_LIMIT)
+    scratch.inputs[u(at)] = clamp(a - mean, -INPUT_LIMIT, INPUT_LIMIT)
+    scratch.inputs[u(inputs + at)] = clamp(b - mean, -INPUT_LIMIT, INPUT_LIMIT)
+    scratch.inputs[u(2 * inputs + at)] = clamp(c - mean, -INPUT_LIMIT, INPUT_LIMIT)
+    scratch.inputs[u(3 * inputs + at)] = clamp(d - mean, -INPUT_LIMIT, INPUT_LIMIT)
 
 
 @inline

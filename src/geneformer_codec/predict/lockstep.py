@@ -21,7 +21,7 @@ from geneformer_codec.predict.slice import kernel, run
 _populate: Any = arrayobj.populate_array
 _Tuple: Any = types.BaseTuple
 _ir: Any = llvmlite.ir
-_size: Any = _ir.IntType(64)
+_size = _ir.IntType(64)
 
 
 @instruction

@@ -6,7 +6,7 @@ copies there are, and the base. The other bases share it by the substitutions of
 
 import numpy as np
 
-from geneformer_codec.coding.integers import adaptation_rate, between, count_ones_64, leading_zeros, u
+from geneformer_codec.coding.integers import adaptation_rate, clamp, count_ones_64, leading_zeros, u
 from geneformer_codec.coding.jit import Int, inline
 from geneformer_codec.predict.copies import base_at, padded
 from geneformer_codec.predict.mixer import FLOOR, TOTAL
@@ -112,7 +112,7 @@ def learn_run(mixer: MixerState, row: Int, hit: Int) -> None:
     else:
         miss += (((1 << 22) - miss) * adaptation_rate(seen)) >> 16
     seen += seen < MOST_SEEN
-    mixer.trust[u(row)] = np.uint32((between(miss, LEAST_MISS, MOST_MISS) << 10) | seen)
+    mixer.trust[u(row)] = np.uint32((clamp(miss, LEAST_MISS, MOST_MISS) << 10) | seen)
 
 
 @inline

@@ -7,7 +7,7 @@ copies. Two adaptive probability maps (SSE) then refine the most likely base's p
 
 import numpy as np
 
-from geneformer_codec.coding.integers import between, count_ones_64, exp2_q30, log2_q10, u
+from geneformer_codec.coding.integers import clamp, count_ones_64, exp2_q30, log2_q10, u
 from geneformer_codec.coding.jit import Int, inline
 from geneformer_codec.predict.state import (
     BINS,
@@ -147,7 +147,7 @@ def correct(mixer: MixerState, scratch: Scratch, history: Int) -> None:
             guess, share = base, scratch.mixed[u(base)]
     rest = max(TOTAL - share, 16)
     odds = log2_q10(share) - log2_q10(rest) + 16 * 768  # log2, Q10; a bin is 3/4 bit
-    odds = between(odds, 0, 32 * 768 - 1)
+    odds = clamp(odds, 0, 32 * 768 - 1)
     cell = np.int64(np.uint64(odds) // np.uint64(768))
     slant = odds - cell * 768
     h = np.int64(history & np.uint64(0xFF))
@@ -198,7 +198,7 @@ def learn_weights(settings: Settings, mixer: MixerState, scratch: Scratch, base:
             error = (65536 if other == base else 0) - (scratch.mixed[u(other)] >> 6)
             push += error * scratch.logits[u(4 * which + other)]  # Q26
         moved = np.int64(mixer.final[u(row + which)]) + ((push * settings.final_rate + (1 << 23)) >> 24)
-        mixer.final[u(row + which)] = between(moved, -FINAL_LIMIT, FINAL_LIMIT)
+        mixer.final[u(row + which)] = clamp(moved, -FINAL_LIMIT, FINAL_LIMIT)
     held = TOTAL - 1 if scratch.recall[GUESS] == base else 0
     slant = scratch.recall[SLANT]
     for side in range(2):

@@ -1,4 +1,4 @@
-"""Whether both strands of a part tell of each other, as in double-stranded genomes and in reads."""
+"""Whether one strand of a part predicts the other, as in double-stranded genomes and in reads."""
 
 import numpy as np
 from numpy.typing import NDArray
