@@ -119,14 +119,6 @@ def test_other_versions_of_numba_compile_in_its_own_way(cache: Path, monkeypatch
     assert the_file(cache).is_file()
 
 
-def test_a_kernel_is_made_of_what_its_module_imports() -> None:
-    slice_, state = (SOURCES.parent / "predict" / name for name in ("slice.py", "state.py"))
-    found = jit.imported(slice_)
-    assert {slice_, state, SOURCES / "range_coder.py", SOURCES / "integers.py", SOURCES / "jit.py"} <= found
-    assert len({path for path in found if path.parent == slice_.parent}) == 10
-    assert jit.imported(state) < found
-
-
 def test_every_part_is_imported_where_it_is_used() -> None:
     """The functions that a kernel calls, and those that these call, are in the files that its digest is taken of."""
     from geneformer_codec.network import kernels as network_kernels
@@ -135,19 +127,15 @@ def test_every_part_is_imported_where_it_is_used() -> None:
     from geneformer_codec.streams import name_model_kernels
     from geneformer_codec.streams.qualities import kernels as quality_kernels
 
-    for module in (
-        network_kernels,
-        lockstep,
-        panel_tables,
-        read_kernels,
-        render_kernels,
-        name_model_kernels,
-        quality_kernels,
-    ):
+    modules = (network_kernels, lockstep, panel_tables, read_kernels, render_kernels, name_model_kernels)
+    kernels_found = 0
+    for module in (*modules, quality_kernels):
         found = jit.imported(Path(inspect.getfile(module)))
         for value in vars(module).values():
             if hasattr(value, "py_func"):
                 assert called(value.py_func) <= found
+                kernels_found += 1
+    assert kernels_found > 20
 
 
 def called(function: Any) -> set[Path]:
