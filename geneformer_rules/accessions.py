@@ -27,7 +27,7 @@ class Fetched:
     """The files that a sample is, one or a pair, and what they must hold, as far as their source states it.
 
     ``reads`` has the numbers that the files together may have, ``bases`` is the least that they must have, ``stated``
-    is what the source says of the run, in words, and ``advice`` what to do when the files have something else.
+    is the source's statement about the run, for messages, and ``advice`` says what to do if the files differ.
     """
 
     files: Sequence[Path]
@@ -49,7 +49,7 @@ def is_no_run(path: str) -> bool:
 
 
 def choose(accession: Accession, files: Mapping[str, File], get: str = "download them") -> list[File]:
-    """Of the files of a run, by name, the one or the pair that the sample is.
+    """Choose the file, or the pair, of a sample among the files of a run, by name.
 
     ``get`` says how a user gets the files, for the message if there are more.
     """

@@ -40,7 +40,7 @@ class ReadyModel:
 
     @property
     def memory_bytes(self) -> int:
-        """What it takes in memory."""
+        """Its size in memory."""
         return self._model.memory_bytes
 
     def expert_settings(self, level: str) -> "ExpertSettings | None":

@@ -14,14 +14,14 @@ from functools import cached_property
 from geneformer_rules.sheets import Sample
 
 SEPARATOR = "+"
-"""Between the name of the first sample, which cannot have it, and the number of samples."""
+"""Separates the name of the first sample from the number of samples; no name contains it."""
 _BETWEEN = "-"
 
 _MOST_SAMPLES = 240
-"""Of samples in a batch, however small: each has files of its own, a quarter of a second or so, in all a minute."""
+"""The most samples in a batch: each takes a quarter of a second, however small, so all take a minute."""
 
-_MOST_RUNS = 24
-"""Of samples that follow one another in a batch, so that its name stays short enough for a file."""
+_MOST_STRETCHES = 24
+"""The most stretches of samples in a batch, so that its name is short enough for a file."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def plan_batches(
     for alike in _by_species(samples).values():
         sizes = [None if sample.name in done else size(sample) for sample in alike]
         for places in _cut([(place, bases) for place, bases in enumerate(sizes) if bases is not None], limit):
-            name = f"{alike[places[0]].name}{SEPARATOR}{_BETWEEN.join(map(str, _runs(places)))}"
+            name = f"{alike[places[0]].name}{SEPARATOR}{_BETWEEN.join(map(str, _stretches(places)))}"
             batch_of |= {alike[place].name: name for place in places}
     return Batches(samples, batch_of)
 
@@ -73,20 +73,24 @@ def _cut(some: Iterable[tuple[int, int]], limit: int) -> list[list[int]]:
     batches: list[tuple[int, list[int]]] = []
     for place, bases in some:
         weight = max(bases, limit // _MOST_SAMPLES)
-        if not batches or batches[-1][0] + weight > limit or len(_runs([*batches[-1][1], place])) > 2 * _MOST_RUNS:
+        if (
+            not batches
+            or batches[-1][0] + weight > limit
+            or len(_stretches([*batches[-1][1], place])) > 2 * _MOST_STRETCHES
+        ):
             batches.append((0, []))
         batches[-1] = batches[-1][0] + weight, [*batches[-1][1], place]
     joined = batches[:1]
     for weight, places in batches[1:]:
         before, earlier = joined[-1]
-        if 2 * min(weight, before) < limit and len(_runs(earlier + places)) <= 2 * _MOST_RUNS:
+        if 2 * min(weight, before) < limit and len(_stretches(earlier + places)) <= 2 * _MOST_STRETCHES:
             joined[-1] = before + weight, earlier + places
         else:
             joined.append((weight, places))
     return [places for _, places in joined]
 
 
-def _runs(places: Sequence[int]) -> list[int]:
+def _stretches(places: Sequence[int]) -> list[int]:
     """How many of ascending ``places`` follow one another, how many are left out, and so on."""
     counts = [1]
     for before, place in itertools.pairwise(places):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, TEAL, ROSE, SAND = "#2b6cb0", "#dd6b20", "#2c9c91", "#b83280", "#b7a57a"
-"""Told apart by people who see colours in another way, too."""
+"""Colours that colour-blind people can tell apart."""
 PARTS = {
     "payload_bytes": ("coded bases", BLUE),
     "side_bytes": ("names, qualities, layout, case, exceptions", TEAL),
@@ -62,7 +62,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def sizes(rows: Sequence[Row], name: str) -> str:
-    """What the bytes of archives are, a bar each; ``name`` is the column that names them. The largest come first."""
+    """Sizes of archives by kind of content, a bar each, the largest first; ``name`` is the column of their names."""
     shown = sorted(rows, key=lambda row: -row["total_bytes"])[:MOST_BARS]
     parts = {key: part for key, part in PARTS.items() if any(row.get(key) for row in shown)}
     with matplotlib.rc_context(_STYLE):
@@ -169,7 +169,7 @@ def curve(points: Sequence[tuple[float, float]], title: str) -> str:
 
 
 def choices(rows: Sequence[Row]) -> str:
-    """What the choices of experts gave, those that were kept in full colour."""
+    """Savings of the choices of experts; those that were kept have full colour."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _bars(len(rows), 4.6)
         for place, row in enumerate(rows):

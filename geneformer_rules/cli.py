@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from geneformer_codec.archive.models import Execution
 
 _MOST_NOTES = 20
-"""What is shown of the notices of all archives; the summary has all."""
+"""The most notices that are shown; the summary has all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ _NAME = "geneformer-rules"
 
 
 class _BatchError(GfzError):
-    """What went wrong with some of several files; the others are done."""
+    """Errors of some of several files; the others are done."""
 
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__("; ".join(messages))

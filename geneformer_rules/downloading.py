@@ -19,7 +19,7 @@ from geneformer_rules import __version__
 
 _CHUNK = 1 << 20
 _SECONDS = 60
-"""Of silence, after which a connection counts as broken."""
+"""Timeout of a connection."""
 
 _LONGEST_PAUSE = 300.0
 _PASSING = (408, 425, 429)

@@ -31,7 +31,7 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """Of the file, without its directory."""
+        """Name of the file, without its directory."""
         return self.url.rpartition("/")[2]
 
 
@@ -46,7 +46,7 @@ class RemoteRun:
 
 
 def remote_run(accession: Accession, url: str, patience: Patience) -> RemoteRun:
-    """What the file report at ``url`` has of a run."""
+    """The entry of a run in the file report at ``url``."""
     names = ",".join((*_FIELDS, *_COUNTS))
     fields = {"accession": accession.run, "result": "read_run", "fields": names, "format": "json"}
     try:

@@ -12,10 +12,10 @@ _START_MINUTES = 10
 """Starting Python, reading a model and compiling, which many jobs may do at once: the least that any job gets."""
 
 _TABLES_MB = 300
-"""What experts without a model keep in memory for a part, whatever its size."""
+"""Memory of experts without a model for each part, whatever its size."""
 
 _TRAINING_MINUTES = 30
-"""What a training does outside its time budget: reading the panel, quantisation, the last validation."""
+"""Time of a training outside its budget: reading the panel, quantisation, the last validation."""
 
 _EXPERTS_BASES_PER_SECOND = 50_000
 """How much of a panel experts learn in a second; they are five times as fast on an idle machine."""

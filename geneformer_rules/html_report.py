@@ -121,7 +121,7 @@ def jobs_page(numbers: Numbers) -> str:
 
 
 def decisions_section(name: str, rows: Sequence[Row]) -> Section:
-    """What the training of experts has tried."""
+    """The choices that the training of experts has tried."""
     columns = [*DECISION_COLUMNS[1:], *(key for key in rows[0] if key not in DECISION_COLUMNS)] if rows else []
     text = (
         "Each choice is measured against the best before it, on records of the panel that were held out. It is kept if "

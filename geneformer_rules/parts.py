@@ -12,7 +12,7 @@ from pathlib import Path
 from geneformer_codec.inputs.decompress import detect_compression
 
 _COMPRESSED_TO = 0.2
-"""What compression leaves of a text: less where its records are much alike, so that a retry may be needed."""
+"""Assumed ratio of compressed to plain text; the true one is smaller for similar records, so a retry may be needed."""
 
 
 @dataclass(frozen=True)

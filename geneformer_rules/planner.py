@@ -105,7 +105,7 @@ class Planner:
 
     @cached_property
     def estimates(self) -> Estimates:
-        """What jobs need."""
+        """Memory and time that jobs need."""
         return Estimates(self.config)
 
     @cached_property
@@ -186,7 +186,7 @@ class Planner:
         return size if size is not None and size <= largest(self._batch_bases) else None
 
     def _text_bytes(self, files: Iterable[str]) -> int | None:
-        """About how much text these files hold; None as long as that is not known."""
+        """About how much text these files hold; None if that is not known yet."""
         files = list(files)
         there = bool(files) and all(Path(path).is_file() for path in files)
         return text_bytes(files) if there and not self._is_made_by_rules(files) else None
@@ -388,7 +388,7 @@ class Planner:
         return self._checks("verify", set())
 
     def _checks(self, work: str, done: set[str]) -> list[str]:
-        """What jobs leave that decode samples, by new names, so that the files of earlier runs do not count."""
+        """The outputs of jobs that decode samples, with new names, so that the files of earlier runs do not count."""
         batch_of = batching.plan_batches(self.samples, done, self._size_if_shared, self._batch_bases).batch_of
         batches = (batch_of.get(name, batching.alone(name)) for name in self.samples if name not in done)
 
@@ -473,7 +473,7 @@ class Planner:
         return f"--checkpoint {shlex.quote(output.progress)}.$run.checkpoint"
 
     def leftovers(self, wildcards: Wildcards, output: Output) -> str:
-        """What an attempt that was killed may have left beside its output, as a pattern for the shell."""
+        """Temporary files that a killed attempt may have left beside its output, as a pattern for the shell."""
         path = Path(output[0])
         return f"{shlex.quote(str(path.parent))}/.{shlex.quote(path.name)}.*.tmp"
 

@@ -207,7 +207,7 @@ def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: 
 
 
 def _not_held(facts: Mapping[str, Any]) -> str:
-    """What of a source its archive does not hold, so that it must not be deleted; empty if it holds all."""
+    """The content of a source that its archive does not hold, so that it must not be deleted; empty if it holds all."""
     if facts.get("origin"):
         return f"is {facts['origin']['format']}, and the archive keeps the sequences only"
     if facts.get("trailing_bytes"):

@@ -42,7 +42,7 @@ SAMPLE_COLUMNS = (
     "sha256",
     "notices",
 )
-"""Of an archive: sizes with and without what goes beside the coded bases, never one without the other."""
+"""Columns of archives: sizes of the coded bases alone and of the whole archive stand side by side."""
 
 SPECIES_COLUMNS = (
     "species",
@@ -61,17 +61,17 @@ SPECIES_COLUMNS = (
     "container_bytes",
     "model_bytes",
 )
-"""Of all archives of a species: ``bpb_with_model`` also has the models that lie beside them."""
+"""Columns of species: ``bpb_with_model`` includes the models beside the archives."""
 
 JOB_COLUMNS = ("rule", "name", "parts", "seconds", "cpu_seconds", "memory_mb", "read_mb", "written_mb")
-"""Of a job, as Snakemake's benchmark measured it."""
+"""Columns of jobs, from Snakemake's benchmarks."""
 
 MODEL_COLUMNS = ("model", "model_id", "consists_of", "panel_records", "panel_bases", "panel_bytes", "start_bytes",
                  "network_bytes", "floats_bytes", "file_bytes")  # fmt: skip
-"""Of a model file, by what its bytes are for; those of ``floats`` serve further training only."""
+"""Columns of models: bytes by use; ``floats`` serve further training only."""
 
 DECISION_COLUMNS = ("model", "choice", "bits_per_base", "saves", "bases_per_second", "start_bytes", "kept")
-"""Of a choice that the training of experts has measured."""
+"""Columns of choices that the training of experts has measured."""
 
 _SUMS = tuple(column for column in SPECIES_COLUMNS if column in SAMPLE_COLUMNS and column.endswith(("bases", "_bytes")))
 _BENCHMARK = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss", "read_mb": "io_in",
@@ -91,7 +91,7 @@ class Numbers:
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def notices(self) -> list[Row]:
-        """What the archives do not keep, a notice a row."""
+        """The notices, what archives do not keep, one per row."""
         return [
             {"sample": row["sample"], "notice": notice} for row in self.samples for notice in row.get("notices") or ()
         ]
@@ -146,7 +146,7 @@ def by_species(samples: Iterable[Row]) -> list[Row]:
 
 
 def model_row(path: Path, header: ModelHeader) -> Row:
-    """What a model consists of, and what that takes."""
+    """The components of a model, and their sizes."""
     panel = header.given.get("panel", {})
     row: Row = {
         "model": header.metadata.get("name", ""),
@@ -163,7 +163,7 @@ def model_row(path: Path, header: ModelHeader) -> Row:
 
 
 def decisions(header: ModelHeader) -> Iterator[Row]:
-    """What the training of experts has measured, one choice a row."""
+    """The choices that the training of experts has measured, one per row."""
     for choice in header.metadata.get("decisions", []):
         yield {"model": header.metadata.get("name", ""), **choice}
 

@@ -1,7 +1,7 @@
-"""Read and check the configuration and the two sheets; a problem is told by file, row and column.
+"""Read and check the configuration and the two sheets; problems are reported by file, row and column.
 
 Rows are counted as a spreadsheet counts them: the header of a sheet is row 1. All problems of a run are
-collected and told together, so that nobody has to mend a sheet one error at a time.
+collected and reported together.
 """
 
 import copy
@@ -23,7 +23,7 @@ NO_MODEL = "none"
 _MOST_PROBLEMS_TOLD = 20
 
 _NETWORKS_ONLY = ("recipe", "minutes", "epochs")
-"""Columns that say how a network is trained; experts take the whole panel, as long as that takes."""
+"""Columns that do not apply to experts, which learn the whole panel once."""
 
 FileCheck = Callable[[str], bool]
 """Whether a file exists, or will have been written by the time it is needed."""
@@ -335,7 +335,7 @@ def _missing_files(
     exists: FileCheck,
     archived: Set[str],
 ) -> Iterator[str]:
-    """What is archived needs its file no more, nor panel or model: a copy of the model lies beside the archive."""
+    """Archived samples no longer need their file, panel or model: the archive has a copy of the model beside it."""
     waiting = [sample for sample in samples.values() if sample.name not in archived]
     for sample in waiting:
         for column, path in zip(("path", "mate"), sample.files, strict=False):

@@ -1,4 +1,4 @@
-"""What the planner needs to know of the Snakemake call, while its Snakefiles are still being read.
+"""Facts about the Snakemake call that the planner needs while the Snakefiles are still being read.
 
 Snakemake has no documented way to ask for some of it; all such places are in this module.
 """
@@ -25,7 +25,7 @@ _ON_CLUSTER = "GENEFORMER_ON_CLUSTER"
 
 @dataclass(frozen=True)
 class Forced:
-    """What the user forces: everything (``-F``), these rules (``-R``) and these files (``-R`` and ``-f``)."""
+    """Outputs that the user forces: everything (``-F``), these rules (``-R``) and these files (``-R`` and ``-f``)."""
 
     everything: bool = False
     rules: frozenset[str] = frozenset()
@@ -97,7 +97,7 @@ class Call:
 
     @cached_property
     def forced(self) -> Forced:
-        """What the user forces."""
+        """Outputs that the user forces."""
         if self.settings is None:
             return Forced()
         names = {*self.settings.forcerun, *(self.settings.targets if self.settings.forcetargets else ())}

@@ -1,4 +1,4 @@
-"""Read a table and check it by its schema; what is wrong is told by row and column, in words."""
+"""Read a table and check it against its schema; problems are reported by row and column."""
 
 import csv
 import difflib
@@ -98,7 +98,7 @@ def _convert(cell: str, schema: Mapping[str, Any]) -> Any:
     return cell
 
 
-# --- what a schema objects to, in words ------------------------------------------------------------------------------
+# --- violations of a schema ------------------------------------------------------------------------------------------
 
 
 def violations(instance: object, schema: Mapping[str, Any], *, cell: bool = False) -> Iterator[tuple[str, str]]:

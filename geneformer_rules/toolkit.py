@@ -25,7 +25,7 @@ _COUNT = re.compile(r"^((?:spots|reads|technical) [a-z0-9 -]*?)\s*:\s*([0-9,]+)$
 
 @dataclass(frozen=True)
 class _Content:
-    """What a run holds, by its own account; ``technical`` are the bases of technical reads."""
+    """The content of a run by its metadata; ``technical`` are the bases of technical reads."""
 
     spots: int
     bases: int
@@ -135,7 +135,7 @@ def count_reads(text: Path) -> tuple[int, int]:
 
 
 def _call(command: list[str], failure: str) -> str:
-    """What the command says; an InputError with its last lines if it fails."""
+    """Return the output of a command, or raise an InputError with its last lines."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ})
     if done.returncode:
         last = "\n".join(done.stdout.strip().splitlines()[-4:])
