@@ -33,5 +33,5 @@ def profile(name: str) -> str:
     directory = _HERE / "profiles" / name
     if not directory.is_dir():
         known = ", ".join(sorted(entry.name for entry in (_HERE / "profiles").iterdir() if entry.is_dir()))
-        raise ValueError(f"there is no packaged profile '{name}'; known are: {known}")
+        raise ValueError(f"unknown profile '{name}'; packaged are: {known}")
     return str(directory)

@@ -1,6 +1,11 @@
-"""Archive, decompress or verify several samples with one start of Python and one load of their model."""
+"""Archive samples and decode archives, several with one start of Python and one load of their model.
 
+What archives a sample leaves in a directory for unpublished archives, as ``NAME.gfz`` and its report ``NAME.json``.
+"""
+
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +14,16 @@ from geneformer_codec.archive.manifest import WITHOUT_MODEL
 from geneformer_codec.archive.models import CodingModel, Execution, find_model, open_model
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.cli.console import message_of
-from geneformer_codec.errors import GfzError
+from geneformer_codec.errors import GfzError, UsageError
 from geneformer_codec.files import atomic_directory
 from geneformer_codec.limits import UNLIMITED
+from geneformer_rules import accessions
 from geneformer_rules.notices import print_notices
-from geneformer_rules.provenance import BATCH_RECORDS, describe_files
-from geneformer_rules.publishing import write_json
+from geneformer_rules.parts import read_plan
+from geneformer_rules.provenance import is_decompressed
+from geneformer_rules.publishing import write_json, write_report
+from geneformer_rules.records import RECORD, describe_files, read_json
+from geneformer_rules.sra import Downloads
 
 if TYPE_CHECKING:
     from geneformer_codec.coding.interface import BaseCoder
@@ -56,60 +65,120 @@ class ReadyModel:
         return self._coders[key]
 
 
-def archive_samples(
-    samples: Sequence[tuple[str, Sequence[str | Path]]],
+@dataclass(frozen=True)
+class Archiving:
+    """How samples are archived."""
+
+    species: str
+    level: str
+    part_bases: int
+    model: Path | None = None
+    embed: bool = False
+    execution: Execution = field(default_factory=Execution)
+    downloads: Downloads | None = None
+    """Where runs are downloaded to; None if there are none."""
+
+    def archive(self, samples: Sequence[tuple[str, Sequence[str]]], directory: Path) -> list[str]:
+        """Archive each sample, a name and a file, a pair or an accession, and verify the archive by decoding it.
+
+        One sample of several that fails stops no other: ``directory/NAME.error`` says why, and so does the list that is
+        returned.
+        """
+        ready = ReadyModel(opened) if (opened := open_model(self.model)) else None
+        errors = []
+        # What was downloaded is deleted when the directory is in its place.
+        with contextlib.ExitStack() as downloads, atomic_directory(directory, force=True) as out:
+            for name, files in samples:
+                try:
+                    self._archive(out / f"{name}.gfz", files, ready, downloads)
+                except (GfzError, OSError) as error:
+                    if len(samples) == 1:
+                        raise
+                    errors.append(f"{name}: {message_of(error)}")
+                    (out / f"{name}.error").write_text(f"{message_of(error)}\n", encoding="utf-8")
+        return errors
+
+    def _archive(
+        self, out: Path, files: Sequence[str], model: ReadyModel | None, downloads: contextlib.ExitStack
+    ) -> None:
+        made_of = describe_files(files, self.species)
+        accession = accessions.parse(files[0])
+        if accession is None:
+            paths = [Path(file) for file in files]
+            write_report(self._compress(paths, out, model), paths, out, made_of)
+            return
+        if self.downloads is None:
+            raise UsageError(f"'{files[0]}' is an accession; give a directory for downloads")
+        download = downloads.enter_context(self.downloads.download(accession, out.stem, self.execution.threads))
+        try:
+            facts = self._compress(download.files, out, model)
+            download.check_counts(facts)
+            write_report(facts, download.files, out, made_of, accession=accession.run)
+        except BaseException:
+            out.unlink(missing_ok=True)
+            raise
+        download.finished = True
+
+    def _compress(self, files: Sequence[Path], out: Path, model: ReadyModel | None) -> dict[str, Any]:
+        facts = api.compress(
+            files[0],
+            out,
+            mate=files[1] if len(files) == 2 else None,
+            part_bases=self.part_bases,
+            name=out.stem,
+            model=model,
+            level=self.level,
+            embed=self.embed and model is not None,
+            verify=True,
+            execution=self.execution,
+        )
+        print_notices(out.stem, facts)
+        return facts
+
+
+def split_sample(name: str, files: Sequence[str], species: str, parts: Path, plan: Path, part_bases: int) -> None:
+    """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample."""
+    made_of = describe_files(files, species)
+    api.split(files[0], parts, mate=files[1] if len(files) == 2 else None, part_bases=part_bases, name=name)
+    write_json({RECORD: made_of, **read_json(parts / "plan.json")}, plan)
+
+
+def gather_sample(
+    name: str,
+    parts: Path,
+    plan: Path,
+    blocks: Path,
+    jobs: int,
     directory: Path,
     *,
-    species: str,
+    sources: Sequence[str],
     model: Path | None,
-    level: str,
-    part_bases: int,
     embed: bool,
     execution: Execution,
-) -> list[str]:
-    """Archive each sample, a name and a file or pair, as ``directory/NAME.gfz``, and prove it by decoding.
-
-    What each was made of is in ``directory/made_of.json`` (`provenance`). One that fails stops no other:
-    ``directory/NAME.error`` says why, and so does the list that is returned.
-    """
-    ready = ReadyModel(opened) if (opened := open_model(model)) else None
-    errors = []
+) -> None:
+    """Gather the blocks of so many jobs into the archive of a sample, and verify it by decoding it."""
     with atomic_directory(directory, force=True) as out:
-        records = {name: describe_files([*map(str, files)], species) for name, files in samples}
-        write_json(records, out / BATCH_RECORDS)
-        for name, (source, *mates) in samples:
-            try:
-                facts = api.compress(
-                    source,
-                    out / f"{name}.gfz",
-                    mate=mates[0] if mates else None,
-                    part_bases=part_bases,
-                    name=name,
-                    model=ready,
-                    level=level,
-                    embed=embed and ready is not None,
-                    verify=True,
-                    execution=execution,
-                )
-                print_notices(name, facts)
-            except (GfzError, OSError) as error:
-                errors.append(f"{name}: {message_of(error)}")
-                (out / f"{name}.error").write_text(f"{message_of(error)}\n", encoding="utf-8")
-    return errors
+        archive = out / f"{name}.gfz"
+        files = [blocks / f"{job}.gfz" for job in read_plan(plan).jobs(jobs)]
+        api.gather(parts / "plan.json", files, archive, embed_model=model if embed else None)
+        facts = api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED)
+        write_report(facts, [Path(source) for source in sources], archive, read_json(plan)[RECORD])
 
 
-def decompress_samples(
-    archives: Sequence[Path], directory: Path, *, only: Sequence[Path] = (), execution: Execution
+def decode_samples(
+    archives: Sequence[Path], directory: Path | None, *, only: Sequence[Path] = (), execution: Execution
 ) -> list[str]:
-    """Decompress each archive, ``NAME.gfz``, to ``NAME.fa`` or, of reads, ``NAME.fq``; a pair has ``_1`` and ``_2``.
+    """Decode each archive, check every checksum, and return a message for each that failed.
 
-    With ``only``, other texts than these are an error. What is there and no older than its archive stays, so that work
-    that was interrupted goes on where it stopped. An archive that cannot be decoded does not stop the others; the list
-    that is returned has a message for each.
+    With a directory, the texts are written there, unless they are there and newer than the archive: ``NAME.fa`` or, of
+    reads, ``NAME.fq``; a pair has ``NAME_1.fq`` and ``NAME_2.fq``. With ``only``, other texts than these are an error.
     """
 
     def work(archive: Path, model: CodingModel | None) -> None:
-        if not only and is_current(archive, directory):
+        if directory is None:
+            api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED)
+            return
+        if not only and is_decompressed(archive, directory):
             return
         facts = api.info(archive, max_memory=UNLIMITED)
         suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
@@ -120,34 +189,12 @@ def decompress_samples(
             raise GfzError(f"the archive holds {facts['kind']} and does not become {only[0]}; ask for {found}")
         mate = mates[0] if mates else None
         for left in (old for path in (text, *mates) for old in directory.glob(f".{path.name}.*.tmp")):
-            left.unlink()  # of a job that was killed outright
+            left.unlink()  # of a job that was killed
         api.decompress(archive, text, mate=mate, model=model, force=True, execution=execution, max_memory=UNLIMITED)
 
-    directory.mkdir(parents=True, exist_ok=True)
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
     return _each(archives, work)
-
-
-def verify_samples(archives: Sequence[Path], *, execution: Execution) -> list[str]:
-    """Decode each archive and check every checksum; the list that is returned has a message for each that fails."""
-    return _each(
-        archives, lambda archive, model: api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED)
-    )
-
-
-def is_current(archive: Path, directory: Path) -> bool:
-    """Whether what an archive holds is in the directory, and no older than the archive."""
-    return any(
-        all(_is_newer(directory / f"{archive.stem}{number}.{suffix}", archive) for number in numbers)
-        for suffix in ("fa", "fq")
-        for numbers in ([""], ["_1", "_2"])
-    )
-
-
-def _is_newer(text: Path, archive: Path) -> bool:
-    try:
-        return text.stat().st_mtime_ns >= archive.stat().st_mtime_ns
-    except OSError:
-        return False
 
 
 def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], object]) -> list[str]:

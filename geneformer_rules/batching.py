@@ -2,8 +2,8 @@
 
 A batch is named after its first sample and how many follow it among the samples of their species in the sheet:
 ``a+5`` are five, ``a+5-2-3`` five, and three more behind two that are left out. So a job on another machine knows its
-samples from its name, whatever has happened since. A third word tells it from an earlier one of the same samples that
-has left its proof behind.
+samples from its name, whatever has been archived since. A third word tells it from an earlier batch of the same samples
+whose check is still there.
 """
 
 import itertools
@@ -36,7 +36,7 @@ class Batches:
         return _by_species(self.samples)
 
     def members(self, batch: str) -> list[Sample]:
-        """The samples of a batch; KeyError if there is no such batch."""
+        """The samples of a batch; KeyError if it is unknown."""
         first, counts = batch.split(SEPARATOR)[:2]
         alike = self._by_species[self.samples[first].species]
         members: list[Sample] = []
@@ -94,6 +94,11 @@ def _runs(places: Sequence[int]) -> list[int]:
             counts += [place - before - 1, 0]
         counts[-1] += 1
     return counts
+
+
+def alone(sample: str) -> str:
+    """The batch of a sample that has a job to itself."""
+    return f"{sample}{SEPARATOR}1"
 
 
 def fresh(batch: str, is_there: Callable[[str], bool]) -> str:

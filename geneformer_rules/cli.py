@@ -5,14 +5,16 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import platformdirs
+from typing import TYPE_CHECKING
 
 from geneformer_codec.cli.console import drop, open_standard_streams, say, say_error, show
 from geneformer_codec.cli.parser import CommandParser
 from geneformer_codec.errors import GfzError, UsageError
 from geneformer_codec.files import os_error
 from geneformer_rules import __version__, profile
+
+if TYPE_CHECKING:
+    from geneformer_codec.archive.models import Execution
 
 _MOST_NOTES = 20
 """What is shown of the notices of all archives; the summary has all."""
@@ -56,59 +58,63 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
 
-    step = steps.add_parser("publish", help="publish an archive that gfz verify has passed")
-    step.add_argument("archive", type=Path)
+    step = steps.add_parser("archive", help="archive samples or runs, and verify each archive by decoding it")
     step.add_argument(
-        "--source", type=Path, nargs="+", required=True, help="the sample's file or pair, which must have the same text"
+        "--sample",
+        nargs="+",
+        action="append",
+        required=True,
+        metavar="WORD",
+        help="its name, and its file, pair or accession",
     )
-    step.add_argument("--model", type=Path, help="the model that the archive refers to; a copy is kept beside it")
-    step.add_argument("-o", "--output", type=Path, required=True, help="where the archive is published")
-    step.add_argument("--report", type=Path, required=True, help="sizes and digests, as JSON")
-    step.add_argument("--records", type=Path, required=True, help="what samples were made of, from 'describe'")
-    step.set_defaults(step=_publish)
-
-    step = steps.add_parser("describe", help="record which files a sample is made of, and their state")
-    step.add_argument("name", help="the sample")
-    step.add_argument("files", nargs="+", metavar="FILE", help="its file or pair")
-    step.add_argument("--species", required=True)
-    step.add_argument("-o", "--output", type=Path, required=True, help="the record, as JSON")
-    step.set_defaults(step=_describe)
-
-    step = steps.add_parser("archive-batch", help="archive several samples, and prove each archive by decoding it")
-    step.add_argument(
-        "--sample", nargs="+", action="append", required=True, metavar="WORD", help="its name, and its file or pair"
-    )
-    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the archives")
+    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the archives and their reports")
     step.add_argument("--species", required=True, help="of the samples, for their records")
-    step.set_defaults(step=_archive_batch)
-    _add_coding(step)
-
-    step = steps.add_parser(
-        "archive-run", help="fetch a sequencing run, archive it, prove the archive, delete the download"
-    )
-    step.add_argument("accession", help="of a run; with ':paired' or ':unpaired' for those of its reads alone")
-    step.add_argument("-o", "--output", type=Path, required=True, help="the archive")
-    step.add_argument("--report", type=Path, required=True, help="sizes and digests, as JSON")
-    step.add_argument("--downloads", type=Path, required=True, help="directory for what is fetched")
-    step.add_argument("--at-most", type=int, default=1, help="how many runs there may be in it at a time")
-    step.add_argument("--keep", action="store_true", help="keep what was fetched")
-    step.add_argument("--species", required=True, help="of the sample, for its record")
-    step.add_argument("--ena", metavar="URL", help="of ENA's file reports; without it, the SRA toolkit is used")
-    step.add_argument("--tries", type=int, default=6, help="of a server that does not answer")
+    step.add_argument("--level", required=True)
+    step.add_argument("--part-bases", type=int, required=True)
+    step.add_argument("--downloads", type=Path, help="directory to which runs are downloaded")
+    step.add_argument("--max-downloads", type=int, default=1, help="how many runs there may be in it at a time")
+    step.add_argument("--keep", action="store_true", help="keep what was downloaded")
+    step.add_argument("--ena", metavar="URL", help="address of ENA's file reports; without it, the SRA toolkit is used")
+    step.add_argument("--tries", type=int, default=6, help="how often a server is asked that does not answer")
     step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
-    step.set_defaults(step=_archive_run)
-    _add_coding(step)
-
-    step = steps.add_parser("decompress-batch", help="decompress several archives; what is there already stays")
-    step.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
-    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the texts")
-    step.add_argument("--only", type=Path, nargs="+", default=(), help="fail if the texts are not these")
-    step.set_defaults(step=_decompress_batch)
+    step.set_defaults(step=_archive)
+    _add_model(step)
     _add_execution(step)
 
-    step = steps.add_parser("verify-batch", help="decode several archives, and check every checksum")
+    step = steps.add_parser("split", help="split a sample into parts, and record which files it is made of")
+    step.add_argument("files", nargs="+", metavar="FILE", help="its file or pair")
+    step.add_argument("--name", required=True, help="the sample")
+    step.add_argument("--species", required=True, help="of the sample, for its record")
+    step.add_argument("--part-bases", type=int, required=True)
+    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the parts")
+    step.add_argument("--plan", type=Path, required=True, help="the plan that is written, as JSON")
+    step.set_defaults(step=_split)
+
+    step = steps.add_parser("gather", help="gather compressed parts into an archive, and verify it by decoding it")
+    step.add_argument("sources", nargs="+", metavar="FILE", help="the sample's file or pair")
+    step.add_argument("--name", required=True, help="the sample")
+    step.add_argument("--parts", type=Path, required=True, help="directory of parts that 'split' has written")
+    step.add_argument("--plan", type=Path, required=True, help="the plan that it has written")
+    step.add_argument("--blocks", type=Path, required=True, help="directory of the compressed parts")
+    step.add_argument("--jobs", type=int, required=True, help="how many jobs have compressed them")
+    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the archive and its report")
+    step.set_defaults(step=_gather)
+    _add_model(step)
+    _add_execution(step)
+
+    step = steps.add_parser("publish", help="put a verified archive, and its report, in their places")
+    step.add_argument("unpublished", type=Path, help="directory that 'archive' or 'gather' has written")
+    step.add_argument("--source", type=Path, nargs="*", default=(), help="the sample's file or pair")
+    step.add_argument("--model", type=Path, help="the model that the archive refers to; a copy is kept beside it")
+    step.add_argument("-o", "--output", type=Path, required=True, help="where the archive is published")
+    step.add_argument("--report", type=Path, required=True, help="where its report is published")
+    step.set_defaults(step=_publish)
+
+    step = steps.add_parser("decode", help="verify archives by decoding them, and decompress them if asked to")
     step.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
-    step.set_defaults(step=_verify_batch)
+    step.add_argument("-o", "--output", type=Path, help="directory for the texts; those that are up to date stay")
+    step.add_argument("--only", type=Path, nargs="+", default=(), help="fail if the texts are not these")
+    step.set_defaults(step=_decode)
     _add_execution(step)
 
     step = steps.add_parser("delete-source", help="delete a sample's files whose archive was verified")
@@ -141,12 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_coding(step: argparse.ArgumentParser) -> None:
+def _add_model(step: argparse.ArgumentParser) -> None:
     step.add_argument("--model", type=Path)
     step.add_argument("--embed", action="store_true", help="put the model into the archive")
-    step.add_argument("--level", required=True)
-    step.add_argument("--part-bases", type=int, required=True)
-    _add_execution(step)
 
 
 def _add_execution(step: argparse.ArgumentParser) -> None:
@@ -154,84 +157,64 @@ def _add_execution(step: argparse.ArgumentParser) -> None:
     step.add_argument("--device", default="auto")
 
 
-def _publish(options: argparse.Namespace) -> None:
-    from geneformer_rules.provenance import read_records
-    from geneformer_rules.publishing import publish
-
-    made_of = read_records(options.records).get(options.output.stem)
-    if made_of is None:
-        raise GfzError(f"{options.records}: has no record of the sample '{options.output.stem}'; remove the file")
-    publish(options.archive, options.source, options.model, options.output, options.report, made_of)
-
-
-def _describe(options: argparse.Namespace) -> None:
-    from geneformer_rules.provenance import describe_files
-    from geneformer_rules.publishing import write_json
-
-    write_json({options.name: describe_files(options.files, options.species)}, options.output)
-
-
-def _archive_batch(options: argparse.Namespace) -> None:
+def _execution(options: argparse.Namespace) -> "Execution":
     from geneformer_codec.archive.models import Execution
-    from geneformer_rules.archiving import archive_samples
 
-    errors = archive_samples(
-        [(name, files) for name, *files in options.sample],
-        options.output,
-        species=options.species,
-        model=options.model,
-        level=options.level,
-        part_bases=options.part_bases,
-        embed=options.embed,
-        execution=Execution(options.threads, options.device),
-    )
+    return Execution(options.threads, options.device)
+
+
+def _archive(options: argparse.Namespace) -> None:
+    from geneformer_rules.archiving import Archiving
+    from geneformer_rules.downloading import Patience
+    from geneformer_rules.sra import Downloads
+
+    patience = Patience(options.tries, options.pause)
+    errors = Archiving(
+        options.species,
+        options.level,
+        options.part_bases,
+        options.model,
+        options.embed,
+        _execution(options),
+        options.downloads and Downloads(options.downloads, options.ena, patience, options.max_downloads, options.keep),
+    ).archive([(name, files) for name, *files in options.sample], options.output)
     for error in errors:
         say(f"{_NAME}: error: {error}")
 
 
-def _archive_run(options: argparse.Namespace) -> None:
-    from geneformer_codec.archive.models import Execution
-    from geneformer_rules.accessions import parse
-    from geneformer_rules.downloading import Patience
-    from geneformer_rules.provenance import describe_files
-    from geneformer_rules.sra import Source, archive_run
+def _split(options: argparse.Namespace) -> None:
+    from geneformer_rules.archiving import split_sample
 
-    accession = parse(options.accession)
-    if accession is None:
-        raise UsageError(f"'{options.accession}' is no accession of a run; give one such as SRR3927310")
-    archive_run(
-        accession,
-        Source(options.ena, Patience(options.tries, options.pause)),
-        options.downloads,
+    split_sample(options.name, options.files, options.species, options.output, options.plan, options.part_bases)
+
+
+def _gather(options: argparse.Namespace) -> None:
+    from geneformer_rules.archiving import gather_sample
+
+    gather_sample(
+        options.name,
+        options.parts,
+        options.plan,
+        options.blocks,
+        options.jobs,
         options.output,
-        options.report,
-        made_of=describe_files([options.accession], options.species),
-        at_most=options.at_most,
-        keep=options.keep,
+        sources=options.sources,
         model=options.model,
-        level=options.level,
-        part_bases=options.part_bases,
         embed=options.embed,
-        execution=Execution(options.threads, options.device),
+        execution=_execution(options),
     )
 
 
-def _decompress_batch(options: argparse.Namespace) -> None:
-    from geneformer_codec.archive.models import Execution
-    from geneformer_rules.archiving import decompress_samples
+def _publish(options: argparse.Namespace) -> None:
+    from geneformer_rules.publishing import publish
 
-    execution = Execution(options.threads, options.device)
-    _fail_for(decompress_samples(options.archives, options.output, only=options.only, execution=execution))
+    publish(options.unpublished, options.source, options.model, options.output, options.report)
 
 
-def _verify_batch(options: argparse.Namespace) -> None:
-    from geneformer_codec.archive.models import Execution
-    from geneformer_rules.archiving import verify_samples
+def _decode(options: argparse.Namespace) -> None:
+    from geneformer_rules.archiving import decode_samples
 
-    _fail_for(verify_samples(options.archives, execution=Execution(options.threads, options.device)))
-
-
-def _fail_for(errors: Sequence[str]) -> None:
+    errors = decode_samples(options.archives, options.output, only=options.only, execution=_execution(options))
     if errors:
         raise _BatchError(errors)
 
@@ -267,6 +250,8 @@ def _training_report(options: argparse.Namespace) -> None:
 
 
 def _profile(options: argparse.Namespace) -> None:
+    import platformdirs
+
     try:
         directory = Path(profile(options.name))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Get a file over HTTP: what is there is not fetched again, what broke off goes on, what differs is refused."""
+"""Download files over HTTP: resume what broke off, skip what is complete, refuse what has another checksum."""
 
 import hashlib
 import http.client
@@ -48,7 +48,7 @@ class Patience:
     seconds: float = 5.0
 
     def persist(self, work: Callable[[], Result], progress: Callable[[], int] = lambda: 0) -> Result:
-        """Do ``work``, again while it ends in a NetworkError, after longer pauses; ``progress`` starts them anew."""
+        """Do ``work``, again while it ends in a NetworkError, after longer pauses; ``progress`` resets these."""
         failures, reached = 0, progress()
         while True:
             try:
@@ -144,9 +144,9 @@ def _opened(url: str, start: int = 0) -> Any:
             raise NetworkError(said) from error
         raise RefusedError(said, error.code) from error
     except (OSError, http.client.HTTPException) as error:
-        raise NetworkError(f"{url}: cannot be reached ({_reason(error)})") from error
+        raise NetworkError(f"{url}: no connection ({_reason(error)})") from error
     except ValueError as error:
-        raise InputError(f"{url}: is no address ({error}); correct it in the configuration") from error
+        raise InputError(f"{url}: invalid address ({error}); correct it in the configuration") from error
 
 
 def _reason(error: Exception) -> str:

@@ -66,7 +66,7 @@ def remote_run(accession: Accession, url: str, patience: Patience) -> RemoteRun:
         counts = [int(rows[0].get(field) or 0) or None for field in _COUNTS]
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         raise InputError(
-            f"{url}: the answer about {accession.run} is no file report of ENA; check the address"
+            f"{url}: the answer about {accession.run} is not a file report of ENA; check the address"
         ) from error
     if not files:
         raise InputError(
@@ -77,7 +77,7 @@ def remote_run(accession: Accession, url: str, patience: Patience) -> RemoteRun:
 
 
 def fetch(accession: Accession, directory: Path, url: str, patience: Patience) -> Fetched:
-    """Bring the files of a run, one or a pair, into ``directory``; what is there already is checked and kept."""
+    """Bring the files of a run, one or a pair, into ``directory``; files that are complete are kept."""
     run, paths = remote_run(accession, url, patience), []
     for file in run.files:
         print(f"{file.url}: {file.size:,} bytes", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the rules want to know of a model that lies in a file, from the start of the file alone."""
+"""Facts about a model file, from its header alone. A file that is missing or not a model has none."""
 
 import functools
 from pathlib import Path
@@ -9,16 +9,13 @@ from geneformer_codec.predict.settings import ExpertSettings, with_level
 
 
 def has_network(model: str) -> bool | None:
-    """Whether the model has a network; None where the file is not there, or is no model."""
+    """Whether the model has a network; None if unknown."""
     header = _header(model)
     return None if header is None else "network" in header.given
 
 
 def runs_network(model: str, level: str) -> bool | None:
-    """Whether the model runs a network at this level: experts leave theirs out of all levels but one.
-
-    None where the file is not there, or is no model.
-    """
+    """Whether the model runs a network at this level, None if unknown; experts use theirs at one level only."""
     header = _header(model)
     if header is None or "experts" not in header.given:
         return has_network(model)
@@ -30,19 +27,19 @@ def runs_network(model: str, level: str) -> bool | None:
 
 
 def identity(model: str) -> str | None:
-    """The id of the model; None where the file does not exist, or is no model."""
+    """The id of the model; None if unknown."""
     header = _header(model)
     return header.id if header else None
 
 
 def panel_bases(model: str) -> int:
-    """How many bases the panel of the model has; 0 without one, and where the file is not there, or is no model."""
+    """How many bases the panel of the model has; 0 without one, or if unknown."""
     header = _header(model)
     return int(header.given.get("panel", {}).get("bases", 0)) if header else 0
 
 
 def _header(model: str) -> ModelHeader | None:
-    """What is wrong with a file is for the command to say that needs it."""
+    """The command that needs the file says what is wrong with it."""
     path = Path(model)
     try:
         return _read(path, path.stat().st_mtime_ns)

@@ -1,66 +1,35 @@
-"""What an archive was made of, so that a changed row of the sheet, or a replaced file, is noticed.
+"""Which archives are up to date: those whose record (`records`) agrees with the sheet and the disk.
 
-A record holds the cells of the row (``path``, ``mate``, ``species``) and the state of each file when it was read: size,
-times of modification and of change, inode. It is kept in the report of the publication. Planning compares it with the
-sheet and the disk, at the price of one ``stat`` a file. Where only times or inode differ, as after ``touch``, ``chmod``
-or a copy of the project, the text decides: it is compared with the digest in the report.
+That costs one ``stat`` a file. Where only times or inode differ, as after ``touch``, ``chmod`` or a copy of the
+project, the text decides: it is compared with the digest in the report.
 """
 
 import contextlib
 import json
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from geneformer_codec.errors import GfzError
 from geneformer_codec.files import atomic_output
-from geneformer_rules import accessions, models
-from geneformer_rules.publishing import RECORD, check_text, held_digests
+from geneformer_rules import models
+from geneformer_rules.publishing import check_text, held_digests
+from geneformer_rules.records import RECORD, Record, describe, read_json
 from geneformer_rules.sheets import NO_MODEL, Sample, Species
-
-BATCH_RECORDS = "made_of.json"
-"""The file beside the archives of a batch that has the record of each, by sample."""
-
-Record = dict[str, Any]
-
-
-def describe(sample: Sample) -> Record:
-    """The record of a sample as it is now."""
-    return describe_files(sample.files or [sample.path], sample.species)
-
-
-def describe_files(files: Sequence[str], species: str) -> Record:
-    """The record of a file, a pair or the accession of a run; the state of a file that does not exist is None."""
-    path, mate = files[0], files[1] if len(files) > 1 else None
-    states = [] if accessions.parse(path) else [_state(file) for file in files]
-    return {"path": path, "mate": mate, "species": species, "files": states}
-
-
-def _state(path: str) -> list[int] | None:
-    """Size in bytes, times of modification and of change in nanoseconds, inode."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - no Path is made for each of many thousand files
-    except OSError:
-        return None
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 class Published:
     """The archives that are in their place, each with the report of its publication. Lists both directories once."""
 
     def __init__(self, results: str) -> None:
-        self._reports = Path(results, "verified")
+        self._reports = Path(results, "reports")
         self.names = _stems(Path(results, "archives"), ".gfz") & _stems(self._reports, ".json")
 
     def report(self, sample: str) -> dict[str, Any]:
-        """The report of a sample; empty if it is unreadable, so that nothing is known of the archive."""
-        try:
-            report = json.loads((self._reports / f"{sample}.json").read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return report if isinstance(report, dict) else {}
+        """The report of a sample; empty if it is unreadable."""
+        return read_json(self._reports / f"{sample}.json")
 
     def accept(self, sample: str, report: Mapping[str, Any], record: Record) -> None:
         """Put a new record into a report; its times stay, as what it reports on is the same."""
@@ -86,7 +55,7 @@ def up_to_date(
     settings: Mapping[str, Any],
     model_of: Mapping[str, str],
 ) -> set[str]:
-    """The samples whose archive holds what stands in the sheet.
+    """The samples whose archive agrees with their row of the sheet.
 
     ``model_of`` names the model file of a species. Level and model are compared if ``update_on`` asks for that.
     """
@@ -152,15 +121,17 @@ def _has_settings(
     return all(not path.exists() or path.stat().st_mtime_ns <= trained_at for path in panels)
 
 
-def read_records(path: Path) -> dict[str, Any]:
-    """The records of a batch, by sample; empty if there are none."""
+def is_decompressed(archive: Path, directory: Path) -> bool:
+    """Whether the texts of an archive are in the directory, and no older than the archive."""
+    return any(
+        all(_is_newer(directory / f"{archive.stem}{number}.{suffix}", archive) for number in numbers)
+        for suffix in ("fa", "fq")
+        for numbers in ([""], ["_1", "_2"])
+    )
+
+
+def _is_newer(text: Path, archive: Path) -> bool:
     try:
-        records = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return records if isinstance(records, dict) else {}
-
-
-def are_current(records: Mapping[str, Any], samples: Iterable[Sample]) -> bool:
-    """Whether what was begun earlier was made of the files that stand in the sheet now."""
-    return all(records.get(sample.name) == describe(sample) for sample in samples)
+        return text.stat().st_mtime_ns >= archive.stat().st_mtime_ns
+    except OSError:
+        return False

@@ -1,9 +1,8 @@
 """The last steps of a sample: publish its verified archive, and delete its source where that is asked for.
 
-Both compare digests of the files as they are at that moment, and do nothing when they differ.
+Both make sure that the files still have the texts that the archive holds, and do nothing if they have not.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,57 +14,53 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from geneformer_codec import api
 from geneformer_codec.errors import GfzError, OutputError
 from geneformer_codec.files import atomic_output
-from geneformer_codec.inputs.sources import open_source
-from geneformer_codec.limits import UNLIMITED
 from geneformer_rules.notices import print_notices
+from geneformer_rules.records import RECORD, Record, file_state
 
 _CHUNK = 1 << 20
-
-RECORD = "made_of"
-"""The key of a report that says what the archive was made of (`provenance`)."""
 
 
 class MismatchError(GfzError):
     """Two files that must agree do not; nothing was published or deleted."""
 
 
-def publish(
-    archive: Path,
-    sources: Sequence[Path],
-    model: Path | None,
-    published: Path,
-    report: Path,
-    made_of: Mapping[str, Any],
-) -> None:
-    """Put ``archive``, whose decoding has passed, at ``published``, and a report of it at ``report``.
-
-    ``made_of`` is the record of its sources (`provenance`), which the report keeps.
-
-    ``gfz verify`` has shown that the archive decodes to the text of its SHA-256; here the source, or each of a pair,
-    must still have the same one. The model that the archive refers to is kept as ``models/ID.gfmodel`` beside the
-    archive, so that no later training can make the archive unreadable. Outputs of an earlier run are replaced.
-    """
-    facts = api.info(archive, max_memory=UNLIMITED)
-    check_sources(sources, facts)
-    if model is not None and not facts["model_bytes"]:
-        keep_model(model, str(facts["model_id"]), published.parent / "models")
-    copy(archive, published)
-    write_report(facts, sources, published, report, made_of)
-    print_notices(published.stem, facts)
-
-
 def write_report(
-    facts: Mapping[str, Any], sources: Sequence[Path], published: Path, report: Path, made_of: Mapping[str, Any]
+    facts: Mapping[str, Any], sources: Sequence[Path], archive: Path, made_of: Record, **more: object
 ) -> None:
-    """Report on an archive that is in its place, and on the files that it was made of."""
-    named = {"sample": published.stem, "source": str(sources[0]), "sources": [str(source) for source in sources]}
-    size = sum(source.stat().st_size for source in sources)
-    write_json(
-        {**facts, **named, "source_bytes": size, "archive_sha256": file_digest(published), RECORD: made_of}, report
-    )
+    """Report on a verified archive in ``ARCHIVE.json`` beside it: its ``facts``, its sources and their record."""
+    report = {
+        **facts,
+        "sample": archive.stem,
+        "source": str(sources[0]),
+        "sources": [str(source) for source in sources],
+        "source_bytes": sum(source.stat().st_size for source in sources),
+        "archive_sha256": file_digest(archive),
+        RECORD: made_of,
+        **more,
+    }
+    write_json(report, archive.with_suffix(".json"))
+
+
+def publish(unpublished: Path, sources: Sequence[Path], model: Path | None, archive: Path, report: Path) -> None:
+    """Put the archive and the report of a sample, which are in the directory ``unpublished``, in their places.
+
+    Its sources, none for a run, must not have changed since they were read. The model that the archive refers to is
+    kept as ``models/ID.gfmodel`` beside the archive, so that no later training can make the archive unreadable.
+    """
+    made = unpublished / archive.name
+    error = made.with_suffix(".error")
+    if error.exists():
+        raise GfzError(error.read_text(encoding="utf-8").strip())
+    facts = json.loads(made.with_suffix(".json").read_text(encoding="utf-8"))
+    if sources and [file_state(str(source)) for source in sources] != facts[RECORD].get("files"):
+        check_sources(sources, facts)
+    if model is not None and not facts["model_bytes"]:
+        keep_model(model, str(facts["model_id"]), archive.parent / "models")
+    _put(made, archive)
+    _put(made.with_suffix(".json"), report)
+    print_notices(archive.stem, facts)
 
 
 def check_sources(sources: Sequence[Path], facts: Mapping[str, Any]) -> None:
@@ -85,6 +80,8 @@ def held_digests(first: Path, count: int, facts: Mapping[str, Any]) -> list[str]
 
 def check_text(source: Path, wanted: str, file: BinaryIO | None = None) -> None:
     """Raise MismatchError unless the text of a file, opened as ``file`` or by its path, has this SHA-256."""
+    from geneformer_codec.inputs.sources import open_source  # takes time, and is not always needed
+
     digest = hashlib.sha256()
     with open_source(file or source) as opened:  # the text that is derived of it, of formats that hold more than text
         while chunk := opened.streams[0].read(_CHUNK):
@@ -100,7 +97,7 @@ def keep_model(model: Path, identity: str, directory: Path) -> Path:
     """Copy ``model`` to ``directory`` under its id, unless it is there; return its place."""
     kept = directory / f"{identity}.gfmodel"
     if not kept.is_file() or file_digest(kept) != file_digest(model):
-        copy(model, kept)
+        _copy(model, kept)
     return kept
 
 
@@ -127,7 +124,7 @@ class _Checked:
         return cls(path, target, status)
 
     def check_deletable(self) -> None:
-        """Raise if the file is not the one that was compared, or its directory cannot be written to."""
+        """Raise if the file is not the one that was compared, or its directory is not writable."""
         target = _target(self.path)
         status = self.path.stat() if target is None or target.exists() else None
         if (target, _identity(status)) != (self.target, _identity(self.status)):
@@ -136,7 +133,7 @@ class _Checked:
                 "workflow again"
             )
         if not os.access(self.path.parent, os.W_OK | os.X_OK):
-            raise self._undeletable("its directory cannot be written to")
+            raise self._undeletable("its directory is not writable")
 
     def delete(self) -> int:
         """Delete what the path names; return how many bytes that frees."""
@@ -158,7 +155,7 @@ class _Checked:
 
     def _undeletable(self, reason: str) -> OutputError:
         return OutputError(
-            f"{self.path}: cannot be deleted: {reason}. Correct that and run the workflow again, or switch "
+            f"{self.path}: deleting it failed: {reason}. Correct that and run the workflow again, or switch "
             "delete_source off"
         )
 
@@ -218,12 +215,30 @@ def _not_held(facts: Mapping[str, Any]) -> str:
     return ""
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a file so that ``target`` appears whole or not at all, on whatever disk it is."""
+def _put(source: Path, target: Path) -> None:
+    """Give a file, which is on the disk for good, the name ``target`` as well, at once; copy it to another disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as files:
-        data = files.enter_context(source.open("rb"))
-        out = files.enter_context(atomic_output(target, force=True))
+    for left in target.parent.glob(f".{target.name}.*.tmp"):
+        left.unlink(missing_ok=True)  # of an attempt that was killed
+    linked = target.with_name(f".{target.name}.link.tmp")
+    try:
+        linked.hardlink_to(source)
+    except OSError:
+        return _copy(source, target)
+    os.utime(linked)  # the time of publication: later than that of all sources
+    linked.replace(target)
+    linked.unlink(missing_ok=True)  # replacing another name of the same file does nothing
+    directory = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return None
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as data, atomic_output(target, force=True) as out:
         shutil.copyfileobj(data, out, _CHUNK)
 
 

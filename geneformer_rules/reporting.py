@@ -76,7 +76,7 @@ DECISION_COLUMNS = ("model", "choice", "bits_per_base", "saves", "bases_per_seco
 _SUMS = tuple(column for column in SPECIES_COLUMNS if column in SAMPLE_COLUMNS and column.endswith(("bases", "_bytes")))
 _BENCHMARK = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss", "read_mb": "io_in",
               "written_mb": "io_out"}  # fmt: skip
-_KINDS = {"panel": "panel.", "start": "experts.start", "network": "exact.", "floats": "float."}
+_KINDS = {"panel": "panel.", "start": "experts.initial_state", "network": "exact.", "floats": "float."}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def collect(results: Path, benchmarks: Path, sheet: Path) -> Numbers:
     species = sample_species(sheet)
     samples = []
     for name, label in species.items():
-        facts = json.loads((results / "verified" / f"{name}.json").read_text(encoding="utf-8"))
+        facts = json.loads((results / "reports" / f"{name}.json").read_text(encoding="utf-8"))
         row = {column: facts.get(column) for column in SAMPLE_COLUMNS}
         samples.append(row | {"species": label, "notices": notices(facts)})
     headers = _models(results, {row["model_id"] for row in samples})

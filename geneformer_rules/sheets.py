@@ -6,7 +6,7 @@ collected and told together, so that nobody has to mend a sheet one error at a t
 
 import copy
 import os
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ _NETWORKS_ONLY = ("recipe", "minutes", "epochs")
 FileCheck = Callable[[str], bool]
 """Whether a file exists, or will have been written by the time it is needed."""
 
-DoneCheck = Callable[["Sheets"], Container[str]]
+DoneCheck = Callable[["Sheets"], Set[str]]
 """The names of the samples that are archived as they stand in the sheet, and may have lost their files."""
 
 
@@ -104,7 +104,7 @@ class Sheets:
     config: Mapping[str, Any]
     samples: Mapping[str, Sample] = field(default_factory=dict)
     species: Mapping[str, Species] = field(default_factory=dict)
-    done: Container[str] = frozenset()
+    done: Set[str] = frozenset()
     """The samples that need nothing more."""
 
 
@@ -249,8 +249,7 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
             continue
         if name == NO_MODEL:
             problems.append(
-                f"{place}, column 'species': '{NO_MODEL}' stands for samples without a model and cannot be described; "
-                "choose another label"
+                f"{place}, column 'species': '{NO_MODEL}' is reserved for samples without a model; choose another label"
             )
             continue
         panel = tuple(_as_path(path.strip()) for path in cells.get("panel", "").split(";") if path.strip())
@@ -334,7 +333,7 @@ def _missing_files(
     samples: Mapping[str, Sample],
     species: Mapping[str, Species],
     exists: FileCheck,
-    archived: Container[str],
+    archived: Set[str],
 ) -> Iterator[str]:
     """What is archived needs its file no more, nor panel or model: a copy of the model lies beside the archive."""
     waiting = [sample for sample in samples.values() if sample.name not in archived]
@@ -360,7 +359,7 @@ def _missing_files(
 
 def _missing(path: str) -> str:
     if accessions.is_no_run(path):
-        return f"'{path}' is no accession of a run; write those of its runs (SRR, ERR or DRR), each in a row of its own"
+        return f"'{path}' is not the accession of a run; write its runs (SRR, ERR or DRR), each in a row of its own"
     if Path(path).is_dir():
         return f"'{path}' is a directory; name a file in it"
     if Path(path).exists():
@@ -368,7 +367,7 @@ def _missing(path: str) -> str:
     if Path(path).is_symlink():
         return f"'{path}' is a link to '{os.readlink(path)}', which does not exist; correct the link"  # noqa: PTH115
     return (
-        f"there is no file '{path}'; correct the path (it is relative to the working directory), or put the file there"
+        f"file '{path}' not found; correct the path, which is relative to the working directory, or put the file there"
     )
 
 

@@ -1,4 +1,4 @@
-"""Where jobs run on a cluster, and how they ask for a GPU there."""
+"""Slurm's account, partition and GPU of jobs, from the configuration."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,31 +6,37 @@ from typing import Any
 Resource = int | str | Callable[[Any], int | str]
 
 
-def resources(config: Mapping[str, Any], needs_gpu: Callable[[Any], bool] | None = None) -> dict[str, Resource]:
-    """Return the resources of a rule that say where its jobs run, for the executor of a cluster.
+def slurm_resources(
+    config: Mapping[str, Any],
+    needs_gpu: Callable[[Any], bool] | None = None,
+    downloads: Callable[[Any], int] | None = None,
+) -> dict[str, Resource]:
+    """Return the resources of a rule that choose the account, the partition and the GPU of its jobs.
 
-    ``needs_gpu`` says of a job, by its wildcards, whether it needs a GPU; without it none does. What the checked
-    configuration leaves open is left out, so that Snakemake's own ``--default-resources`` hold.
+    ``needs_gpu`` tells by a job's wildcards whether it needs a GPU, ``downloads`` how many runs it downloads; without
+    them none does. Unset keys fall back to Snakemake's ``--default-resources``, then to Slurm's defaults.
     """
     slurm = config["slurm"]
 
-    def where(with_gpu: int | str, without: int | str) -> Resource:
-        if needs_gpu is None:
-            return without
-        return lambda wildcards: with_gpu if needs_gpu(wildcards) else without
+    def partition(wildcards: Any) -> str:
+        special = ""
+        if downloads is not None and downloads(wildcards):
+            special = slurm["download_partition"]
+        elif needs_gpu is not None and needs_gpu(wildcards):
+            special = slurm["gpu_partition"]
+        return str(special or slurm["partition"])
+
+    def with_gpu(value: int | str, without: int | str) -> Resource:
+        return lambda wildcards: value if needs_gpu is not None and needs_gpu(wildcards) else without
 
     named: dict[str, Resource] = {}
     if slurm["account"]:
         named["slurm_account"] = slurm["account"]
     if slurm["partition"]:
-        named["slurm_partition"] = where(slurm["gpu_partition"] or slurm["partition"], slurm["partition"])
+        named["slurm_partition"] = partition
     if needs_gpu is None:
         return named
     model, count = slurm["gpu_model"], slurm["gpu_count"]
     if slurm["gpu_request"] == "gres":
-        named["gres"] = where(f"gpu:{model}:{count}" if model else f"gpu:{count}", "")
-        return named
-    named["gpu"] = where(count, 0)
-    if model:
-        named["gpu_model"] = where(model, "")
-    return named
+        return named | {"gres": with_gpu(f"gpu:{model}:{count}" if model else f"gpu:{count}", "")}
+    return named | {"gpu": with_gpu(count, 0)} | ({"gpu_model": with_gpu(model, "")} if model else {})

@@ -27,12 +27,10 @@ def rows(sheet: str, kind: str, problems: list[str]) -> Iterator[tuple[int, dict
     try:
         text = Path(sheet).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        problems.append(
-            f"{sheet}: there is no such file; write the sheet, or correct the key '{kind}' of the configuration"
-        )
+        problems.append(f"{sheet}: file not found; write the sheet, or correct the key '{kind}' of the configuration")
         return
     except OSError as error:
-        problems.append(f"{sheet}: cannot be read: {error.strerror}; check its permissions")
+        problems.append(f"{sheet}: cannot read it: {error.strerror}; check its permissions")
         return
     except UnicodeDecodeError:
         problems.append(f"{sheet}: this is not a text file in UTF-8; export the sheet as text separated by tabs")
@@ -81,7 +79,7 @@ def _check_header(
     for number, column in enumerate(header):
         if column not in columns:
             problems.append(
-                f"{place}: there is no column '{column}'; the columns are {', '.join(columns)}"
+                f"{place}: unknown column '{column}'; the columns are {', '.join(columns)}"
                 + did_you_mean(column, columns)
             )
         elif header.index(column) != number:
@@ -123,7 +121,7 @@ def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> I
                 if key not in known:
                     yield (
                         f"{within}{key}",
-                        f"there is no such key; known are {', '.join(known)}{did_you_mean(str(key), known)}",
+                        f"unknown key; known are {', '.join(known)}{did_you_mean(str(key), known)}",
                     )
         case "required":
             for key in rule:
@@ -142,7 +140,7 @@ def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> I
         case "exclusiveMinimum":
             yield place, f"{value!r} is too small; use more than {rule}"
         case "pattern":
-            yield place, f"{value!r} cannot be used; {schema['patternHelp']}"
+            yield place, f"invalid value {value!r}; {schema['patternHelp']}"
         case "minLength":
             yield place, "is empty; fill it"
         case _:

@@ -41,7 +41,7 @@ def fetch(accession: Accession, directory: Path, threads: int, patience: Patienc
     for tool in _TOOLS:
         if shutil.which(tool) is None:
             raise InputError(
-                f"{tool}: there is no such command; install the SRA toolkit (Debian: sra-toolkit, conda: sra-tools), "
+                f"{tool}: command not found; install the SRA toolkit (Debian: sra-toolkit, conda: sra-tools), "
                 "let Snakemake do it (--sdm conda), or take reads from ENA, which needs no tool ('sra.source: ena')"
             )
     run = directory / accession.run
@@ -66,7 +66,7 @@ def _prefetch(run: str, directory: Path) -> None:
     for lock in (directory / run).glob("*.lock"):
         lock.unlink()  # of a prefetch that was killed; the directory is ours alone
     try:
-        _call(["prefetch", run, "--output-directory", str(directory), "--max-size", "u"], f"{run}: cannot be fetched")
+        _call(["prefetch", run, "--output-directory", str(directory), "--max-size", "u"], f"{run}: the download failed")
     except InputError as error:
         if _UNKNOWN.search(str(error)) and not _OFFLINE.search(str(error)):
             raise InputError(
@@ -81,7 +81,7 @@ def _held(run: Path) -> int:
 
 def _content(run: Path) -> _Content:
     for options in (["--quick"], []):  # from the run's metadata; where these have no numbers, from all of its reads
-        said = _call(["sra-stat", *options, "--xml", str(run)], f"{run}: its reads cannot be counted")
+        said = _call(["sra-stat", *options, "--xml", str(run)], f"{run}: counting its reads failed")
         element = _RUN.search(said)
         numbers = {name: int(number) for name, number in _ATTRIBUTE.findall(element[0])} if element else {}
         if numbers.get("spot_count") and {"base_count", "base_count_bio"} <= numbers.keys():
@@ -102,7 +102,7 @@ def _extract(run: Path, content: _Content, threads: int) -> tuple[list[Path], in
     layout = ["--split-files", "--include-technical"] if content.technical else ["--split-3", "--skip-technical"]
     command = ["fasterq-dump", str(run), *layout, "--force", "--threads", str(threads)]
     command += ["--outdir", str(directory), "--temp", str(directory)]
-    said = _call(command, f"{run}: its reads cannot be extracted")
+    said = _call(command, f"{run}: extracting its reads failed")
     counts = {name: int(number.replace(",", "")) for name, number in _COUNT.findall(said)}
     summary = ", ".join(f"{name} {number:,}" for name, number in counts.items()) or "no numbers"
     files = _texts(run)

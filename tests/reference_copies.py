@@ -29,28 +29,28 @@ def decayed(gain: int, h: int, age: int) -> int:
     return gain * ((1 << SHIFTS[h]) - 1) ** age >> SHIFTS[h] * age
 
 
-MARKS = [[[decayed(gain, h, age) for age in range(32)] for gain in (-205, -18432)] for h in range(4)]
+START_SUMS = [[[decayed(gain, h, age) for age in range(32)] for gain in (-205, -18432)] for h in range(4)]
 
 
-def first_mark(h: int, misses: int) -> int:
+def start_sum(h: int, misses: int) -> int:
     """A(h, misses)."""
-    hit, miss = MARKS[h]
+    hit, miss = START_SUMS[h]
     return sum(miss[i] if misses >> i & 1 else hit[i] for i in range(32))
 
 
 class Slot:
-    """Room for a copy. What follows `marks` holds for one base."""
+    """Room for a copy. What follows `gain_sums` holds for one base."""
 
     def __init__(self) -> None:
         self.place = self.step = self.flip = self.misses = self.run = 0
-        self.marks = [0] * 4
-        self.dirty = self.said = self.trust = self.miss = self.hit_log = self.miss_log = self.gain = 0
+        self.gain_sums = [0] * 4
+        self.noisy = self.predicted = self.trust = self.miss = self.hit_log = self.miss_log = self.gain = 0
         self.features = [0] * 6
         self.weights = [0] * 3
 
     def take(self, other: "Slot") -> None:
         self.place, self.step, self.flip = other.place, other.step, other.flip
-        self.misses, self.run, self.marks = other.misses, other.run, list(other.marks)
+        self.misses, self.run, self.gain_sums = other.misses, other.run, list(other.gain_sums)
 
 
 class Copies:
@@ -61,18 +61,20 @@ class Copies:
         self.taken: Counter[str] = Counter()  # how often the rarer branches were taken
         self.heads = settings["heads"]
         self.both = settings["both_strands"]
-        self.own_seed: int = settings["own_seed_both"] if self.both else settings["own_seed"]
+        self.history_seed_length: int = (
+            settings["history_seed_length_both"] if self.both else settings["history_seed_length"]
+        )
         self.panel_bases = panel.bases if panel else []
         self.n_panel = len(self.panel_bases)
         self.origin = -(-self.n_panel // (1 << 14)) << 14
         self.counts = panel.counts if panel and self.n_panel else Counts(settings)
         self.bases: Vector = []
-        self.past = self.turned = self.fails = self.previous = self.guess = self.turn = self.n = 0
+        self.history = self.reverse_complement = self.miss_history = self.previous = self.guess = self.turn = self.n = 0
         self.votes = [[1 << 22] * 4 for _ in range(self.heads)]
         self.frequencies: Vector = []
         self.lists: dict[int, Vector] = {}
-        self.sampled = settings.get("sampled", 0)
-        self.bits = digits(length // max(self.sampled, 1))
+        self.sampling = settings["history_sampling"]
+        self.bits = digits(length // max(self.sampling, 1))
         self.in_hand = (0, 0)  # the end of a seed and the number of its list
         self.scores: Counter[int] = Counter()
         self.slots = [Slot() for _ in range(64)]
@@ -88,69 +90,69 @@ class Copies:
         return self.bases[place] if place < len(self.bases) else 0
 
     def context(self, k: int) -> int:
-        return self.past & ((1 << 2 * k) - 1)
+        return self.history & ((1 << 2 * k) - 1)
 
-    def turned_context(self, k: int) -> int:
-        return self.turned >> (64 - 2 * k)
+    def reverse_context(self, k: int) -> int:
+        return self.reverse_complement >> (64 - 2 * k)
 
-    # 6. Claims
+    # 6. Match runs
 
-    def look_for_claim(self) -> int:
-        """The largest run if there is a claim, else 0; the claim is the guess."""
-        copies, failed = self.slots[: self.n], ones(self.fails)
+    def find_run(self) -> int:
+        """The largest run if the copies agree on a base, the guess, and it is long; else 0."""
+        copies, failed = self.slots[: self.n], ones(self.miss_history)
         longest = max((copy.run for copy in copies), default=0)
-        brief = self.settings.get("brief", 0) if failed >= 6 else 0
-        self.wanted = max(brief or self.settings["sure"], 2)
-        if not self.settings["sure"] or not copies or longest < min(8, self.wanted):
+        noisy = self.settings["match_run_length_noisy"] if failed >= 6 else 0
+        self.coded_length = max(noisy or self.settings["match_run_length"], 2)
+        if not self.settings["match_run_length"] or not copies or longest < min(8, self.coded_length):
             return 0
         for copy in copies:
-            copy.said = self.base(copy.place) ^ copy.flip
-        if any(copy.said != copies[0].said for copy in copies):
+            copy.predicted = self.base(copy.place) ^ copy.flip
+        if any(copy.predicted != copies[0].predicted for copy in copies):
             self.taken["copies that disagree"] += 1
             return 0
-        self.guess, top = copies[0].said, longest.bit_length() - 1
+        self.guess, top = copies[0].predicted, longest.bit_length() - 1
         if longest < 8:
-            self.taken["short claims"] += 1
-            self.claim = 4128 + 4 * longest + self.guess
+            self.taken["short match runs"] += 1
+            self.run_row = 4128 + 4 * longest + self.guess
             return longest
         length = min(2 * top + (longest >> (top - 1) & 1) - 6, 15)
         density, crowd = sum(failed >= some for some in (1, 2, 4)), sum(self.n >= some for some in (2, 4, 8))
-        self.claim = 4160 + 64 * length + 16 * density + 4 * crowd + self.guess
+        self.run_row = 4160 + 64 * length + 16 * density + 4 * crowd + self.guess
         return longest
 
-    def code_claim(self) -> None:
-        self.taken["claims"] += 1
-        p, at = self.state.chance[self.claim], 16 * self.guess + 4 * self.previous
-        self.frequencies = [(p * self.state.swaps[at + x] >> 16) + 4 for x in range(4)]
+    def code_run(self) -> None:
+        self.taken["match runs"] += 1
+        p, at = self.state.probability[self.run_row], 16 * self.guess + 4 * self.previous
+        self.frequencies = [(p * self.state.substitutions[at + x] >> 16) + 4 for x in range(4)]
         self.frequencies[self.guess] = 0
         self.frequencies[self.guess] = (1 << 22) - sum(self.frequencies)
         for copy in self.slots[: self.n]:
-            copy.dirty, copy.hit_log, copy.miss_log = 0, 0, -8192
+            copy.noisy, copy.hit_log, copy.miss_log = 0, 0, -8192
 
-    def learn_claim(self, held: bool) -> None:
-        p, seen = self.state.chance[self.claim], self.state.seen[self.claim]
+    def learn_run(self, held: bool) -> None:
+        p, seen = self.state.probability[self.run_row], self.state.seen[self.run_row]
         p += (-(p * DIV[seen] >> 16)) if held else ((1 << 22) - p) * DIV[seen] >> 16
-        self.state.chance[self.claim] = within(64, p, 15 << 18)
-        self.state.seen[self.claim] = seen + (seen < 1000)
+        self.state.probability[self.run_row] = within(64, p, 15 << 18)
+        self.state.seen[self.run_row] = seen + (seen < 1000)
 
     # 7. Inputs: heads
 
     def ask_copies(self) -> None:
         state, previous, copies = self.state, self.previous, self.slots[: self.n]
         for copy in copies:
-            copy.dirty = int(ones(copy.misses & 0xFFFF) > 1)
-            copy.said = self.base(copy.place) ^ copy.flip
+            copy.noisy = int(ones(copy.misses & 0xFFFF) > 1)
+            copy.predicted = self.base(copy.place) ^ copy.flip
             r = copy.misses & 0xFFF
             if r == 0 and copy.misses:
                 r = 4128 + (low_bit(copy.misses >> 12) >> 2)
                 self.taken["trust by distance"] += 1
             elif r == 0:
                 r = 4096 + max((copy.run | 1).bit_length() - 4, 0)
-            copy.trust, p = r, state.chance[r]
+            copy.trust, p = r, state.probability[r]
             copy.miss = p >> 6
             copy.hit_log, copy.miss_log = log2((1 << 22) - p) - 22528, log2(p) - 22528
             copy.features = [
-                *(clamp(mark >> 4, 8191) for mark in copy.marks),
+                *(clamp(mark >> 4, 8191) for mark in copy.gain_sums),
                 clamp(self.scores[copy.place >> 14] >> 3, 2047),
                 (copy.hit_log - copy.miss_log) >> 2,
             ]
@@ -164,14 +166,14 @@ class Copies:
                 part = fall & 255
                 weight = ((1 << 20) - (part * (44040 - 44 * part) >> 4)) >> min(fall >> 8, 30)
                 copy.weights[head] = weight
-                total[copy.said] += weight
-                lost[copy.dirty][copy.said] += weight * copy.miss >> 12
+                total[copy.predicted] += weight
+                lost[copy.noisy][copy.predicted] += weight * copy.miss >> 12
             vote = self.votes[head]
             for b in range(4):
                 vote[b] = 16 * total[b] + 1600
                 for e in range(2):
-                    swap = 64 * e + 4 * previous + b
-                    gained = sum(lost[e][x] * state.swaps[swap + 16 * x] for x in range(4) if x != b)
+                    substitution = 64 * e + 4 * previous + b
+                    gained = sum(lost[e][x] * state.substitutions[substitution + 16 * x] for x in range(4) if x != b)
                     vote[b] += (gained >> 16) - lost[e][b]
 
     # 10. Learning: copies
@@ -180,27 +182,27 @@ class Copies:
         t, copies = len(self.bases), self.slots[: self.n]
         self.learn_gains(b)
         for slot in copies:
-            slot.marks = [mark + slot.gain - (mark >> a) for mark, a in zip(slot.marks, SHIFTS, strict=True)]
-            slot.misses = (slot.misses << 1 | (slot.said != b)) & MASK_32
-            slot.run = 0 if slot.said != b else slot.run + 1
+            slot.gain_sums = [mark + slot.gain - (mark >> a) for mark, a in zip(slot.gain_sums, SHIFTS, strict=True)]
+            slot.misses = (slot.misses << 1 | (slot.predicted != b)) & MASK_32
+            slot.run = 0 if slot.predicted != b else slot.run + 1
             slot.place += slot.step
             self.taken["copies at an end"] += slot.place in (self.n_panel, self.origin - 1) or slot.place < 0
         self.drop(t)
         if t % 8 == 7:
             for h in range(4):
                 live = self.slots[: self.n]
-                best = max((slot.marks[h] for slot in live), default=0)
+                best = max((slot.gain_sums[h] for slot in live), default=0)
                 for slot in live:
-                    self.taken["least mark"] += slot.marks[h] - best < -122880
-                    slot.marks[h] = max(slot.marks[h] - best, -122880)
+                    self.taken["least gain sum"] += slot.gain_sums[h] - best < -122880
+                    slot.gain_sums[h] = max(slot.gain_sums[h] - best, -122880)
 
     def learn_trust(self, b: int) -> None:
         state, limit, t = self.state, self.settings["trust_limit"], len(self.bases)
         for k, copy in enumerate(self.slots[: self.n]):
-            hit = copy.said == b
+            hit = copy.predicted == b
             if hit and (k + t) % 4:
                 continue
-            p, seen = state.chance[copy.trust], state.seen[copy.trust]
+            p, seen = state.probability[copy.trust], state.seen[copy.trust]
             for _ in range(4 if hit else 1):
                 if hit:
                     p -= (p * DIV[seen] + (1 << 15)) >> 16
@@ -210,26 +212,26 @@ class Copies:
                 seen += seen < limit
             self.taken["least trust"] += p < 256
             self.taken["most trust"] += p > 15 << 18
-            state.chance[copy.trust], state.seen[copy.trust] = within(256, p, 15 << 18), seen
+            state.probability[copy.trust], state.seen[copy.trust] = within(256, p, 15 << 18), seen
 
     def learn_gains(self, b: int) -> None:
-        swaps, previous, copies = self.state.swaps, self.previous, self.slots[: self.n]
+        substitutions, previous, copies = self.state.substitutions, self.previous, self.slots[: self.n]
         for copy in copies:
             copy.gain = 4 * copy.hit_log
-            if copy.said != b:
-                swap = swaps[64 * copy.dirty + 16 * copy.said + 4 * previous + b]
-                copy.gain = 4 * (copy.miss_log + log2(swap + 1) - 16384)
-        if all(copy.said == b for copy in copies):
+            if copy.predicted != b:
+                substitution = substitutions[64 * copy.noisy + 16 * copy.predicted + 4 * previous + b]
+                copy.gain = 4 * (copy.miss_log + log2(substitution + 1) - 16384)
+        if all(copy.predicted == b for copy in copies):
             return
         mean = sum(copy.gain for copy in copies) // len(copies)
         for copy in copies:
             q = copy.place >> 14
             self.scores[q] += (within(-16384, copy.gain - mean, 8192) >> 4) - (self.scores[q] >> 9)
-            if copy.said != b:
-                at = 64 * copy.dirty + 16 * copy.said + 4 * previous
+            if copy.predicted != b:
+                at = 64 * copy.noisy + 16 * copy.predicted + 4 * previous
                 for x in range(4):
-                    if x != copy.said:
-                        swaps[at + x] += ((65536 if x == b else 0) - swaps[at + x]) >> 9
+                    if x != copy.predicted:
+                        substitutions[at + x] += ((65536 if x == b else 0) - substitutions[at + x]) >> 9
 
     def drop(self, t: int) -> None:
         kept, before = 0, self.n
@@ -237,7 +239,7 @@ class Copies:
             slot = self.slots[number]
             inside = 0 <= slot.place < self.n_panel or self.origin <= slot.place <= self.origin + t
             self.taken["copies that left"] += not inside
-            if inside and ones(slot.misses & 0xFFFFFF) <= self.settings["drop"]:
+            if inside and ones(slot.misses & 0xFFFFFF) <= self.settings["max_mismatches"]:
                 if kept != number:
                     self.slots[kept].take(slot)
                 kept += 1
@@ -248,68 +250,74 @@ class Copies:
 
     def search(self, coded: bool) -> None:
         cfg, t = self.settings, len(self.bases)
-        if self.sampled:
+        if self.sampling:
             self.sample(coded)
-        elif t >= self.own_seed:
-            self.lists.setdefault(row(self.own_seed, self.context(self.own_seed), self.bits), []).insert(0, t)
-        if coded or (t % cfg["every"] and not (self.n < 4 and t % cfg["hungry"] == 0)):
+        elif t >= self.history_seed_length:
+            self.lists.setdefault(
+                row(self.history_seed_length, self.context(self.history_seed_length), self.bits), []
+            ).insert(0, t)
+        if coded or (t % cfg["search_interval"] and not (self.n < 4 and t % cfg["search_interval_few"] == 0)):
             return
-        seed = cfg["seed"]
+        seed = cfg["panel_seed_length"]
         if t >= seed and self.panel and self.n_panel:
             self.search_panel(self.panel, row(seed, self.context(seed), self.panel.bits), 1)
             if self.both:
-                self.search_panel(self.panel, row(seed, self.turned_context(seed), self.panel.bits), -1)
-        if t >= self.own_seed and not self.sampled:
-            self.search_past(row(self.own_seed, self.context(self.own_seed), self.bits), 1)
+                self.search_panel(self.panel, row(seed, self.reverse_context(seed), self.panel.bits), -1)
+        if t >= self.history_seed_length and not self.sampling:
+            self.search_history(row(self.history_seed_length, self.context(self.history_seed_length), self.bits), 1)
             if self.both:
-                self.search_past(row(self.own_seed, self.turned_context(self.own_seed), self.bits), -1)
+                self.search_history(
+                    row(self.history_seed_length, self.reverse_context(self.history_seed_length), self.bits), -1
+                )
 
     def sample(self, coded: bool) -> None:
-        t, (taken, number), k = len(self.bases), self.in_hand, self.own_seed
+        t, (taken, number), k = len(self.bases), self.in_hand, self.history_seed_length
         if not taken:
-            h = mix(self.context(k) + (self.turned_context(k) if self.both else 0))
-            if t >= k and (h & 0xFFFF) * self.sampled < 1 << 16:
+            h = mix(self.context(k) + (self.reverse_context(k) if self.both else 0))
+            if t >= k and (h & 0xFFFF) * self.sampling < 1 << 16:
                 self.in_hand = t, h >> (64 - self.bits)
         elif t == taken + 1:
             self.lists.setdefault(number, []).insert(0, taken)
         else:
             self.in_hand = 0, 0
-            places, tries = self.lists[number][1:], 0 if coded else self.settings["tries"]
+            places, candidates = self.lists[number][1:], 0 if coded else self.settings["max_candidates"]
             close = (1 << min(k, 11)) - 1 << 2
-            self.taken["tries run out in the past"] += len(places) > tries > 0
-            for place in places[:tries]:
-                if self.misses_forward(self.bases, place + 2) & close and self.both:
+            self.taken["candidates run out in the history"] += len(places) > candidates > 0
+            for place in places[:candidates]:
+                if self.forward_misses(self.bases, place + 2) & close and self.both:
                     self.look(self.bases, place - 2, -1, k, close, True)
                 else:
                     self.look(self.bases, place + 2, 1, k, close, True)
 
     def search_panel(self, panel: Panel, number: int, step: int) -> None:
-        places, tries = panel.lists.get(number, []), self.settings["tries"]
+        places, candidates = panel.lists.get(number, []), self.settings["max_candidates"]
         at = 0
-        if len(places) > tries:
-            self.taken["tries run out in the panel"] += 1
-            self.turn += tries
+        if len(places) > candidates:
+            self.taken["candidates run out in the panel"] += 1
+            self.turn += candidates
             at = self.turn % len(places)
-        for k in range(min(len(places), tries)):
+        for k in range(min(len(places), candidates)):
             place = places[(at + k) % len(places)]
             self.look(panel.bases, place, step, panel.seed, 0, place < self.n_panel)
 
-    def search_past(self, number: int, step: int) -> None:
-        places, tries = self.lists.get(number, []), self.settings["tries"]
+    def search_history(self, number: int, step: int) -> None:
+        places, candidates = self.lists.get(number, []), self.settings["max_candidates"]
         if step > 0 and places[0] == len(self.bases):
             places = places[1:]  # the base to come
-        self.taken["tries run out in the past"] += len(places) > tries
-        for place in places[:tries]:
-            self.look(self.bases, place, step, self.own_seed, (1 << min(self.own_seed, 11)) - 1, True)
+        self.taken["candidates run out in the history"] += len(places) > candidates
+        for place in places[:candidates]:
+            self.look(
+                self.bases, place, step, self.history_seed_length, (1 << min(self.history_seed_length, 11)) - 1, True
+            )
 
-    def misses_forward(self, text: Vector, p: int) -> int:
+    def forward_misses(self, text: Vector, p: int) -> int:
         t = len(self.bases)
         return sum((text[p - 1 - i] != self.bases[t - 1 - i]) << i for i in range(min(32, p, t)))
 
     def look(self, text: Vector, p: int, step: int, seed: int, close: int, there: bool) -> None:
         misses, target = 0, p
         if step > 0:
-            misses = self.misses_forward(text, p)
+            misses = self.forward_misses(text, p)
         else:
             f = p - seed
             target = f - 1
@@ -318,8 +326,8 @@ class Copies:
                 misses = MASK_32
             elif there:
                 for i in range(32):
-                    misses |= (text[f + i] != self.turned >> (62 - 2 * i) & 3) << i
-        if there and ones(misses & 0xFFFFFF) <= self.settings["accept"]:
+                    misses |= (text[f + i] != self.reverse_complement >> (62 - 2 * i) & 3) << i
+        if there and ones(misses & 0xFFFFFF) <= self.settings["max_start_mismatches"]:
             if misses & close:
                 self.taken["other seeds in the list"] += 1
             else:
@@ -331,13 +339,13 @@ class Copies:
             self.taken["copies known already"] += 1
             return
         run = self.exact_run(place) if misses == 0 and step > 0 else 0
-        marks = [first_mark(h, misses) - 4096 for h in range(4)]
+        gain_sums = [start_sum(h, misses) - 4096 for h in range(4)]
         for h in (2, 3):
-            marks[h] += decayed(-18432, h, 16 * (run >> 4) + 8)
+            gain_sums[h] += decayed(-18432, h, 16 * (run >> 4) + 8)
         full = self.n == self.settings["copies"]
-        worths = [self.worth(copy.place, copy.marks) for copy in copies]
-        if full and self.worth(place, marks) <= min(worths):
-            self.taken["copies that promise too little"] += 1
+        worths = [self.score(copy.place, copy.gain_sums) for copy in copies]
+        if full and self.score(place, gain_sums) <= min(worths):
+            self.taken["copies that score too low"] += 1
             return
         if full:
             self.taken["copies replaced"] += 1
@@ -345,13 +353,13 @@ class Copies:
         else:
             slot = self.slots[self.n]
             self.n += 1
-        self.taken["forward copies" if step > 0 else "turned copies"] += 1
+        self.taken["forward copies" if step > 0 else "reverse copies"] += 1
         slot.place, slot.step, slot.flip = place, step, 0 if step > 0 else 3
-        slot.misses, slot.run, slot.marks = misses, run, marks
+        slot.misses, slot.run, slot.gain_sums = misses, run, gain_sums
 
-    def worth(self, place: int, marks: Vector) -> int:
-        longer = (marks[2] + marks[3]) * self.settings["reach"] >> 4
-        return marks[1] + (self.scores[place >> 14] * 13 >> 3) + longer
+    def score(self, place: int, gain_sums: Vector) -> int:
+        longer = (gain_sums[2] + gain_sums[3]) * self.settings["long_history_weight"] >> 4
+        return gain_sums[1] + (self.scores[place >> 14] * 13 >> 3) + longer
 
     def exact_run(self, place: int) -> int:
         text, p = (self.panel_bases, place) if place < self.origin else (self.bases, place - self.origin)

@@ -83,29 +83,29 @@ class Slice(Copies):
         """The first bases, all if ``stop`` is not given."""
         decoder = RangeDecoder(self.data)
         for _ in range(self.length if stop is None else stop):
-            self.previous = self.past & 3
-            longest = self.look_for_claim()
-            coded = longest >= self.wanted
-            self.taken["claims after fewer bases"] += coded and longest < self.settings["sure"]
-            claim = self.guess
+            self.previous = self.history & 3
+            longest = self.find_run()
+            coded = longest >= self.coded_length
+            self.taken["match runs after fewer bases"] += coded and longest < self.settings["match_run_length"]
+            run_base = self.guess
             if coded:
-                self.code_claim()
+                self.code_run()
             else:
                 self.predict()
             b = decoder.symbol(self.frequencies)
             if longest:
-                self.learn_claim(claim == b)
-            self.turned = self.turned >> 2 | (3 - b) << 62
+                self.learn_run(run_base == b)
+            self.reverse_complement = self.reverse_complement >> 2 | (3 - b) << 62
             if coded:
-                self.taken["claims that failed"] += claim != b
+                self.taken["match runs that missed"] += run_base != b
                 self.learn_copies(b)
             else:
                 self.learn_mixer(b)
                 self.learn_trust(b)
                 self.learn_copies(b)
                 self.learn_contexts(b)
-            self.fails = (self.fails << 1 | (b != self.guess)) & MASK_64
-            self.past = (self.past << 2 | b) & MASK_64
+            self.miss_history = (self.miss_history << 1 | (b != self.guess)) & MASK_64
+            self.history = (self.history << 2 | b) & MASK_64
             self.bases.append(b)
             self.search(coded)
         return self.bases
@@ -134,9 +134,9 @@ class Slice(Copies):
         if cfg["frame_orders"]:
             y = self.frame_class(self.best, len(self.bases) % 3)
             lead = self.frame_scores[self.best] - max(s for g, s in enumerate(self.frame_scores) if g != self.best)
-            sure = (lead >= 600) + (lead >= 3200) + (lead >= 6600)
-            self.frame = 4 * y + sure
-            self.phase = y % 3 if sure >= 2 else 3
+            confidence = (lead >= 600) + (lead >= 3200) + (lead >= 6600)
+            self.frame = 4 * y + confidence
+            self.phase = y % 3 if confidence >= 2 else 3
             for k, at in zip(cfg["frame_orders"], self.frame_at, strict=True):
                 self.put_low(at + 8 * (8 * self.context(k) + y))
         if cfg["network"]:
@@ -158,8 +158,8 @@ class Slice(Copies):
             self.put([0] * 4)
             return 3
         self.put([self.count_logs[number][count] for count in counts])
-        sure = 3 if most == total else 2 if 10 * most > 9 * total else 1 if 10 * most > 6 * total else 0
-        return 4 * (1 if total < 2 else 2 if total < 4 else 3) + sure
+        confidence = 3 if most == total else 2 if 10 * most > 9 * total else 1 if 10 * most > 6 * total else 0
+        return 4 * (1 if total < 2 else 2 if total < 4 else 3) + confidence
 
     @staticmethod
     def frame_class(g: int, i: int) -> int:
@@ -168,29 +168,29 @@ class Slice(Copies):
     # 8. Mixing
 
     def choose(self) -> None:
-        past, vote = self.past, self.votes[0]
+        history, vote = self.history, self.votes[0]
         v, q = sum(vote), max(vote) << 10
-        self.sure = 1 + sum(q >= share * v for share in (512, 717, 870, 952, 993, 1014)) if self.n else 0
+        self.confidence = 1 + sum(q >= share * v for share in (512, 717, 870, 952, 993, 1014)) if self.n else 0
         self.top_vote = vote.index(max(vote)) if self.n else 0
         self.crowd = sum(self.n >= some for some in (2, 4, 8, 14, 24))
-        failed = ones(self.fails)
+        failed = ones(self.miss_history)
         self.density = sum(failed >= some for some in (1, 2, 3, 5, 8, 13, 21))
-        sure, crowd = self.sure, self.crowd
+        confidence, crowd = self.confidence, self.crowd
         z = [
-            16 * sure + (past & 15),
+            16 * confidence + (history & 15),
             self.steady,
-            32 * self.density + (self.fails & 31),
-            8 * (4 * sure + self.top_vote) + crowd,
+            32 * self.density + (self.miss_history & 31),
+            8 * (4 * confidence + self.top_vote) + crowd,
         ]
         if self.settings["frame_orders"]:
-            z += [8 * (8 * (past & 15) + (6 if self.phase == 3 else self.frame >> 2)) + sure, self.frame]
+            z += [8 * (8 * (history & 15) + (6 if self.phase == 3 else self.frame >> 2)) + confidence, self.frame]
             y = self.phase
         else:
-            z += [8 * (past & 127) + sure, 0]
-            y = self.fails & 3
+            z += [8 * (history & 127) + confidence, 0]
+            y = self.miss_history & 3
         before = [sum(SET_ROWS[:which]) for which in range(6)]
         self.rows = [(first + own) * self.width for first, own in zip(before, z, strict=True)][: self.sets]
-        self.final_row = 6 * (4 * (8 * sure + crowd) + y)
+        self.final_row = 6 * (4 * (8 * confidence + crowd) + y)
 
     def mix(self) -> None:
         state, width = self.state, self.width
@@ -217,19 +217,19 @@ class Slice(Copies):
     # 9. What is coded
 
     def correct(self) -> None:
-        mixed, sure = self.mixed, self.sure
+        mixed, confidence = self.mixed, self.confidence
         share = max(mixed)
         guess = self.guess = mixed.index(share)
         rest = max((1 << 22) - share, 16)
         odds = within(0, log2(share) - log2(rest) + 12288, 24575)
         self.cell, self.slant = divmod(odds, 768)
-        one = 4 * (4 * (8 * self.density + sure) + (self.past & 3)) + guess
-        two = 4 * (4 * (8 * (4 * sure + self.top_vote) + self.crowd) + self.phase) + guess
+        one = 4 * (4 * (8 * self.density + confidence) + (self.history & 3)) + guess
+        two = 4 * (4 * (8 * (4 * confidence + self.top_vote) + self.crowd) + self.phase) + guess
         self.one, self.two = 33 * one + self.cell, 33 * two + self.cell
-        claims = 0
+        mapped = 0
         for table, at in ((self.state.map_one, self.one), (self.state.map_two, self.two)):
-            claims += table[at] * (768 - self.slant) + table[at + 1] * self.slant
-        moved = (2 * share + claims // 768) >> 2
+            mapped += table[at] * (768 - self.slant) + table[at + 1] * self.slant
+        moved = (2 * share + mapped // 768) >> 2
         self.taken["certain"] += moved > (1 << 22) - 12
         moved = min(moved, (1 << 22) - 12)
         scale = (((1 << 22) - moved - 12) << 20) // rest
@@ -263,7 +263,7 @@ class Slice(Copies):
     def learn_attention(self, head: int, b: int) -> None:
         state, copies, vote, previous = self.state, self.slots[: self.n], self.votes[head], self.previous
         self.taken["attention learns"] += 1
-        reach = sum(
+        slope_scale = sum(
             state.final[self.final_row + which] * state.weights[at + head] >> 20 for which, at in enumerate(self.rows)
         )
         share = [max((v << 16) // sum(vote), 16) for v in vote]
@@ -271,18 +271,18 @@ class Slice(Copies):
         pull = [clamp((error[x] << 16) // share[x], 1 << 26) for x in range(4)]
 
         def escape(e: int, a: int) -> int:
-            swap = 64 * e + 16 * a + 4 * previous
-            return sum(pull[x] * state.swaps[swap + x] >> 16 for x in range(4) if x != a) - pull[a]
+            substitution = 64 * e + 16 * a + 4 * previous
+            return sum(pull[x] * state.substitutions[substitution + x] >> 16 for x in range(4) if x != a) - pull[a]
 
         escapes = [[escape(e, a) for a in range(4)] for e in range(2)]
         scale = (1 << 42) // sum(copy.weights[head] for copy in copies)
         slopes = [0] * 6
         for copy in copies:
-            worth = pull[copy.said] + (escapes[copy.dirty][copy.said] * copy.miss >> 16)
-            part = (worth * (copy.weights[head] * scale >> 26) + (1 << 15)) >> 16
+            score = pull[copy.predicted] + (escapes[copy.noisy][copy.predicted] * copy.miss >> 16)
+            part = (score * (copy.weights[head] * scale >> 26) + (1 << 15)) >> 16
             slopes = [slope + part * feature for slope, feature in zip(slopes, copy.features, strict=True)]
         for i, slope in enumerate(slopes):
-            slope = clamp((((slope + 128) >> 8) * reach + (1 << 19)) >> 20, 1 << 14)
+            slope = clamp((((slope + 128) >> 8) * slope_scale + (1 << 19)) >> 20, 1 << 14)
             moved = state.attention[6 * head + i] + ((slope * self.settings["attention_rate"] + 8) >> 4)
             self.taken["attention at its limit"] += abs(moved) > 1 << 22
             state.attention[6 * head + i] = clamp(moved, 1 << 22)
@@ -299,7 +299,7 @@ class Slice(Copies):
 
     def learn_contexts(self, b: int) -> None:
         cfg, t = self.settings, len(self.bases)
-        with_base = self.past << 2 | b
+        with_base = self.history << 2 | b
 
         def back(k: int) -> int:
             return 3 - (with_base >> 2 * k & 3)
@@ -307,12 +307,12 @@ class Slice(Copies):
         for k, at in zip(cfg["low_orders"], self.low_at, strict=True):
             self.teach(at + 8 * self.context(k), b)
             if self.both and t >= k:
-                self.teach(at + 8 * self.turned_context(k), back(k))
+                self.teach(at + 8 * self.reverse_context(k), back(k))
         if self.n_panel == 0:
             for number, k in enumerate(cfg["count_orders"]):
                 self.taken["counts halved"] += add(self.counts.of(number, self.context(k)), b)
                 if self.both and t >= k:
-                    self.taken["counts halved"] += add(self.counts.of(number, self.turned_context(k)), back(k))
+                    self.taken["counts halved"] += add(self.counts.of(number, self.reverse_context(k)), back(k))
         if cfg["frame_orders"]:
             self.learn_frames(b, back)
 
@@ -332,7 +332,7 @@ class Slice(Copies):
             self.teach(at + 8 * (8 * self.context(k) + self.frame_class(g, t % 3)), b)
             if self.both and t >= k:
                 there = self.frame_class(g, (t - k) % 3) + (3 if g < 3 else -3)
-                self.teach(at + 8 * (8 * self.turned_context(k) + there), back(k))
+                self.teach(at + 8 * (8 * self.reverse_context(k) + there), back(k))
 
 
 def decode_slice(slice_: Slice) -> Vector:
@@ -342,12 +342,13 @@ def decode_slice(slice_: Slice) -> Vector:
     return slice_.decode()
 
 
-def decode_panel(coded: bytes, count: int, start: Callable[[str], bytes]) -> Vector:
-    """The bases of an embedded panel; ``start`` gives the start state of some digits."""
+def decode_panel(coded: bytes, count: int, shipped: Callable[[str], bytes]) -> Vector:
+    """The bases of an embedded panel; ``shipped`` gives the initial state of some digits."""
     head, streams = coded.split(b"\n", 1)
     header = json.loads(head)
     settings, bases = header["settings"], list[int]()
-    state = State.read(settings, start(settings["start"])) if settings["start"] else State.untrained(settings)
+    digits = settings["initial_state"]
+    state = State.read(settings, shipped(digits)) if digits else State.untrained(settings)
     for size in header["sizes"]:
         bases += Slice(settings, state.copy(), streams[:size], min(header["slice"], count - len(bases))).decode()
         streams = streams[size:]

@@ -1,13 +1,9 @@
-"""A decoder of mixed names (kinds 3 and 5), of lengths beside names and of UUIDs (4): plain Python, no package code.
-
-It is written from docs/format/sequence.md alone.
-"""
+"""A decoder of names of kinds 2 (model) and 3 (UUIDs), from docs/format/names.md alone: plain Python."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reference_decisions import WORD, Decider, G, Stream
+from reference_mixing import WORD, G, Predictor, Stream
 from reference_qualities import fields
 
 ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -27,7 +23,7 @@ class Column:
     step: int = 0
     hits: int = 0
 
-    def moved(self) -> bytes:
+    def expected(self) -> bytes:
         if not self.old:
             return b"\0"
         field = self.old[:-1][:44]
@@ -38,8 +34,8 @@ class Column:
             field = field[: -len(digits)] + (number.zfill(len(digits)) if digits[:1] == b"0" else number)
         return field + self.old[-1:]
 
-    def end(self, field: bytes, moved: bytes) -> None:
-        self.hits = min(self.hits + 1, 15) if field == moved else max(self.hits - 8, 0)
+    def end(self, field: bytes, expected: bytes) -> None:
+        self.hits = min(self.hits + 1, 15) if field == expected else max(self.hits - 8, 0)
         value = int(digits_at_end(field[:-1]) or b"0")
         self.old, self.value, self.step = field, value, value - self.value
 
@@ -61,7 +57,7 @@ class Names:
 
     def begin(self, column: int) -> None:
         self.column, self.first = column, len(self.text)
-        self.moved = self.columns[column].moved()
+        self.expected = self.columns[column].expected()
         self.prefix = 0
 
     @property
@@ -80,7 +76,7 @@ class Names:
         if byte == ord("-") and self.tail == self.name:
             self.tail, self.tailed = place + 1, 0
         if byte not in ALPHANUMERIC:
-            self.columns[self.column].end(self.field, self.moved)
+            self.columns[self.column].end(self.field, self.expected)
             if byte in b" \t":
                 self.word, self.tailed = place + 1, 1
             if byte == ord("\n"):
@@ -106,7 +102,7 @@ class Names:
         place, column = len(self.text), self.columns[self.column]
         offset = place - self.first
         old = at(column.old, offset)
-        same, like = self.start_equal(column.old), self.start_equal(self.moved)
+        same, like = self.start_equal(column.old), self.start_equal(self.expected)
         past = int.from_bytes(self.text[-6:], "big")
         tail = self.text[self.tail + place - self.word] if self.tailed else 0
         match = self.text[self.match] if self.matched else 0
@@ -117,18 +113,18 @@ class Names:
             past % 2**32,
             past,
             fields(match, (self.matched, 5)),
-            fields(at(self.moved, offset), (old, 8), (same, 1), (like, 1), (column.hits, 4)),
+            fields(at(self.expected, offset), (old, 8), (same, 1), (like, 1), (column.hits, 4)),
             fields(tail, (self.column, 6), (min(offset, 63), 6)),
         ]
 
 
 class Known:
-    """In place of a stream, where the reader knows what was decided."""
+    """In place of a stream, where the reader knows the bits."""
 
     def __init__(self) -> None:
         self.bits: list[int] = []
 
-    def bit(self, chance: int) -> int:
+    def bit(self, probability: int) -> int:
         return self.bits.pop(0)
 
 
@@ -146,43 +142,35 @@ def primer() -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-def lengths(data: bytes, names: list[bytes]) -> list[int]:
-    """The lengths of records, from what follows the varints of an even layout."""
-    text: list[int | None] = list(primer())
-    for name in names:
-        text += [*(name + b"   ")[:3], 9, *[None] * data[0], 10]
-    decoded = decode(data[1:], text)[len(primer()) :]
-    return [int(decoded[at + 4 : at + 4 + data[0]]) for at in range(0, len(decoded), data[0] + 5)]
-
-
-def decode(stream: bytes, text: Sequence[int | None]) -> bytes:
-    """The bytes of a text; of ``text``, those that are not None are known."""
-    size = len(text)
+def decode(stream: bytes, count: int) -> bytes:
+    """A text of so many bytes, behind the primer."""
+    start = primer()
+    size = len(start) + count
     coded, known = Stream(stream), Known()
-    decider = Decider(coded, size, 1 << 16, 4, checked=True)
+    predictor = Predictor(coded, size, 1 << 16, 4, checked=True)
     names = Names()
     while len(names.text) < size:
         n = len(names.text)
-        byte = text[n]
-        decider.stream = coded if byte is None else known  # type: ignore[assignment]
+        byte = start[n] if n < len(start) else None
+        predictor.stream = coded if byte is None else known  # type: ignore[assignment]
         contexts, column = names.contexts(), names.columns[names.column]
-        same, like = names.start_equal(column.old), names.start_equal(names.moved)
+        same, like = names.start_equal(column.old), names.start_equal(names.expected)
         rate = 128 + (400 << 12) // ((1 << 12) + n)
 
-        def decide(node: int, part: int, slot: int, bit: int) -> int:
+        def bit_of(node: int, part: int, slot: int, bit: int) -> int:
             rows: list[object] = [
                 node,
                 (names.column, bit, names.tailed),
                 (min(names.matched, 15), same, like, column.hits >> 1),  # noqa: B023
                 (at(names.text, n - 1), same, like),  # noqa: B023
             ]
-            return decider.decide(contexts, node, part, slot, rows, (node, same, like), rate)  # noqa: B023
+            return predictor.bit(contexts, node, part, slot, rows, (node, same, like), rate)  # noqa: B023
 
-        begins = n == names.first and column.hits == 15 and n + len(names.moved) <= size
+        begins = n == names.first and column.hits == 15 and n + len(names.expected) <= size
         if byte is not None:
-            known.bits = [int(list(names.moved) == list(text[n : n + len(names.moved)]))] if begins else []
-        if begins and decide(0, 0, 1, 0):
-            for byte in names.moved:
+            known.bits = [int(start.startswith(names.expected, n))] if begins else []
+        if begins and bit_of(0, 0, 1, 0):
+            for byte in names.expected:
                 names.take(byte)
             continue
         if byte is not None:
@@ -192,10 +180,10 @@ def decode(stream: bytes, text: Sequence[int | None]) -> bytes:
             if bit == 4:
                 part = node
             slot = node if bit < 4 else 1 << (bit - 4) | node % (1 << (bit - 4))
-            node = 2 * node + decide(node, part, slot, bit)
+            node = 2 * node + bit_of(node, part, slot, bit)
         names.take(node - 256)
     assert coded.left <= 0
-    return bytes(names.text)
+    return bytes(names.text[len(start) :])
 
 
 def uuids(data: bytes, count: int) -> tuple[list[bytes], bytes]:

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from reference_decisions import Decider, Stream
+from reference_mixing import Predictor, Stream
 
 
 def fields(first: int, *rest: tuple[int, int]) -> int:
@@ -136,7 +136,7 @@ class Read:
         self.q = [q, *self.q[:3]]
 
 
-class Slice:
+class Walk:
     """A read's qualities on their way."""
 
     def __init__(self, first: int, residues: bytes) -> None:
@@ -155,35 +155,35 @@ def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
         return bytes(values * len(residues))
     codes, stream = data[14 : 14 + len(values)], Stream(data[14 + len(values) :])
     tree = tree_of([(8 + (code & 7)) << (code >> 3) for code in codes])
-    decider = Decider(stream, len(residues), 1 << 16, effort or 1, checked=False)
+    predictor = Predictor(stream, len(residues), 1 << 16, effort or 1, checked=False)
     out = bytearray(len(residues))
     starts = [sum(lengths[:k]) for k in range(len(lengths))]
     reads = iter([(start, residues[start : start + n]) for start, n in zip(starts, lengths, strict=True) if n])
-    slices = [Slice(*read) for read in islice(reads, 1 if effort else 2)]
-    while slices:
-        for slice_ in list(slices):
-            read = slice_.read
-            if not slice_.begun:
-                slice_.begun, slice_.low, slice_.high = True, 0, len(values)
-                read.look(slice_.at)
-                slice_.contexts = read.contexts(profile)
+    walks = [Walk(*read) for read in islice(reads, 1 if effort else 2)]
+    while walks:
+        for walk in list(walks):
+            read = walk.read
+            if not walk.begun:
+                walk.begun, walk.low, walk.high = True, 0, len(values)
+                read.look(walk.at)
+                walk.contexts = read.contexts(profile)
                 if effort == 0:
-                    slice_.contexts = [*slice_.contexts[:3], slice_.contexts[3 if profile == 2 else 7]]
-            node, split = tree[slice_.low, slice_.high]
-            upper = decider.decide(
-                slice_.contexts, node, node // 16, node % 16, read.rows(node), (node, read.q[0]), slice_.rate
+                    walk.contexts = [*walk.contexts[:3], walk.contexts[3 if profile == 2 else 7]]
+            node, split = tree[walk.low, walk.high]
+            upper = predictor.bit(
+                walk.contexts, node, node // 16, node % 16, read.rows(node), (node, read.q[0]), walk.rate
             )
-            slice_.low, slice_.high = (split, slice_.high) if upper else (slice_.low, split)
-            if slice_.high - slice_.low > 1:
+            walk.low, walk.high = (split, walk.high) if upper else (walk.low, split)
+            if walk.high - walk.low > 1:
                 continue
-            out[slice_.first + slice_.at] = values[slice_.low]
-            read.remember(slice_.low, len(values) - 1)
-            slice_.begun = False
-            slice_.at += 1
-            if slice_.at == slice_.end:
+            out[walk.first + walk.at] = values[walk.low]
+            read.remember(walk.low, len(values) - 1)
+            walk.begun = False
+            walk.at += 1
+            if walk.at == walk.end:
                 if another := next(reads, None):
-                    slices[slices.index(slice_)] = Slice(*another)
+                    walks[walks.index(walk)] = Walk(*another)
                 else:
-                    slices.remove(slice_)
+                    walks.remove(walk)
     assert stream.left <= 0
     return bytes(out)

@@ -1,4 +1,4 @@
-"""Sections 1 to 4 of docs/format/experts.md: tables, what a panel teaches, start states; and the file of a model."""
+"""Sections 1 to 4 of docs/format/experts.md: tables, what a panel teaches, initial states; and the file of a model."""
 
 import hashlib
 import json
@@ -129,33 +129,37 @@ class Panel:
         self.bases, n = list(bases), len(bases)
         starts = [sum(lengths[:number]) for number in range(len(lengths))]
         self.starts = [start for start in starts if start < n]
-        self.seed, self.bits = settings["seed"], digits(n)
+        self.seed, self.bits = settings["panel_seed_length"], digits(n)
         self.lists: dict[int, Vector] = {}
         mask = (1 << 2 * self.seed) - 1
-        past = 0
+        history = 0
         for p in range(1, n + 1):
-            past = (past << 2 | self.bases[p - 1]) & mask
+            history = (history << 2 | self.bases[p - 1]) & mask
             if p >= self.seed:
-                self.lists.setdefault(row(self.seed, past, self.bits), []).append(p)
+                self.lists.setdefault(row(self.seed, history, self.bits), []).append(p)
         self.counts = Counts(settings)
         for number, k in enumerate(self.counts.orders):
             self._count(number, k, settings["both_strands"])
 
     def _count(self, number: int, k: int, both_strands: bool) -> None:
         base, n, mask = self.bases, len(self.bases), (1 << 2 * k) - 1
-        contexts, past, turned = [], 0, 0  # the k bases before each base; the reverse complement of the last k
+        contexts, history, reverse_complement = (
+            [],
+            0,
+            0,
+        )  # the k bases before each base; the reverse complement of the last k
         for t in range(n + 16):
             if t < n:
-                contexts.append(past)
-                past = (past << 2 | base[t]) & mask
-                turned = turned >> 2 | (3 - base[t]) << 2 * (k - 1)
+                contexts.append(history)
+                history = (history << 2 | base[t]) & mask
+                reverse_complement = reverse_complement >> 2 | (3 - base[t]) << 2 * (k - 1)
             if k <= t - 16:
                 add(self.counts.of(number, contexts[t - 16]), base[t - 16])
             if both_strands and k <= t < n:
-                add(self.counts.of(number, turned), 3 - base[t - k])
+                add(self.counts.of(number, reverse_complement), 3 - base[t - k])
 
 
-# 4. Start states
+# 4. Initial states
 
 
 def inputs_of(settings: Settings) -> int:
@@ -192,13 +196,13 @@ class State:
     final: Vector
     map_one: Vector
     map_two: Vector
-    chance: Vector  # P of `trust`
+    probability: Vector  # P of `trust`
     seen: Vector
-    swaps: Vector
+    substitutions: Vector
     attention: Vector
     low: Vector
 
-    ORDER = ("weights", "final", "map_one", "map_two", "chance", "seen", "swaps", "attention", "low")
+    ORDER = ("weights", "final", "map_one", "map_two", "probability", "seen", "substitutions", "attention", "low")
 
     @classmethod
     def untrained(cls, settings: Settings) -> Self:
@@ -214,17 +218,18 @@ class State:
         w = [65536]
         for _ in range(11):
             w.append(9 * w[-1] // 10)
-        chance = []
+        probability = []
         for h in range(4096):
             m = sum(w[i] for i in range(12) if h >> i & 1)
-            chance.append(min(((97 * m // 100) << 22) // sum(w) + 83886, 3 << 20))
-        chance += [max((1 << 22) // (8 * j + 30), 64) for j in range(32)] + [69905] * 32
-        chance += [(1 << 20) // (8 << i // 2) for i in range(16) for _ in range(64)]
+            probability.append(min(((97 * m // 100) << 22) // sum(w) + 83886, 3 << 20))
+        probability += [max((1 << 22) // (8 * j + 30), 64) for j in range(32)] + [69905] * 32
+        probability += [(1 << 20) // (8 << i // 2) for i in range(16) for _ in range(64)]
         attention = [0] * 18
         attention[1] = attention[6] = attention[14] = 1 << 20
         return cls(
             weights * sum(SET_ROWS), ([65536 // sets] * sets + [0] * (6 - sets)) * 256, entries * 1024, entries * 4096,
-            chance, [0] * 5184, [21845] * 128, attention, [16384, 16384, 16384, 16384, 0, 0, 0, 0] * low_rows(settings),
+            probability, [0] * 5184, [21845] * 128, attention,
+            [16384, 16384, 16384, 16384, 0, 0, 0, 0] * low_rows(settings),
         )  # fmt: skip
 
     @classmethod
@@ -272,7 +277,15 @@ class State:
         short = 8 * low_rows(before | {"frame_orders": []})
         low = (self.low[:short] if after["low_orders"] else []) + (self.low[short:] if after["frame_orders"] else [])
         return State(
-            weights, final, self.map_one, self.map_two, self.chance, self.seen, self.swaps, self.attention, low
+            weights,
+            final,
+            self.map_one,
+            self.map_two,
+            self.probability,
+            self.seen,
+            self.substitutions,
+            self.attention,
+            low,
         )
 
     def copy(self) -> "State":
@@ -280,8 +293,8 @@ class State:
 
     def arrays(self) -> dict[str, tuple[str, Vector]]:
         """With their types, as the id of a model takes them in."""
-        trust = [p << 10 | seen for p, seen in zip(self.chance, self.seen, strict=True)]
-        names = ("attention", "final", "map_one", "map_two", "swaps", "weights")
+        trust = [p << 10 | seen for p, seen in zip(self.probability, self.seen, strict=True)]
+        names = ("attention", "final", "map_one", "map_two", "substitutions", "weights")
         return {name: ("int32", getattr(self, name)) for name in names} | {
             "low": ("uint16", self.low),
             "trust": ("uint32", trust),
@@ -302,7 +315,7 @@ class ExpertModel:
         data = {name: file[begin + first : begin + last] for name, (first, last) in ends.items()}
         self.stated_id: str = stated["id"]
         self.settings: Settings = json.loads(stated["experts"])
-        self.state = State.read(self.settings, data["experts.start"])
+        self.state = State.read(self.settings, data["experts.initial_state"])
         self.panel: dict[str, Any] = json.loads(stated["panel"])
         lengths = unpack(data["panel.lengths"])
         self.coded, self.lengths = data["panel.coded"], from_planes(lengths, 0, len(lengths) // 4)
@@ -310,7 +323,7 @@ class ExpertModel:
         content = {"experts": self.settings, "format": "gfmodel/2", "network": None, "panel": panel}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for name, (dtype, values) in sorted(self.state.arrays().items()):
-            digest.update(f"\nstart.{name} {dtype} [{len(values)}]\n".encode())
+            digest.update(f"\ninitial_state.{name} {dtype} [{len(values)}]\n".encode())
             digest.update(struct.pack(f"<{len(values)}{TYPES[dtype]}", *values))
         self.id = digest.hexdigest()
 

@@ -1,8 +1,9 @@
-# A job has one load of the model, however many parts.
+# A job loads the model once and compresses several parts. Their names are worked out in the shell: there may be more than
+# fit into one argument.
 rule compress:
     input:
         parts="<results>/parts/{sample}",
-        model=model,
+        model=plan.model,
     output:
         block=temp("<results>/blocks/{sample}/{parts}.gfz"),
     log:
@@ -11,20 +12,15 @@ rule compress:
         "<benchmarks>/compress/{sample}/{parts}.tsv"
     wildcard_constraints:
         parts="[0-9]{8}-[0-9]{8}",
-    retries: RETRIES
-    conda:
-        "../envs/gfz.yaml"
-    threads: part_threads
+    retries: plan.retries
+    threads: plan.compressing.threads
     resources:
-        **GPU_JOB,
-        mem_mb=part_memory_mb,
-        runtime=part_minutes,
-        device=device,
+        **plan.compressing.resources,
     params:
-        model=model_option,
-        level=SETTINGS["level"],
-        numbers=part_numbers,
-        leftovers=leftovers,
+        model=plan.model_option,
+        level=plan.config["level"],
+        numbers=plan.first_and_last_part,
+        leftovers=plan.leftovers,
     shell:
         "rm -f {params.leftovers};"
         " ( IFS=$'\\n';"

@@ -1,33 +1,29 @@
-# Blocks are copied, not coded again. Their names are worked out in the shell, as `Plan.jobs` does: there may be more of
-# them than fit on a command line that is handed to a shell as one argument.
+# Blocks are copied into the archive, not coded again; then the archive is decoded.
 rule gather:
     input:
         parts="<results>/parts/{sample}",
-        blocks=blocks,
-        model=embedded_model,
+        blocks=plan.blocks,
+        model=plan.model,
     output:
-        archive=temp("<results>/unverified/{sample}.gfz"),
+        archive=temp(directory("<results>/unpublished/{sample}")),
     log:
         "<logs>/gather/{sample}.log",
     benchmark:
         "<benchmarks>/gather/{sample}.tsv"
     wildcard_constraints:
-        sample=SPLIT,
-    retries: RETRIES
-    localrule: True
-    conda:
-        "../envs/gfz.yaml"
+        sample=NAME,
+    retries: plan.retries
+    threads: plan.decoding.threads
+    resources:
+        **plan.decoding.resources,
     params:
-        embed=embed_option,
-        blocks=f"{RESULTS}/blocks",
-        jobs=block_count,
-        parts=part_count,
-        leftovers=leftovers,
+        files=plan.source_files,
+        plan=plan.plan_file,
+        blocks=plan.blocks_directory,
+        jobs=plan.block_count,
+        model=plan.model_option,
+        embed=plan.embed_option,
     shell:
-        "rm -f {params.leftovers};"
-        " ( IFS=$'\\n';"
-        " gfz gather {input.parts:q}/plan.json"
-        " $(for job in $(seq 0 $(({params.jobs} - 1))); do"
-        " printf '%s/%08d-%08d.gfz\\n' {params.blocks:q}/{wildcards.sample}"
-        " $(({params.parts} * job / {params.jobs})) $(({params.parts} * (job + 1) / {params.jobs} - 1)); done)"
-        " -o {output.archive:q} {params.embed} ) > {log:q} 2>&1"
+        "geneformer-rules gather {params.files} --name {wildcards.sample} --parts {input.parts:q}"
+        " --plan {params.plan:q} --blocks {params.blocks:q} --jobs {params.jobs} -o {output.archive:q} {params.model}"
+        " {params.embed} --threads {threads} --device {resources.device} > {log:q} 2>&1"

@@ -1,36 +1,36 @@
-# Archives appear only after decoding has given every byte back, so this ends when verification has passed.
+# Archives are published once decoding has given every byte back, so this ends when all are verified.
 rule compress_all:
     default_target: True
     input:
-        archives,
-        deletions,
+        plan.archives,
+        plan.deletions,
         "<results>/summary.tsv",
     localrule: True
 
 
-# Archives that are done, where they are named: Snakemake asks for a rule, and this one has nothing to do.
+# For finished archives that are named as targets: Snakemake wants a rule for them.
 rule published:
     input:
-        NAMED,
+        plan.named_archives,
     localrule: True
 
 
 rule decompress_all:
     input:
-        archives,
-        decompressed,
+        plan.archives,
+        plan.decompressed,
     localrule: True
 
 
-# The archives as they lie on the disk now are decoded again, every time this is asked for.
+# Decodes the archives as they are on the disk now, every time.
 rule verify_all:
     input:
-        rechecks,
+        plan.verified,
     localrule: True
 
 
 rule train_all:
     input:
-        models,
-        training_reports,
+        plan.models,
+        plan.training_reports,
     localrule: True

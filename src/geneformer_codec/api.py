@@ -14,17 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack, cast
 
 from geneformer_codec.archive.coders import STRANDS, Coders
-from geneformer_codec.archive.manifest import (
-    DEFAULT_LEVEL,
-    DEFAULT_PART_BASES,
-    DEFAULT_SLICE_LENGTH,
-    LEVELS,
-    MAX_PART_BYTES,
-    MAX_SLICE_LENGTH,
-    WHOLE_PART,
-    WITHOUT_MODEL,
-    Settings,
-)
+from geneformer_codec.archive.info import archive_info
+from geneformer_codec.archive.manifest import WITHOUT_MODEL
 from geneformer_codec.archive.memory import needed_bytes
 from geneformer_codec.archive.models import (
     CodingModel,
@@ -38,7 +29,17 @@ from geneformer_codec.archive.models import (
 from geneformer_codec.archive.notices import sample_notices
 from geneformer_codec.archive.plan import PLAN_NAME, Plan, read_part
 from geneformer_codec.archive.read import Archive
-from geneformer_codec.archive.record_index import RecordEntry, verify_archive
+from geneformer_codec.archive.record_index import RecordEntry, RecordIndex, verify_archive
+from geneformer_codec.archive.settings import (
+    DEFAULT_LEVEL,
+    DEFAULT_PART_BASES,
+    DEFAULT_SLICE_LENGTH,
+    LEVELS,
+    MAX_PART_BYTES,
+    MAX_SLICE_LENGTH,
+    WHOLE_PART,
+    Settings,
+)
 from geneformer_codec.archive.split_join import join_archives, join_parts, split_sample
 from geneformer_codec.archive.write import write_archive
 from geneformer_codec.coding.interface import Progress
@@ -216,7 +217,7 @@ def verify(
     """
     with open_archive(source, max_memory) as archive:
         verify_archive(archive, coders_of(archive, model, execution), progress)
-        return archive.info()
+        return archive_info(archive)
 
 
 def info(source: AnyFile, *, max_memory: int | None = None) -> dict[str, Any]:
@@ -226,7 +227,7 @@ def info(source: AnyFile, *, max_memory: int | None = None) -> dict[str, Any]:
     0.41
     """
     with open_archive(source, max_memory) as archive:
-        return archive.info()
+        return archive_info(archive)
 
 
 def read_index(source: AnyFile, *, model: AnyModel | None = None, max_memory: int | None = None) -> list[RecordEntry]:
@@ -237,7 +238,8 @@ def read_index(source: AnyFile, *, model: AnyModel | None = None, max_memory: in
     """
     with open_archive(source, max_memory) as archive:
         needs_none = archive.manifest.model.id in WITHOUT_MODEL or archive.manifest.model.embedded
-        return list(archive.records(coders_of(archive, model) if model or needs_none else None))
+        coders = coders_of(archive, model) if model or needs_none else None
+        return list(RecordIndex.read(archive).entries(archive, coders))
 
 
 def split(
@@ -281,7 +283,7 @@ def gather(
     with atomic_output(out, force, seekable=True, binary=True) as file:
         join_parts(wanted, [Path(part) for part in parts], file, model)
         file.flush()
-        info = Archive(file, str(out), UNLIMITED).info()
+        info = archive_info(Archive(file, str(out), UNLIMITED))
     _warn(out, info["notices"])
     return info
 
@@ -307,7 +309,7 @@ def merge(
     with _output(out, force, seekable=True, binary=True) as file:
         join_archives(sources, file, lambda archive: coders_of(archive, model, execution), name, progress, max_memory)
         file.flush()
-        info = Archive(file, str(out), UNLIMITED).info()
+        info = archive_info(Archive(file, str(out), UNLIMITED))
     _warn(out, info["notices"])
     return info
 
@@ -370,7 +372,7 @@ def _write(
         archive = Archive(file, str(out), UNLIMITED)
         if coding.get("verify"):
             _prove(archive, coders, progress)
-        info = archive.info()
+        info = archive_info(archive)
         stored = info["total_bytes"] + (0 if embed else info["model_file_bytes"])
         try:
             check_need(str(out), needed_bytes(archive.manifest), default_limit(stored))

@@ -1,6 +1,6 @@
 """Records of an archive as Biopython knows them, decoded where they are looked at."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from geneformer_codec.errors import UsageError
 
@@ -10,14 +10,27 @@ try:
 except ModuleNotFoundError as error:
     raise UsageError("views for Biopython need it: pip install biopython") from error
 
-if TYPE_CHECKING:
-    from geneformer_codec.reader import Record
+
+class Record(Protocol):
+    """What a view needs of a record of an open archive."""
+
+    @property
+    def name(self) -> str:
+        """The header up to the first blank."""
+
+    @property
+    def header(self) -> str:
+        """The header line."""
+
+    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes: ...
+    def __getitem__(self, place: Any, /) -> str: ...
 
 
 class _View(SequenceDataAbstractBaseClass):
     """The residues of a record, as ``Bio.Seq`` asks for them."""
 
-    def __init__(self, record: "Record") -> None:
+    def __init__(self, record: Record) -> None:
         self._record = record
         super().__init__()  # type: ignore[no-untyped-call]
 
@@ -33,6 +46,6 @@ class _View(SequenceDataAbstractBaseClass):
         return ord(self._record[place].encode("ascii", "surrogateescape"))
 
 
-def seqrecord(record: "Record") -> SeqRecord:
+def seqrecord(record: Record) -> SeqRecord:
     """What ``Bio.SeqIO.parse(..., "fasta")`` gives for the record, but for the sequence, which is a view."""
     return SeqRecord(Seq(_View(record)), id=record.name, name=record.name, description=record.header)

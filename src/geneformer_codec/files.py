@@ -28,7 +28,7 @@ COPY_BYTES = 1 << 20
 """How much is copied at a time."""
 
 WRITTEN: list[str] = []
-"""The outputs of this process that there are by now, for what is said when it is ended from outside."""
+"""The outputs that this process has written, for the message when it is terminated."""
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or write to another disk",
@@ -46,7 +46,7 @@ _ADVICE = {
 
 
 def output_error(path: str | Path, error: OSError) -> OutputError:
-    """What to tell the user about an ``OSError`` met while writing ``path``."""
+    """The error for users of an ``OSError`` while writing ``path``."""
     advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {advice}")
 
@@ -59,14 +59,14 @@ _READ_ADVICE = {
     errno.ENOTDIR: "part of the path is a file, not a directory; check the path",
     errno.ENAMETOOLONG: "the file name is too long; check the path",
     errno.ELOOP: "its symbolic links lead in a circle; repair them",
-    errno.ENXIO: "is a socket or a device that cannot be read; give a file",
+    errno.ENXIO: "is a socket or an unreadable device; give a file",
     errno.EIO: "the disk reported an input/output error; check the disk, or copy the file again",
     errno.ESTALE: "the file server has lost it; mount the directory again",
 }
 
 
 def os_error(error: OSError) -> GfzError:
-    """What to tell the user about an ``OSError`` that was met nobody knows where; mostly of standard output."""
+    """The error for users of an ``OSError`` at an unknown place; mostly standard output."""
     if error.filename is None:
         return output_error("standard output", error)
     writing = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -74,15 +74,15 @@ def os_error(error: OSError) -> GfzError:
 
 
 def input_error(path: str | Path, error: OSError, what: str = "") -> InputError:
-    """What to tell the user about an ``OSError`` met while reading ``path``; ``what`` it is, to be said as well."""
-    advice = _READ_ADVICE.get(error.errno or 0, f"cannot be read: {error.strerror or error}")
+    """The error for users of an ``OSError`` while reading ``path``; ``what`` it is, to be added."""
+    advice = _READ_ADVICE.get(error.errno or 0, f"reading failed: {error.strerror or error}")
     if error.errno == errno.ENOENT and Path(path).is_symlink():
         advice = f"is a symbolic link to {Path(path).readlink()}, which does not exist; repair the link"
     return InputError(f"{path}: {advice}{f' ({what})' if what else ''}")
 
 
 def open_readable(path: Path) -> BinaryIO:
-    """Open a file for reading; ``InputError`` says why that cannot be."""
+    """Open a file for reading; ``InputError`` if that fails."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -115,7 +115,7 @@ def spooled(stream: BinaryIO, head: bytes, label: str) -> BinaryIO:
 
 
 def read_stream(stream: BinaryIO, size: int, label: str) -> bytes:
-    """``size`` bytes of a stream, fewer at its end only; ``InputError``, naming ``label``, when it cannot be read."""
+    """``size`` bytes of a stream, fewer at its end only; ``InputError``, naming ``label``, when reading fails."""
     pieces, left = list[bytes](), size
     try:
         while left and (piece := stream.read(min(left, COPY_BYTES))):

@@ -1,4 +1,4 @@
-"""Take JSON apart with the type and range of every field checked; whatever does not fit is a ``ValueError``."""
+"""Read JSON with the type and range of every field checked; whatever does not fit is a ``ValueError``."""
 
 import re
 from collections.abc import Callable
@@ -71,7 +71,7 @@ class Fields:
         return self.text(name, pattern)
 
     def object(self, name: str) -> dict[str, Any] | None:
-        """An object to be taken apart elsewhere, or null."""
+        """An object, as it is, or null."""
         fields: dict[str, Any] | None = self._take(name, lambda value: value is None or isinstance(value, dict))
         return fields
 

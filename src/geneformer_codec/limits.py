@@ -1,4 +1,4 @@
-"""How much memory reading may take. Archives and models say what they need before anything of them is expanded.
+"""Limits of the memory that reading may take, checked before anything is expanded.
 
 Within the ranges that formats allow, a file of a kilobyte could ask for many gigabytes. So what reading takes is
 estimated from the sizes that a file states, and compared with a limit: the caller's, or one that follows from the size
@@ -33,7 +33,7 @@ class MemoryLimitError(FormatError):
 
 
 def default_limit(stored_bytes: int) -> int:
-    """What may be taken where nobody said how much, given the size of what is read."""
+    """The default limit, given the size of what is read."""
     return max(FLOOR, RATIO * stored_bytes)
 
 

@@ -48,20 +48,20 @@ class Record:
     @property
     def header(self) -> str:
         """The header line without ``>``."""
-        return _text(self._reader.sequences.catalogue.header(self._number))
+        return _text(self._reader.sequences.index.header(self._number))
 
     @property
     def name(self) -> str:
         """The header up to the first blank."""
-        return _text(self._reader.sequences.catalogue.name(self._number))
+        return _text(self._reader.sequences.index.name(self._number))
 
     @property
     def line_width(self) -> int:
         """Residues in its lines, but for a shorter last one; 0 if all are in one line."""
-        return self._reader.sequences.catalogue.line_width(self._number)
+        return self._reader.sequences.index.line_width(self._number)
 
     def __len__(self) -> int:
-        return int(self._reader.sequences.catalogue.lengths[self._number])
+        return int(self._reader.sequences.index.lengths[self._number])
 
     def __getitem__(self, place: int | slice) -> str:
         if not isinstance(place, slice):
@@ -102,7 +102,7 @@ class Record:
     def qualities(self, start: int = 0, stop: int | None = None) -> bytes:
         """The qualities of a read as they stand in the text; `UsageError` for FASTA. All of its part are decoded."""
         sequences = self._reader.sequences
-        spans = sequences.catalogue.spans(self._number, start, len(self) if stop is None else stop)
+        spans = sequences.index.spans(self._number, start, len(self) if stop is None else stop)
         return b"".join(sequences.qualities(spans))
 
     def to_seqrecord(self) -> "SeqRecord":
@@ -150,13 +150,13 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         self.close()
 
     def __len__(self) -> int:
-        return len(self.sequences.catalogue)
+        return len(self.sequences.index)
 
     def __iter__(self) -> Iterator[str]:
-        return map(_text, self.sequences.catalogue.names())
+        return map(_text, self.sequences.index.names())
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.sequences.catalogue.find(_octets(name)) is not None
+        return isinstance(name, str) and self.sequences.index.find(_octets(name)) is not None
 
     def __getitem__(self, name: str) -> Record:
         record = self.find(name)
@@ -166,7 +166,7 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
 
     def find(self, name: str, which: int = 0) -> Record | None:
         """The record of a name; of several, such as mates, that with the number ``which``, from 0."""
-        number = self.sequences.catalogue.find(_octets(name), which)
+        number = self.sequences.index.find(_octets(name), which)
         return None if number is None else Record(self, number)
 
     def records(self) -> Iterator[Record]:
@@ -181,7 +181,7 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
     @property
     def lengths(self) -> tuple[int, ...]:
         """The residues of each record."""
-        return tuple(self.sequences.catalogue.lengths.tolist())
+        return tuple(self.sequences.index.lengths.tolist())
 
     @property
     def nreferences(self) -> int:
@@ -202,7 +202,7 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         """A stretch of a record, as ``pysam.FastaFile.fetch``: ``start`` and ``end`` from 0, ``end`` excluded.
 
         Or a ``region`` as samtools writes it, from 1: ``chr1:1001-2000``. A stretch that goes beyond the record is cut
-        off at its end. A name that does not occur is a KeyError, and a stretch that cannot be a ValueError.
+        off at its end. A name that does not occur is a KeyError, and an invalid range a ValueError.
         """
         if region is not None:
             place = self.region(region)
@@ -210,11 +210,11 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         if reference is None:
             raise ValueError("give a reference or a region")
         if (start or 0) < 0 or (end is not None and end < (start or 0)):
-            raise ValueError(f"a stretch from {start} to {end} cannot be")
+            raise ValueError(f"invalid range: start {start}, end {end}")
         return _letters(self[reference].residues(start or 0, end))
 
     def region(self, text: str) -> Region:
-        """A region as samtools reads it; ``UsageError`` if it cannot be one. Its record need not exist."""
+        """A region as samtools reads it; ``UsageError`` if it is invalid. Its record need not exist."""
         return parse_region(text, self.__contains__)
 
     def pieces(self, wanted: Iterable[tuple[Record, Region]]) -> Iterator[Iterator[bytes]]:
@@ -222,9 +222,9 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
 
         Use each iterator up before you take the next.
         """
-        catalogue = self.sequences.catalogue
+        index = self.sequences.index
         planned, ahead = itertools.tee(
-            (record, region, catalogue.spans(record._number, region.start, _stop(record, region)))
+            (record, region, index.spans(record._number, region.start, _stop(record, region)))
             for record, region in wanted
         )
         pieces = self.sequences.pieces(

@@ -183,7 +183,7 @@ class StorageObject(StorageObjectRead, StorageObjectGlob):
             raise
 
     def mtime(self) -> float:
-        """When the archive was changed; 0 where the server does not tell."""
+        """When the archive was changed; 0 if the server does not send it."""
         return mtime_of(self.archive)
 
     def size(self) -> int:
@@ -224,7 +224,7 @@ class StorageObject(StorageObjectRead, StorageObjectGlob):
         if prefix == self.archive:
             return [self.archive]
         if "://" in prefix:
-            raise WorkflowError(f"{self.query}: archives on servers cannot be listed; name the archive")
+            raise WorkflowError(f"{self.query}: listing is not supported on servers; name the archive")
         return sorted(str(path) for path in Path(prefix.rpartition("/")[0] or ".").rglob("*.gfz"))
 
     def _opened_by(self) -> StorageProvider:
@@ -249,7 +249,7 @@ def split_query(query: str) -> tuple[str, str | None]:
 
 
 def mtime_of(archive: str) -> float:
-    """When an archive was changed, as far as can be told."""
+    """When an archive was changed, if known."""
     from geneformer_codec import InputError
 
     if "://" not in archive:

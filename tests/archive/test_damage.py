@@ -112,7 +112,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], None], raw: bytes | N
 
 CHANGES: dict[str, tuple[Any, ...]] = {
     "later version": ("format_version", 3),
-    "earlier version": ("format_version", 1),
+    "earlier version": ("format_version", 0),
     "version of a wrong type": ("format_version", True),
     "another format": ("format", "zip"),
     "unknown field": ("extra", 1),
@@ -125,7 +125,7 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "many slices": ("blocks", 0, "slices", 1 << 29),
     "fewer slices": ("blocks", 0, "slices", 20),
     "no slices": ("blocks", 0, "slices", 0),
-    "slices of the first version": ("blocks", 0, "slices", [[128, 23]]),
+    "slices as a list": ("blocks", 0, "slices", [[128, 23]]),
     "strands of a part": ("blocks", 0, "strands", 1),
     "strands that are none": ("blocks", 0, "strands", 3),
     "no experts": ("settings", "experts", None),

@@ -15,14 +15,16 @@ import pytest
 
 from geneformer_codec import api
 from geneformer_codec.archive.container import ContainerReader, ContainerWriter
-from geneformer_codec.archive.manifest import LEVELS, MAX_MANIFEST_BYTES, STREAMS
+from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.archive.memory import needed_bytes, share_memory
 from geneformer_codec.archive.models import expert_settings
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.settings import LEVELS
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.limits import FLOOR, RATIO, MemoryLimitError, default_limit, memory_size
 from geneformer_codec.reader import open
 from geneformer_codec.streams.packing import ZSTD, encode_varint, frame, pack, pack_integers
+from geneformer_codec.streams.table import STREAM_IDS
 
 from .conftest import make_fasta
 
@@ -107,7 +109,7 @@ def uuids(manifest: dict[str, Any], streams: dict[str, bytes]) -> None:
     no_bases(manifest, streams)
     manifest["blocks"][0].update(text_bytes=MANY + MANY // 8, records=MANY >> 5)
     streams["layout"] = layout({0: column_bomb(MANY >> 5), 3: pack_integers(np.array([MANY >> 5]))})()
-    streams["names"] = b"\4" + bytes(32)
+    streams["names"] = b"\3" + bytes(32)
 
 
 HOSTILE: dict[str, Change] = {
@@ -136,11 +138,11 @@ def rewrite(path: Path, out: Path, change: Change) -> Path:
         manifest = json.loads(reader.manifest(MAX_MANIFEST_BYTES))
         data, streams, at = reader.read("blocks/00000000"), {}, 0
         others = [(name, reader.read(name)) for name in reader.names()[1:]]
-    for name in STREAMS:
+    for name in STREAM_IDS:
         size = manifest["blocks"][0]["streams"][name]
         streams[name], at = data[at : at + size], at + size
     change(manifest, streams)
-    manifest["blocks"][0]["streams"] = {name: len(streams[name]) for name in STREAMS}
+    manifest["blocks"][0]["streams"] = {name: len(streams[name]) for name in STREAM_IDS}
     manifest["sample"]["bytes"] = sum(block["text_bytes"] for block in manifest["blocks"])
     with out.open("wb") as file, ContainerWriter(file) as writer:
         for name, content in [("blocks/00000000", b"".join(streams.values())), *others]:
@@ -161,7 +163,7 @@ READ = (
     PEAK
     + """
     import geneformer_codec as gfz
-    from geneformer_codec.listing import stats
+    from geneformer_codec.cli.summaries import stats
 
     class Nowhere:
         def write(self, data):
@@ -239,7 +241,7 @@ def test_a_limit_of_the_caller(tmp_path: Path, write: Write) -> None:
         with pytest.raises(MemoryLimitError, match=r"a\.gfz: .* 64 MiB|a\.gfz: .*--max-memory"):
             call(low)
         call(512 << 20)
-    with pytest.raises(UsageError, match="no limit of -1 bytes"):
+    with pytest.raises(UsageError, match="invalid max_memory -1"):
         api.verify(path, max_memory=-1)
 
 

@@ -254,15 +254,15 @@ def test_reverse_complement_is_that_of_samtools(tmp_path: Path) -> None:
 
 def test_names_are_found_among_many(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when hashes are alike."""
-    from geneformer_codec.archive import catalogue
+    from geneformer_codec.archive import record_index
 
     text = b"".join(b">r%d x\nA\n" % number for number in range(500))
     api.compress(write("in.fa", text), tmp_path / "a.gfz", part_bases=1024)
-    monkeypatch.setattr(catalogue, "hash", lambda name: len(name), raising=False)
+    monkeypatch.setattr(record_index, "hash", lambda name: len(name), raising=False)
     with open(tmp_path / "a.gfz") as archive:
         assert all(archive[f"r{number}"].name == f"r{number}" for number in range(500))
         assert "r500" not in archive
-        assert np.array_equal(archive.sequences.catalogue.lengths, np.ones(500))
+        assert np.array_equal(archive.sequences.index.lengths, np.ones(500))
 
 
 @settings(max_examples=80)

@@ -11,8 +11,8 @@ import pytest
 
 import geneformer_codec as gfz
 from geneformer_codec import api
-from geneformer_codec.archive.catalogue import Catalogue
 from geneformer_codec.archive.models import Execution
+from geneformer_codec.archive.record_index import RecordIndex
 from geneformer_codec.cli.extract import fetch
 from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.errors import FormatError, InputError, UsageError
@@ -52,10 +52,8 @@ def test_single(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int,
     source, archive = write("in.fq", text), tmp_path / "a.gfz"
     info = api.compress(source, archive, model=model, part_bases=part_bases, slice_length=1000, verify=True)
     assert (info["kind"], info["records"], info["mate"], info["index_bytes"] > 0) == ("FASTQ", 300, None, True)
-    assert info["streams"]["index"] == 0
-    assert info["side_bytes"] == sum(info["streams"][name] for name in api.Archive(archive).info()["streams"]) - (
-        info["payload_bytes"] + info["index_bytes"]
-    )
+    assert info["streams"]["digests"] == 0
+    assert info["side_bytes"] == sum(info["streams"].values()) - info["payload_bytes"] - info["index_bytes"]
     assert (info["parts"] > 1) == (part_bases == 4000)
     api.decompress(archive, tmp_path / "out", model=model)
     assert (tmp_path / "out").read_bytes() == FIRST
@@ -145,7 +143,7 @@ def test_records(tmp_path: Path, write: Write, model: ZlibModel) -> None:
                 assert record.residues() == text[4 * number + 1]
                 assert record.qualities(3, 30) == text[4 * number + 3][3:30]
         assert reader.find("m1:7", 2) is None
-        assert Catalogue.of(reader.archive).stored_digest(3) is None
+        assert RecordIndex.read(reader.archive).stored_digest(3) is None
     entries = api.read_index(archive, model=model)  # type: ignore[arg-type]
     assert len(entries) == 600
     assert all(entry.md5 for entry in entries)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.archive.block import slice_table, split_streams
 from geneformer_codec.archive.read import Archive
-from geneformer_codec.archive.record_index import RecordEntry
+from geneformer_codec.archive.record_index import RecordEntry, RecordIndex
 
 from .conftest import ZlibModel, make_fasta
 
@@ -66,12 +65,8 @@ def test_place_of_a_record(tmp_path: Path, write: Write) -> None:
     with Archive(tmp_path / "a.gfz") as archive:
         coders = api.make_coders("experts", None, archive.manifest.settings, api.Execution())
         decoded = list(archive.decode_blocks(coders))
-        tables = [
-            slice_table(block, archive.manifest.settings, split_streams(block, archive.block_data(block)))
-            for block in archive.blocks
-        ]
-        for entry, sequence in zip(archive.records(), sequences, strict=True):
-            start = sum(tables[entry.block].lengths[: entry.slice_]) + entry.offset
+        for entry, sequence in zip(RecordIndex.read(archive).entries(archive), sequences, strict=True):
+            start = sum(decoded[entry.block].slices.lengths[: entry.slice_]) + entry.offset
             bases = decoded[entry.block].bases[start : start + entry.bases]
             letters = np.frombuffer(b"ACGT", np.uint8)[bases].tobytes()
             assert letters == bytes(octet for octet in sequence if octet in b"ACGT")

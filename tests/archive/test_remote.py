@@ -356,8 +356,8 @@ def test_bytes_that_change_on_the_way(
     [
         ("short", lambda number, body: body[:-1], {}, "an answer ended too early"),
         ("another place", None, {"Content-Range": "bytes 5-9/100000"}, "does not give parts of files as it should"),
-        ("no place", None, {"Content-Range": ""}, "does not tell its size, or which part it sends"),
-        ("unknown size", None, {"Content-Range": "bytes 0-76/*"}, "does not tell its size"),
+        ("no place", None, {"Content-Range": ""}, "does not send its size, or the range of its answer"),
+        ("unknown size", None, {"Content-Range": "bytes 0-76/*"}, "does not send its size"),
     ],
 )
 def test_answers_of_other_bytes(

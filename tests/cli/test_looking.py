@@ -113,12 +113,14 @@ def test_show_a_model_of_experts(
     source: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from geneformer_codec.model.file import Experts, Model
-    from geneformer_codec.model.initial_state import Start
+    from geneformer_codec.model.initial_state import InitialState
     from geneformer_codec.predict.settings import ExpertSettings
 
     monkeypatch.chdir(source.parent)
     decision = {"choice": "some seeds", "bits": 1.5, "saves": 0.1, "speed": 1.0, "kept": True}
-    model = Model.of(None, Experts(Start.untrained(ExpertSettings()), None), {"name": "fish", "decisions": [decision]})
+    model = Model.of(
+        None, Experts(InitialState.untrained(ExpertSettings()), None), {"name": "fish", "decisions": [decision]}
+    )
     Path("x.gfmodel").write_bytes(model.to_bytes())
     assert main(["model", "show", "x.gfmodel", "--json"]) == 0
     facts = json.loads(capfd.readouterr().out)

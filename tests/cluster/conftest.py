@@ -18,14 +18,14 @@ import geneformer_rules
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
 
-# Notes every call. The kernel is not asked to end jobs that exceed their memory, which takes control groups; so gfz is
-# ended here as it would be then. The GPUs are pretended; so the CPU does their work.
-NODE_GFZ = """#!/usr/bin/env bash
+# Notes every call. Without control groups the kernel does not end jobs that exceed their memory, so gfz is ended here.
+# The GPUs are simulated, and the CPU does their work.
+NODE_PROGRAM = """#!/usr/bin/env bash
 memory=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's/.*MinMemoryNode=\\([0-9]*\\)M.*/\\1/p')
 echo "$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES:--}} $*" >> {notes}/calls
 [[ $1 != compress || $memory -ge $(cat {notes}/needed) ]] || kill -KILL $$
 while [[ -s {notes}/held && "$*" == $(cat {notes}/held) ]]; do sleep 0.2; done
-exec {python} -c 'import sys; from geneformer_codec.cli.main import main; sys.exit(main())' "${{@/%cuda/cpu}}"
+exec {python} -c 'import sys; from {module} import main; sys.exit(main())' "${{@/%cuda/cpu}}"
 """
 
 # Within a job the executor drops every variable whose name begins with SLURM_, this Slurm's configuration too.
@@ -86,7 +86,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @dataclass
 class ClusterProject(Project):
-    """A project whose jobs go through ``sbatch``, and whose node notes every call of ``gfz``."""
+    """A project whose jobs go through ``sbatch``, and whose node notes every call of our commands."""
 
     cluster: Cluster = field(kw_only=True)
     # Snakemake asks after its jobs when this has passed, and then ever more rarely.
@@ -109,8 +109,10 @@ class ClusterProject(Project):
         """Put the programs of the node where jobs find them first."""
         self.notes.mkdir()
         self.need_memory(0)
+        place = {"notes": shlex.quote(str(self.notes)), "python": shlex.quote(sys.executable)}
         programs = {
-            "gfz": NODE_GFZ.format(notes=shlex.quote(str(self.notes)), python=shlex.quote(sys.executable)),
+            "gfz": NODE_PROGRAM.format(module="geneformer_codec.cli.main", **place),
+            "geneformer-rules": NODE_PROGRAM.format(module="geneformer_rules.cli", **place),
             "srun": NODE_SRUN.format(configuration=os.environ["SLURM_CONF"], srun=shutil.which("srun")),
         }
         (self.notes / "bin").mkdir()
@@ -181,7 +183,7 @@ class ClusterProject(Project):
         (self.notes / "held").write_text(pattern)
 
     def calls(self, pattern: str) -> list[str]:
-        """The Slurm jobs that called ``gfz`` with these words, in their order."""
+        """The Slurm jobs that called our commands with these words, in their order."""
         notes = self.notes / "calls"
         lines = notes.read_text().splitlines() if notes.exists() else []
         return [line.split()[0] for line in lines if pattern in line]
@@ -207,7 +209,7 @@ def on_cluster(cluster: Cluster, tmp_path: Path) -> Iterator[ClusterProject]:
     project.stop()
 
 
-def until(happened: Callable[[], bool], seconds: float = 400) -> None:
+def until(happened: Callable[[], bool], seconds: float = 1800) -> None:
     """Wait for something that another process does."""
     end = time.monotonic() + seconds
     while not happened():

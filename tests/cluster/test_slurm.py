@@ -26,13 +26,14 @@ rule assemble:
 """
     + MODULE
     + """
-from geneformer_rules import slurm_resources, sheets
+from geneformer_rules import sheets
+from geneformer_rules.slurm_resources import slurm_resources
 
 GRES = sheets.check_config({**config, "slurm": {"account": "lab", "gpu_request": "gres"}})
 
 rule ask:
     output: "asked.txt"
-    resources: **slurm_resources.resources(GRES, lambda wildcards: True), mem_mb=100, runtime=1
+    resources: **slurm_resources(GRES, lambda wildcards: True), mem_mb=100, runtime=1
     shell: "echo $SLURM_JOB_ID > {output}"
 """
 )
@@ -87,7 +88,7 @@ def test_a_run_goes_on_after_a_job_was_cancelled(on_cluster: ClusterProject) -> 
     on_cluster.run("compress_all")
     assert is_archived(on_cluster)
     assert [len(on_cluster.calls(done)) for done in ("split", "00000000.part", "00000001.part")] == [1, 1, 2]
-    assert on_cluster.accounted("split") == on_cluster.accounted("split_here") == []  # too short for a job
+    assert on_cluster.accounted("split") == on_cluster.accounted("split_local") == []  # too short for a job
 
 
 def test_archives_are_made_by_jobs(archived: ClusterProject) -> None:
@@ -96,7 +97,7 @@ def test_archives_are_made_by_jobs(archived: ClusterProject) -> None:
     for rule, call in (
         ("split_wildcards_one", "split data/one"),
         ("train", " train "),
-        ("verify_wildcards_one", "verify results/unverified/one"),
+        ("gather_wildcards_one", "gather data/one.fa"),
     ):
         assert archived.accounted(rule, "JobID", "State") == [[*archived.calls(call), "COMPLETED"]]
 
@@ -104,11 +105,11 @@ def test_archives_are_made_by_jobs(archived: ClusterProject) -> None:
 def test_jobs_have_an_account_and_the_partition_of_their_kind(archived: ClusterProject) -> None:
     assert archived.accounted("split_wildcards_one", "Account", "Partition") == [["lab", "cpu"]]
     assert archived.accounted("train", "Account", "Partition") == [["lab", "gpu"]]
-    assert archived.accounted("verify_wildcards_one", "Account", "Partition") == [["lab", "gpu"]]
+    assert archived.accounted("gather_wildcards_one", "Account", "Partition") == [["lab", "gpu"]]
 
 
 def test_a_job_with_a_model_has_a_gpu(archived: ClusterProject) -> None:
-    (job,) = archived.calls("verify results/unverified/one.gfz")
+    (job,) = archived.calls("gather data/one.fa")
     described = archived.cluster.ask(f"scontrol show job {job}")
     assert "TresPerJob=gres:gpu:pretended:1" in described
     assert "gres/gpu=1" in described

@@ -40,7 +40,7 @@ def double(number: int) -> int:
 def fresh() -> Any:
     """A kernel as a process has it that has just started."""
 
-    @kernels(__file__, announced=LINE)
+    @kernels(announced=LINE)
     def tiny(number: int) -> int:
         return double(number) + 1
 
@@ -111,7 +111,7 @@ def test_other_versions_of_numba_compile_in_its_own_way(cache: Path, monkeypatch
     monkeypatch.setattr(jit, "_KERNEL", {})
     part = inline(lambda number: 3 * number)
 
-    @kernels(__file__)
+    @kernels()
     def tiny(number: int) -> int:
         return part(number) + 1
 
@@ -119,63 +119,58 @@ def test_other_versions_of_numba_compile_in_its_own_way(cache: Path, monkeypatch
     assert the_file(cache).is_file()
 
 
-def test_every_kernel_has_its_sources() -> None:
-    """What a kernel's code is made of is among the files that its digest is taken of."""
+def test_a_kernel_is_made_of_what_its_module_imports() -> None:
+    slice_, state = (SOURCES.parent / "predict" / name for name in ("slice.py", "state.py"))
+    found = jit.imported(slice_)
+    assert {slice_, state, SOURCES / "range_coder.py", SOURCES / "integers.py", SOURCES / "jit.py"} <= found
+    assert len({path for path in found if path.parent == slice_.parent}) == 10
+    assert jit.imported(state) < found
+
+
+def test_every_part_is_imported_where_it_is_used() -> None:
+    """The functions that a kernel calls, and those that these call, are in the files that its digest is taken of."""
     from geneformer_codec.network import fused
-    from geneformer_codec.predict import lockstep
-    from geneformer_codec.predict import panel_tables as tables
-    from geneformer_codec.predict import slice as slice_
-    from geneformer_codec.sequence import kernels as _kernels
-    from geneformer_codec.sequence import read_kernels as _read_kernels
-    from geneformer_codec.sequence import render_kernels as _rendering
-    from geneformer_codec.sequence import strands
-    from geneformer_codec.streams import name_kernels as _name_kernels
-    from geneformer_codec.streams import name_model_kernels as _name_mixing
-    from geneformer_codec.streams.qualities import kernels as qualities
+    from geneformer_codec.predict import lockstep, panel_tables
+    from geneformer_codec.sequence import read_kernels, render_kernels
+    from geneformer_codec.streams import name_model_kernels
+    from geneformer_codec.streams.qualities import kernels as quality_kernels
 
-    modules = (fused, slice_, lockstep, tables, qualities)
-    modules += (_kernels, _name_kernels, _name_mixing, _read_kernels, _rendering, strands)
-    found = 0
-    for module in modules:
-        for kernel in vars(module).values():
-            if isinstance(getattr(kernel, "_cache", None), kernel_cache.KernelCache):
-                digested: set[Path] = set()
-                for place in map(Path, kernel._cache._made_of.args):
-                    digested |= set(place.glob("*.py")) if place.is_dir() else {place}
-                assert made_of(kernel.py_func) <= digested
-                found += 1
-    assert found > 20
+    for module in (fused, lockstep, panel_tables, read_kernels, render_kernels, name_model_kernels, quality_kernels):
+        found = jit.imported(Path(inspect.getfile(module)))
+        for value in vars(module).values():
+            if hasattr(value, "py_func"):
+                assert called(value.py_func) <= found
 
 
-def made_of(function: Any) -> set[Path]:
-    """The files with the functions that it calls, and theirs, but for the module that says how to compile."""
+def called(function: Any) -> set[Path]:
+    """The files of the functions that it calls, and of those that these call."""
     found, ahead = set(), [function]
-    seen = set()
     while ahead:
         at = ahead.pop()
-        if at in seen:
-            continue
-        seen.add(at)
-        found.add(Path(inspect.getfile(at)))
-        values = [at.__globals__.get(name) for name in at.__code__.co_names]
-        values += [
-            vars(value).get(name) for value in values if inspect.ismodule(value) for name in at.__code__.co_names
-        ]
-        ahead += [value.py_func for value in values if hasattr(value, "py_func")]
-    return found
+        if at not in found:
+            found.add(at)
+            values = [at.__globals__.get(name) for name in at.__code__.co_names]
+            ahead += [value.py_func for value in values if hasattr(value, "py_func")]
+    return {Path(inspect.getfile(at)) for at in found}
 
 
-def test_a_changed_source_compiles_anew(tmp_path: Path, cache: Path) -> None:
-    source = tmp_path / "part.py"
+def test_a_change_in_an_imported_module_changes_the_digest(tmp_path: Path) -> None:
+    package = tmp_path / "geneformer_codec"
+    (package / "room").mkdir(parents=True)
+    sources = {
+        "kernels.py": "from geneformer_codec.room import (\n    part,\n)\n",
+        "room/part.py": "import math\nfrom geneformer_codec.room.constants import ONE, TWO\n",
+        "room/constants.py": "ONE, TWO = 1, 2\n",
+        "room/other.py": "",
+    }
 
-    def stale(text: str) -> bool:
-        source.write_text(text)
-        jit.sources.cache_clear()
-        kernel = kernels(source)(lambda number: number + 1)
-        assert kernel(1) == 2
-        return not kernel.stats.cache_hits  # type: ignore[attr-defined]
+    def digest(changed: str = "") -> str:
+        for name, text in sources.items():
+            (package / name).write_text(text + "# changed\n" * (name == changed))
+        jit.digest.cache_clear()
+        return jit.digest(package / "kernels.py", tmp_path)
 
-    assert [stale(text) for text in ("a", "a", "b", "a")] == [True, False, True, False]
+    assert [digest(name) == digest() for name in sources] == [False, False, False, True]
 
 
 # --- the folder ---------------------------------------------------------------------------------------------------
@@ -562,7 +557,7 @@ def test_a_lock_that_is_no_file(cache: Path, log: Log, kind: str) -> None:
 
 
 def test_what_cannot_be_compiled_leaves_no_lock(cache: Path) -> None:
-    kernel: Any = kernels(__file__)(lambda number: number.no_such_thing)
+    kernel: Any = kernels()(lambda number: number.no_such_thing)
     with pytest.raises(Exception, match="no_such_thing"):
         kernel(1)
     with caches.held(caches.acquire(cache / "lock", 0)):

@@ -22,11 +22,11 @@ from panels import (
     same,
 )
 
-from geneformer_codec.archive.digests import RecordDigest
 from geneformer_codec.errors import FormatError
 from geneformer_codec.model import panel as panel_module
 from geneformer_codec.model.panel import Panel, embed, load, pack_bases, panel_source, refer, unpack_bases
 from geneformer_codec.model.panel_cache import unpacked
+from geneformer_codec.sequence.digests import RecordDigest
 
 # --- two bits a base --------------------------------------------------------------------------------------------
 

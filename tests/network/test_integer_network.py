@@ -10,7 +10,7 @@ from geneformer_codec.network import kernels
 from geneformer_codec.network.backends import ARITHMETICS, make_backend
 from geneformer_codec.network.fused import FusedDecoder
 from geneformer_codec.network.integer_network import ExactNetwork, tensor_shapes
-from geneformer_codec.network.range_coder import SliceEncoder
+from geneformer_codec.network.slice_coder import SliceEncoder
 from geneformer_codec.network.tables import attention_table, logit_table
 
 DEVICES = ["cpu", "torch"] + (["cuda"] if torch.cuda.is_available() else [])

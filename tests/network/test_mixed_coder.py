@@ -9,7 +9,7 @@ from networks import random_model
 
 from geneformer_codec.errors import FormatError
 from geneformer_codec.model.file import Experts, Model, load_model
-from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.network.mixed_coder import MixedCoder
@@ -36,7 +36,7 @@ def model() -> Model:
     panel = Panel.of([ANCESTOR, ANCESTOR[::-1].copy()])
     coded = ExpertSettings(table_bits=12, count_orders=(8,))
     source = embed(panel, lambda panel_bases: encode_panel(panel_bases, coded, 1))
-    experts = Experts(Start.untrained(HEARING), source)
+    experts = Experts(InitialState.untrained(HEARING), source)
     made = Model.of(random_model("stream").network, experts, {"name": "both"})
     return load_model(made.to_bytes())
 
@@ -80,7 +80,7 @@ def test_what_the_network_says_is_mixed_in() -> None:
     said[np.arange(2000), text] = -38  # 13/16
     panel, starts = ANCESTOR, np.zeros(1, np.int64)
     deaf = len(Predictor(replace(HEARING, network=False), panel, starts).encode(text))
-    hearing = len(Predictor(HEARING, panel, starts).adapt(text, None, None, outside=said.reshape(-1)))
+    hearing = len(Predictor(HEARING, panel, starts).adapt(text, None, None, network_logs=said.reshape(-1)))
     assert hearing < 0.6 * deaf
 
 

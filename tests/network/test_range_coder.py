@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geneformer_codec.network.range_coder import TOTAL, SliceDecoder, SliceEncoder
+from geneformer_codec.network.slice_coder import TOTAL, SliceDecoder, SliceEncoder
 
 
 def random_frequencies(rng: np.random.Generator, shape: tuple[int, ...], sharpness: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from reference import A, B, RangeDecoder, ReferenceModel
 from geneformer_codec.model.file import Model
 from geneformer_codec.network.backends import make_backend
 from geneformer_codec.network.integer_network import ExactNetwork
-from geneformer_codec.network.range_coder import SliceEncoder
+from geneformer_codec.network.slice_coder import SliceEncoder
 from geneformer_codec.network.tables import attention_table, logit_table
 
 FORMS = [form for form in SMALL if form != "stream, wide"]

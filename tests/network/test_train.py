@@ -59,7 +59,7 @@ def test_related_genomes_are_learned(panel: Path, tmp_path: Path) -> None:
 
 
 def test_the_papers_recipe_and_form(panel: Path, tmp_path: Path) -> None:
-    model = train([panel], tmp_path / "m.gfmodel", "sim", preset="tiny-paper", recipe="paper", minutes=0.2, threads=1)
+    model = train([panel], tmp_path / "m.gfmodel", "sim", preset="tiny-paper", recipe="paper", epochs=1, threads=1)
     assert model.metadata["recipe_settings"]["optimiser"] == "rmsprop"
     result = model.metadata["result"]["test"]
     assert result["float_bpb"] < 2.0

@@ -121,7 +121,9 @@ RANGES = {name: st.sampled_from(ends) for name, ends in _BOUNDS.items() if name 
 
 
 def bounded(**values: Any) -> ExpertSettings:
-    return ExpertSettings(**values | {"accept": min(values["accept"], values["drop"])})
+    return ExpertSettings(
+        **values | {"max_start_mismatches": min(values["max_start_mismatches"], values["max_mismatches"])}
+    )
 
 
 BOUNDED = st.builds(

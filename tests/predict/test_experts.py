@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geneformer_codec.archive.manifest import LEVELS
+from geneformer_codec.archive.settings import LEVELS
+from geneformer_codec.coding import integers
 from geneformer_codec.coding.jit import kernels
 from geneformer_codec.errors import FormatError
-from geneformer_codec.model.initial_state import Start
-from geneformer_codec.model.initial_states import digest, general_start
-from geneformer_codec.predict import integers, predictor
+from geneformer_codec.model.initial_state import InitialState
+from geneformer_codec.model.initial_states import digest, shipped_initial_state
+from geneformer_codec.predict import predictor
 from geneformer_codec.predict.predictor import Predictor
-from geneformer_codec.predict.settings import NEVER, ExpertSettings, with_level, without_panel
-from geneformer_codec.predict.state import COPIES, LOW_ROW, TRUST_ROWS, Mixing, fresh_low
+from geneformer_codec.predict.settings import INITIAL_STATES, NEVER, ExpertSettings, with_level, without_panel
+from geneformer_codec.predict.state import COPIES, LOW_ROW, TRUST_ROWS, MixerState, untrained_low
 
 
 def mutated(bases: np.ndarray, rate: float, seed: int) -> np.ndarray:
@@ -59,7 +60,7 @@ def test_reverse_complements_are_found_when_asked() -> None:
     assert len(data) < 0.5 * len(one)
 
 
-def test_the_own_past_is_found_on_both_strands() -> None:
+def test_the_history_is_found_on_both_strands() -> None:
     text = np.concatenate([CHILD, mutated(CHILD, 0.01, 5), (3 - CHILD)[::-1]])
     one, both = Predictor(small()), Predictor(small(both_strands=True))
     for coder in (one, both):
@@ -70,24 +71,24 @@ def test_the_own_past_is_found_on_both_strands() -> None:
 
 def test_nothing_is_copied_from_the_place_that_is_coded() -> None:
     random = np.random.default_rng(7).integers(0, 4, 2000).astype(np.uint8)
-    coder = Predictor(small(own_seed=16, every=1))
-    slice_ = coder.slice_(len(random), random)
+    coder = Predictor(small(history_seed_length=16, search_interval=1))
+    slice_ = coder.slice_coder(len(random), random)
     for stop in range(50, len(random), 50):
         slice_.run(stop)
-        assert slice_.local.numbers[COPIES] == 0
+        assert slice_.slice_.state.numbers[COPIES] == 0
 
 
-def test_a_copy_that_is_sure_is_believed_alone() -> None:
+def test_match_runs_are_coded_without_the_mixer() -> None:
     text = np.concatenate([ANCESTOR, *(mutated(ANCESTOR, 0.002, seed) for seed in range(9))])
-    asked, claimed = Predictor(small()), Predictor(small(sure=16))
-    stream = claimed.encode(text)
-    assert np.array_equal(claimed.decode(stream, len(text)), text)
-    assert stream != asked.encode(text)
-    assert len(stream) < 1.1 * len(asked.encode(text))
-    learned = Predictor(small(sure=NEVER))  # learns what claims are worth, but codes as if there were none
-    mix = learned.start.copy()
-    assert learned.adapt(text, mix, None) == asked.encode(text)
-    assert np.any(mix.trust[TRUST_ROWS:] != learned.start.trust[TRUST_ROWS:])
+    mixed, in_runs = Predictor(small()), Predictor(small(match_run_length=16))
+    stream = in_runs.encode(text)
+    assert np.array_equal(in_runs.decode(stream, len(text)), text)
+    assert stream != mixed.encode(text)
+    assert len(stream) < 1.1 * len(mixed.encode(text))
+    learned = Predictor(small(match_run_length=NEVER))  # learns from match runs, but codes none
+    mixer = learned.mixer.copy()
+    assert learned.adapt(text, mixer, None) == mixed.encode(text)
+    assert np.any(mixer.trust[TRUST_ROWS:] != learned.mixer.trust[TRUST_ROWS:])
 
 
 @given(
@@ -96,9 +97,9 @@ def test_a_copy_that_is_sure_is_believed_alone() -> None:
     ),
     copies=st.sampled_from([1, 3, 16, 17, 64]),
     both=st.booleans(),
-    every=st.sampled_from([1, 7, 16]),
+    search_interval=st.sampled_from([1, 7, 16]),
     rate=st.sampled_from([0, 12]),
-    sure=st.sampled_from([0, 1, 16, NEVER]),
+    match_run_length=st.sampled_from([0, 1, 16, NEVER]),
     with_panel=st.booleans(),
 )
 @settings(max_examples=60)
@@ -106,9 +107,9 @@ def test_any_bases_come_back(
     pieces: list[tuple[int, int, bool, int]],
     copies: int,
     both: bool,
-    every: int,
+    search_interval: int,
     rate: int,
-    sure: int,
+    match_run_length: int,
     with_panel: bool,
 ) -> None:
     parts = [np.zeros(0, np.uint8)]
@@ -116,7 +117,10 @@ def test_any_bases_come_back(
         part = mutated(PANEL[start : start + length], 0.02, seed)
         parts.append((3 - part)[::-1] if turn else part)
     bases = np.concatenate(parts)
-    chosen = small(copies=copies, both_strands=both, every=every, attention_rate=rate, sure=sure)
+    chosen = small(
+        copies=copies, both_strands=both, search_interval=search_interval, attention_rate=rate,
+        match_run_length=match_run_length,
+    )  # fmt: skip
     coder = Predictor(chosen, PANEL, STARTS) if with_panel else Predictor(chosen)
     assert np.array_equal(coder.decode(coder.encode(bases), len(bases)), bases)
 
@@ -153,13 +157,13 @@ def test_a_slice_leaves_the_predictor_as_it_was(related: Predictor) -> None:
 
 
 def test_training_lets_the_next_slice_start_better(related: Predictor) -> None:
-    mix, low = related.start.copy(), related.low.copy()
+    mixer, low = related.mixer.copy(), related.low.copy()
     for seed in range(20, 26):
-        related.adapt(mutated(ANCESTOR, 0.05, seed), mix, low)
-    trained = Predictor(small(), PANEL, STARTS, mix, low)
+        related.adapt(mutated(ANCESTOR, 0.05, seed), mixer, low)
+    trained = Predictor(small(), PANEL, STARTS, mixer, low)
     assert len(trained.encode(CHILD)) < len(related.encode(CHILD))
     assert np.array_equal(trained.decode(trained.encode(CHILD), len(CHILD)), CHILD)
-    assert isinstance(mix, Mixing)
+    assert isinstance(mixer, MixerState)
 
 
 @given(data=st.binary(max_size=200), length=st.integers(0, 800))
@@ -177,7 +181,7 @@ def test_reports_cover_all_bases(related: Predictor) -> None:
     assert sum(done) == 2 * len(PANEL)
 
 
-@kernels(__file__, integers.__file__)
+@kernels()
 def log2_q10(value: int) -> int:
     return integers.log2_q10(value)  # type: ignore[no-any-return]
 
@@ -204,25 +208,18 @@ def test_settings_survive_json() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("copies", 0), ("copies", 65), ("copies", True), ("copies", "16"), ("seed", 32), ("every", 0), ("drop", 25),
+        ("copies", 0), ("copies", 65), ("copies", True), ("copies", "16"), ("panel_seed_length", 32),
+        ("search_interval", 0), ("max_mismatches", 25),
         ("table_bits", 40), ("low_orders", [0]), ("low_orders", [11]), ("low_orders", [1] * 9), ("count_orders", [32]),
         ("count_orders", [1, 2]), ("count_priors", [0]), ("both_strands", 1), ("count_orders", 12), ("rate", 128),
-        ("trust_limit", 1023), ("reach", 17), ("drop", 11), ("accept", 17), ("brief", -1),
-        ("sampled", -1), ("sampled", 1025),
+        ("trust_limit", 1023), ("long_history_weight", 17), ("max_mismatches", 11), ("max_start_mismatches", 17),
+        ("match_run_length_noisy", -1),
+        ("history_sampling", -1), ("history_sampling", 1025),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
     with pytest.raises(FormatError):
         ExpertSettings.from_dict(ExpertSettings().as_dict() | {name: value})
-
-
-def test_settings_that_older_archives_do_not_name_are_zero() -> None:
-    chosen = without_panel("fast")
-    values = chosen.as_dict()
-    assert {values.pop("brief"), values.pop("sampled")} == {chosen.brief, chosen.sampled} != {0}
-    before = ExpertSettings.from_dict(values)
-    assert before == replace(chosen, brief=0, sampled=0)
-    assert before.as_dict() == values  # and so the digests of older models hold
 
 
 def test_settings_of_other_versions_are_refused() -> None:
@@ -236,15 +233,17 @@ def test_a_setting_of_a_newer_version_is_named() -> None:
         ExpertSettings.from_dict(ExpertSettings().as_dict() | {"novel": 1})
 
 
-def test_start_states_that_would_break_the_coder_are_refused() -> None:
-    state = Start.untrained(small())
-    assert np.array_equal(Start.from_bytes(small(), state.to_bytes()).mix.swaps, state.mix.swaps)
-    state.mix.swaps[1:4] = 1 << 15  # of A into all others: one and a half
-    with pytest.raises(FormatError, match="swaps that sum to more than one"):
-        Start.from_bytes(small(), state.to_bytes())
+def test_initial_states_that_would_break_the_coder_are_refused() -> None:
+    state = InitialState.untrained(small())
+    assert np.array_equal(
+        InitialState.from_bytes(small(), state.to_bytes()).mixer.substitutions, state.mixer.substitutions
+    )
+    state.mixer.substitutions[1:4] = 1 << 15  # of A into all others: one and a half
+    with pytest.raises(FormatError, match="substitutions that sum to more than one"):
+        InitialState.from_bytes(small(), state.to_bytes())
     for more in ({"heads": 3}, {"sets": 6}, {"low_orders": (2,)}, {"count_orders": (11,)}, {"frame_orders": (3,)}):
         with pytest.raises(FormatError, match="other contexts, heads or sets"):
-            Start.untrained(small(heads=2, sets=3)).at(small(**{"heads": 2, "sets": 3} | more))
+            InitialState.untrained(small(heads=2, sets=3)).at(small(**{"heads": 2, "sets": 3} | more))
 
 
 def test_a_panel_may_end_with_an_empty_record() -> None:
@@ -277,35 +276,30 @@ def test_reading_frames_are_found_by_themselves(both: bool) -> None:
     np.testing.assert_array_equal(coder.decode(stream, len(text)), text)
 
 
-def test_levels_start_from_states_that_were_shipped() -> None:
+def test_levels_start_from_shipped_states() -> None:
     text = np.concatenate([CHILD, *(mutated(CHILD, 0.002, seed) for seed in range(12))])
     chosen = replace(without_panel("balanced", False), table_bits=16)
-    start = general_start(chosen)
-    began = Predictor(chosen, start=start.mix, low=start.low)
+    start = shipped_initial_state(chosen)
+    began = Predictor(chosen, mixer=start.mixer, low=start.low)
     stream = began.encode(text)
     assert len(stream) < len(Predictor(chosen).encode(text))
     assert np.array_equal(began.decode(stream, len(text)), text)
 
 
-def test_every_level_names_a_start_state_of_its_shape() -> None:
-    for level in LEVELS:
-        start = general_start(without_panel(level))
-        assert start.settings.kinds == without_panel(level).kinds
-        assert digest(start.to_bytes()) == without_panel(level).start
-
-
-def test_start_states_of_older_archives_are_kept() -> None:
-    shipped = {"cdfae68a3a790c3a", "58e71e8344ea6b84", "9092ddfb86c3ff98"}
-    shipped |= {"907a35904d035be8", "c79f33c56d28798e", "3be2179e3bb6e989", "a21a451c61074e67"}
+def test_every_level_names_an_initial_state_of_its_shape_and_no_others_are_shipped() -> None:
     files = resources.files("geneformer_codec.model.initial_states").iterdir()
-    held = {file.name: file.read_bytes() for file in files if file.name.endswith(".bin")}
-    assert {f"{name}.bin" for name in shipped} == {name for name in held if name.endswith(".bin")}
-    assert {f"{digest(data)}.bin" for data in held.values()} == set(held)
+    assert {file.name for file in files if file.name.endswith(".bin")} == {
+        f"{name}.bin" for name in INITIAL_STATES.values()
+    }
+    for level in LEVELS:
+        start = shipped_initial_state(without_panel(level))
+        assert start.settings.kinds == without_panel(level).kinds
+        assert digest(start.to_bytes()) == without_panel(level).initial_state
 
 
-def test_start_state_of_another_version_is_named() -> None:
+def test_initial_state_of_another_version_is_named() -> None:
     with pytest.raises(FormatError, match="0123456789abcdef, which this version does not have"):
-        general_start(replace(without_panel("fast"), start="0123456789abcdef"))
+        shipped_initial_state(replace(without_panel("fast"), initial_state="0123456789abcdef"))
 
 
 @pytest.mark.parametrize(
@@ -313,12 +307,12 @@ def test_start_state_of_another_version_is_named() -> None:
 )
 def test_contexts_that_are_left_out_leave_the_others_as_they_were(kind: str, inputs: list[int]) -> None:
     trained = small(heads=1, low_orders=(1, 2), frame_orders=(2,), network=True)
-    start = Start.untrained(trained)
-    start.mix.weights.reshape(-1, 8)[:, :6] = range(6)
+    start = InitialState.untrained(trained)
+    start.mixer.weights.reshape(-1, 8)[:, :6] = range(6)
     start.low.reshape(-1, LOW_ROW)[:, 0] = range(4 + 16 + 8 * 16)
     without = {f"{kind}_orders": ()} | ({"count_priors": ()} if kind == "count" else {})
     kept = start.at(replace(trained, **without))
-    assert (kept.mix.weights.reshape(-1, 8)[:, : len(inputs)] == inputs).all()
+    assert (kept.mixer.weights.reshape(-1, 8)[:, : len(inputs)] == inputs).all()
     short, framed = np.split(start.low, [LOW_ROW * (4 + 16)])
     tables = {"low": framed, "count": start.low, "frame": short}
     np.testing.assert_array_equal(kept.low, tables[kind])
@@ -341,12 +335,12 @@ def test_seeds_that_are_sampled_find_passages_of_both_strands() -> None:
 
 def test_fewer_heads_and_sets_do_the_work_of_all() -> None:
     trained = small(frame_orders=(2,))
-    mix = Predictor(trained).start.copy()
-    low = fresh_low(trained.low_orders, trained.frame_orders)
-    Predictor(trained, PANEL, STARTS).adapt(CHILD, mix, low)
+    mixer = Predictor(trained).mixer.copy()
+    low = untrained_low(trained.low_orders, trained.frame_orders)
+    Predictor(trained, PANEL, STARTS).adapt(CHILD, mixer, low)
     fewer = replace(trained, heads=1, sets=1)
-    given = Start(trained, mix, low).at(fewer)
-    taught = Predictor(fewer, PANEL, STARTS, given.mix, given.low)
+    given = InitialState(trained, mixer, low).at(fewer)
+    taught = Predictor(fewer, PANEL, STARTS, given.mixer, given.low)
     stream = taught.encode(CHILD)
     assert len(stream) < len(Predictor(fewer, PANEL, STARTS).encode(CHILD))
     np.testing.assert_array_equal(taught.decode(stream, len(CHILD)), CHILD)

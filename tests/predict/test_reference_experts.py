@@ -16,13 +16,13 @@ from reference_state import EXP, LOG, ExpertModel, Panel, State, count_log
 
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.coding import integers
 from geneformer_codec.model.file import Experts, Model
-from geneformer_codec.model.initial_state import Start
-from geneformer_codec.model.initial_states import general_start
+from geneformer_codec.model.initial_state import InitialState
+from geneformer_codec.model.initial_states import shipped_initial_state
 from geneformer_codec.model.panel import Panel as ModelPanel
 from geneformer_codec.model.panel import embed
 from geneformer_codec.model.panel_coding import encode_panel
-from geneformer_codec.predict import integers
 from geneformer_codec.predict.coder import ExpertCoder
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import _BOUNDS, ExpertSettings, without_panel
@@ -47,7 +47,14 @@ def turned(bases: Bases) -> Bases:
 
 
 ANCESTOR = np.random.default_rng(5).integers(0, 4, 600).astype(np.uint8)
-SMALL = ExpertSettings(table_bits=10, own_seed=8, own_seed_both=8, seed=8, count_orders=(3, 6), count_priors=(30, 10))
+SMALL = ExpertSettings(
+    table_bits=10,
+    history_seed_length=8,
+    history_seed_length_both=8,
+    panel_seed_length=8,
+    count_orders=(3, 6),
+    count_priors=(30, 10),
+)
 RECORDS = [
     mutated(ANCESTOR, 0.08, 1), turned(mutated(ANCESTOR, 0.1, 2)), mutated(ANCESTOR, 0.03, 3), ANCESTOR[:40],
     np.tile(ANCESTOR[:13], 20),
@@ -61,16 +68,18 @@ RELATED = np.concatenate(
 """Repeats of this strand and the other, tandem repeats, a run of one base."""
 
 
-def packed_start(digits: str) -> bytes:
+def packed_state(digits: str) -> bytes:
     return (resources.files("geneformer_codec.model.initial_states") / f"{digits}.bin").read_bytes()
 
 
-def predictor(settings: ExpertSettings, records: list[Bases] | None = None, start: Start | None = None) -> Predictor:
-    mix, low = (start.mix, start.low) if start else (None, None)
+def predictor(
+    settings: ExpertSettings, records: list[Bases] | None = None, start: InitialState | None = None
+) -> Predictor:
+    mixer, low = (start.mixer, start.low) if start else (None, None)
     if records is None:
-        return Predictor(settings, start=mix, low=low)
+        return Predictor(settings, mixer=mixer, low=low)
     starts = np.cumsum([0, *map(len, records)])[:-1].astype(np.int64)
-    return Predictor(settings, np.concatenate(records), starts, mix, low)
+    return Predictor(settings, np.concatenate(records), starts, mixer, low)
 
 
 def reference_panel(settings: ExpertSettings, records: list[Bases] | None) -> Panel | None:
@@ -92,7 +101,7 @@ def test_the_tables_are_the_ones_described() -> None:
     assert integers.LOG.tolist() == LOG
     assert integers.EXP.tolist() == EXP
     priors = (1, 5, 10, 30, 99, 100, 777, 1000)
-    tables = Predictor(ExpertSettings(count_orders=(3,) * 8, count_priors=priors))._logs
+    tables = Predictor(ExpertSettings(count_orders=(3,) * 8, count_priors=priors))._new_tables(0).count_logs
     assert tables.tolist() == [count_log(count, prior) for prior in priors for count in range(16)]
 
 
@@ -101,11 +110,11 @@ def test_the_tables_are_the_ones_described() -> None:
 )
 def test_slices_without_a_model(level: str, both: bool) -> None:
     settings, text = without_panel(level, both), RELATED[: MOST[level]]
-    start = general_start(settings)
+    start = shipped_initial_state(settings)
     (data,) = ExpertCoder(predictor(settings, None, start), "experts", 1).encode(text, [len(text)])
     assert len(data) < 0.97 * len(text) / 4
     given = settings.as_dict()
-    state = State.read(given, packed_start(settings.start))
+    state = State.read(given, packed_state(settings.initial_state))
     assert decode_slice(Slice(given, state, data, len(text))) == text.tolist()
 
 
@@ -119,7 +128,7 @@ def test_what_the_other_strand_counts_is_there_for_the_next_base() -> None:
 
 @pytest.mark.parametrize("bit", range(0, 8, 3))
 def test_damage_is_not_decoded_to_the_same(bit: int) -> None:
-    settings, text = replace(SMALL, sure=8), RELATED[:700]
+    settings, text = replace(SMALL, match_run_length=8), RELATED[:700]
     data = bytearray(predictor(settings).encode(text))
     data[len(data) // 2] ^= 1 << bit
     given = settings.as_dict()
@@ -131,19 +140,19 @@ def test_damage_is_not_decoded_to_the_same(bit: int) -> None:
 @pytest.fixture(scope="module", params=[False, True], ids=["one strand", "both strands"])
 def model(request: pytest.FixtureRequest) -> Model:
     settings = ExpertSettings(both_strands=request.param, table_bits=14, frame_orders=(2, 3), count_orders=(6, 9, 16),
-                              count_priors=(30, 10, 5), reach=8)  # fmt: skip
+                              count_priors=(30, 10, 5), long_history_weight=8)  # fmt: skip
     pupil = predictor(replace(settings, attention_rate=12), RECORDS)
-    mix, low = pupil.start.copy(), pupil.low.copy()
-    pupil.adapt(mutated(ANCESTOR, 0.1, 7), mix, low)
+    mixer, low = pupil.mixer.copy(), pupil.low.copy()
+    pupil.adapt(mutated(ANCESTOR, 0.1, 7), mixer, low)
     coded = replace(without_panel("balanced", request.param), table_bits=16)
     source = embed(ModelPanel.of(RECORDS), lambda bases: encode_panel(bases, coded, 1, slice_=900))
-    return Model.of(None, Experts(Start(settings, mix, low), source), {"name": "species"})
+    return Model.of(None, Experts(InitialState(settings, mixer, low), source), {"name": "species"})
 
 
 def test_model_files_are_read_as_described(model: Model) -> None:
     reference = ExpertModel(model.data)
     assert reference.id == reference.stated_id == model.id
-    bases = decode_panel(reference.coded, reference.panel["bases"], packed_start)
+    bases = decode_panel(reference.coded, reference.panel["bases"], packed_state)
     assert bases == np.concatenate(RECORDS).tolist()
     assert reference.lengths == [len(record) for record in RECORDS]
     assert reference.panel_digest(bases) == reference.panel["digest"]
@@ -170,10 +179,22 @@ def odd_settings(seed: int) -> ExpertSettings:
         return int(chance.choice([low, high, chance.integers(low, high + 1)]))
 
     values: dict[str, Any] = {name: number(*ends) for name, ends in _BOUNDS.items()}
-    values |= {"table_bits": number(8, 16), "seed": number(8, 14), "own_seed": number(8, 14), "own_seed_both": 9}
-    values |= {"every": number(1, 20), "hungry": number(1, 9), "sure": int(chance.choice([0, 1, 20, 1 << 30]))}
-    values |= {"accept": min(values["accept"], values["drop"]), "brief": int(chance.choice([0, 1, 5, 12, 1 << 30]))}
-    values |= {"sampled": int(chance.choice([0, 1, 3, 1024]))}
+    values |= {
+        "table_bits": number(8, 16),
+        "panel_seed_length": number(8, 14),
+        "history_seed_length": number(8, 14),
+        "history_seed_length_both": 9,
+    }
+    values |= {
+        "search_interval": number(1, 20),
+        "search_interval_few": number(1, 9),
+        "match_run_length": int(chance.choice([0, 1, 20, 1 << 30])),
+    }
+    values |= {
+        "max_start_mismatches": min(values["max_start_mismatches"], values["max_mismatches"]),
+        "match_run_length_noisy": int(chance.choice([0, 1, 5, 12, 1 << 30])),
+    }
+    values |= {"history_sampling": int(chance.choice([0, 1, 3, 1024]))}
     counts = int(chance.integers(0, 4))
     values["low_orders"] = tuple(chance.integers(1, 6, int(chance.integers(0, 4))).tolist())
     values["count_orders"] = tuple(chance.integers(1, 32, counts).tolist())
@@ -215,63 +236,74 @@ class Case:
 
 CASES = [
     Case(
-        "long lists", {"tries": 2, "every": 1}, FEW[:500], [FEW[500:]],
-        {"tries run out in the panel", "tries run out in the past", "forward copies"},
+        "long lists", {"max_candidates": 2, "search_interval": 1}, FEW[:500], [FEW[500:]],
+        {"candidates run out in the panel", "candidates run out in the history", "forward copies"},
     ),
     Case(
-        "many copies", {"copies": 17, "every": 1, "accept": 16, "reach": 16}, FEW[:400], [FEW[400:800]],
-        {"copies replaced", "copies that promise too little", "copies known already", "copies dropped"},
+        "many copies", {"copies": 17, "search_interval": 1, "max_start_mismatches": 16, "long_history_weight": 16},
+        FEW[:400], [FEW[400:800]],
+        {"copies replaced", "copies that score too low", "copies known already", "copies dropped"},
     ),
     Case(
-        "counts that are full", {"own_seed": 20, "count_orders": (1, 2), "rate": 127, "trust_limit": 1},
+        "counts that are full", {"history_seed_length": 20, "count_orders": (1, 2), "rate": 127, "trust_limit": 1},
         np.concatenate([NOISE[:200], np.ones(500, np.uint8)]), None,
         {"counts halved", "seen 255 times", "trust at its limit", "least trust"},
     ),
-    Case("hashed seeds", {"own_seed": 14, "every": 1, "tries": 64}, NOISE, None, {"other seeds in the list"}),
-    Case("attention", {"every": 1, "attention_rate": 255, "copies": 64}, RELATED[:500], RECORDS, {"attention learns"}),
+    Case("hashed seeds", {"history_seed_length": 14, "search_interval": 1, "max_candidates": 64}, NOISE, None,
+        {"other seeds in the list"}),
+    Case("attention", {"search_interval": 1, "attention_rate": 255, "copies": 64}, RELATED[:500], RECORDS,
+        {"attention learns"}),
     Case(
-        "copies that begin badly", {"accept": 24, "drop": 24, "every": 2, "copies": 20}, FEW[:500], [FEW[600:900]],
+        "copies that begin badly", {"max_start_mismatches": 24, "max_mismatches": 24, "search_interval": 2,
+        "copies": 20}, FEW[:500], [FEW[600:900]],
         {"copies replaced"},
     ),
     Case(
-        "ends of texts", {"both_strands": True, "every": 1}, ENDS, [NOISE[:700], turned(NOISE[:90]), NOISE[700:760]],
-        {"copies at an end", "copies that left", "turned copies"},
+        "ends of texts", {"both_strands": True, "search_interval": 1}, ENDS, [NOISE[:700], turned(NOISE[:90]),
+        NOISE[700:760]],
+        {"copies at an end", "copies that left", "reverse copies"},
     ),
     Case(
-        "a panel of whole blocks", {"both_strands": True, "every": 1},
+        "a panel of whole blocks", {"both_strands": True, "search_interval": 1},
         np.concatenate([BLOCK[-150:], turned(BLOCK[:150]), NOISE[:99]]), [BLOCK], {"copies at an end"},
     ),
     Case(
-        "claims", {"both_strands": True, "every": 1, "sure": 8}, FAILING, None,
-        {"claims", "claims that failed", "copies that disagree"},
+        "match runs", {"both_strands": True, "search_interval": 1, "match_run_length": 8}, FAILING, None,
+        {"match runs", "match runs that missed", "copies that disagree"},
     ),
     Case(
-        "brief claims", {"both_strands": True, "every": 1, "sure": 30, "brief": 9}, FAILING, None,
-        {"claims", "claims after fewer bases"},
+        "match runs among misses", {"both_strands": True, "search_interval": 1, "match_run_length": 30,
+        "match_run_length_noisy": 9}, FAILING, None,
+        {"match runs", "match runs after fewer bases"},
     ),
     Case(
-        "short claims", {"both_strands": True, "every": 1, "sure": 30, "brief": 2}, FAILING, None,
-        {"short claims", "claims after fewer bases"},
+        "short match runs", {"both_strands": True, "search_interval": 1, "match_run_length": 30,
+        "match_run_length_noisy": 2}, FAILING, None,
+        {"short match runs", "match runs after fewer bases"},
     ),
     Case(
-        "sampled seeds", {"both_strands": True, "sampled": 2, "own_seed_both": 12}, FAILING, None,
-        {"forward copies", "turned copies"},
+        "sampled seeds", {"both_strands": True, "history_sampling": 2, "history_seed_length_both": 12}, FAILING, None,
+        {"forward copies", "reverse copies"},
     ),
     Case(
-        "sampled seeds of one strand", {"sampled": 1, "tries": 2}, np.concatenate([FEW, FEW[:300]]), None,
-        {"forward copies", "tries run out in the past", "other seeds in the list"},
+        "sampled seeds of one strand", {"history_sampling": 1, "max_candidates": 2}, np.concatenate([FEW, FEW[:300]]),
+        None,
+        {"forward copies", "candidates run out in the history", "other seeds in the list"},
     ),
     Case(
-        "sampled seeds beside a panel", {"sampled": 3, "every": 5, "sure": 12, "brief": 3}, RELATED[:900], RECORDS,
-        {"short claims", "claims", "forward copies"},
+        "sampled seeds beside a panel", {"history_sampling": 3, "search_interval": 5, "match_run_length": 12,
+        "match_run_length_noisy": 3}, RELATED[:900], RECORDS,
+        {"short match runs", "match runs", "forward copies"},
     ),
     Case(
         "reading frames", {"both_strands": True, "frame_orders": (1, 2)},
         np.concatenate([CODONS, NOISE[:50], turned(CODONS)]), None, {"frame changes"},
     ),
-    Case("long runs", {"every": 150, "hungry": 150}, LONG, None, {"runs measured", "trust by distance"}),
+    Case("long runs", {"search_interval": 150, "search_interval_few": 150}, LONG, None, {"runs measured",
+        "trust by distance"}),
     Case(
-        "a run of more than is measured", {"every": 1024, "hungry": 1024, "accept": 6, "drop": 6},
+        "a run of more than is measured", {"search_interval": 1024, "search_interval_few": 1024,
+        "max_start_mismatches": 6, "max_mismatches": 6},
         np.concatenate([np.tile(FEW, 2)[:1020], NOISE[:1200]]), [NOISE, mutated(NOISE, 0.05, 3)], {"longest run"},
     ),
 ]  # fmt: skip
@@ -287,21 +319,22 @@ def test_rare_cases(case: Case) -> None:
 def test_states_at_their_bounds(seed: int) -> None:
     """Kernels compute in 32 and 64 bits, the reference without bounds."""
     chance = np.random.default_rng(seed)
-    settings = replace(SMALL, low_orders=(1, 2), frame_orders=(1,), both_strands=True, attention_rate=255, every=2,
-                       sure=(0, 30)[seed % 2])  # fmt: skip
-    start = Start.untrained(settings)
+    settings = replace(SMALL, low_orders=(1, 2), frame_orders=(1,), both_strands=True, attention_rate=255,
+    search_interval=2,
+                       match_run_length=(0, 30)[seed % 2])  # fmt: skip
+    start = InitialState.untrained(settings)
     limits = {"weights": (1 << 21) - 1, "final": 1 << 18, "attention": 1 << 22}
     arrays = {name: chance.choice([-most, 0, most], start.arrays[name].size) for name, most in limits.items()}
     arrays |= {name: chance.choice([0, (1 << 22) - 1], start.arrays[name].size) for name in ("map_one", "map_two")}
     trust = start.arrays["trust"].size
     arrays["trust"] = chance.choice([64, 15 << 18], trust) << 10 | chance.choice([0, 1022], trust)
-    arrays["swaps"] = np.eye(4, dtype=np.int64)[chance.integers(0, 4, 32)].reshape(-1) * 65536
+    arrays["substitutions"] = np.eye(4, dtype=np.int64)[chance.integers(0, 4, 32)].reshape(-1) * 65536
     low = chance.choice([0, 65535], start.low.size).reshape(-1, 8)
     low[:, 4:] = chance.choice([0, 255], len(low))[:, None] * np.array([1, 0, 0, 0])
     arrays["low"] = low.reshape(-1)
     start = start.with_arrays({name: values.astype(start.arrays[name].dtype) for name, values in arrays.items()})
     given, text, packed = settings.as_dict(), RELATED[:350], start.to_bytes()
-    data = predictor(settings, RECORDS, Start.from_bytes(settings, packed)).encode(text)
+    data = predictor(settings, RECORDS, InitialState.from_bytes(settings, packed)).encode(text)
     slice_ = Slice(given, State.read(given, packed), data, len(text), reference_panel(settings, RECORDS))
     assert slice_.decode() == text.tolist()
     assert slice_.taken["certain"]
@@ -322,19 +355,19 @@ class Hearing:
         return self.now
 
 
-@pytest.mark.parametrize("sure", [0, 8])
-def test_experts_that_hear_a_network(sure: int) -> None:
+@pytest.mark.parametrize("run_length", [0, 8])
+def test_experts_that_hear_a_network(run_length: int) -> None:
     settings = replace(SMALL, network=True, attention_rate=8, frame_orders=(2,))
     network = random_model("stream")
     source = embed(ModelPanel.of(RECORDS), lambda bases: encode_panel(bases, SMALL, 1))
-    model = Model.of(network.network, Experts(Start.untrained(settings), source), {"name": "both"})
-    at_work, text = replace(settings, sure=sure), RELATED[:300]
+    model = Model.of(network.network, Experts(InitialState.untrained(settings), source), {"name": "both"})
+    at_work, text = replace(settings, match_run_length=run_length), RELATED[:300]
     (data,) = model.coder(at_work, "cpu", 1).encode(text, [300])
     given = at_work.as_dict()
     hearing = Hearing(ReferenceModel(network.data))
     slice_ = Slice(given, State.untrained(given), data, 300, reference_panel(at_work, RECORDS), hearing)
     assert slice_.decode() == text.tolist()
-    assert bool(slice_.taken["claims"]) == bool(sure)
+    assert bool(slice_.taken["match runs"]) == bool(run_length)
 
 
 class ReferenceCoder:
@@ -348,7 +381,7 @@ class ReferenceCoder:
         return np.concatenate([np.array(bases, np.uint8) for bases in decoded])
 
 
-@pytest.mark.parametrize("name", ["2-balanced", "2-model-fast", "2-sampled", "2-model-sampled"])
+@pytest.mark.parametrize("name", ["balanced", "model-fast", "fast"])
 def test_golden_archives(name: str) -> None:
     with Archive(GOLDEN / f"{name}.gfz") as archive:
         settings = archive.manifest.settings.experts
@@ -356,12 +389,12 @@ def test_golden_archives(name: str) -> None:
         given, panel = settings.as_dict(), None
         if archive.manifest.model.id == "experts":
             given["both_strands"] = archive.blocks[0].strands == 2
-            state = State.read(given, packed_start(settings.start))
+            state = State.read(given, packed_state(settings.initial_state))
         else:
-            model = ExpertModel((GOLDEN / "2.gfmodel").read_bytes())
+            model = ExpertModel((GOLDEN / "species.gfmodel").read_bytes())
             assert model.id == archive.manifest.model.id
-            bases = decode_panel(model.coded, model.panel["bases"], packed_start)
+            bases = decode_panel(model.coded, model.panel["bases"], packed_state)
             state, panel = model.state.converted(model.settings, given), Panel(given, bases, model.lengths)
         coder: Any = ReferenceCoder(given, state, panel)
         decoded = archive.decode_all(Coders(archive.manifest.model.id, lambda _: coder))
-        assert b"".join(block.text for block in decoded) == (GOLDEN / "2.fa").read_bytes()
+        assert b"".join(part.texts[0] for part in decoded) == (GOLDEN / "genomes.fa").read_bytes()

@@ -1,7 +1,6 @@
 """Text to streams and back gives every byte, for anything; damaged streams give an error and nothing else."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geneformer_codec.errors import FormatError
-from geneformer_codec.sequence.fasta import Sides, parse, render
+from geneformer_codec.sequence.fasta import FastaText, parse
+from geneformer_codec.sequence.parts import Part
+from geneformer_codec.streams.interface import Coding, PartContent
+from geneformer_codec.streams.table import STREAMS, TEXT_STREAMS
 
 from .texts import texts
 
@@ -42,8 +44,28 @@ ODD = [
 ]
 
 
+CODING = Coding("balanced", 0)
+STREAM_OF = {stream.id: stream for stream in STREAMS}
+
+
+def encoded(text: bytes) -> tuple[PartContent, dict[str, bytes]]:
+    """A text as one part, and its streams but the payload."""
+    content = PartContent.parse(Part(0, text, b"", True, True))
+    return content, {name: STREAM_OF[name].encode(content, CODING) for name in TEXT_STREAMS}
+
+
+def decoded(content: PartContent, streams: dict[str, bytes], max_text: int | None = None) -> FastaText:
+    """The text without its bases, from its streams."""
+    counts = content.record_count, content.residue_count, content.base_count
+    found = PartContent(content.text_bytes if max_text is None else max_text, False, *counts)
+    for name in TEXT_STREAMS:
+        STREAM_OF[name].decode(streams[name], found, CODING)
+    return found.fasta
+
+
 def joined(text: bytes) -> bytes:
-    return render(parse(text), len(text))
+    content, streams = encoded(text)
+    return decoded(content, streams).render(content.bases)
 
 
 @pytest.mark.parametrize("text", ODD)
@@ -59,13 +81,13 @@ def test_any_text_comes_back(text: bytes) -> None:
 
 def test_real_files_come_back(real_fasta: str, real_data: Callable[[str], bytes]) -> None:
     text = real_data(real_fasta)
-    streams = parse(text)
-    assert render(streams, len(text)) == text
+    content, streams = encoded(text)
+    found = decoded(content, streams)
+    assert found.render(content.bases) == text
     lines = text.replace(b"\r\n", b"\n").split(b"\n")
-    names = Sides(streams.names, streams.layout, streams.case, streams.exceptions, len(text)).names()
-    assert names == [line[1:] for line in lines if line.startswith(b">")]
-    assert int(streams.record_residues.sum()) == sum(len(line) for line in lines if not line.startswith(b">"))
-    assert int(streams.record_bases.sum()) == len(streams.bases)
+    assert found.headers() == [line[1:] for line in lines if line.startswith(b">")]
+    assert found.residue_count == sum(len(line) for line in lines if not line.startswith(b">"))
+    assert int(found.fragment_bases.sum()) == len(content.bases)
 
 
 def test_reads_come_back_too(real_data: Callable[[str], bytes]) -> None:
@@ -76,65 +98,65 @@ def test_reads_come_back_too(real_data: Callable[[str], bytes]) -> None:
 @given(texts, st.data())
 @settings(max_examples=200)
 def test_any_range_of_residues(text: bytes, data: st.DataObject) -> None:
-    streams = parse(text)
-    sides = Sides(streams.names, streams.layout, streams.case, streams.exceptions, len(text))
-    whole = sides.render_residues(streams.bases, 0, sides.residues)
-    start = data.draw(st.integers(0, sides.residues))
-    stop = data.draw(st.integers(start, sides.residues))
-    bases = streams.bases[sides.bases_before(start) : sides.bases_before(stop)]
-    assert sides.render_residues(bases, start, stop) == whole[start:stop]
-    assert sides.text_bytes == len(text)
-    assert np.array_equal(sides.record_residues, streams.record_residues)
-    assert np.array_equal(sides.record_bases, streams.record_bases)
-    assert sides.has_preamble == streams.has_preamble
-    assert sides.bases == len(streams.bases)
+    content, streams = encoded(text)
+    found = decoded(content, streams)
+    whole = found.all_residues(content.bases).tobytes()
+    start = data.draw(st.integers(0, found.residue_count))
+    stop = data.draw(st.integers(start, found.residue_count))
+    bases = content.bases[found.bases_before(start) : found.bases_before(stop)]
+    assert found.render_residues(bases, start, stop).tobytes() == whole[start:stop]
+    assert found.text_bytes == len(text)
+    assert np.array_equal(found.fragment_residues, content.fasta.fragment_residues)
+    assert np.array_equal(found.fragment_bases, content.fasta.fragment_bases)
+    assert found.layout.has_preamble == content.layout.has_preamble
+    assert found.base_count == len(content.bases)
 
 
 def test_regular_layout_takes_a_few_bytes() -> None:
     sequence = b"ACGT" * 25_000
     lines = b"\n".join(sequence[start : start + 60] for start in range(0, len(sequence), 60))
-    streams = parse(b"".join(b">record%d\n%b\n" % (number, lines) for number in range(20)))
-    assert len(streams.layout) < 60
-    assert streams.case == streams.exceptions == b""
-    assert len(streams.names) < 60
+    _, streams = encoded(b"".join(b">record%d\n%b\n" % (number, lines) for number in range(20)))
+    assert len(streams["layout"]) < 60
+    assert streams["case"] == streams["exceptions"] == b""
+    assert len(streams["names"]) < 60
 
 
 def test_case_ignores_what_has_none() -> None:
-    assert len(parse(b">a\nacgt----acgt****acgt\n").case) == len(parse(b">a\nacgtacgtacgtacgtacgt\n").case)
+    with_gaps, without = (encoded(text)[1] for text in (b">a\nacgt----acgt****acgt\n", b">a\nacgtacgtacgtacgtacgt\n"))
+    assert len(with_gaps["case"]) == len(without["case"])
 
 
 def test_residues_that_are_no_sequence_are_kept_as_they_are() -> None:
-    streams = parse(b">a\nMKVLAAGIVGLLLAQWERTY\n")
-    assert len(streams.bases) == 0
-    assert streams.record_residues.tolist() == [20]
+    text, bases = parse(b">a\nMKVLAAGIVGLLLAQWERTY\n")
+    assert len(bases) == 0
+    assert text.fragment_residues.tolist() == [20]
 
 
-@given(texts, st.sampled_from(["names", "layout", "case", "exceptions"]), st.data())
+@given(texts, st.sampled_from(TEXT_STREAMS[1:]), st.data())
 @settings(max_examples=600)
 def test_damage_is_an_error_or_harmless(text: bytes, stream: str, data: st.DataObject) -> None:
-    streams = parse(text)
-    blob = bytearray(getattr(streams, stream))
+    content, streams = encoded(text)
+    blob = bytearray(streams[stream])
     for _ in range(data.draw(st.integers(1, 3))):
         if blob:
             place = data.draw(st.integers(0, len(blob) - 1))
             blob[place] ^= data.draw(st.integers(1, 255))
     if data.draw(st.booleans()):
         del blob[data.draw(st.integers(0, len(blob))) :]
-    damaged = replace(streams, **{stream: bytes(blob)})
     try:
-        found = render(damaged, len(text))
+        found = decoded(content, {**streams, stream: bytes(blob)}).render(content.bases)
     except FormatError:
         return
     assert len(found) <= len(text)
 
 
 def test_bases_that_do_not_fit_are_an_error() -> None:
-    streams = parse(b">a\nACGTNACGT\n")
-    for bases in (streams.bases[1:], np.append(streams.bases, 0), np.full(8, 4, np.uint8)):
+    text, right = parse(b">a\nACGTNACGT\n")
+    for bases in (right[1:], np.append(right, 0), np.full(8, 4, np.uint8)):
         with pytest.raises(FormatError):
-            render(replace(streams, bases=bases.astype(np.uint8)), 100)
+            text.render(bases.astype(np.uint8))
 
 
-def test_a_text_longer_than_told_is_an_error() -> None:
+def test_a_text_longer_than_stated_is_an_error() -> None:
     with pytest.raises(FormatError):
-        render(parse(b">a\nACGTNACGT\n"), 12)
+        decoded(*encoded(b">a\nACGTNACGT\n"), max_text=12)

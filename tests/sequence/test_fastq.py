@@ -10,25 +10,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geneformer_codec.errors import FormatError
-from geneformer_codec.sequence.fastq import Reads, ReadsShape, is_fastq, put_together, take_apart
-from geneformer_codec.sequence.mates import pack_pair, unpack_pair
+from geneformer_codec.sequence.fastq import ParsedReads, is_fastq, parse_reads, render_reads
 from geneformer_codec.sequence.parts import Part
 from geneformer_codec.sequence.read_parts import split_reads
+from geneformer_codec.streams.mate_names import pack_mates, unpack_mates
+from geneformer_codec.streams.names import pack_names
+from geneformer_codec.streams.read_layout import pack_reads, unpack_reads
 
 from .texts import Trickle, anything, fastq_like
 
 READS = b"@a 1\nACGT\n+\nIII#\n@b 1\nNNAC\n+\n##@+\n"
 
 
-def check(*texts: bytes) -> Reads:
-    reads = take_apart(texts)
+def check(*texts: bytes) -> ParsedReads:
+    reads = parse_reads(texts)
     size = sum(map(len, texts))
-    shape = ReadsShape.unpack(reads.shape.pack(), size)
-    assert put_together(shape, reads.fasta, reads.qualities, size) == list(texts)
-    names = b"".join(line[1:] + b"\n" for line in reads.fasta.replace(b"\r\n", b"\n").split(b"\n") if line[:1] == b">")
-    count = sum(text.reads for text in reads.shape.texts)
-    if names.count(b"\n") == count:  # else a name holds what looks like a line end here
-        assert shape.unpack_names(reads.shape.pack_names(names), count, size) == names
+    layouts = unpack_reads(pack_reads(reads.layouts), size)
+    assert render_reads(layouts, reads.fasta, reads.qualities, size) == texts
     return reads
 
 
@@ -50,7 +48,7 @@ def test_any_pair(text: bytes, mate: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reads", "strays"),
+    ("text", "reads", "unparsed"),
     [
         (READS, 2, b""),
         (READS.replace(b"\n", b"\r\n"), 2, b""),
@@ -66,9 +64,9 @@ def test_any_pair(text: bytes, mate: bytes) -> None:
         (b"@a\n\n+\n\n@b\n+\n", 2, b""),
     ],
 )
-def test_what_is_a_read(text: bytes, reads: int, strays: bytes) -> None:
-    shape = check(text).shape.texts[0]
-    assert (shape.reads, shape.strays) == (reads, strays)
+def test_what_is_a_read(text: bytes, reads: int, unparsed: bytes) -> None:
+    layout = check(text).layouts[0]
+    assert (layout.reads, layout.unparsed) == (reads, unparsed)
 
 
 def test_kind_is_told_by_content() -> None:
@@ -89,31 +87,32 @@ def test_kind_is_told_by_content() -> None:
 def test_names_of_mates(turn: Callable[[bytes], bytes], most: int) -> None:
     names = [b"r%d:%d/1 1:N:%d" % (number, 11 * number, number**3 % 1111) for number in range(100)]
     mates = list(map(turn, names))
-    alone = pack_pair(b"".join(name + b"\n" for name in names), 0)
-    joined = b"".join(name + b"\n" for name in names + mates)
-    packed = pack_pair(joined, 100)
-    assert len(packed) - len(alone) <= most
-    assert unpack_pair(packed, 100, 100, len(joined)) == joined
+    first, joined = (b"".join(name + b"\n" for name in some) for some in (names, names + mates))
+    rules, stored = pack_mates(joined, 100)
+    assert len(rules) + len(pack_names(stored)) - len(pack_names(first)) <= most + 1
+    found = unpack_mates(rules + b"rest", 100, 100, len(joined))
+    assert (found.rest, found.stored) == (b"rest", stored.count(b"\n"))
+    assert found.join(stored) == joined
 
 
 def test_damage() -> None:
-    reads = take_apart([READS + b"stray\n" + READS, READS])
-    packed, size = reads.shape.pack(), 3 * len(READS) + 6
+    reads = parse_reads([READS + b"stray\n" + READS, READS])
+    packed, size = pack_reads(reads.layouts), 3 * len(READS) + 6
     chance = random.Random(1)
     for _ in range(300):
         wrong = bytearray(packed)
         wrong[chance.randrange(len(wrong))] = chance.randrange(256)
         try:
-            shape = ReadsShape.unpack(bytes(wrong[: chance.randrange(1, len(wrong) + 1)]), size)
-            put_together(shape, reads.fasta, reads.qualities, size)
+            layouts = unpack_reads(bytes(wrong[: chance.randrange(1, len(wrong) + 1)]), size)
+            render_reads(layouts, reads.fasta, reads.qualities, size)
         except FormatError:
             continue
     with pytest.raises(FormatError):
-        put_together(reads.shape, reads.fasta[:-1], reads.qualities, size)
+        render_reads(reads.layouts, reads.fasta[:-1], reads.qualities, size)
     with pytest.raises(FormatError):
-        put_together(reads.shape, reads.fasta, reads.qualities[:-1], size)
+        render_reads(reads.layouts, reads.fasta, reads.qualities[:-1], size)
     with pytest.raises(FormatError):
-        put_together(reads.shape, reads.fasta, reads.qualities, size - 1)
+        render_reads(reads.layouts, reads.fasta, reads.qualities, size - 1)
 
 
 @settings(deadline=None)
@@ -168,6 +167,6 @@ def test_mates_are_in_the_same_part() -> None:
 def test_real_reads(real_data: Callable[[str], bytes], real_fastq: str) -> None:
     text = real_data(real_fastq)[: 1 << 20]
     reads = check(text)
-    assert len(reads.shape.texts[0].strays) < 100_000
+    assert len(reads.layouts[0].unparsed) < 100_000
     assert len(reads.fasta) + len(reads.qualities) > 0.8 * len(text)
     assert int(np.bincount(reads.qualities, minlength=128)[33:127].sum()) == len(reads.qualities)

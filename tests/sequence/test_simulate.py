@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geneformer_codec.sequence.fasta import parse, render
+from geneformer_codec.sequence.fasta import parse
 from geneformer_codec.sequence.simulate import simulate, write_fasta
 from geneformer_codec.sequence.simulate_reads import write_fastq
 
@@ -51,7 +51,8 @@ def test_small_ones_round_trip(length: int) -> None:
     stream = io.BytesIO()
     write_fasta(stream, 3, length, 0.5, width=7)
     assert stream.getvalue().count(b">") == 3
-    assert render(parse(stream.getvalue()), len(stream.getvalue())) == stream.getvalue()
+    text, bases = parse(stream.getvalue())
+    assert text.render(bases) == stream.getvalue()
 
 
 def test_impossible_settings() -> None:

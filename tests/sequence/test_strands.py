@@ -70,7 +70,7 @@ def test_stretches_of_long_parts() -> None:
 def test_real_sequence(name: str, both: bool, real_data: Callable[[str], bytes]) -> None:
     from geneformer_codec.sequence.fasta import parse
 
-    assert both_strands(parse(real_data(name)).bases) is both
+    assert both_strands(parse(real_data(name))[1]) is both
 
 
 @pytest.mark.parametrize("name", ["illumina_hiseqx_150_10k", "ont_wfalignment_4k", "sra_SRR3927310_1_10k"])
@@ -78,4 +78,4 @@ def test_real_reads(name: str, real_data: Callable[[str], bytes]) -> None:
     from geneformer_codec.sequence.fasta import parse
 
     lines = real_data(f"reads_{name}.fastq").split(b"\n")[1::4]
-    assert both_strands(parse(b"".join(b">\n" + line + b"\n" for line in lines)).bases)
+    assert both_strands(parse(b"".join(b">\n" + line + b"\n" for line in lines))[1])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
-from geneformer_codec.streams.qualities import coder, decode_qualities, encode_qualities
+from geneformer_codec.streams.qualities import coder
+from geneformer_codec.streams.qualities.coder import decode_qualities, encode_qualities
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 LEVELS = ["fast", "balanced", "max"]

@@ -11,7 +11,7 @@ from geneformer_codec.archive.models import Execution
 from geneformer_codec.cli.main import main
 from geneformer_codec.errors import ModelMissingError
 from geneformer_codec.model.file import load_model, read_model
-from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.predict.settings import with_level
 from geneformer_codec.predict.state import FEATURES
 from geneformer_codec.training.data import read_records
@@ -121,15 +121,15 @@ def test_the_head_that_serves_best_alone_comes_first(trained: Path, tmp_path: Pa
     panel, measuring = records[:20], records[20:]
     experts = read_model(trained / "m.gfmodel").experts
     assert experts
-    attention = experts.start.mix.attention.copy()
+    attention = experts.initial_state.mixer.attention.copy()
     attention[:FEATURES] = -4 << 20  # a head that believes those that failed most
-    start = experts.start.with_arrays(experts.start.arrays | {"attention": attention})
+    start = experts.initial_state.with_arrays(experts.initial_state.arrays | {"attention": attention})
     ordered = order_heads(start, panel, measuring)
-    assert np.array_equal(ordered.mix.attention[2 * FEATURES :], attention[:FEATURES])
+    assert np.array_equal(ordered.mixer.attention[2 * FEATURES :], attention[:FEATURES])
     fast = predictor(with_level(start.settings, "fast"), panel)
 
-    def coded(begin: Start) -> int:
+    def coded(begin: InitialState) -> int:
         at = begin.at(fast.settings)
-        return sum(len(fast.adapt(record, at.mix.copy(), at.low.copy())) for record in measuring)
+        return sum(len(fast.adapt(record, at.mixer.copy(), at.low.copy())) for record in measuring)
 
     assert coded(ordered) < 0.95 * coded(start)

@@ -93,7 +93,7 @@ class Project:
 
     def report(self, sample: str) -> dict[str, Any]:
         """The report of a published archive."""
-        report: dict[str, Any] = json.loads(self.result("verified", f"{sample}.json").read_text())
+        report: dict[str, Any] = json.loads(self.result("reports", f"{sample}.json").read_text())
         return report
 
 

@@ -64,7 +64,7 @@ def test_every_byte_comes_back(finished: Project, texts: Texts) -> None:
 
 
 def test_samples_that_fit_into_a_part_share_jobs(finished: Project) -> None:
-    batches = [log.stem for log in (finished.directory / "logs" / "archive_batch").iterdir()]
+    batches = [log.stem for log in (finished.directory / "logs" / "archive").iterdir()]
     assert sum(int(batch.rpartition("+")[2]) for batch in batches) == len(finished.samples) - 2, "all but one"
     assert len(batches) < len(finished.samples) - 2
     assert not finished.result("plans", "plain.json").exists()
@@ -78,16 +78,15 @@ def test_only_what_is_wanted_is_left(finished: Project, texts: Texts) -> None:
     identities = {finished.report(name)["model_id"] for name in ("many", "modelled")}
     assert len(identities) == 2
     assert {path.name for path in finished.result().iterdir()} == {
-        *("archives", "decompressed", "models", "plans", "proofs", "report", "sources", "summary.tsv", "training"),
-        "verified",
+        *("archives", "checks", "decompressed", "models", "plans", "reports", "summary", "summary.tsv", "training"),
     }
     assert files("decompressed") == {f"{name}.fa" for name in texts}
     assert files("archives") == {*(f"{name}.gfz" for name in texts), *(f"models/{id_}.gfmodel" for id_ in identities)}
-    assert files("verified") == {f"{name}.json" for name in texts}
-    assert files("plans") == files("sources") == {"many.json"}
+    assert files("reports") == {f"{name}.json" for name in texts}
+    assert files("plans") == {"many.json"}
     assert files("models") == {"trained.gfmodel", "network.gfmodel"}
     assert files("training") == {f"{name}.{suffix}" for name in ("trained", "network") for suffix in ("jsonl", "html")}
-    assert files("report") == {
+    assert files("summary") == {
         *(f"{page}.html" for page in ("sizes", "models", "jobs")),
         *(f"{table}.tsv" for table in ("species", "models", "decisions", "jobs")),
         "numbers.json",
@@ -97,7 +96,7 @@ def test_only_what_is_wanted_is_left(finished: Project, texts: Texts) -> None:
 def test_trainings_are_reported(finished: Project) -> None:
     assert "What was tried" in finished.result("training", "trained.html").read_text()
     assert "bits per base on validation records" in finished.result("training", "network.html").read_text()
-    numbers = json.loads(finished.result("report", "numbers.json").read_text())
+    numbers = json.loads(finished.result("summary", "numbers.json").read_text())
     assert {row["model"]: row["consists_of"] for row in numbers["models"]} == {
         "trained": "experts",
         "network": "network",
@@ -149,21 +148,16 @@ def test_a_finished_run_has_nothing_to_do(copied: Project, panel: bytes) -> None
     copied.run("decompress_all", "-n", "--forceall")
 
 
-BATCHED, SPLIT, TRAINED = {"archive_batch", "publish"}, {"split", "compress", "gather", "verify"}, {"train"}
+WHOLE, SPLIT, TRAINED = {"archive"}, {"split", "gather"}, {"train"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "made", "kept"),
     [
-        (["results/archives/plain.gfz"], set(), BATCHED | SPLIT | TRAINED),
-        (["--force", "results/archives/plain.gfz"], BATCHED, SPLIT | TRAINED),
-        (["--force", "./results/archives/many.gfz"], SPLIT - {"compress"}, BATCHED | TRAINED),
-        (["--forcerun", "results/archives/plain.gfz", "--", "compress_all"], BATCHED, SPLIT | TRAINED),
-        (["--forcerun", "archive_batch", "--", "compress_all"], BATCHED, SPLIT | TRAINED),
-        (["--forcerun", "verify", "--", "compress_all"], SPLIT - {"compress"}, BATCHED | TRAINED),
-        (["--forcerun", "train", "--", "compress_all"], BATCHED | TRAINED | {"split"}, set()),
-        (["--forcerun", "summary", "--", "compress_all"], {"summary"}, BATCHED | SPLIT | TRAINED),
-        (["--forceall", "compress_all"], BATCHED | TRAINED | {"split"}, set()),
+        (["results/archives/plain.gfz"], set(), WHOLE | SPLIT | TRAINED),
+        (["--force", "./results/archives/many.gfz"], SPLIT, WHOLE | TRAINED),
+        (["--forcerun", "gather", "--", "compress_all"], SPLIT, WHOLE | TRAINED),
+        (["--forcerun", "train", "--", "compress_all"], WHOLE | TRAINED | SPLIT, set()),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -172,6 +166,7 @@ def test_forced_archives_are_made_anew(finished: Project, arguments: list[str], 
     said = finished.run("-n", *arguments)
     rules = set(re.findall(r"(?:rule|checkpoint) (\w+):", said))
     assert made <= rules
+    assert bool(made) == ("publish" in rules)
     assert not kept & rules
 
 
@@ -187,7 +182,7 @@ def test_a_forced_run_replaces_archives(copied: Project, texts: Texts) -> None:
     assert "results/archives/blank_lines.gfz" in said
     assert "output: results/archives/crlf.gfz" not in said
     said = copied.run("-n", "--force", "results/archives/crlf.gfz", status=1)
-    assert "there is no file 'data/crlf.fa'" in said
+    assert "file 'data/crlf.fa' not found" in said
 
 
 def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project) -> None:
@@ -220,12 +215,12 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(copied:
     copied.result("decompressed").mkdir()
     (copied.result("decompressed") / ".plain.fa.0a1b2c3d.tmp").touch()  # as a job leaves it that was killed
     said = copied.run("decompress_all", "verify_all", "--keep-going", "--retries", "0", status=1)
-    named = [line.partition("=")[2].split("+") for line in said.splitlines() if "wildcards: batch=" in line]
+    named = [line.rpartition("=")[2].split("+") for line in said.splitlines() if "wildcards: work=" in line]
     batches = {first: int(count) for first, count, *_ in named}
     assert [first for first, count in batches.items() if count == 1] == ["many"], "in parts, and so alone"
     assert sum(batches.values()) == len(texts)
-    for rule in ("recheck", "decompress_batch"):
-        (log,) = (log for log in (copied.directory / "logs" / rule).iterdir() if "error: " in log.read_text())
+    for work in ("verify", "decompress"):
+        (log,) = (log for log in (copied.directory / "logs" / work).iterdir() if "error: " in log.read_text())
         assert "error: sample 'crlf': results/archives/crlf.gfz: " in log.read_text()
         assert log.read_text().count("error: ") == 1
     decompressed = {path.stem: path for path in copied.result("decompressed").glob("*.fa")}
@@ -235,11 +230,11 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(copied:
     put(sound)
     decompressed["plain"].unlink()
     said = copied.run("decompress_all", "verify_all")
-    assert said.count("rule decompress_batch:") == 1, "of the two that are missing"
-    assert said.count("rule recheck:") == len(batches), "those that passed before as well"
+    assert said.count("wildcards: work=decompress") == 1, "of the two that are missing"
+    assert said.count("wildcards: work=verify") == len(batches), "those that passed before as well"
     for name in ("crlf", "plain"):
         assert copied.result("decompressed", f"{name}.fa").read_bytes() == texts[name]
-    assert copied.run("verify_all").count("rule recheck:") == len(batches), "every time"
+    assert copied.run("verify_all").count("rule decode:") == len(batches), "every time"
     assert not list(copied.result("decompressed").glob("*.tmp"))
 
 
@@ -258,34 +253,23 @@ class TestDeletingSources:
         assert project.result("decompressed", "one.fa").read_bytes() == text
         assert project.result("archives", "one.gfz").is_file()
 
-    def test_not_if_the_archive_is_another_one(self, copied: Project) -> None:
-        path = copied.directory / "data" / "plain.fa"
-        with copied.result("archives", "plain.gfz").open("ab") as archive:
-            archive.write(b"x")
-        copied.settings["delete_source"] = True
-        copied.samples = [row for row in copied.samples if row.startswith(("sample", "plain"))]
-        assert "this is not the archive that was verified" in copied.run("compress_all", status=1) + copied.all_logs()
-        assert path.exists()
 
-
-def test_what_an_archive_does_not_keep_is_on_the_screen(project: Project) -> None:
+def test_what_an_archive_does_not_keep_is_on_the_screen(copied: Project) -> None:
     """As a run ends, and in the log of the summary."""
-    project.add_sample("one", related(count=2, length=500, seed=13), "none")
-    project.run("compress_all")
-    report = project.report("one") | {"notices": ["made from BAM; not kept: tags"]}
-    project.result("verified", "one.json").write_text(json.dumps(report))
-    note = "geneformer-rules: note: one: made from BAM; not kept: tags\n"
-    assert note in project.run("compress_all")
-    assert (project.directory / "logs" / "summary.log").read_text() == note
-    project.result("verified", "one.json").write_text(json.dumps({"made_of": report["made_of"]}))
-    assert "Error in rule summary" in project.run("compress_all", status=1)
+    report = copied.report("plain") | {"notices": ["made from BAM; not kept: tags"]}
+    copied.result("reports", "plain.json").write_text(json.dumps(report))
+    note = "geneformer-rules: note: plain: made from BAM; not kept: tags\n"
+    assert note in copied.run("compress_all")
+    assert (copied.directory / "logs" / "summary.log").read_text() == note
+    copied.result("reports", "plain.json").write_text(json.dumps({"made_of": report["made_of"]}))
+    assert "Error in rule summary" in copied.run("compress_all", status=1)
 
 
-@pytest.mark.parametrize("part_bases", [1024, 4096], ids=["parts", "whole"])
+@pytest.mark.parametrize("part_bases", [pytest.param(1024, marks=pytest.mark.slow), 4096], ids=["parts", "whole"])
 def test_a_source_that_changed_meanwhile_is_read_again(project: Project, part_bases: int) -> None:
     project.settings |= {"part_bases": part_bases, "retries": 0}
     path = project.add_sample("one", related(count=3, length=700, seed=14), "none")
-    target = "results/batches/one+1" if part_bases == 4096 else "results/unverified/one.gfz"
+    target = "results/unpublished/one+1" if part_bases == 4096 else "results/unpublished/one"
     project.run(target, "--notemp")
     status = path.stat()
     path.write_bytes(changed := related(count=3, length=700, seed=15))
@@ -311,35 +295,27 @@ def test_jobs_that_go_to_a_cluster_are_larger(project: Project) -> None:
     project.settings["part_bases"] = 1024
     for number in range(3):
         project.add_sample(f"s{number}", related(count=4, length=1000, seed=32 + number), "none")
-    here, there = (project.run("-n", "compress_all", *jobs) for jobs in ((), ("--jobs", "9")))
-    assert (here.count("checkpoint split:"), here.count("rule archive_batch:")) == (3, 0)
-    assert (there.count("checkpoint split:"), there.count("rule archive_batch:")) == (0, 1)
+    said = project.run("-n", "compress_all", "--jobs", "9")
+    assert (said.count("checkpoint split:"), said.count("rule archive:")) == (0, 1)
 
 
-def test_what_takes_less_than_a_minute_is_split_without_a_job(project: Project) -> None:
+def test_what_takes_less_than_a_minute_is_done_without_a_job(project: Project) -> None:
     """But not what has no size yet."""
     project.settings |= {"part_bases": 1024, "planning": {"job_bases": 1024}}
-    project.add_sample("there", related(count=4, length=1000, seed=35), "none")
-    project.add_sample("made", related(count=4, length=1000, seed=36), "none").rename(project.directory / "given.fa")
-    making = "rule make:\n    input: 'given.fa'\n    output: 'data/made.fa'\n    shell: 'cp {input} {output}'\n"
-    (project.directory / "making.smk").write_text(making + MODULE)
+    made = {"data/made.fa": "given.fa", "made_panel.fa": "panel.fa"}
+    (project.directory / "panel.fa").write_bytes(related(count=4, length=1000, seed=37))
+    project.add_species("there", panel="panel.fa")
+    project.add_species("made", panel="made_panel.fa")
+    project.add_sample("there", related(count=4, length=1000, seed=35), "there")
+    project.add_sample("made", related(count=4, length=1000, seed=36), "made").rename(project.directory / "given.fa")
+    making = [f"rule:\n    input: '{given}'\n    output: '{path}'\n    shell: 'cp {given} {path}'\n"
+              for path, given in made.items()]  # fmt: skip
+    (project.directory / "making.smk").write_text("".join(making) + MODULE)
     said = project.run("-n", "compress_all", "-s", "making.smk", "--jobs", "9")
-    split = dict(re.findall(r"checkpoint (\w+):\n    input: (\S+)", said))
-    assert split == {"split": "data/made.fa", "split_here": "data/there.fa"}
-
-
-def test_what_takes_less_than_a_minute_is_trained_without_a_job(project: Project) -> None:
-    """But not a panel that has no size yet."""
-    (project.directory / "there.fa").write_bytes(related(count=4, length=1000, seed=37))
-    project.add_species("given", panel="there.fa")
-    project.add_species("grown", panel="made.fa")
-    making = "rule make:\n    output: 'made.fa'\n    shell: 'cp there.fa {output}'\n"
-    (project.directory / "making.smk").write_text(making + MODULE)
-    models = [f"results/models/{species}.gfmodel" for species in ("given", "grown")]
-    for jobs, rules in ((("--jobs", "9"), ("train_here", "train")), ((), ("train", "train"))):
-        said = project.run("-n", *models, "-s", "making.smk", *jobs)
-        found = re.findall(r"rule (\w+):\n    input: \S+\n    output: (\S+),", said)
-        assert {path: rule for rule, path in found if path in models} == dict(zip(models, rules, strict=True))
+    found = dict(re.findall(r"(?:rule|checkpoint) (split\w*|train\w*):\n    input: (\S+)", said))
+    assert found == {
+        "split": "data/made.fa", "split_local": "data/there.fa", "train": "made_panel.fa", "train_local": "panel.fa"
+    }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -371,4 +347,3 @@ def test_only_networks_ask_for_a_gpu(with_model: Project, panel: bytes) -> None:
     jobs = re.findall(r"wildcards: (\S+)\n *resources: (.*)", said)
     assert {wildcards for wildcards, asked in jobs if "gpu=1" in asked} == {"species=network", "batch=of_network+1"}
     assert len(jobs) > 2
-    assert "gpu=1" not in project.run("-n", "compress_all")

@@ -13,10 +13,21 @@ from geneformer_codec import api
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.errors import OutputError
 from geneformer_rules import publishing
-from geneformer_rules.archiving import archive_samples
+from geneformer_rules.archiving import Archiving
 from geneformer_rules.publishing import MismatchError, delete_sources
+from geneformer_rules.records import describe_files
 
 TEXTS = {"r_1.fq": b"@r/1\nACGT\n+\nIIII\n", "r_2.fq": b"@r/2\nGGGTA\n+\nIIIII\n"}
+
+
+def make_unpublished(directory: Path, files: list[Path]) -> Path:
+    """Archive files as the sample ``r``; return the directory of its archive and report."""
+    made = directory / "unpublished"
+    made.mkdir(exist_ok=True)
+    record = describe_files([*map(str, files)], "none")
+    facts = api.compress(files[0], made / "r.gfz", mate=files[1] if len(files) == 2 else None)
+    publishing.write_report(facts, files, made / "r.gfz", record)
+    return made
 
 
 class Sample:
@@ -30,9 +41,8 @@ class Sample:
         for file in self.files:
             file.write_bytes(TEXTS[file.name])
         self.archive, self.report, self.record = (directory / name for name in ("r.gfz", "r.json", "deleted.json"))
-        made = directory / "made.gfz"
-        api.compress(self.files[0], made, mate=self.files[1] if pair else None)
-        publishing.publish(made, self.files, None, self.archive, self.report, {})
+        made = make_unpublished(directory, self.files)
+        publishing.publish(made, self.files, None, self.archive, self.report)
 
     def link(self, file: Path, make: Callable[[Path, Path], None]) -> Path:
         """Move a file elsewhere, and put another name of it in its place."""
@@ -161,7 +171,7 @@ def test_a_file_that_differs_is_kept_with_its_mate(pair: Sample, number: int) ->
 
 def test_a_directory_that_cannot_be_written_to(pair: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != pair.data)
-    with pytest.raises(OutputError, match=f"{pair.files[0]}: cannot be deleted: its directory cannot be written to"):
+    with pytest.raises(OutputError, match=f"{pair.files[0]}: deleting it failed: its directory is not writable"):
         pair.delete()
     assert all(file.exists() for file in pair.files)
 
@@ -177,7 +187,7 @@ def test_half_of_a_pair_deleted_is_resumed(pair: Sample, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refuse)
         with pytest.raises(
-            OutputError, match=r"r_2.fq: cannot be deleted: Operation not permitted. Correct that and run"
+            OutputError, match=r"r_2.fq: deleting it failed: Operation not permitted. Correct that and run"
         ):
             pair.delete()
     assert [file.exists() for file in pair.files] == [False, True]
@@ -192,35 +202,56 @@ def test_notices_are_in_the_logs_and_the_report(
 ) -> None:
     """Of batches and of publications."""
     notices = ["the files hold 2 and 1 reads", "a \x1b[31m name"]
-    for name in ("info", "compress"):
-        work = getattr(api, name)
-        monkeypatch.setattr(api, name, lambda *of, work=work, **how: {**work(*of, **how), "notices": notices})
+    compress = api.compress
+    monkeypatch.setattr(api, "compress", lambda *of, **how: {**compress(*of, **how), "notices": notices})
     expected = ["note: r: the files hold 2 and 1 reads", r"note: r: a \x1b[31m name"]
 
     def said() -> list[str]:
         return [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines() if "note:" in line]
 
-    how = {"species": "none", "model": None, "level": "fast", "part_bases": 2000, "embed": False}
-    assert archive_samples([("r", pair.files)], pair.directory / "batch", execution=Execution(1, "cpu"), **how) == []
+    archiving = Archiving("none", "fast", part_bases=2000, execution=Execution(1, "cpu"))
+    assert archiving.archive([("r", [*map(str, pair.files)])], pair.directory / "batch") == []
     assert said() == expected
-    publishing.publish(pair.directory / "batch" / "r.gfz", pair.files, None, pair.archive, pair.report, {})
+    publishing.publish(pair.directory / "batch", pair.files, None, pair.archive, pair.report)
     assert said() == expected
     assert json.loads(pair.report.read_text())["notices"] == notices
 
 
+@pytest.mark.parametrize("disk", ["same", "another"])
+def test_an_archive_is_published_again(pair: Sample, disk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it cannot be linked; a source that was only touched is compared; nothing else is left."""
+    if disk == "another":
+        monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError(18, "Invalid cross-device")))
+    (pair.directory / ".r.gfz.0a1b2c3d.tmp").touch()  # as a job leaves it that was killed
+    os.utime(pair.files[0])
+    before = pair.archive.stat().st_mtime_ns
+    for _ in range(2):
+        publishing.publish(pair.directory / "unpublished", pair.files, None, pair.archive, pair.report)
+    assert pair.archive.stat().st_mtime_ns > before
+    api.verify(pair.archive)
+    assert {path.name for path in pair.directory.iterdir()} == {"data", "unpublished", "r.gfz", "r.json"}
+
+
 def test_a_source_that_changed_is_not_published(pair: Sample) -> None:
-    pair.archive.rename(made := pair.directory / "made.gfz")
+    pair.archive.unlink()
     pair.files[1].write_bytes(TEXTS["r_1.fq"])
     with pytest.raises(MismatchError, match="changed since it was read"):
-        publishing.publish(made, pair.files, None, pair.archive, pair.report, {})
+        publishing.publish(pair.directory / "unpublished", pair.files, None, pair.archive, pair.report)
     assert not pair.archive.exists()
 
 
+def test_a_source_stays_if_the_archive_is_another_one(pair: Sample) -> None:
+    with pair.archive.open("ab") as archive:
+        archive.write(b"x")
+    with pytest.raises(MismatchError, match="this is not the archive that was verified"):
+        pair.delete()
+    assert all(file.exists() for file in pair.files)
+
+
 def test_a_source_with_bytes_that_the_archive_does_not_keep_stays(tmp_path: Path) -> None:
-    source, made = tmp_path / "x.fa.gz", tmp_path / "made.gfz"
+    source = tmp_path / "x.fa.gz"
     source.write_bytes(gzip.compress(b">r\nACGT\n") + b"not kept")
-    api.compress(source, made)
-    publishing.publish(made, [source], None, tmp_path / "r.gfz", tmp_path / "r.json", {})
+    publishing.publish(make_unpublished(tmp_path, [source]), [source], None, tmp_path / "r.gfz", tmp_path / "r.json")
     with pytest.raises(publishing.MismatchError, match=r"x\.fa\.gz: has 8 bytes after its compressed data"):
         delete_sources([source], tmp_path / "r.gfz", tmp_path / "r.json", tmp_path / "deleted.json")
     assert source.exists()

@@ -58,7 +58,7 @@ def results(tmp_path: Path) -> Path:
     (tmp_path / "samples.tsv").write_text("sample\tpath\tspecies\nb\tb.fa\tfish\na\ta.fa\tfish\nc\tc.fa\tnone\n")
     none = {"model_id": "experts", "model_file_bytes": 0}
     for facts in (archive("a"), archive("b", 3000), archive("c", 0, **none)):
-        path = tmp_path / "verified" / f"{facts['sample']}.json"
+        path = tmp_path / "reports" / f"{facts['sample']}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(facts))
     write_model(tmp_path / "archives" / "models" / "m.gfmodel", name="fish", decisions=DECISIONS)
@@ -149,15 +149,15 @@ class TestNotices:
     def noticed(self, results: Path) -> Path:
         """The run, in which two archives do not keep everything."""
         for name, notices in {"a": self.NOTICES, "b": self.NOTICES[:1], "c": []}.items():
-            path = results / "verified" / f"{name}.json"
+            path = results / "reports" / f"{name}.json"
             path.write_text(json.dumps(json.loads(path.read_text()) | {"notices": notices}))
         return results
 
     def report(self, results: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
         """What the report of a run says."""
         places = ["--benchmarks", str(results / "benchmarks"), "--samples", str(results / "samples.tsv")]
-        out = ["--summary", str(results / "summary.tsv"), "-o", str(results / "report")]
-        (results / "report").mkdir(exist_ok=True)
+        out = ["--summary", str(results / "summary.tsv"), "-o", str(results / "summary")]
+        (results / "summary").mkdir(exist_ok=True)
         assert main(["report", str(results), *places, *out]) == 0
         return capsys.readouterr().err.splitlines()
 
@@ -171,8 +171,11 @@ class TestNotices:
             rows = {row["sample"]: row["notices"] for row in csv.DictReader(table, delimiter="\t")}
         assert rows == {"b": first, "a": f"{first}; {second}", "c": ""}
         assert len((noticed / "summary.tsv").read_text().splitlines()) == 4
-        assert json.loads((noticed / "report" / "numbers.json").read_text())["samples"][1]["notices"] == [first, second]
-        page = (noticed / "report" / "sizes.html").read_text()
+        assert json.loads((noticed / "summary" / "numbers.json").read_text())["samples"][1]["notices"] == [
+            first,
+            second,
+        ]
+        page = (noticed / "summary" / "sizes.html").read_text()
         table = page[page.index("What the archives do not keep") : page.index(">Samples<")]
         assert table.count("<tr>") == 1 + 3
         assert "not kept: &lt;tags&gt;</td>" in table
@@ -181,11 +184,11 @@ class TestNotices:
 
     def test_of_none(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.report(results, capsys) == []
-        assert "not keep" not in (results / "report" / "sizes.html").read_text()
+        assert "not keep" not in (results / "summary" / "sizes.html").read_text()
 
     def test_of_many(self, noticed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        report = json.loads((noticed / "verified" / "c.json").read_text()) | {"notices": ["kept in part"] * 1200}
-        (noticed / "verified" / "c.json").write_text(json.dumps(report))
+        report = json.loads((noticed / "reports" / "c.json").read_text()) | {"notices": ["kept in part"] * 1200}
+        (noticed / "reports" / "c.json").write_text(json.dumps(report))
         said = self.report(noticed, capsys)
         assert len(said) == 21
         assert said[-1] == f"geneformer-rules: note: and 1,183 more, see {noticed / 'summary.tsv'}"

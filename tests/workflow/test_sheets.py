@@ -1,7 +1,8 @@
 """What is wrong in the configuration and the sheets is told by file, row and column, with what to do about it."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ def test_comments_blank_rows_and_a_byte_order_mark_are_harmless() -> None:
     [
         (
             "two\tgone.fa\tfish",
-            "samples.tsv, row 3, column 'path': there is no file 'gone.fa'; correct the path (it is relative to the "
-            "working directory), or put the file there",
+            "samples.tsv, row 3, column 'path': file 'gone.fa' not found; correct the path, which is relative to the "
+            "working directory, or put the file there",
         ),
         (
             "one\ttwo.fa\tfish",
@@ -105,7 +106,7 @@ def test_comments_blank_rows_and_a_byte_order_mark_are_harmless() -> None:
         ("two\ttwo.fa", "samples.tsv, row 3, column 'species': the cell is empty; fill it"),
         (
             "a/b\ttwo.fa\tfish",
-            "samples.tsv, row 3, column 'sample': 'a/b' cannot be used; use letters, digits, '.', '_' and '-' only, "
+            "samples.tsv, row 3, column 'sample': invalid value 'a/b'; use letters, digits, '.', '_' and '-' only, "
             "and begin with a letter or digit",
         ),
         (
@@ -122,15 +123,15 @@ def test_rows_of_the_sample_sheet(row: str, problem: str) -> None:
     ("row", "problem"),
     [
         ("fish\tmore.fa", "row 3, column 'species': 'fish' is already described in row 2; keep one of the two"),
-        ("none\tmore.fa", "row 3, column 'species': 'none' stands for samples without a model and cannot be described"),
+        ("none\tmore.fa", "row 3, column 'species': 'none' is reserved for samples without a model"),
         ("b", "row 3, columns 'panel' and 'model': give a panel to train a model on, or a model that exists, but one"),
         (
             "b\tmore.fa\tfish.gfmodel",
             "row 3, columns 'panel' and 'model': give a panel to train a model on, or a model",
         ),
-        ("b\tgone.fa", "row 3, column 'panel': there is no file 'gone.fa'"),
-        ("b\t\tgone.gfmodel", "row 3, column 'model': there is no file 'gone.gfmodel'"),
-        ("b\tmore.fa\t\tgone.gfmodel", "row 3, column 'base': there is no file 'gone.gfmodel'"),
+        ("b\tgone.fa", "row 3, column 'panel': file 'gone.fa' not found"),
+        ("b\t\tgone.gfmodel", "row 3, column 'model': file 'gone.gfmodel' not found"),
+        ("b\tmore.fa\t\tgone.gfmodel", "row 3, column 'base': file 'gone.gfmodel' not found"),
         ("b\tmore.fa\t\tb", "row 3, column 'base': 'b' would have to be trained before itself"),
         (
             "b\tmore.fa\t\tfish.gfmodel\tpaper",
@@ -158,11 +159,11 @@ def test_rows_of_the_species_sheet(row: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"levle": "max"}, "key 'levle': there is no such key; known are samples, species, level,"),
+        ({"levle": "max"}, "key 'levle': unknown key; known are samples, species, level,"),
         ({"levle": "max"}, "(did you mean 'level'?)"),
         ({"level": "high"}, "key 'level': 'high' is not one of fast, balanced, max"),
         ({"device": "gpu"}, "key 'device': 'gpu' is not one of auto, cpu, cuda"),
-        ({"threads": {"compres": 1}}, "key 'threads.compres': there is no such key; known are train, compress, decode"),
+        ({"threads": {"compres": 1}}, "key 'threads.compres': unknown key; known are train, compress, decode"),
         ({"threads": {"compress": 0}}, "key 'threads.compress': 0 is too small; use 1 or more"),
         ({"threads": 3}, "key 'threads': 3 is not a table of keys and values; correct it"),
         ({"part_bases": "many"}, "key 'part_bases': 'many' is not a whole number; correct it"),
@@ -196,7 +197,7 @@ def test_sheets_that_are_no_sheets() -> None:
         "samples.tsv, row 1: the columns are not separated by tabs; export the sheet as text separated by tabs",
     )
     assert problems("sample\tfile\tspecies\n") == (
-        "samples.tsv, row 1: there is no column 'file'; the columns are sample, path, species, mate",
+        "samples.tsv, row 1: unknown column 'file'; the columns are sample, path, species, mate",
         "samples.tsv, row 1: the column 'path' is missing; add it",
     )
     assert problems("sample\tpath\tspecies\tspecies\n") == (
@@ -209,9 +210,7 @@ def test_sheets_that_cannot_be_read() -> None:
     Path("species.tsv").write_text(SPECIES)
     with pytest.raises(sheets.SheetError, match=r"samples\.tsv: this is not a text file in UTF-8"):
         sheets.load({"samples": "samples.tsv", "species": "species.tsv"})
-    with pytest.raises(
-        sheets.SheetError, match=r"nowhere\.tsv: there is no such file; write the sheet, or correct the"
-    ):
+    with pytest.raises(sheets.SheetError, match=r"nowhere\.tsv: file not found; write the sheet, or correct the"):
         sheets.load({"samples": "nowhere.tsv", "species": "species.tsv"})
 
 
@@ -227,7 +226,7 @@ def test_a_sample_that_has_its_archive_may_have_lost_its_file_and_its_panel() ->
     species = SPECIES + "lost\tgone.fa\n"
     assert "archived" in load(SAMPLES + "archived\tgone.fa\tlost\n", species).samples
     (problem,) = problems(SAMPLES + "archived\tgone.fa\tlost\ntwo\ttwo.fa\tlost\n", species)
-    assert problem.startswith("species.tsv, row 3, column 'panel': there is no file 'gone.fa'")
+    assert problem.startswith("species.tsv, row 3, column 'panel': file 'gone.fa' not found")
 
 
 def test_sources_that_are_to_be_deleted_are_not_shared() -> None:
@@ -255,6 +254,20 @@ def test_pairs_and_runs_have_files_or_an_accession() -> None:
     assert [sample.accession is not None for sample in samples.values()] == [False, True, False]
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.mkdir(), "'odd' is a directory"),
+        (lambda path: os.mkfifo(path), "'odd' is a pipe"),
+        (lambda path: path.symlink_to("nowhere"), "'odd' is a link to 'nowhere'"),
+    ],
+)
+def test_paths_that_are_no_files(make: Callable[[Path], None], message: str) -> None:
+    make(Path("odd"))
+    (problem,) = problems(SAMPLES + "odd\todd\tnone\n")
+    assert problem.startswith(f"samples.tsv, row 3, column 'path': {message}")
+
+
 def test_pairs_and_runs_that_cannot_be() -> None:
     rows = "a\tone.fa\tnone\tone.fa\nb\tSRR000001\tnone\ttwo.fa\nc\tone.fa\tnone\tgone.fa\nd\tPRJNA12\tnone\t\n"
     rows += "e\tone.fa\tnone\ttwo.fa\ne_2\tone.fa\tnone\t\n"
@@ -263,8 +276,8 @@ def test_pairs_and_runs_that_cannot_be() -> None:
         "samples.tsv, row 2, column 'mate': 'one.fa' is the file of the column 'path' as well",
         "samples.tsv, row 3, column 'mate': the run 'SRR000001' is fetched with both files of a pair",
         "samples.tsv, row 7, column 'sample': the name 'e_2' is that of a text of the pair 'e' (row 6)",
-        "samples.tsv, row 4, column 'mate': there is no file 'gone.fa'",
-        "samples.tsv, row 5, column 'path': 'PRJNA12' is no accession of a run",
+        "samples.tsv, row 4, column 'mate': file 'gone.fa' not found",
+        "samples.tsv, row 5, column 'path': 'PRJNA12' is not the accession of a run",
     ]
     pairs = "a\tone.fa\tnone\ttwo.fa\nb\ttwo.fa\tnone\t\n"
     assert "column 'path': 'two.fa' is already the file of row 2" in "".join(

@@ -9,13 +9,13 @@ import pytest
 from geneformer_codec.predict.settings import ExpertSettings
 from geneformer_rules.models import runs_network
 from geneformer_rules.sheets import SheetError, check_config
-from geneformer_rules.slurm_resources import resources
+from geneformer_rules.slurm_resources import slurm_resources
 
 
 def asked(slurm: dict[str, Any], *, gpu: bool | None) -> dict[str, Any]:
     """The resources of a job; ``gpu`` is whether it needs one, None for a rule whose jobs never do."""
     config = check_config({"samples": "samples.tsv", "species": "species.tsv", "slurm": slurm})
-    rule = resources(config, None if gpu is None else lambda wildcards: bool(gpu))
+    rule = slurm_resources(config, None if gpu is None else lambda wildcards: bool(gpu))
     return {name: value({}) if callable(value) else value for name, value in rule.items()}
 
 
@@ -49,7 +49,7 @@ def test_a_gpu_is_asked_for_as_the_cluster_wants_it(slurm: dict[str, Any], reque
 
 
 def test_a_model_of_gpu_that_slurm_would_not_understand_is_refused() -> None:
-    with pytest.raises(SheetError, match=r"key 'slurm\.gpu_model': 'a100:2' cannot be used"):
+    with pytest.raises(SheetError, match=r"key 'slurm\.gpu_model': invalid value 'a100:2'"):
         asked({"gpu_model": "a100:2"}, gpu=True)
 
 

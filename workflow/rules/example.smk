@@ -1,5 +1,5 @@
-# The sequences that the shipped configuration archives are simulated: related genomes from a seeded simulator, the same
-# on every machine. They are made only if a sheet asks for them. Panel and samples share no genome.
+# The shipped configuration archives simulated sequences: related genomes, the same on every machine, made if a sheet names
+# them. Panel and samples share no genome.
 rule simulate_example:
     output:
         panel="<resources>/example/panel.fa",
@@ -10,8 +10,6 @@ rule simulate_example:
     benchmark:
         "<benchmarks>/simulate_example.tsv"
     localrule: True
-    conda:
-        "../../envs/gfz.yaml"
     shell:
         "gfz simulate --genomes 60 --length 8000 --divergence 0.01 --seed 1 -o - 2> {log:q}"
         " | awk -v panel={output.panel:q} -v first={output.first:q} -v second={output.second:q}"

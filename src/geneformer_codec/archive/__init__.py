@@ -1,1 +1,1 @@
-"""The ``.gfz`` container: write, read, index, checksums. It knows nothing of how a block was predicted."""
+"""The ``.gfz`` file: write, read, index, check. Independent of how bases are predicted."""

@@ -170,7 +170,7 @@ class ContainerReader:
         return FormatError(f"{self.label}: the archive is truncated or damaged ({error}); {self._again}")
 
     def _check_kind(self) -> None:
-        """Tell an archive from other files by its first bytes, so that the message can say which of the two it is."""
+        """Check the first bytes, so that the message can distinguish damage from a foreign file."""
         self._file.seek(0)
         check_head(self._file.read(HEAD_BYTES), self.label, self._again)
 
@@ -199,11 +199,11 @@ class ContainerReader:
 
 
 HEAD_BYTES = _LOCAL.size + len(MIMETYPE_NAME) + len(MIMETYPE)
-"""So much of a file tells whether it is an archive."""
+"""As much of a file as is needed to recognise an archive."""
 
 
 def check_head(head: bytes, label: str, again: str = AGAIN) -> None:
-    """``FormatError`` unless a file that begins with the `HEAD_BYTES` of ``head`` can be an archive."""
+    """``FormatError`` unless ``head``, the first `HEAD_BYTES` of a file, are those of an archive."""
     if head[_LOCAL.size :] == MIMETYPE_NAME.encode() + MIMETYPE:
         return
     if not head:

@@ -1,21 +1,18 @@
 """The ``.fai`` index of an archive's text, as ``samtools faidx`` or ``fqidx`` writes it for the decompressed file.
 
-Nothing is decoded: the text is laid out with bases and qualities of no meaning, and its lines are measured.
+Nothing is decoded: the text is rendered with arbitrary bases and qualities, and its lines are measured.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.archive.catalogue import name_of
+from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.record_index import name_of
 from geneformer_codec.errors import FormatError, UsageError, option
-from geneformer_codec.sequence.fastq import line_ends
-
-if TYPE_CHECKING:
-    from geneformer_codec.archive.read import Archive
+from geneformer_codec.sequence.fasta import line_ends
 
 Integers = NDArray[np.int64]
 
@@ -44,7 +41,7 @@ class FaiEntry:
         return b"\t".join((self.name, *(b"%d" % number for number in numbers))) + b"\n"
 
 
-def index_text(archive: "Archive", mate: bool = False) -> Iterator[FaiEntry]:
+def index_text(archive: Archive, mate: bool = False) -> Iterator[FaiEntry]:
     """The index, of a pair that of the first text, or with ``mate`` of the second.
 
     ``FormatError`` for a record whose lines, but for the last, differ in length, and for text that is no read.
@@ -52,7 +49,7 @@ def index_text(archive: "Archive", mate: bool = False) -> Iterator[FaiEntry]:
     archive.check_complete()
     lines, place = _Lines(archive.label), 0
     for block in archive.blocks:
-        texts = archive.laid_out(block)
+        texts = archive.layout_texts(block)
         if len(texts) <= mate:
             raise UsageError(f"{archive.label}: holds one text and no mates; leave {option('mate')} out")
         text = texts[mate]
@@ -68,7 +65,7 @@ def _reads(text: bytes, place: int, label: str) -> Iterator[FaiEntry]:
     octets = np.frombuffer(text, np.uint8)
     ends = line_ends(octets)
     starts, pluses, bodies, stops, counts, _ = scan_reads(octets, ends)
-    _check_strays(text, starts, stops, place, label)
+    _check_unparsed(text, starts, stops, place, label)
     headers = np.searchsorted(ends, starts)
     firsts = ends[headers] + 1  # where residues begin
     crlf = (octets[firsts - 2] == _CR).astype(np.int64)
@@ -88,7 +85,7 @@ def _reads(text: bytes, place: int, label: str) -> Iterator[FaiEntry]:
         yield FaiEntry(name, length, place + first, bases, width, place + body)
 
 
-def _check_strays(text: bytes, starts: Integers, stops: Integers, place: int, label: str) -> None:
+def _check_unparsed(text: bytes, starts: Integers, stops: Integers, place: int, label: str) -> None:
     """Refuse what stands between reads, but for empty lines."""
     begins, ends = np.append(0, stops), np.append(starts, len(text))
     for gap in np.flatnonzero(begins < ends).tolist():
@@ -96,14 +93,14 @@ def _check_strays(text: bytes, starts: Integers, stops: Integers, place: int, la
         if text[begin:end].strip(b"\r\n"):
             raise FormatError(
                 f"{label}: text that is no read stands {place + begin:,} bytes after the beginning, "
-                "which no .fai can describe; decompress, and mend it"
+                "which no .fai can describe; decompress, and repair it"
             )
 
 
 def _uneven(label: str, name: bytes) -> FormatError:
     return FormatError(
         f"{label}: record {name.decode(errors='replace')!r} has lines of different lengths, "
-        "which no .fai can describe; decompress, and lay the lines out anew ('seqkit seq -w 60')"
+        "which no .fai can describe; decompress, and wrap the lines again ('seqkit seq -w 60')"
     )
 
 

@@ -1,69 +1,31 @@
-"""What an archive says of itself: settings, model, sample and the sizes of every stream, as compact JSON.
+"""The manifest of an archive: settings, model, sample and the sizes of every stream, as compact JSON.
 
 Everything read is checked for type and range before it is used; ``Manifest.parse`` gives only values that are safe to
 size, index or loop by.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from geneformer_codec.archive.settings import LEVELS, MAX_PART_BYTES, MAX_SLICE_LENGTH, WHOLE_PART, Settings
 from geneformer_codec.errors import FormatError
 from geneformer_codec.inputs.sample import MAX_PARTS, Sample
 from geneformer_codec.json_fields import HEX64, Fields, unique_fields
+from geneformer_codec.streams.table import STREAM_IDS
 
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
 
 FORMAT = "gfz"
-FORMAT_VERSION = 2
-OLD_VERSION = 1
-"""Is read as well: slices as runs of one length, and no experts."""
-
+FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 26
-MAX_PART_BYTES = 1 << 30
-"""The most bytes of text that a part may have."""
-MAX_SLICE_LENGTH = 1 << 30
-
-LEVELS = ("fast", "balanced", "max")
-"""How hard the experts try."""
-DEFAULT_LEVEL = "balanced"
-DEFAULT_SLICE_LENGTH = 1 << 16
-"""The most bases in a slice that is coded with a model. Without one, a part is one slice: it learns all itself."""
-WHOLE_PART = 0
-"""The slice length of an archive each of whose parts is one slice."""
-DEFAULT_PART_BASES = 1 << 24
-
-STREAMS = ("slices", "payload", "names", "reads", "layout", "case", "exceptions", "qualities", "index")
-"""The streams of a block, in the order of the file."""
-SIDE_STREAMS = ("names", "reads", "layout", "case", "exceptions", "qualities")
-READS_STREAMS = ("reads", "qualities")
-"""Those of FASTQ alone, unknown to the first version; ``reads`` is never empty there, and always elsewhere."""
-INDEX_STREAMS = ("slices", "index")
 
 UNIFORM = "uniform"
 """The model id of an archive whose bases are stored at two bits each."""
 EXPERTS = "experts"
 """The model id of an archive whose parts are coded by experts that start untrained."""
 WITHOUT_MODEL = (UNIFORM, EXPERTS)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides an archive's bytes beside the sample and the model.
-
-    ``experts`` is None where none are at work: for a model that is a network alone, and for two bits a base.
-    """
-
-    level: str = DEFAULT_LEVEL
-    slice_length: int = DEFAULT_SLICE_LENGTH
-    part_bases: int = DEFAULT_PART_BASES
-    experts: "ExpertSettings | None" = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**vars(self), "experts": self.experts.as_dict() if self.experts else None}
 
 
 @dataclass(frozen=True)
@@ -86,7 +48,6 @@ class Block:
     """One compressed part, of ``slices`` slices.
 
     ``strands`` is 1 or 2 where a part is coded without a model, by experts that look at one strand or at both; else 0.
-    ``runs``, in archives of the first version alone, are runs of (bases in a slice, number of such slices).
     """
 
     part: int
@@ -100,7 +61,6 @@ class Block:
     streams: dict[str, int]
     starts_record: bool
     ends_record: bool
-    runs: tuple[tuple[int, int], ...] = ()
 
     @property
     def entry(self) -> str:
@@ -117,21 +77,16 @@ class Block:
         """The bytes of the entry."""
         return sum(self.streams.values())
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {name: value for name, value in vars(self).items() if name != "runs"}
-
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that an archive says of itself. ``blocks`` are fewer than ``sample.parts`` in a part archive."""
+    """The manifest. ``blocks`` are fewer than ``sample.parts`` in a part archive."""
 
     tool_version: str
     settings: Settings
     model: ModelReference
     sample: Sample
     blocks: tuple[Block, ...]
-    version: int = FORMAT_VERSION
 
     @property
     def complete(self) -> bool:
@@ -147,7 +102,7 @@ class Manifest:
             "settings": self.settings.as_dict(),
             "model": vars(self.model),
             "sample": self.sample.as_dict(),
-            "blocks": [block.as_dict() for block in self.blocks],
+            "blocks": [vars(block) for block in self.blocks],
         }
         return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
@@ -167,22 +122,14 @@ class Manifest:
     @classmethod
     def _from(cls, fields: Fields) -> Self:
         fields.text("format")
-        version = fields.number("format_version", OLD_VERSION, FORMAT_VERSION)
+        fields.number("format_version", FORMAT_VERSION, FORMAT_VERSION)
         tool_version = fields.text("tool_version")
-        settings = _settings(fields.inner("settings"), version)
-        model = _model(fields.inner("model"), version)
+        settings, model = _settings(fields.inner("settings")), _model(fields.inner("model"))
         if model.id in WITHOUT_MODEL and (settings.experts is not None) != (model.id == EXPERTS):
             raise ValueError("its experts are not those of its model")
-        manifest = cls(
-            tool_version,
-            settings,
-            model,
-            (Sample.take if version == FORMAT_VERSION else Sample.take_old)(fields.inner("sample")),
-            tuple(_block(Fields(item, "a block"), settings, model) for item in fields.items("blocks", MAX_PARTS))
-            if version == FORMAT_VERSION
-            else tuple(_old_block(Fields(item, "a block")) for item in fields.items("blocks", MAX_PARTS)),
-            version,
-        )
+        sample = Sample.take(fields.inner("sample"))
+        blocks = (_block(Fields(item, "a block"), settings, model) for item in fields.items("blocks", MAX_PARTS))
+        manifest = cls(tool_version, settings, model, sample, tuple(blocks))
         fields.done()
         numbers = [block.part for block in manifest.blocks]
         if numbers != sorted(set(numbers)) or not numbers or numbers[-1] >= manifest.sample.parts:
@@ -197,20 +144,20 @@ def check_version(fields: Any) -> None:
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise FormatError("its manifest is not that of a .gfz archive; give a file made by 'gfz compress'")
     version = fields.get("format_version")
-    if type(version) is not int or version not in (OLD_VERSION, FORMAT_VERSION):
+    if type(version) is not int or version != FORMAT_VERSION:
         raise FormatError(
             f"the archive has format version {version!r} and was written by geneformer-rules "
-            f"{fields.get('tool_version')!r}; this tool reads format versions {OLD_VERSION} to {FORMAT_VERSION}. "
+            f"{fields.get('tool_version')!r}; this tool reads format version {FORMAT_VERSION}. "
             "Install that version of geneformer-rules or a later one (pip install -U geneformer-rules)"
         )
 
 
-def _settings(fields: Fields, version: int) -> Settings:
+def _settings(fields: Fields) -> Settings:
     settings = Settings(
         level=fields.text("level", "|".join(LEVELS)),
-        slice_length=fields.number("slice_length", 1 if version == OLD_VERSION else WHOLE_PART, MAX_SLICE_LENGTH),
+        slice_length=fields.number("slice_length", WHOLE_PART, MAX_SLICE_LENGTH),
         part_bases=fields.number("part_bases", 1, MAX_PART_BYTES),
-        experts=None if version == OLD_VERSION else _experts(fields.object("experts")),
+        experts=_experts(fields.object("experts")),
     )
     fields.done()
     return settings
@@ -224,10 +171,9 @@ def _experts(fields: dict[str, Any] | None) -> "ExpertSettings | None":
     return ExpertSettings.from_dict(fields)
 
 
-def _model(fields: Fields, version: int) -> ModelReference:
-    known = UNIFORM if version == OLD_VERSION else f"{UNIFORM}|{EXPERTS}"
+def _model(fields: Fields) -> ModelReference:
     model = ModelReference(
-        id=fields.text("id", f"{known}|{HEX64}"),
+        id=fields.text("id", f"{UNIFORM}|{EXPERTS}|{HEX64}"),
         name=fields.text("name"),
         bytes=fields.number("bytes", 0, 1 << 40),
         embedded=fields.flag("embedded"),
@@ -237,50 +183,23 @@ def _model(fields: Fields, version: int) -> ModelReference:
 
 
 def _block(fields: Fields, settings: Settings, model: ModelReference) -> Block:
-    part, text_bytes, digest, records, residues, bases = _text(fields)
-    most = min(bases, 1) if settings.slice_length == WHOLE_PART else most_slices(bases, settings.slice_length)
-    slices = fields.number("slices", min(bases, 1), most)
-    strands = fields.number("strands", *((1, 2) if model.id == EXPERTS else (0, 0)))
-    block = Block(part, text_bytes, digest, records, residues, bases, slices, strands, *_ends(fields, STREAMS))
-    fields.done()
-    return block
-
-
-def most_slices(bases: int, slice_length: int) -> int:
-    """How many slices there can be: any two that follow one another hold more bases than one may."""
-    return 2 * ((bases - 1) // slice_length) + 1 if bases else 0
-
-
-def _old_block(fields: Fields) -> Block:
-    part, text_bytes, digest, records, residues, bases = _text(fields)
-    runs = tuple(_slice_run(item, bases) for item in fields.items("slices", MAX_PARTS))
-    if sum(length * count for length, count in runs) != bases:
-        raise ValueError(f"part {part}: its slices do not hold its bases")
-    slices, old = sum(count for _, count in runs), [name for name in STREAMS if name not in READS_STREAMS]
-    block = Block(part, text_bytes, digest, records, residues, bases, slices, 0, *_ends(fields, old), runs)
-    fields.done()
-    return block
-
-
-def _text(fields: Fields) -> tuple[int, int, str, int, int, int]:
-    """What a block says of its text: number of the part, size, SHA-256, records, residues and bases."""
     part = fields.number("part", 0, MAX_PARTS - 1)
     text_bytes = fields.number("text_bytes", 0, MAX_PART_BYTES)
     digest = fields.text("sha256", HEX64)
     records = fields.number("records", 0, text_bytes)
     residues = fields.number("residues", 0, text_bytes)
-    return part, text_bytes, digest, records, residues, fields.number("bases", 0, residues)
-
-
-def _ends(fields: Fields, stated: Sequence[str]) -> tuple[dict[str, int], bool, bool]:
-    """The sizes of a block's streams, and whether it starts and ends with a record."""
+    bases = fields.number("bases", 0, residues)
+    most = min(bases, 1) if settings.slice_length == WHOLE_PART else most_slices(bases, settings.slice_length)
+    slices = fields.number("slices", min(bases, 1), most)
+    strands = fields.number("strands", *((1, 2) if model.id == EXPERTS else (0, 0)))
     streams = fields.inner("streams")
-    sizes = {name: streams.number(name, 0, 1 << 31) if name in stated else 0 for name in STREAMS}
+    sizes = {name: streams.number(name, 0, 1 << 31) for name in STREAM_IDS}
     streams.done()
-    return sizes, fields.flag("starts_record"), fields.flag("ends_record")
+    ends = fields.flag("starts_record"), fields.flag("ends_record")
+    fields.done()
+    return Block(part, text_bytes, digest, records, residues, bases, slices, strands, sizes, *ends)
 
 
-def _slice_run(item: Any, bases: int) -> tuple[int, int]:
-    if not (isinstance(item, list) and len(item) == 2 and all(type(x) is int and 1 <= x <= bases for x in item)):
-        raise ValueError(f"a run of slices is {str(item)[:60]!r}")
-    return item[0], item[1]
+def most_slices(bases: int, slice_length: int) -> int:
+    """How many slices there can be: any two that follow one another hold more bases than one may."""
+    return 2 * ((bases - 1) // slice_length) + 1 if bases else 0

@@ -22,7 +22,7 @@ _LOCKSTEP = 64
 
 
 def text_bytes(block: Block) -> int:
-    """Of one part whose bases are known, while its text is put together."""
+    """Of one part whose bases are decoded, while its text is rendered."""
     made = 3 * block.text_bytes + block.residues
     return made + (_MIXER + block.residues if block.is_reads else 0) + _known_bytes(block)
 

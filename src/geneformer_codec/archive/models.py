@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from geneformer_codec.archive.coders import BOTH_STRANDS, Coders
-from geneformer_codec.archive.manifest import EXPERTS, UNIFORM, WHOLE_PART, WITHOUT_MODEL, ModelReference, Settings
+from geneformer_codec.archive.manifest import EXPERTS, UNIFORM, WITHOUT_MODEL, ModelReference
 from geneformer_codec.archive.memory import Share, share_memory
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.settings import WHOLE_PART, Settings
 from geneformer_codec.coding.interface import BaseCoder
 from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option
 from geneformer_codec.limits import FLOOR, PROCESS, MemoryLimitError, check_need
-from geneformer_codec.predict.two_bit import UniformCoder
+from geneformer_codec.predict.two_bit import TwoBitCoder
 
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
@@ -123,10 +124,10 @@ _FAST_READS: dict[str, Any] = {
     "low_orders": (3,),
     "count_orders": (11,),
     "count_priors": (30,),
-    "start": "",
+    "initial_state": "",
     "copies": 3,
-    "sampled": 2,
-    "brief": 8,
+    "history_sampling": 2,
+    "match_run_length_noisy": 8,
 }
 """How reads are predicted otherwise at fast: each has few relatives, or very many, and not many bases to find them by.
 
@@ -148,7 +149,7 @@ def make_coders(
         say_if_unused(execution.device)
     threads = execution.threads or cores()
     if needed == UNIFORM:
-        return Coders(UNIFORM, lambda _: UniformCoder(), threads=threads, share=share)
+        return Coders(UNIFORM, lambda _: TwoBitCoder(), threads=threads, share=share)
     if needed == EXPERTS:
         return _untrained(settings, threads, strands, share)
     if model is None:
@@ -197,7 +198,7 @@ def _share_memory(archive: Archive, model: CodingModel | None, threads: int) -> 
     # a model that is here was allowed when it was read
     limit = archive.max_memory or max(archive.memory_limit(outside), FLOOR + model_bytes)
     if (experts := manifest.settings.experts) is not None:
-        check_need(archive.label, PROCESS + experts.start_bytes, limit)
+        check_need(archive.label, PROCESS + experts.initial_state_bytes, limit)
         model_bytes += experts.table_bytes if model else 0
     return share_memory(manifest, archive.label, limit, model_bytes, threads)
 
@@ -208,13 +209,13 @@ def _untrained(settings: Settings, threads: int, strands: str, share: Share | No
     assert experts is not None
 
     def make(strands: int) -> BaseCoder:
-        from geneformer_codec.model.initial_states import general_start
+        from geneformer_codec.model.initial_states import shipped_initial_state
         from geneformer_codec.predict.coder import ExpertCoder
         from geneformer_codec.predict.predictor import Predictor
 
-        start = general_start(experts)
+        state = shipped_initial_state(experts)
         chosen = replace(experts, both_strands=strands == BOTH_STRANDS)
-        predictor = Predictor(chosen, start=start.mix, low=start.low)
+        predictor = Predictor(chosen, mixer=state.mixer, low=state.low)
         return ExpertCoder(predictor, EXPERTS, threads)  # of one slice alone, it uses one thread
 
     return Coders(EXPERTS, make, threads if whole else 1, strands, threads, share)

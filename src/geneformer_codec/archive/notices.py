@@ -5,16 +5,13 @@ side streams. For a regular file there are none.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geneformer_codec.archive.unparsed import Strays
+from geneformer_codec.archive.manifest import Block
+from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.unparsed import UnparsedText
 from geneformer_codec.inputs.sample import Sample
-
-if TYPE_CHECKING:
-    from geneformer_codec.archive.manifest import Block
-    from geneformer_codec.archive.read import Archive
 
 _NO_NUCLEOTIDES = np.frombuffer(b"EFILPQZJOX*efilpqzjox", np.uint8)
 """Letters of proteins, and of other text, that are no code of nucleotides."""
@@ -36,8 +33,8 @@ def sample_notices(sample: Sample) -> Iterator[str]:
         yield f"{pairs}: the first is record {odd.first:,} ({names})"
 
 
-def archive_notices(archive: "Archive", texts: Sequence[Strays]) -> list[str]:
-    """All that is known of an archive; ``texts`` is what `find_strays` gave."""
+def archive_notices(archive: Archive, texts: Sequence[UnparsedText]) -> list[str]:
+    """All that is known of an archive; ``texts`` is what `find_unparsed` gave."""
     notices = list(sample_notices(archive.manifest.sample))
     if archive.manifest.complete and not archive.manifest.sample.all_bytes:
         return [*notices, "empty: there is no text in it"]
@@ -54,7 +51,7 @@ def archive_notices(archive: "Archive", texts: Sequence[Strays]) -> list[str]:
     return notices
 
 
-def _outside(archive: "Archive", text: Strays, which: str, is_reads: bool) -> str:
+def _outside(archive: Archive, text: UnparsedText, which: str, is_reads: bool) -> str:
     """Of text that belongs to no record, in ``which`` file of a pair."""
     plain = f"stored as plain text ({_bytes(text.bytes)}), not predicted"
     if is_reads and not text.records:
@@ -72,24 +69,24 @@ def _outside(archive: "Archive", text: Strays, which: str, is_reads: bool) -> st
     return f"{found} ({where}{mark}); they come back as they are"
 
 
-def _byte_order_mark(archive: "Archive") -> str:
+def _byte_order_mark(archive: Archive) -> str:
     """What to add for a text that begins with one, as files do that were edited on Windows."""
     block = archive.blocks[0]
-    head = archive.laid_out(block)[0][:3] if block.part == 0 else b""
+    head = archive.layout_texts(block)[0][:3] if block.part == 0 else b""
     kinds = [kind for mark, kind in _MARKS.items() if head.startswith(mark)]
     return f", as it begins with the byte order mark of {kinds[0]}" if kinds else ""
 
 
-def _no_nucleotides(archive: "Archive") -> Iterator[str]:
+def _no_nucleotides(archive: Archive) -> Iterator[str]:
     """Of FASTA that is protein, or no sequence at all."""
     bases, residues = (sum(getattr(block, what) for block in archive.blocks) for what in ("bases", "residues"))
     if 2 * bases >= residues:
         return
     block: Block = max(archive.blocks, key=lambda block: block.residues - block.bases)
-    sides = archive.sides(block)
-    letters = sides.all_residues(np.zeros(block.bases, np.uint8))
-    if sides.has_preamble:
-        letters = letters[int(sides.record_residues[0]) :]  # that is a notice of its own
+    text = archive.text_content(block).fasta
+    letters = text.all_residues(np.zeros(block.bases, np.uint8))
+    if text.layout.has_preamble:
+        letters = letters[int(text.fragment_residues[0]) :]  # that is a notice of its own
     if 10 * np.isin(letters, _NO_NUCLEOTIDES).sum() > len(letters):
         others = f"{residues - bases:,} of {residues:,} residues are stored, but not predicted"
         yield f"not nucleotide sequence: many letters are no codes of nucleotides; {others}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from geneformer_codec.archive.manifest import MAX_PART_BYTES
+from geneformer_codec.archive.settings import MAX_PART_BYTES
 from geneformer_codec.errors import FormatError
 from geneformer_codec.files import input_error
 from geneformer_codec.inputs.sample import MAX_PARTS, Sample
@@ -14,7 +14,8 @@ from geneformer_codec.json_fields import HEX64, Fields, unique_fields
 from geneformer_codec.sequence.parts import Part
 
 PLAN_NAME = "plan.json"
-PLAN_FORMAT = "gfz-plan-2"
+PLAN_FORMAT = "gfz-plan"
+PLAN_VERSION = 1
 MAX_PLAN_BYTES = 1 << 28
 
 
@@ -54,6 +55,7 @@ class Plan:
         sample = self.sample.as_dict()
         fields: dict[str, Any] = {
             "format": PLAN_FORMAT,
+            "format_version": PLAN_VERSION,
             "sample": sample.pop("name"),
             **{name: value for name, value in sample.items() if name != "parts"},
             "is_reads": self.is_reads,
@@ -78,6 +80,7 @@ class Plan:
     @classmethod
     def _from(cls, fields: Fields) -> Self:
         fields.text("format", PLAN_FORMAT)
+        fields.number("format_version", PLAN_VERSION, PLAN_VERSION)
         items = fields.items("parts", MAX_PARTS)
         if not items:
             raise ValueError("it has no parts")
@@ -95,7 +98,7 @@ def read_part(plan: Plan, path: Path) -> Part:
     """The part whose text lies at ``path``, checked against the plan."""
     planned = next((part for part in plan.parts if part.file == path.name), None)
     if planned is None:
-        raise FormatError(f"{path}: the {PLAN_NAME} beside it knows no part of this name; give one of its parts")
+        raise FormatError(f"{path}: is not in the {PLAN_NAME} beside it; give one of the parts listed there")
     contents = []
     for file, digest in (
         (path, planned.sha256),

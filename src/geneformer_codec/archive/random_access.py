@@ -9,25 +9,25 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.archive.block import decode_qualities_of, naming, shape_of, sides_of, slice_table, split_streams
-from geneformer_codec.archive.catalogue import Catalogue, Span
+from geneformer_codec.archive.block import error_context, split_streams
 from geneformer_codec.archive.coders import Coders
-from geneformer_codec.archive.digests import RecordDigest
-from geneformer_codec.archive.manifest import SIDE_STREAMS, STREAMS, Block
+from geneformer_codec.archive.manifest import Block
+from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.record_index import RecordIndex, Span
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.errors import FormatError, GfzError, UsageError
-from geneformer_codec.sequence.fasta import Sides
-from geneformer_codec.sequence.parts import DIGEST_BYTES
-
-if TYPE_CHECKING:
-    from geneformer_codec.archive.read import Archive
+from geneformer_codec.sequence.digests import DIGEST_BYTES, RecordDigest
+from geneformer_codec.sequence.fasta import FastaText
+from geneformer_codec.streams.qualities.coder import decode_qualities
+from geneformer_codec.streams.table import TEXT_STREAMS
 
 PARTS_AT_ONCE = 32
+_BEFORE_PAYLOAD = (*TEXT_STREAMS, "slices")
+"""Streams that follow one another from the beginning of a block."""
 QUALITIES_AT_ONCE = 2
 """Parts of which qualities are kept."""
 BASES_AT_ONCE = 1 << 26
@@ -45,7 +45,7 @@ class _Part:
     """A block made ready for reading stretches of it."""
 
     block: Block
-    sides: Sides
+    text: FastaText
     ends: NDArray[np.int64]
     """Where each slice ends, in bases."""
     payload: NDArray[np.int64]
@@ -55,7 +55,7 @@ class _Part:
 
     def slices(self, span: Span) -> tuple[int, int, range]:
         """The first base of a span, the one after its last, and the slices that hold them."""
-        start, stop = self.sides.bases_before(span.start), self.sides.bases_before(span.stop)
+        start, stop = self.text.bases_before(span.start), self.text.bases_before(span.stop)
         first = int(np.searchsorted(self.ends, start, "right"))
         return start, stop, range(first, int(np.searchsorted(self.ends, stop)) + 1 if start < stop else first)
 
@@ -71,12 +71,12 @@ class _Part:
 class SequenceReader:
     """Reads residues of records. ``coders`` are made when the first slice is decoded, as a model takes time to load."""
 
-    def __init__(self, archive: "Archive", coders: Callable[[], Coders], progress: Progress | None = None):
+    def __init__(self, archive: Archive, coders: Callable[[], Coders], progress: Progress | None = None):
         self._archive, self._coders, self._progress = archive, coders, progress
         self._parts: OrderedDict[int, _Part] = OrderedDict()
         self._slices: OrderedDict[tuple[int, int], Bases] = OrderedDict()
         self._qualities: OrderedDict[int, bytes] = OrderedDict()
-        self.catalogue = Catalogue.of(archive)
+        self.index = RecordIndex.read(archive)
 
     def pieces(self, spans: Iterable[Span]) -> Iterator[bytes]:
         """The residues of each span as they stand in the text; the slices of many are decoded together."""
@@ -107,11 +107,12 @@ class SequenceReader:
         if not block.is_reads:
             raise UsageError(f"{self._archive.label}: is FASTA, which has no qualities")
         residues = b"".join(self._residues([Span(number, 0, block.residues)]))
-        with naming(block, self._archive.label):
+        with error_context(block, self._archive.label):
             # all of the block is needed, so that it can be checked
             self._archive.hold([], [block])
-            streams, octets = split_streams(block, self._archive.block_data(block)), np.frombuffer(residues, np.uint8)
-            return decode_qualities_of(streams, self._open({number})[number].sides, octets).tobytes()
+            data = split_streams(block, self._archive.block_data(block))["qualities"]
+            lengths = self._open({number})[number].text.fragment_residues
+            return decode_qualities(data, lengths, np.frombuffer(residues, np.uint8)).tobytes()
 
     def checked(self, record: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces of a whole record; when they end, their MD5 and refget digest must be those of the archive."""
@@ -119,15 +120,15 @@ class SequenceReader:
         for piece in pieces:
             digest.update(piece)
             yield piece
-        place = self.catalogue.stored_digest(record)
+        place = self.index.stored_digest(record)
         if place is None:
             return
         block = self._archive.blocks[place[0]]
-        start, stop = self._archive.stream_range(block, "index")
+        start, stop = self._archive.stream_range(block, "digests")
         if start + place[1] + DIGEST_BYTES > stop:
             raise FormatError(f"{self._archive.label}: part {block.part}: digests are missing; the archive is damaged")
         if self._archive.read_range(block, start + place[1], start + place[1] + DIGEST_BYTES) != digest.stored():
-            name = self.catalogue.name(record).decode(errors="surrogateescape")
+            name = self.index.name(record).decode(errors="surrogateescape")
             raise FormatError(f"{self._archive.label}: record {name!r} does not match its MD5; the archive is damaged")
 
     def _bases_of(self, span: Span) -> int:
@@ -145,8 +146,8 @@ class SequenceReader:
             for slice_ in slices:
                 begin, end = int(part.ends[slice_]) - part.bases_in(slice_), int(part.ends[slice_])
                 held.append(decoded[span.block, slice_][max(start - begin, 0) : min(stop, end) - begin])
-            with naming(part.block, self._archive.label):
-                yield part.sides.render_residues(np.concatenate(held), span.start, span.stop)
+            with error_context(part.block, self._archive.label):
+                yield part.text.render_residues(np.concatenate(held), span.start, span.stop).tobytes()
 
     def _decode(self, spans: list[Span]) -> tuple[dict[int, _Part], dict[tuple[int, int], Bases]]:
         """Parts of spans and, as far as they are needed, slices; by number of the block, and of the slice in it."""
@@ -177,9 +178,9 @@ class SequenceReader:
                 [wanted[at] for at in places],
             )
             coders = self._coders()
-            with naming(parts[places[0][0]].block, self._archive.label):
+            with error_context(parts[places[0][0]].block, self._archive.label):
                 coder = coders.coder(strands)
-            with self._naming():
+            with self._error_context():
                 bases = coder.decode(coded, lengths, self._progress, sizes)
             for place, size, end in zip(places, sizes, np.cumsum(sizes).tolist(), strict=True):
                 self._slices[place] = bases[end - size : end].copy()
@@ -197,31 +198,28 @@ class SequenceReader:
         return self._archive.read_range(block, start, stop) if part.data is None else part.data[start:stop]
 
     @contextlib.contextmanager
-    def _naming(self) -> Iterator[None]:
+    def _error_context(self) -> Iterator[None]:
         """Have errors name the archive, and make one kind of all that damage can cause."""
         try:
             yield
         except GfzError as error:
             raise error.within(self._archive.label) from error
         except (ArithmeticError, LookupError, ValueError) as error:
-            raise FormatError(f"{self._archive.label}: cannot be decoded ({error}); the archive is damaged") from error
+            raise FormatError(f"{self._archive.label}: decoding failed ({error}); the archive is damaged") from error
 
     def _open(self, numbers: set[int]) -> dict[int, _Part]:
         """Blocks made ready; of a remote archive, what they need is fetched together."""
         missing = {number: self._archive.blocks[number] for number in sorted(numbers - self._parts.keys())}
-        streams = [("slices", "slices"), ("names", "exceptions")]
         self._archive.hold(
             [
-                (block, *self._archive.stream_range(block, *pair))
+                (block, *self._archive.stream_range(block, _BEFORE_PAYLOAD[0], _BEFORE_PAYLOAD[-1]))
                 for block in missing.values()
                 if not _is_read_whole(block)
-                for pair in streams
             ],
             [block for block in missing.values() if _is_read_whole(block)],
         )
         for number, block in missing.items():
-            with naming(block, self._archive.label):
-                self._parts[number] = self._part(block)
+            self._parts[number] = self._part(number, block)
         for number in numbers:
             self._parts.move_to_end(number)
         opened = {number: self._parts[number] for number in numbers}
@@ -229,28 +227,20 @@ class SequenceReader:
             self._parts.popitem(last=False)
         return opened
 
-    def _part(self, block: Block) -> _Part:
+    def _part(self, number: int, block: Block) -> _Part:
         archive, data = self._archive, None
+        start, stop = archive.stream_range(block, _BEFORE_PAYLOAD[0], _BEFORE_PAYLOAD[-1])
         if archive.remote and not _is_read_whole(block):
-            streams = self._remote_streams(block)
+            head = archive.read_range(block, start, stop)
         else:
             data = archive.block_data(block)
-            streams = split_streams(block, data)
-            self.catalogue.check(archive.blocks.index(block), data)
-        table = slice_table(block, archive.manifest.settings, streams)
-        payload = np.concatenate(([0], np.cumsum(table.sizes, dtype=np.int64))) + block.streams["slices"]
-        with archive.expanding():
-            sides = sides_of(block, streams, shape_of(block, streams))
+            head = data[start:stop]
+            with error_context(block, archive.label):
+                self.index.check(number, data)
+        content = archive.content(block, split_streams(block, head, _BEFORE_PAYLOAD))
+        payload = np.concatenate(([0], np.cumsum(content.slices.sizes, dtype=np.int64))) + stop
         kept = data if archive.remote else None
-        return _Part(block, sides, np.cumsum(table.lengths, dtype=np.int64), payload, kept)
-
-    def _remote_streams(self, block: Block) -> dict[str, bytes]:
-        """The streams of a block but the payload, the qualities and the digests."""
-        return {
-            name: self._archive.read_range(block, *self._archive.stream_range(block, name))
-            for name in STREAMS
-            if name == "slices" or (name in SIDE_STREAMS and name != "qualities")
-        }
+        return _Part(block, content.fasta, np.cumsum(content.slices.lengths, dtype=np.int64), payload, kept)
 
 
 def _is_read_whole(block: Block) -> bool:

@@ -4,35 +4,23 @@ import contextlib
 import hashlib
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from geneformer_codec.archive.block import DecodedBlock, decode_block, naming, shape_of, sides_of, split_streams
-from geneformer_codec.archive.coders import BOTH_STRANDS, Coders
+from geneformer_codec.archive.block import decode_block, decode_streams, error_context, split_streams
+from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.container import AGAIN, HEAD_BYTES, ContainerReader, check_head
-from geneformer_codec.archive.manifest import (
-    FORMAT,
-    INDEX_STREAMS,
-    MAX_MANIFEST_BYTES,
-    READS_STREAMS,
-    SIDE_STREAMS,
-    STREAMS,
-    Block,
-    Manifest,
-)
+from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES, Block, Manifest
 from geneformer_codec.archive.memory import text_bytes
-from geneformer_codec.archive.notices import archive_notices
-from geneformer_codec.archive.record_index import RecordEntry, walk_records
 from geneformer_codec.archive.remote import RemoteFile, is_url
-from geneformer_codec.archive.unparsed import find_strays
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import in_order
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.files import STREAM, open_readable, read_stream, spooled, standard_input
 from geneformer_codec.limits import PROCESS, check_need, check_text, default_limit, streams_within
-from geneformer_codec.sequence.fasta import Sides
-from geneformer_codec.sequence.fastq import ReadsShape, put_together
+from geneformer_codec.streams.interface import PartContent
+from geneformer_codec.streams.table import INDEX_STREAMS, STREAM_IDS, TEXT_STREAMS
 
 _FROM_PIPE = "if it came through a pipe, see whether the command before it failed"
 
@@ -40,17 +28,17 @@ _FROM_PIPE = "if it came through a pipe, see whether the command before it faile
 class Archive(contextlib.AbstractContextManager["Archive"]):
     """An open archive: a path, a URL, ``-`` for standard input, or a binary stream.
 
-    Reading may take ``max_memory`` bytes of memory; if that is not said, as much as is in proportion to its size.
-    What cannot be sought in, such as a pipe, is copied to a temporary file first, as an archive is read from its end.
+    Reading may take ``max_memory`` bytes of memory; by default, an amount in proportion to its size.
+    A stream without random access, such as a pipe, is copied to a temporary file, as an archive is read from its end.
     Whatever is wrong with it is a ``FormatError`` that names the file.
 
     >>> with Archive("genome.gfz") as archive:  # doctest: +SKIP
-    ...     print(archive.manifest.sample.name, archive.info()["bpb_total"])
+    ...     print(archive.manifest.sample.name, archive.file_bytes)
     """
 
     def __init__(self, source: str | Path | BinaryIO, label: str | None = None, max_memory: int | None = None):
         if max_memory is not None and max_memory < 1:
-            raise UsageError(f"there is no limit of {max_memory} bytes of memory; give a positive number")
+            raise UsageError(f"invalid max_memory {max_memory}; give a positive number of bytes")
         self.max_memory = max_memory
         self._owned: BinaryIO | None = None
         self._file, self.label, again = self._opened(source, label)
@@ -94,6 +82,11 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         self.close()
 
     @property
+    def file_bytes(self) -> int:
+        """The size of the file."""
+        return self._container.file_bytes
+
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks in the order of the sample's text."""
         return self.manifest.blocks
@@ -104,12 +97,12 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def memory_limit(self, model_bytes: int = 0) -> int:
         """How much memory reading may take, with a model file of that size that is not in the archive."""
-        return self.max_memory or default_limit(self._container.file_bytes + model_bytes)
+        return self.max_memory or default_limit(self.file_bytes + model_bytes)
 
     def check_text(self, max_memory: int | None = None) -> None:
         """Refuse to decode all of an archive whose text is out of proportion to its size."""
         text = sum(block.text_bytes for block in self.blocks)
-        check_text(self.label, text, self._container.file_bytes, max_memory)
+        check_text(self.label, text, self.file_bytes, max_memory)
 
     @contextlib.contextmanager
     def expanding(self, *blocks: Block) -> Iterator[None]:
@@ -126,7 +119,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def stream_range(self, block: Block, first: str, last: str | None = None) -> tuple[int, int]:
         """Where in a block's entry the streams from ``first`` to ``last`` are."""
-        begin, end = STREAMS.index(first), STREAMS.index(last or first) + 1
+        begin, end = STREAM_IDS.index(first), STREAM_IDS.index(last or first) + 1
         sizes = list(block.streams.values())
         return sum(sizes[:begin]), sum(sizes[:end])
 
@@ -148,24 +141,25 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         """The model file that travels in the archive, if one does."""
         return self._container.read(self.manifest.model.entry) if self.manifest.model.embedded else None
 
-    def decode(self, block: Block, coders: Coders, progress: Progress | None = None) -> DecodedBlock:
-        """One part, decoded and checked against its SHA-256."""
+    def decode(self, block: Block, coders: Coders, data: bytes | None = None) -> PartContent:
+        """One part, checked against its SHA-256; ``data`` is its entry, if it was read before."""
         self._check_coders(coders)
-        return decode_block(block, self.manifest.settings, self.block_data(block), coders, self.label, progress)
+        data = self.block_data(block) if data is None else data
+        return decode_block(block, self.manifest.settings, data, coders, self.label)
 
-    def decode_blocks(self, coders: Coders, progress: Progress | None = None) -> Generator[DecodedBlock, None, None]:
+    def decode_blocks(self, coders: Coders, progress: Progress | None = None) -> Generator[PartContent, None, None]:
         """Every part that is here, in order, as many at a time as ``coders`` say."""
         self._check_coders(coders)
         self.check_text(self.max_memory)
 
-        def work(item: tuple[Block, bytes], report: Progress) -> DecodedBlock:
+        def work(item: tuple[Block, bytes], report: Progress) -> PartContent:
             return decode_block(item[0], self.manifest.settings, item[1], coders, self.label, report)
 
         return in_order(
             work, ((block, self.block_data(block)) for block in self.blocks), coders.parts_at_once, progress
         )
 
-    def decode_all(self, coders: Coders, progress: Progress | None = None) -> Generator[DecodedBlock, None, None]:
+    def decode_all(self, coders: Coders, progress: Progress | None = None) -> Generator[PartContent, None, None]:
         """Every part in order; that the iteration ends without an error means that the sample's SHA-256 held too."""
         self.check_complete()
         sample = self.manifest.sample
@@ -180,29 +174,27 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         if [digest.hexdigest() for digest in digests] != expected:
             raise FormatError(f"{self.label}: the parts are sound but not their order; the archive is damaged")
 
-    def sides(self, block: Block) -> Sides:
-        """Names, layout, case and exceptions of one part."""
-        with self.expanding(), naming(block, self.label):
-            return sides_of(block, *self._streams(block))
+    def content(self, block: Block, streams: dict[str, bytes]) -> PartContent:
+        """Decode some streams of a part, the payload and qualities not among them."""
+        with self.expanding(), error_context(block, self.label):
+            return decode_streams(block, self.manifest.settings, streams)
 
-    def laid_out(self, block: Block) -> tuple[bytes, ...]:
-        """The text of one part, or those of a pair, with bases and qualities of no meaning: nothing is decoded."""
-        with self.expanding(block), naming(block, self.label):
-            streams, shape = self._streams(block)
-            sides = sides_of(block, streams, shape)
-            residues = sides.all_residues(np.zeros(sides.bases, np.uint8))
-            text = sides.lay_out(residues)
-            if shape is None:
-                return (text,)
-            return tuple(put_together(shape, text, np.full(len(residues), ord("I"), np.uint8), block.text_bytes))
+    def text_content(self, block: Block, data: bytes | None = None) -> PartContent:
+        """All of a part but its bases and qualities; ``data`` is its entry, if it was read before."""
+        return self.content(block, self._text_streams(block, self.block_data(block) if data is None else data))
 
-    def _streams(self, block: Block) -> tuple[dict[str, bytes], ReadsShape | None]:
-        streams = split_streams(block, self.block_data(block))
-        return streams, shape_of(block, streams)
+    def layout_texts(self, block: Block) -> tuple[bytes, ...]:
+        """The text of one part, or those of a pair, with arbitrary bases and qualities: only the layout is right."""
+        streams = self._text_streams(block, self.block_data(block))
+        with self.expanding(block), error_context(block, self.label):
+            content = decode_streams(block, self.manifest.settings, streams)
+            content.bases = np.zeros(block.bases, np.uint8)
+            content.qualities = np.full(block.residues, ord("I"), np.uint8)
+            return content.texts
 
-    def records(self, coders: Coders | None = None) -> Iterator[RecordEntry]:
-        """The index: every record with its place, length and digests, those that are not stored by decoding."""
-        return walk_records(self, coders)
+    def _text_streams(self, block: Block, data: bytes) -> dict[str, bytes]:
+        streams = split_streams(block, data)
+        return {name: streams[name] for name in (*TEXT_STREAMS, *INDEX_STREAMS)}
 
     def check_complete(self) -> None:
         """Refuse an archive of some parts of a sample."""
@@ -212,52 +204,6 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
                 f"{self.label}: holds {held} of the {parts} parts of {self.manifest.sample.name!r}; "
                 "join it with the archives of the other parts by 'gfz gather'"
             )
-
-    def info(self) -> dict[str, Any]:
-        """Sizes, settings and digests, ready for JSON. The sizes sum to ``total_bytes`` exactly."""
-        manifest, total = self.manifest, self._container.file_bytes
-        streams = {name: sum(block.streams[name] for block in self.blocks) for name in STREAMS}
-        side, index = (sum(streams[name] for name in names) for names in (SIDE_STREAMS, INDEX_STREAMS))
-        model_bytes = manifest.model.bytes if manifest.model.embedded else 0
-        bases = sum(block.bases for block in self.blocks)
-        strays = find_strays(self)
-        return {
-            "format": FORMAT,
-            "format_version": manifest.version,
-            "tool_version": manifest.tool_version,
-            "sample": manifest.sample.name,
-            "kind": "FASTQ" if any(block.is_reads for block in self.blocks) else "FASTA",
-            "records": sum(block.records for block in self.blocks),
-            "residues": sum(block.residues for block in self.blocks),
-            "bases": bases,
-            "input_bytes": sum(block.text_bytes for block in self.blocks),
-            "sha256": manifest.sample.sha256,
-            "mate": vars(manifest.sample.mate) if manifest.sample.mate else None,
-            "origin": vars(manifest.sample.origin) if manifest.sample.origin else None,
-            "quality_bins": manifest.sample.quality_bins,
-            "trailing_bytes": manifest.sample.trailing_bytes,
-            "outside_records": [text.as_dict() for text in strays if text.places],
-            "notices": archive_notices(self, strays),
-            "payload_bytes": streams["payload"],
-            "side_bytes": side,
-            "index_bytes": index,
-            "model_bytes": model_bytes,
-            "container_bytes": total - streams["payload"] - side - index - model_bytes,
-            "total_bytes": total,
-            "bpb_payload": streams["payload"] * 8 / bases if bases else None,
-            "bpb_total": total * 8 / bases if bases else None,
-            "model_id": manifest.model.id,
-            "model_name": manifest.model.name,
-            "model_embedded": manifest.model.embedded,
-            "model_file_bytes": manifest.model.bytes,
-            **manifest.settings.as_dict(),
-            "both_strands_blocks": sum(block.strands == BOTH_STRANDS for block in self.blocks),
-            "parts": manifest.sample.parts,
-            "blocks": len(self.blocks),
-            "complete": manifest.complete,
-            "slices": sum(block.slices for block in self.blocks),
-            "streams": {name: size for name, size in streams.items() if size or name not in READS_STREAMS},
-        }
 
     def _check_coders(self, coders: Coders) -> None:
         if coders.model_id != self.manifest.model.id:

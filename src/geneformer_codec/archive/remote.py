@@ -17,11 +17,11 @@ from typing import Any, Protocol, TypeGuard, cast
 from geneformer_codec.errors import FormatError, GfzError, InputError, UsageError
 
 _HEAD_BYTES = 77
-"""The entry ``mimetype``, which tells an archive from other files, and no byte of an entry that is decoded."""
+"""The entry ``mimetype``, by which an archive is recognised, and no byte of an entry that is decoded."""
 _TAIL_BYTES = 1 << 17
 """Has the directory and the manifest of all but archives of hundreds of parts."""
 _LAST_BYTES = 1 << 10
-"""So many bytes at the end tell whether the file is still the same: they hold the SHA-256 of the manifest."""
+"""Bytes at the end that show whether the file is still the same: they hold the SHA-256 of the manifest."""
 _HELD_BYTES = 1 << 26
 _AT_ONCE = 16
 """Requests to a server."""
@@ -143,13 +143,13 @@ def _store_of(url: str) -> _Store:
         raise UsageError(
             f"cannot read {url}: {error}. pip install 'geneformer-rules[remote]' (for S3, [s3])"
         ) from error
-    except ValueError as error:  # a scheme that nobody knows
+    except ValueError as error:  # an unknown scheme
         raise UsageError(f"cannot read {url}: {error}") from error
     return _WebServer(url, system, path) if url.startswith(("http://", "https://")) else _ObjectStore(url, system, path)
 
 
 class _ObjectStore:
-    """Any store that fsspec knows, by what all of them can do."""
+    """Any store that fsspec supports, by what all of them can do."""
 
     def __init__(self, url: str, system: Any, path: str):
         self._url, self._system, self._path = url, system, path
@@ -161,7 +161,7 @@ class _ObjectStore:
         except Exception as error:  # each kind of store has errors of its own
             raise _failure(self._url, error) from error
         if not isinstance(found, int):
-            raise InputError(f"cannot read {self._url}: the server does not tell its size; download it first")
+            raise InputError(f"cannot read {self._url}: the server does not send its size; download it first")
         return found, self.fetch([(0, min(size, found))])[0][0] if found else b""
 
     def fetch(self, ranges: Sequence[Range]) -> tuple[list[bytes], bool]:
@@ -221,8 +221,8 @@ class _WebServer:
             if answer.status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not self._size:
                 return b"", True
             stop = min(stop, self._size)
-            said = re.fullmatch(r"bytes (\d+)-(\d+)/\d+", answer.headers.get("Content-Range", ""))
-            if said is None or (int(said[1]), int(said[2])) != (start, stop - 1):
+            sent = re.fullmatch(r"bytes (\d+)-(\d+)/\d+", answer.headers.get("Content-Range", ""))
+            if sent is None or (int(sent[1]), int(sent[2])) != (start, stop - 1):
                 raise _no_ranges(self._url)
             try:
                 data = await answer.content.readexactly(stop - start)
@@ -260,7 +260,8 @@ class _WebServer:
         total = re.fullmatch(r"bytes \d+-\d+/(\d+)", headers.get("Content-Range", ""))
         if total is None:
             raise InputError(
-                f"cannot read {self._url}: the server does not tell its size, or which part it sends; download it first"
+                f"cannot read {self._url}: the server does not send its size, or the range of its answer; "
+                "download it first"
             )
         if not asked:
             self._size, self._first = int(total[1]), headers  # names of headers have no case

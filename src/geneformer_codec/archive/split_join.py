@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from geneformer_codec.archive.coders import Coders
-from geneformer_codec.archive.manifest import FORMAT_VERSION, Block, ModelReference, Settings
+from geneformer_codec.archive.manifest import Block, ModelReference
 from geneformer_codec.archive.models import CodingModel, check_memory
 from geneformer_codec.archive.plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.settings import Settings
 from geneformer_codec.archive.write import ArchiveWriter, Taken
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.errors import FormatError, ModelMissingError, UsageError
@@ -58,8 +59,6 @@ def join_parts(plan: Plan, archives: Sequence[Path], out: BinaryIO, model: Codin
     common: tuple[Settings, ModelReference] | None = None
     for path in archives:
         with Archive(path) as archive:
-            if archive.manifest.version != FORMAT_VERSION:
-                raise FormatError(f"{path}: was written by an earlier version of the tool; compress the part again")
             found = archive.manifest.settings, replace(archive.manifest.model, embedded=False)
             if common is not None and found != common:
                 raise FormatError(
@@ -130,7 +129,7 @@ def join_archives(
                 pairs += sum(block.records for block in archive.blocks) // 2
                 odd = odd and replace(odd, pairs=pairs)
         if number > MAX_PARTS:
-            raise FormatError(f"the archives have {number:,} parts, more than {MAX_PARTS:,}; they cannot be merged")
+            raise FormatError(f"the archives have {number:,} parts, more than {MAX_PARTS:,}")
         sample = replace(joined.sample(number), trailing_bytes=trailing, odd_mates=odd)
         writer.finish(replace(sample, name=sample.name if name is None else name), model_data)
 
@@ -156,7 +155,7 @@ class _Joined:
             fits = self._ended[number] and (text.startswith(b">") or is_fastq(text))
             if begins and self._bytes[number] and text and not fits:
                 raise FormatError(
-                    f"{source}: cannot be put after the one before, as that text does not end in a line end, or this "
+                    f"{source}: invalid after the archive before it: that text does not end in a line end, or this "
                     "one does not begin with a record, so that records would run together"
                 )
             self._digests[number].update(text)
@@ -176,8 +175,6 @@ class _Joined:
 def _made_alike(archive: Archive) -> tuple[object, ...]:
     """What must agree for blocks to stand in one archive."""
     manifest, settings = archive.manifest, archive.manifest.settings
-    if manifest.version != FORMAT_VERSION:
-        raise FormatError(f"{archive.label}: was written by an earlier version of the tool; compress its text again")
     sample, is_reads = manifest.sample, any(block.is_reads for block in archive.blocks)
     derived = sample.mate is not None, sample.origin, sample.quality_bins
     return manifest.model.id, settings.experts, settings.slice_length, is_reads, derived

@@ -1,20 +1,17 @@
-"""What of an archive's text is outside records: lines before the first header, or that are no regular read.
+"""Text outside records: lines before the first header, or that are no regular read.
 
-It comes back like all else, but nothing predicts it, and a damaged file shows it first.
+It is stored as it is; a damaged file often shows as such text.
 """
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from geneformer_codec.archive.block import naming, shape_of
+from geneformer_codec.archive.read import Archive
 from geneformer_codec.streams.layout import HAS_PREAMBLE
-
-if TYPE_CHECKING:
-    from geneformer_codec.archive.read import Archive
 
 
 @dataclass
-class Strays:
+class UnparsedText:
     """Bytes and places of one text, and how many of its ``records`` stand before the first place."""
 
     text: int
@@ -30,7 +27,7 @@ class Strays:
         return {name: value for name, value in asdict(self).items() if name not in ("records", "blank")}
 
 
-def find_strays(archive: "Archive") -> list[Strays]:
+def find_unparsed(archive: Archive) -> list[UnparsedText]:
     """Of each text, how many ``bytes`` in how many ``places``, the first after ``records_before``.
 
     No base, name or quality is decoded; of the parts that are here.
@@ -39,23 +36,21 @@ def find_strays(archive: "Archive") -> list[Strays]:
     if not reads:
         return [_preamble(archive)]
     archive.hold((block, *archive.stream_range(block, "reads")) for block in reads)
-    found = [Strays(number + 1) for number in range(2 if archive.manifest.sample.mate else 1)]
+    found = [UnparsedText(number + 1) for number in range(2 if archive.manifest.sample.mate else 1)]
     for block in reads:
-        with naming(block, archive.label):
-            data = archive.read_range(block, *archive.stream_range(block, "reads"))
-            with archive.expanding():
-                shape = shape_of(block, {"reads": data})
-        for strays, text in zip(found, shape.texts if shape else (), strict=False):
-            if len(text.gaps) and not strays.places:
-                strays.records_before = strays.records + int(text.gaps[0])
-            strays.bytes += len(text.strays)
-            strays.blank &= not text.strays.strip()
-            strays.places += len(text.gaps)
-            strays.records += text.reads
+        data = archive.read_range(block, *archive.stream_range(block, "reads"))
+        layouts = archive.content(block, {"reads": data}).read_layouts
+        for unparsed, layout in zip(found, layouts, strict=False):
+            if len(layout.gaps) and not unparsed.places:
+                unparsed.records_before = unparsed.records + int(layout.gaps[0])
+            unparsed.bytes += len(layout.unparsed)
+            unparsed.blank &= not layout.unparsed.strip()
+            unparsed.places += len(layout.gaps)
+            unparsed.records += layout.reads
     return found
 
 
-def _preamble(archive: "Archive") -> Strays:
+def _preamble(archive: Archive) -> UnparsedText:
     """Of FASTA, what stands before the first header."""
     size, blank = 0, True
     for number, block in enumerate(archive.blocks):
@@ -64,9 +59,9 @@ def _preamble(archive: "Archive") -> Strays:
         if block.records:
             start, _ = archive.stream_range(block, "layout")
             if archive.read_range(block, start, start + 1)[0] & HAS_PREAMBLE:
-                text = archive.laid_out(block)[0]
+                text = archive.layout_texts(block)[0]
                 before = text[: text.find(b"\n>") + 1]
                 size, blank = size + len(before), blank and not before.strip()
             break
         size, blank = size + block.text_bytes, blank and not block.residues
-    return Strays(1, size, int(size > 0), records=sum(block.records for block in archive.blocks), blank=blank)
+    return UnparsedText(1, size, int(size > 0), records=sum(block.records for block in archive.blocks), blank=blank)

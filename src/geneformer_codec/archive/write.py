@@ -10,7 +10,8 @@ from geneformer_codec import __version__
 from geneformer_codec.archive.block import encode_block
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.container import ContainerWriter
-from geneformer_codec.archive.manifest import Block, Manifest, ModelReference, Settings
+from geneformer_codec.archive.manifest import Block, Manifest, ModelReference
+from geneformer_codec.archive.settings import Settings
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import in_order
 from geneformer_codec.inputs.sample import Sample

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from geneformer_codec import api
-from geneformer_codec.archive.manifest import DEFAULT_PART_BASES
 from geneformer_codec.archive.models import Execution, say_if_unused
+from geneformer_codec.archive.settings import DEFAULT_PART_BASES
 from geneformer_codec.cli.console import printable, say, show
 from geneformer_codec.cli.formatting import info_table, model_table, stats_table, summary
 from geneformer_codec.cli.parser import EXPERTS
@@ -228,7 +228,7 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _ls(options: argparse.Namespace) -> None:
-    from geneformer_codec.archive.catalogue import Catalogue
+    from geneformer_codec.archive.record_index import RecordIndex
 
     if options.long:
         for source in options.sources:
@@ -237,8 +237,8 @@ def _ls(options: argparse.Namespace) -> None:
     shown = _printable_octets if sys.stdout.isatty() else bytes
     for source in options.sources:
         with api.open_archive(source, options.max_memory) as archive:
-            catalogue = Catalogue.of(archive)
-        rows = zip(catalogue.names(), catalogue.lengths.tolist(), strict=True)
+            index = RecordIndex.read(archive)
+        rows = zip(index.names(), index.lengths.tolist(), strict=True)
         if options.json:
             _write_lines(
                 json.dumps({"name": name.decode(errors="surrogateescape"), "residues": length}).encode()

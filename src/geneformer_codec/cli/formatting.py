@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from geneformer_codec.archive.manifest import SIDE_STREAMS
 from geneformer_codec.cli.console import printable
+from geneformer_codec.streams.table import INDEX_STREAMS, SIDE_STREAMS
 
 
 def summary(info: dict[str, Any], seconds: float | None = None) -> str:
@@ -54,7 +54,7 @@ def info_table(info: dict[str, Any]) -> str:
     ]
     sizes = [("payload", info["payload_bytes"], "the coded bases")]
     sizes += [("side", info["side_bytes"], _listed(streams, *(name for name in SIDE_STREAMS if name in streams)))]
-    sizes += [("index", info["index_bytes"], _listed(streams, "slices", "index"))]
+    sizes += [("index", info["index_bytes"], _listed(streams, *INDEX_STREAMS))]
     sizes += [("model", info["model_bytes"], "inside the archive"), ("container", info["container_bytes"], "")]
     lines = [f"{name:<12} {printable(value)}".rstrip() for name, value in rows]
     lines += [f"{name:<12} {size:>15,} bytes  {what}".rstrip() for name, size, what in sizes]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from geneformer_codec import __version__
-from geneformer_codec.archive.manifest import DEFAULT_LEVEL, DEFAULT_PART_BASES, DEFAULT_SLICE_LENGTH, LEVELS
+from geneformer_codec.archive.settings import DEFAULT_LEVEL, DEFAULT_PART_BASES, DEFAULT_SLICE_LENGTH, LEVELS
 from geneformer_codec.cli import help as examples
 from geneformer_codec.cli.console import printable
 from geneformer_codec.limits import memory_size

@@ -11,7 +11,7 @@ Progress = Callable[[int], None]
 
 
 class BaseCoder(Protocol):
-    """Codes bases slice by slice; a slice depends on the model and its own past only."""
+    """Codes bases slice by slice; a slice depends on the model and its own history only."""
 
     @property
     def model_id(self) -> str:

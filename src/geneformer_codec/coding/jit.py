@@ -8,6 +8,7 @@ that compiling takes.
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -161,19 +162,33 @@ def prefetch(_typing: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.int64), code
 
 
+ROOT = Path(__file__).parents[2]
+"""The folder that the package is in."""
+_IMPORTS = re.compile(r"^from (geneformer_codec[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
+
+
+def imported(path: Path, root: Path = ROOT) -> set[Path]:
+    """The file, and the package's modules that it imports, and that these import: what its kernels are made of."""
+    found, ahead = set(), [path]
+    while ahead:
+        here = ahead.pop()
+        if here not in found:
+            found.add(here)
+            for module, names in _IMPORTS.findall(here.read_text()):
+                place = root.joinpath(*module.split("."))
+                paths = [place.with_suffix(".py"), *(place / f"{name}.py" for name in re.findall(r"\w+", names))]
+                ahead += [candidate for candidate in paths if candidate.is_file()]
+    return found
+
+
 @functools.cache
-def sources(*files: str | Path) -> str:
-    """A digest of the files, and of the Python files of the folders, that kernels are made of; of this one as well."""
-    paths = [
-        path
-        for place in map(Path, (__file__, *files))
-        for path in (sorted(place.glob("*.py")) if place.is_dir() else [place])
-    ]
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
+def digest(path: Path, root: Path = ROOT) -> str:
+    """Of all sources of the kernels in a file."""
+    return hashlib.sha256(b"\0".join(source.read_bytes() for source in sorted(imported(path, root)))).hexdigest()
 
 
-def kernels(*made_of: str | Path, makes_arrays: bool = False, announced: str = "") -> Callable[[_Function], _Function]:
-    """A decorator for what Python calls, made of the files and folders ``made_of`` (`sources`).
+def kernels(*, makes_arrays: bool = False, announced: str = "") -> Callable[[_Function], _Function]:
+    """A decorator for what Python calls.
 
     Kernels of which one ``makes_arrays`` count references. Where one has to be compiled, ``announced`` is logged.
     """
@@ -181,7 +196,8 @@ def kernels(*made_of: str | Path, makes_arrays: bool = False, announced: str = "
     def kernel(function: _Function) -> _Function:
         compiled = _njit(nogil=True, **_KERNEL, **({} if makes_arrays else _BARE))(function)
         name = f"{function.__module__.removeprefix('geneformer_codec.')}.{function.__name__}"
-        compiled._cache = KernelCache(name, functools.partial(sources, *made_of), announced)
+        path = Path(function.__code__.co_filename)
+        compiled._cache = KernelCache(name, functools.partial(digest, path), announced)
         compile_ = compiled.compile
 
         def compile_in_turn(signature: Any) -> Any:

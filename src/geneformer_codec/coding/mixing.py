@@ -1,9 +1,12 @@
-"""Binary decisions, each coded by a mixed forecast: counters, a logistic mixer, a range coder; all in integers.
+"""Context mixing of bits: counters, a logistic mixer, an adaptive probability map, a range coder; all in integers.
 
-A forecast is a logarithm of odds to base 2, in 256ths, from -`ODDS` to `ODDS`; a chance is of 2**16. Contexts have a
-*counter* each: an unsigned integer whose low 10 bits say how many decisions it saw, and the 22 above them what share of
-them was 1. The functions are parts of kernels, for numba to compile. ``docs/format/qualities.md`` describes all to the
-bit.
+A logit is a logarithm of odds to base 2, in 256ths, from -`MAX_LOGIT` to `MAX_LOGIT`; probabilities are of 2**16. Each
+context has a *counter*: an unsigned integer whose low 10 bits are the number of bits it has seen, and the 22 above them
+the share of ones. The functions are parts of kernels, for numba to compile. ``docs/format/qualities.md`` has the exact
+definition.
+
+The experts' mixer (`predict.mixer`) shares the range coder and the integers, but no arithmetic: it mixes distributions
+of four bases, in other units and with other rounding, so one core for both would change the bits or cost time.
 """
 
 from __future__ import annotations
@@ -17,7 +20,11 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
+from geneformer_codec.coding import range_coder
+from geneformer_codec.coding.integers import clamp as clamp
+from geneformer_codec.coding.integers import u as u
 from geneformer_codec.coding.jit import Int, inline, instruction
+from geneformer_codec.coding.range_coder import RangeCoder, narrow, refill
 
 _cgutils: Any = cgutils
 ir: Any = llvmlite.ir
@@ -26,87 +33,71 @@ ir: Any = llvmlite.ir
 # --- tables -----------------------------------------------------------------------------------------------------
 
 INPUTS = 8
-"""The most contexts, and so forecasts, of a decision: so many that one instruction takes them all."""
-ODDS = 4095
-LIMIT = 255
-"""The most decisions that a counter counts: its memory."""
+"""The most contexts, and so logits, of a bit: as many as one vector instruction takes."""
+MAX_LOGIT = 4095
+MAX_SEEN = 255
+"""The most bits that a counter counts: its memory."""
 
 
 def _squash() -> NDArray[np.uint16]:
-    """Chances of forecasts -`ODDS` to `ODDS`: 2**16 / (1 + 2**(-forecast/256)), exact by integer roots."""
+    """Probabilities of logits -`MAX_LOGIT` to `MAX_LOGIT`: 2**16 / (1 + 2**(-logit/256)), exact by integer roots."""
     one = 1 << 62
     roots, value = [], one << 1
     for _ in range(8):  # 2**(1/2), 2**(1/4), ... 2**(1/256)
         value = isqrt(value << 62)
         roots.append(value)
     upper = []
-    for forecast in range(ODDS + 1):
+    for logit in range(MAX_LOGIT + 1):
         power = one
         for bit in range(8):
-            if forecast >> (7 - bit) & 1:
+            if logit >> (7 - bit) & 1:
                 power = power * roots[bit] >> 62
-        power <<= forecast >> 8
+        power <<= logit >> 8
         upper.append(min(65535, (power << 16) // (power + one)))
-    return np.array([65536 - chance for chance in upper[:0:-1]] + upper, np.uint16)
+    return np.array([65536 - probability for probability in upper[:0:-1]] + upper, np.uint16)
 
 
 def _stretch(squash: NDArray[np.uint16]) -> NDArray[np.int16]:
-    """The forecast of each of 4096 chances: the first one whose squash is not less than the chance's middle."""
-    return (np.searchsorted(squash, np.arange(4096) * 16 + 8) - ODDS).clip(-ODDS, ODDS).astype(np.int16)
+    """The logit of each of 4096 probabilities: the first whose squash is not less than its middle."""
+    return (np.searchsorted(squash, np.arange(4096) * 16 + 8) - MAX_LOGIT).clip(-MAX_LOGIT, MAX_LOGIT).astype(np.int16)
 
 
 SQUASH = _squash()
 STRETCH = _stretch(SQUASH)
-RATE = np.array([65536 * 5 // (5 * seen + 8) for seen in range(LIMIT + 1)], np.uint16)
-"""By how much of 2**16 a counter moves that saw so many decisions."""
-TRUST = np.array([256 * (2 * seen + 1) // (2 * seen + 5) for seen in range(LIMIT + 1)], np.uint8)
-"""How much of 2**8 of a counter's forecast is taken."""
+RATE = np.array([65536 * 5 // (5 * seen + 8) for seen in range(MAX_SEEN + 1)], np.uint16)
+"""How far, of 2**16, a counter that has seen so many bits moves towards the next."""
+CONFIDENCE = np.array([256 * (2 * seen + 1) // (2 * seen + 5) for seen in range(MAX_SEEN + 1)], np.uint8)
+"""The weight, of 2**8, of the logit of a counter that has seen so many bits."""
 LINE = 16
 """Counters of a context that stand together in memory."""
 CELLS = 33
-"""An adaptive map has so many cells a row, at forecasts -4096, -3840, ... 4096."""
-MAP_ROW = SQUASH[np.clip(np.arange(CELLS) * 256 - 4096, -ODDS, ODDS) + ODDS].astype(np.uint16)
+"""Cells in a row of the adaptive probability map, at logits -4096, -3840, ... 4096."""
+MAP_ROW = SQUASH[np.clip(np.arange(CELLS) * 256 - 4096, -MAX_LOGIT, MAX_LOGIT) + MAX_LOGIT].astype(np.uint16)
 
 
 # --- counters ---------------------------------------------------------------------------------------------------
 
 
-@instruction
-def u(_typing: Any, index: Any) -> Any:
-    """An index that is known not to be negative: compiled code then need not look, and loops become vectors."""
-
-    def code(context: Any, builder: Any, signature_: Any, args: Any) -> Any:
-        return context.cast(builder, args[0], signature_.args[0], types.uint64)
-
-    return types.uint64(index), code
+@inline
+def to_probability(logit: Int) -> Int:
+    """The probability of a logit, which may lie outside of its bounds."""
+    return np.int32(SQUASH[u(clamp(logit, -MAX_LOGIT, MAX_LOGIT) + MAX_LOGIT)])
 
 
 @inline
-def between(value: Int, low: Int, high: Int) -> Int:
-    """The value, or the bound that it passes."""
-    return min(max(value, low), high)
+def counter_logit(counter: Int) -> Int:
+    """A counter's logit, nearer to 0 the less it has seen."""
+    return (np.int32(STRETCH[u(counter >> 20)]) * np.int32(CONFIDENCE[u(counter & 1023)])) >> 8
 
 
 @inline
-def squashed(forecast: Int) -> Int:
-    """The chance of a forecast, which may lie outside of its bounds."""
-    return np.int32(SQUASH[u(between(forecast, -ODDS, ODDS) + ODDS)])
-
-
-@inline
-def forecast_of(counter: Int) -> Int:
-    """What a counter foretells, weaker the less it has seen."""
-    return (np.int32(STRETCH[u(counter >> 20)]) * np.int32(TRUST[u(counter & 1023)])) >> 8
-
-
-@inline
-def counted(counter: Int, bit: Int) -> Int:
-    """The counter after one more decision."""
+def updated_counter(counter: Int, bit: Int) -> Int:
+    """The counter after one more bit."""
     seen: Int = counter & 1023
     share: Int = np.int64(counter >> 10)
     goal = 4194303 if bit else 0
     share += ((goal - share) * np.int64(RATE[u(seen)])) >> 16
-    return np.uint32((share << 10) | between(seen + 1, 1, LIMIT))
+    return np.uint32((share << 10) | clamp(seen + 1, 1, MAX_SEEN))
 
 
 # --- the mixer --------------------------------------------------------------------------------------------------
@@ -126,14 +117,14 @@ def _splat(value: int) -> Any:
 
 
 @instruction
-def weighed(_typing: Any, weights: Any, row: Any, inputs: Any) -> Any:
+def dot_product(_typing: Any, weights: Any, row: Any, inputs: Any) -> Any:
     """The sum of the inputs, each times a 16th of its weight of those from ``row`` on; ``row`` is an int64."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         row_of = _vector_at(context, builder, signature.args[0], args[0], args[1])
         start = context.get_constant(types.int64, 0)
-        forecasts = builder.load(_vector_at(context, builder, signature.args[2], args[2], start), align=4)
-        parts = builder.mul(builder.ashr(builder.load(row_of, align=4), _splat(4)), forecasts)
+        inputs_ = builder.load(_vector_at(context, builder, signature.args[2], args[2], start), align=4)
+        parts = builder.mul(builder.ashr(builder.load(row_of, align=4), _splat(4)), inputs_)
         shape = ir.FunctionType(_I32, [_VECTOR])
         name = f"llvm.vector.reduce.add.v{INPUTS}i32"
         return builder.call(_cgutils.get_or_insert_function(builder.module, shape, name), [parts])
@@ -142,17 +133,17 @@ def weighed(_typing: Any, weights: Any, row: Any, inputs: Any) -> Any:
 
 
 @instruction
-def push(_typing: Any, weights: Any, row: Any, inputs: Any, force: Any) -> Any:
+def adjust_weights(_typing: Any, weights: Any, row: Any, inputs: Any, force: Any) -> Any:
     """Move each weight from ``row`` on by its input times ``force`` / 2**15, rounded, within 4 times 2**16."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         row_of = _vector_at(context, builder, signature.args[0], args[0], args[1])
         start = context.get_constant(types.int64, 0)
-        forecasts = builder.load(_vector_at(context, builder, signature.args[2], args[2], start), align=4)
+        inputs_ = builder.load(_vector_at(context, builder, signature.args[2], args[2], start), align=4)
         force_ = ir.Constant(_VECTOR, ir.Undefined)
         for j in range(INPUTS):
             force_ = builder.insert_element(force_, args[3], _I32(j))
-        steps = builder.ashr(builder.add(builder.mul(forecasts, force_), _splat(1 << 14)), _splat(15))
+        steps = builder.ashr(builder.add(builder.mul(inputs_, force_), _splat(1 << 14)), _splat(15))
         moved = builder.add(builder.load(row_of, align=4), steps)
         for sign, bound in ((">", 4 << 16), ("<", -4 << 16)):
             moved = builder.select(builder.icmp_signed(sign, moved, _splat(bound)), _splat(bound), moved)
@@ -163,22 +154,22 @@ def push(_typing: Any, weights: Any, row: Any, inputs: Any, force: Any) -> Any:
 
 
 class Mixer(NamedTuple):
-    """What is learned, and room to work in."""
+    """The model's state, and scratch space."""
 
     counters: NDArray[np.uint32]  # [contexts, lines * LINE]
     weights: NDArray[np.int32]  # rows of INPUTS, those of a set after those of the set before
     final: NDArray[np.int32]  # the weight of each set, for each node
     maps: NDArray[np.uint16]  # rows of CELLS
-    inputs: NDArray[np.int32]  # [INPUTS], what the counters foretell, then zeros
+    inputs: NDArray[np.int32]  # [INPUTS], the logits of the counters, then zeros
     rows: NDArray[np.int64]  # [sets], the row of weights that each set uses
-    logits: NDArray[np.int64]  # [sets], what each set foretells
-    recall: NDArray[np.int64]  # the last chance, its place in the map, and how far it is from there to the next cell
+    logits: NDArray[np.int64]  # [sets], the logit of each set
+    last: NDArray[np.int64]  # the last probability, its cell in the map, and the distance to the next cell
     contexts: tuple[int, ...]  # as many numbers as there are contexts: the compiler knows how long a tuple is,
     sets: tuple[int, ...]  # and makes a kernel for each length
 
 
 def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, nodes: int, map_rows: int) -> Mixer:
-    """A mixer that knows nothing, for ``size`` symbols to come: so many lines of counters as may be of use."""
+    """An untrained mixer for ``size`` symbols, with as many lines of counters as these can use."""
     lines = 1 << 10
     while lines < most_lines and lines * LINE < 4 * size:
         lines *= 2
@@ -190,7 +181,7 @@ def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, n
         inputs=np.zeros(INPUTS, np.int32),
         rows=np.zeros(sets, np.int64),
         logits=np.zeros(sets, np.int64),
-        recall=np.zeros(3, np.int64),
+        last=np.zeros(3, np.int64),
         contexts=(0,) * contexts,
         sets=(0,) * sets,
     )
@@ -206,7 +197,7 @@ def hash_contexts(mixer: Mixer, contexts: NDArray[np.uint64]) -> None:
 
 @inline
 def spread(context: Int, part: Int) -> Int:
-    """The hash of a part of a context's decisions; `line_of` makes its upper bits a place."""
+    """The hash of a part of a context's bits; `line_of` takes its upper bits."""
     return (context + np.uint64(part)) * np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -218,125 +209,96 @@ def line_of(mixer: Mixer, value: Int) -> Int:
 
 
 @inline
-def foretell(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, map_row: Int) -> Int:
-    """The chance that the next decision is 1, from the counters in the ``slot`` of their lines."""
+def predict(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, map_row: Int) -> Int:
+    """The probability that the next bit is 1, from the counters in the ``slot`` of their lines."""
     sets, row = len(mixer.sets), mixer.rows[0] * INPUTS
     weighted: Int = np.int64(0)
     for j in range(len(mixer.contexts)):
-        forecast = np.int64(forecast_of(mixer.counters[u(j), u(cells[u(j)] + slot)]))
-        mixer.inputs[u(j)] = forecast
-        # Taken at once, as a vector would have to wait for all of them to be stored.
-        weighted += (mixer.weights[u(row + j)] >> 4) * forecast
-    mixer.logits[0] = between(weighted >> 12, -ODDS, ODDS)
+        logit = np.int64(counter_logit(mixer.counters[u(j), u(cells[u(j)] + slot)]))
+        mixer.inputs[u(j)] = logit
+        # Added here, as a vector load would have to wait for all of them to be stored.
+        weighted += (mixer.weights[u(row + j)] >> 4) * logit
+    mixer.logits[0] = clamp(weighted >> 12, -MAX_LOGIT, MAX_LOGIT)
     total: Int = mixer.final[u(node * sets)] * mixer.logits[0]
     for k in range(1, sets):
-        forecast = np.int64(weighed(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs)) >> 12
-        mixer.logits[u(k)] = between(forecast, -ODDS, ODDS)
+        logit = np.int64(dot_product(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs)) >> 12
+        mixer.logits[u(k)] = clamp(logit, -MAX_LOGIT, MAX_LOGIT)
         total += mixer.final[u(node * sets + k)] * mixer.logits[u(k)]
-    forecast = between(total >> 16, -ODDS, ODDS) + 4096
-    chance = np.int64(squashed(forecast - 4096))
-    # The map: how often such a forecast held.
-    at, slant = map_row * CELLS + (forecast >> 8), forecast & 255
-    held = (np.int64(mixer.maps[u(at)]) * (256 - slant) + np.int64(mixer.maps[u(at + 1)]) * slant) >> 8
-    mixer.recall[0], mixer.recall[1], mixer.recall[2] = chance, at, slant
-    return between((chance + held) >> 1, 16, 65536 - 16)
+    logit = clamp(total >> 16, -MAX_LOGIT, MAX_LOGIT) + 4096
+    probability = np.int64(to_probability(logit - 4096))
+    # The map corrects the probability by how often such logits were right.
+    at, slant = map_row * CELLS + (logit >> 8), logit & 255
+    corrected = (np.int64(mixer.maps[u(at)]) * (256 - slant) + np.int64(mixer.maps[u(at + 1)]) * slant) >> 8
+    mixer.last[0], mixer.last[1], mixer.last[2] = probability, at, slant
+    return clamp((probability + corrected) >> 1, 16, 65536 - 16)
 
 
 @inline
-def learn(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, bit: Int, rate: Int) -> None:
-    """Move everything that foretold the decision towards what it was."""
+def update(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, bit: Int, rate: Int) -> None:
+    """Train everything that predicted the bit."""
     whole = 65536 if bit else 0
     sets = len(mixer.sets)
-    missed = whole - mixer.recall[0]
+    error = whole - mixer.last[0]
     for k in range(sets):
         logit = mixer.logits[u(k)]
-        force = np.int32(((whole - np.int64(squashed(logit))) * rate) >> 8)
-        push(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs, force)
+        force = np.int32(((whole - np.int64(to_probability(logit))) * rate) >> 8)
+        adjust_weights(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs, force)
         spot = node * sets + k
-        moved = mixer.final[u(spot)] + ((logit * missed + (1 << 17)) >> 18)
-        mixer.final[u(spot)] = between(moved, -4 << 16, 4 << 16)
-    near = mixer.recall[1] + (mixer.recall[2] >> 7)
+        moved = mixer.final[u(spot)] + ((logit * error + (1 << 17)) >> 18)
+        mixer.final[u(spot)] = clamp(moved, -4 << 16, 4 << 16)
+    near = mixer.last[1] + (mixer.last[2] >> 7)
     mixer.maps[u(near)] += ((65535 if bit else 0) - np.int64(mixer.maps[u(near)])) >> 6
     for j in range(len(mixer.contexts)):
         cell = cells[u(j)] + slot
-        mixer.counters[u(j), u(cell)] = counted(mixer.counters[u(j), u(cell)], bit)
+        mixer.counters[u(j), u(cell)] = updated_counter(mixer.counters[u(j), u(cell)], bit)
 
 
 # --- the range coder --------------------------------------------------------------------------------------------
 
-_FLOOR, _TOP, _BYTE, _BITS = np.uint64(1 << 48), np.uint64(56), np.uint64(8), np.uint64(16)
+_BITS = np.uint64(16)
 LOW, WIDTH, PLACE = 0, 1, 2
-"""The coder's state: the low end of the interval (decoding: the stream less it), its width, bytes written or read."""
+"""The state of a `RangeCoder`, as an array."""
 
 
 def coder_state() -> NDArray[np.uint64]:
     """The state at the start."""
-    return np.array([0, (1 << 64) - 1, 0], np.uint64)
+    return np.array([0, range_coder.WHOLE, 0], np.uint64)
+
+
+@inline
+def _store(state: NDArray[np.uint64], coder: RangeCoder) -> None:
+    state[LOW], state[WIDTH], state[PLACE] = coder.low, coder.width, coder.position
 
 
 @inline
 def start_decoding(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
     """Read the first eight bytes."""
-    for _ in range(8):
-        _read(state, data)
-
-
-@inline
-def _read(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
-    place = state[PLACE]
-    octet = np.uint64(data[place]) if place < np.uint64(len(data)) else np.uint64(0)
-    state[LOW] = (state[LOW] << _BYTE) | octet
-    state[PLACE] = place + np.uint64(1)
+    _store(state, range_coder.begin_decoding(data))
 
 
 @inline
 def encode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int, bit: Int) -> None:
     """Write a decision; ``chance`` is that of 1, of 2**16, neither 0 nor 2**16."""
-    bound = (state[WIDTH] >> _BITS) * np.uint64(chance)
+    coder = RangeCoder(state[LOW], state[WIDTH], np.int64(state[PLACE]))
+    bound = (coder.width >> _BITS) * np.uint64(chance)
     if bit:
-        state[WIDTH] = bound
+        _store(state, narrow(coder, data, np.uint64(0), bound))
     else:
-        moved = state[LOW] + bound
-        if moved < bound:
-            at = state[PLACE] - np.uint64(1)
-            while data[at] == 255:
-                data[at] = 0
-                at -= np.uint64(1)
-            data[at] += 1
-        state[LOW] = moved
-        state[WIDTH] -= bound
-    while state[WIDTH] < _FLOOR:
-        data[state[PLACE]] = np.uint8(state[LOW] >> _TOP)
-        state[PLACE] += np.uint64(1)
-        state[LOW] <<= _BYTE
-        state[WIDTH] <<= _BYTE
+        _store(state, narrow(coder, data, bound, coder.width - bound))
 
 
 @inline
 def decode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int) -> Int:
     """Read a decision."""
-    bound = (state[WIDTH] >> _BITS) * np.uint64(chance)
-    if state[LOW] < bound:
-        bit = 1
-        state[WIDTH] = bound
-    else:
-        bit = 0
-        state[LOW] -= bound
-        state[WIDTH] -= bound
-    while state[WIDTH] < _FLOOR:
-        _read(state, data)
-        state[WIDTH] <<= _BYTE
+    low, width, position = state[LOW], state[WIDTH], np.int64(state[PLACE])
+    bound = (width >> _BITS) * np.uint64(chance)
+    bit = 1 if low < bound else 0
+    low, width = (low, bound) if bit else (low - bound, width - bound)
+    _store(state, refill(RangeCoder(low, width, position), data, len(data)))
     return bit
 
 
 def finish(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> bytes:
-    """The stream: what was written, and the fewest bytes that stay inside the interval when zeros follow them."""
-    low, width, place = (int(value) for value in state)
-    written = int.from_bytes(data[:place].tobytes(), "big")
-    for keep in range(9):
-        unit = 1 << (64 - 8 * keep)
-        end = -(-low // unit) * unit
-        if end < low + width:
-            break
-    whole = (written << 64) + end
-    return whole.to_bytes(place + 8, "big").rstrip(b"\0")
+    """The stream."""
+    low, width, position = map(int, state)
+    return range_coder.finish(low, width, position, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ from geneformer_codec.errors import InputError
 from geneformer_codec.files import input_error, standard_input
 
 _HEAD_BYTES = 10
-_BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 20
 _COMPRESSED_BYTES = 1 << 17
 """How much of a compressed source is read at a time."""
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # first block, or the end of an empty stream
@@ -31,7 +32,7 @@ _LOG = logging.getLogger("geneformer_codec")
 
 def open_input(
     path: str | Path | BinaryIO, *, as_is: bool = False, on_trailing: Callable[[int], None] | None = None
-) -> BinaryIO:
+) -> io.BufferedReader:
     """Open ``path`` (``-``: standard input, or a stream) for reading bytes.
 
     gzip, bzip2, xz and Zstandard are detected from the content, and decompressed unless it is to be read ``as_is``.
@@ -50,23 +51,16 @@ def open_input(
         if source.seekable():
             source.seek(-len(head), os.SEEK_CUR)
         else:
-            source = io.BufferedReader(_Joined(head, source), _BUFFER_BYTES)
+            # read1 (read where nothing is buffered) gives what there is
+            read = getattr(source, "read1", source.read)
+            pieces = itertools.chain((head,), iter(lambda: read(BUFFER_BYTES), b""))
+            source = io.BufferedReader(Pieces(pieces), BUFFER_BYTES)
     except OSError as error:
         raise input_error(name, error) from error
     # Standard input is not ours to close, nor is a stream.
     owned = opened if given and opened is not getattr(sys.stdin, "buffer", None) else None
     compression = None if as_is else detect_compression(head)
-    return cast(BinaryIO, io.BufferedReader(_Checked(source, compression, name, owned, on_trailing), _BUFFER_BYTES))
-
-
-def peek(stream: BinaryIO, count: int) -> tuple[bytes, BinaryIO]:
-    """The first ``count`` bytes of a stream, fewer if it is shorter, and a stream that begins with them again."""
-    pieces, left = [], count
-    while left and (piece := stream.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    head = b"".join(pieces)
-    return head, cast(BinaryIO, io.BufferedReader(_Joined(head, stream), _BUFFER_BYTES))
+    return io.BufferedReader(_Checked(source, compression, name, owned, on_trailing), BUFFER_BYTES)
 
 
 def detect_compression(head: bytes) -> str | None:
@@ -99,27 +93,6 @@ def _read_head(source: BinaryIO) -> bytes:
     return head
 
 
-class _Joined(io.RawIOBase):
-    """Bytes already read from a pipe, then the rest of it."""
-
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
-        super().__init__()
-        self._head = head
-        self._rest = rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        # read1 (read where nothing is buffered) gives what there is: a slow pipe is not waited for longer than needed.
-        read = getattr(self._rest, "read1", self._rest.read)
-        data = self._head or read(len(buffer))
-        self._head = data[len(buffer) :] if self._head else b""
-        data = data[: len(buffer)]
-        buffer[: len(data)] = data
-        return len(data)
-
-
 class Pieces(io.RawIOBase):
     """Bytes that come in pieces, as a stream."""
 
@@ -132,16 +105,18 @@ class Pieces(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """What is left of a piece, or the next one."""
-        while not self._held:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._held = memoryview(piece)
-        count = min(len(buffer), len(self._held))
-        buffer[:count] = self._held[:count]
-        self._held = self._held[count:]
-        return count
+        """As many bytes as there is room for, fewer at the end, so that a buffered reader can peek that far."""
+        filled = 0
+        while filled < len(buffer):
+            if not self._held:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                self._held = memoryview(piece)
+            count = min(len(buffer) - filled, len(self._held))
+            buffer[filled : filled + count] = self._held[:count]
+            self._held, filled = self._held[count:], filled + count
+        return filled
 
 
 class _Member(Protocol):
@@ -236,7 +211,7 @@ def _decompressed(source: BinaryIO, compression: str, on_trailing: Callable[[int
             if member.needs_input and not held and not (held := source.read(_COMPRESSED_BYTES)):
                 raise EOFError
             given, held = (held, b"") if member.needs_input else (b"", held)
-            if piece := member.decompress(given, _BUFFER_BYTES):
+            if piece := member.decompress(given, BUFFER_BYTES):
                 yield piece
         held = member.unused_data + held
 

@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from geneformer_codec.errors import InputError, UsageError, option
-from geneformer_codec.inputs.decompress import Pieces
+from geneformer_codec.inputs.decompress import BUFFER_BYTES, Pieces
 from geneformer_codec.inputs.sample import Origin
 
 _READS = (
@@ -43,7 +43,7 @@ def origin_of(head: bytes) -> Origin | None:
 
 
 @contextlib.contextmanager
-def derived_text(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[BinaryIO]:
+def derived_text(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[io.BufferedReader]:
     """The text of a source of that kind, of which ``stream`` is the decompressed content."""
     if origin.format in ("BAM", "CRAM"):
         if not isinstance(source, str | Path) or not Path(source).is_file():
@@ -51,11 +51,11 @@ def derived_text(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[Bina
         with _reads(Path(source)) as text:
             yield text
     else:
-        yield cast(BinaryIO, io.BufferedReader(Pieces(_fasta(origin, source, stream))))
+        yield io.BufferedReader(Pieces(_fasta(origin, source, stream)), BUFFER_BYTES)
 
 
 @contextlib.contextmanager
-def _reads(path: Path) -> Iterator[BinaryIO]:
+def _reads(path: Path) -> Iterator[io.BufferedReader]:
     """What ``samtools fastq`` writes, in a process of its own, as it prints to the process's standard output."""
     if find_spec("pysam") is None:
         raise UsageError(f"{path}: BAM and CRAM need pysam: pip install 'geneformer-rules[formats]'")
@@ -64,7 +64,7 @@ def _reads(path: Path) -> Iterator[BinaryIO]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process:
             assert process.stdout is not None
             try:
-                yield cast(BinaryIO, io.BufferedReader(Pieces(_output(process, messages, path))))
+                yield io.BufferedReader(Pieces(_output(process, messages, path)), BUFFER_BYTES)
             finally:
                 process.kill()
 
@@ -76,7 +76,9 @@ def _output(process: "subprocess.Popen[bytes]", messages: Any, path: Path) -> It
     if process.wait():
         messages.seek(0)
         last = messages.read().decode(errors="replace").strip().rpartition("\n")[2]
-        raise InputError(f"{path}: samtools cannot read it ({last[-300:]}); check the file, and for CRAM its reference")
+        raise InputError(
+            f"{path}: samtools failed to read it ({last[-300:]}); check the file, and for CRAM its reference"
+        )
 
 
 def _fasta(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[bytes]:
@@ -99,6 +101,6 @@ def _fasta(origin: Origin, source: Any, stream: BinaryIO) -> Iterator[bytes]:
         raise InputError(f"{source}: a record ({name}) has no sequence; get the file with its sequences") from error
     except (ValueError, AssertionError) as error:
         raise InputError(
-            f"{source}: {name} cannot be read as {origin.format} ({error}); mend it, or archive the file "
+            f"{source}: {name} is invalid {origin.format} ({error}); repair it, or archive the file "
             f"{option('as_is', True)}"
         ) from error

@@ -1,4 +1,4 @@
-"""What a manifest, or a plan, says of the text that was archived."""
+"""The description of the archived text in a manifest or a plan."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -69,7 +69,7 @@ class OddMates:
 class Sample:
     """The text that was archived, decompressed; ``parts`` is how many parts it was cut into.
 
-    With a ``mate`` there are two texts, and parts hold a piece of both. An ``origin`` tells that the text is not the
+    With a ``mate`` there are two texts, and parts hold a piece of both. With an ``origin`` the text is not the
     file that was given; ``quality_bins`` names how its qualities were binned, which lost something. After the
     compressed data of the source there were ``trailing_bytes``, which are not kept.
     """
@@ -99,12 +99,11 @@ class Sample:
     @classmethod
     def take(cls, fields: Fields, name: str = "name", parts: int | None = None) -> Self:
         """From JSON, checked: all that is left of ``fields``. A plan calls the name otherwise, and counts its parts."""
-        called, size, digest, count = cls._text(fields, name, parts)
+        text = fields.text(name), fields.number("bytes", 0, MAX_SAMPLE_BYTES), fields.text("sha256", HEX64)
+        count = fields.number("parts", 1, MAX_PARTS) if parts is None else parts
         mate, origin = fields.optional("mate"), fields.optional("origin")
         sample = cls(
-            called,
-            size,
-            digest,
+            *text,
             count,
             Mate.take(mate) if mate else None,
             Origin.take(origin) if origin else None,
@@ -114,16 +113,3 @@ class Sample:
         )
         fields.done()
         return sample
-
-    @classmethod
-    def take_old(cls, fields: Fields) -> Self:
-        """From JSON of the first version, which has FASTA alone."""
-        sample = cls(*cls._text(fields))
-        fields.done()
-        return sample
-
-    @staticmethod
-    def _text(fields: Fields, name: str = "name", parts: int | None = None) -> tuple[str, int, str, int]:
-        called, size = fields.text(name), fields.number("bytes", 0, MAX_SAMPLE_BYTES)
-        digest = fields.text("sha256", HEX64)
-        return called, size, digest, fields.number("parts", 1, MAX_PARTS) if parts is None else parts

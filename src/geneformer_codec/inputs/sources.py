@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 from geneformer_codec.errors import InputError, UsageError, option
 from geneformer_codec.files import STREAM
-from geneformer_codec.inputs.decompress import open_input, peek
+from geneformer_codec.inputs.decompress import open_input
 from geneformer_codec.inputs.import_formats import derived_text, origin_of
 from geneformer_codec.inputs.sample import Mate, OddMates, Sample
 from geneformer_codec.sequence.fastq import HEAD_BYTES, is_fastq
-from geneformer_codec.sequence.parts import Part, Splitter
+from geneformer_codec.sequence.parts import Part, split
 from geneformer_codec.sequence.read_parts import QUALITY_BINS, MateNames, split_reads
 
 AnyFile = str | Path | BinaryIO
@@ -34,7 +34,7 @@ class Source:
     def parts(self, part_bases: int) -> Iterator[Part]:
         """The parts of the texts."""
         if not self.is_reads:
-            return iter(Splitter(self.streams[0], part_bases))
+            return split(self.streams[0], part_bases)
         return split_reads(self.streams, part_bases, self.known.quality_bins, self.mate_names)
 
     def sample(self) -> Sample:
@@ -52,7 +52,7 @@ def open_source(
     as_is: bool = False,
     bin_qualities: str | None = None,
 ) -> Iterator[Source]:
-    """Open a source, with ``mate`` that of the second text of a pair; the content tells what it is.
+    """Open a source, with ``mate`` that of the second text of a pair; its kind is detected from the content.
 
     It is decompressed, and of BAM, CRAM, GenBank and EMBL text is derived, unless it is to be taken ``as_is``.
     """
@@ -63,12 +63,11 @@ def open_source(
         heads, streams, origins = [], [], []
         trailing: list[int] = []
         for file in given:
-            opened = open_input(file, as_is=as_is, on_trailing=trailing.append)
-            head, stream = peek(stack.enter_context(opened), HEAD_BYTES)
-            origin = None if as_is else origin_of(head)
+            stream = stack.enter_context(open_input(file, as_is=as_is, on_trailing=trailing.append))
+            origin = None if as_is else origin_of(stream.peek(HEAD_BYTES)[:HEAD_BYTES])
             if origin is not None:
-                head, stream = peek(stack.enter_context(derived_text(origin, file, stream)), HEAD_BYTES)
-            heads.append(head)
+                stream = stack.enter_context(derived_text(origin, file, stream))
+            heads.append(stream.peek(HEAD_BYTES)[:HEAD_BYTES])
             streams.append(stream)
             origins.append(origin)
         kinds = [is_fastq(head) or (mate is not None and not head) for head in heads]  # no reads at all may be a mate

@@ -3,9 +3,9 @@
 A model holds experts (settings, the state that slices start from, and a panel, embedded or referred to), a network, or
 both. Tensors named ``exact.*`` are the integers of the network (`exact.tensor_shapes`); ``float.*`` are the network
 that they were made from, kept for fine-tuning and left out when an archive embeds the model; ``panel.*`` belong to the
-panel and ``experts.start`` is the packed state. The id is the SHA-256 of what has a say in coding, the panel's digest
-in place of the panel: so the file with its panel, the one that refers to it and the one inside an archive are the same
-model.
+panel and ``experts.initial_state`` is the packed state. The id is the SHA-256 of what has a say in coding, the panel's
+digest in place of the panel: so the file with its panel, the one that refers to it and the one inside an archive are
+the same model.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from geneformer_codec.network.config import NetworkConfig
 
 if TYPE_CHECKING:
     from geneformer_codec.coding.interface import BaseCoder
-    from geneformer_codec.model.initial_state import Start
+    from geneformer_codec.model.initial_state import InitialState
     from geneformer_codec.predict.settings import ExpertSettings
 
 NETWORK_FORMAT = "gfmodel/1"
@@ -51,15 +51,15 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Experts:
-    """Experts as they were trained: where slices ``start`` (with the settings), and the panel, if there is one."""
+    """Experts as they were trained: the ``initial_state`` of slices, which has the settings, and the panel, if any."""
 
-    start: "Start"
+    initial_state: "InitialState"
     panel: PanelSource | None
 
     @property
     def settings(self) -> "ExpertSettings":
         """As trained; levels are made of them."""
-        return self.start.settings
+        return self.initial_state.settings
 
 
 def content_id(network: Network | None, experts: Experts | None) -> str:
@@ -73,7 +73,7 @@ def content_id(network: Network | None, experts: Experts | None) -> str:
         header["panel"] = {"digest": panel.digest, "bases": panel.bases, "records": panel.records} if panel else None
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     if experts:
-        experts.start.update(digest)
+        experts.initial_state.update(digest)
     for name, tensor in sorted(network.tensors.items()) if network else ():
         array = np.ascontiguousarray(tensor)
         digest.update(f"\n{name} {array.dtype} {list(array.shape)}\n".encode())
@@ -142,7 +142,7 @@ class Model:
         panel = self.experts.panel.tensors() if self.experts and self.experts.panel else {}
         return {
             "panel": _bytes_of(panel),
-            "start": len(self.experts.start.to_bytes()) if self.experts else 0,
+            "start": len(self.experts.initial_state.to_bytes()) if self.experts else 0,
             "network": _bytes_of(self.network.tensors) if self.network else 0,
             "floats": _bytes_of(self.network.floats) if self.network else 0,
         }
@@ -158,7 +158,7 @@ class Model:
             tensors |= {f"float.{name}": np.ascontiguousarray(tensor) for name, tensor in floats.items()}
         if self.experts:
             header["experts"] = json.dumps(self.experts.settings.as_dict(), sort_keys=True)
-            tensors["experts.start"] = np.frombuffer(self.experts.start.to_bytes(), np.uint8)
+            tensors["experts.initial_state"] = np.frombuffer(self.experts.initial_state.to_bytes(), np.uint8)
             if panel := self.experts.panel:
                 header["panel"] = json.dumps(panel.settings(), sort_keys=True)
                 tensors |= {f"panel.{name}": np.ascontiguousarray(tensor) for name, tensor in panel.tensors().items()}
@@ -215,14 +215,14 @@ class Model:
         from geneformer_codec.predict.coder import ExpertCoder
         from geneformer_codec.predict.predictor import Predictor
 
-        start = self.experts.start.at(settings)
+        state = self.experts.initial_state.at(settings)
         panel = self.panel(threads)
         predictor = Predictor(
             settings,
             panel.bases if panel else None,
             panel.starts[:-1] if panel else None,
-            start.mix,
-            start.low,
+            state.mixer,
+            state.low,
         )
         if not settings.network:
             return ExpertCoder(predictor, self.id, threads)
@@ -326,15 +326,15 @@ def _network(settings: Any, tensors: Tensors) -> Network:
 
 
 def _experts(given: dict[str, Any], tensors: Tensors) -> Experts:
-    from geneformer_codec.model.initial_state import Start
+    from geneformer_codec.model.initial_state import InitialState
     from geneformer_codec.predict.settings import ExpertSettings
 
     settings = ExpertSettings.from_dict(given["experts"])
-    packed = tensors.get("experts.start")
+    packed = tensors.get("experts.initial_state")
     if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
-        raise FormatError("the experts' start state is missing, or is not bytes")
+        raise FormatError("the experts' initial state is missing, or is not bytes")
     panel = panel_source(given["panel"], _under(tensors, "panel.")) if "panel" in given else None
-    return Experts(Start.from_bytes(settings, packed.tobytes()), panel)
+    return Experts(InitialState.from_bytes(settings, packed.tobytes()), panel)
 
 
 def _bytes_of(tensors: Tensors) -> int:
@@ -371,7 +371,7 @@ def _check_need(given: dict[str, Any], size: int, place: str, max_memory: int | 
     panel = given.get("panel")
     stated = [panel.get(name) for name in ("bases", "records")] if isinstance(panel, dict) else []
     numbers = [number if type(number) is int and number > 0 else 0 for number in stated] or [0, 0]
-    start = settings.start_bytes if settings else 0
+    start = settings.initial_state_bytes if settings else 0
     records = panel_bytes(*numbers) if panel else 0
     outside = records if isinstance(panel, dict) and panel.get("kind") == "referenced" else 0
     needed = PROCESS + 3 * size + start + records

@@ -1,6 +1,6 @@
-"""The start state of a model's experts in a file: what training changed, packed, and checked before kernels see it.
+"""The initial state of a model's experts in a file: what training changed, packed, and checked before kernels see it.
 
-A state is `Mixing` and the probabilities of the short contexts (`low`). Each array is held as its difference from
+A state is `MixerState` and the probabilities of the short contexts (`low`). Each array is held as its difference from
 untrained experts; all arrays end to end, folded, their bytes in planes, packed (`packed`).
 """
 
@@ -22,11 +22,11 @@ from geneformer_codec.predict.state import (
     LOW_ROW,
     SET_ROWS,
     SETS,
-    Mixing,
-    fresh_low,
-    inputs_of,
+    MixerState,
     low_places,
-    untrained,
+    padded_inputs,
+    untrained_low,
+    untrained_mixer,
 )
 
 _LIMITS = {
@@ -36,7 +36,7 @@ _LIMITS = {
     "map_two": (0, (1 << 22) - 1),
     "trust": (64, 15 << 18),
     "trust_seen": (0, 1022),
-    "swaps": (0, 65536),
+    "substitutions": (0, 65536),
     "attention": (-ATTENTION_LIMIT, ATTENTION_LIMIT),
     "low": (0, 65535),
 }
@@ -45,40 +45,40 @@ MOST_LOW_SEEN = 255
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """What slices start from: the experts' ``mix`` and ``low``, of ``settings``."""
+class InitialState:
+    """What slices start from: the experts' ``mixer`` and ``low``, of ``settings``."""
 
     settings: ExpertSettings
-    mix: Mixing
+    mixer: MixerState
     low: NDArray[np.uint16]
 
     @classmethod
     def untrained(cls, settings: ExpertSettings) -> Self:
         """Where training starts."""
-        mix = untrained(settings.kernel(False), settings.contexts)
-        return cls(settings, mix, fresh_low(settings.low_orders, settings.frame_orders))
+        mixer = untrained_mixer(settings.kernel(False), settings.contexts)
+        return cls(settings, mixer, untrained_low(settings.low_orders, settings.frame_orders))
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What training changes, by name."""
-        held = {name: array for name, array in self.mix._asdict().items() if name in _LIMITS}
+        held = {name: array for name, array in self.mixer._asdict().items() if name in _LIMITS}
         return held | {"low": self.low}
 
-    def with_arrays(self, arrays: dict[str, NDArray[Any]]) -> "Start":
+    def with_arrays(self, arrays: dict[str, NDArray[Any]]) -> "InitialState":
         """The same experts with other arrays."""
         rest = {name: array for name, array in arrays.items() if name != "low"}
-        return Start(self.settings, self.mix._replace(**rest), arrays["low"])
+        return InitialState(self.settings, self.mixer._replace(**rest), arrays["low"])
 
-    def with_heads(self, order: Sequence[int]) -> "Start":
+    def with_heads(self, order: Sequence[int]) -> "InitialState":
         """The same with its heads in another order, of which settings with fewer heads take the first."""
         rows, heads = list(order), self.settings.heads
-        attention = self.mix.attention.reshape(HEADS, -1).copy()
-        weights = self.mix.weights.reshape(sum(SET_ROWS), -1).copy()
+        attention = self.mixer.attention.reshape(HEADS, -1).copy()
+        weights = self.mixer.weights.reshape(sum(SET_ROWS), -1).copy()
         attention[:heads], weights[:, :heads] = attention[rows], weights[:, rows]
-        mix = self.mix._replace(attention=attention.reshape(-1), weights=weights.reshape(-1))
-        return Start(self.settings, mix, self.low)
+        mixer = self.mixer._replace(attention=attention.reshape(-1), weights=weights.reshape(-1))
+        return InitialState(self.settings, mixer, self.low)
 
-    def at(self, settings: ExpertSettings) -> "Start":
+    def at(self, settings: ExpertSettings) -> "InitialState":
         """The same for settings with fewer heads and sets, or without one kind of contexts or the network.
 
         What is left does the work of all. Raises ``FormatError`` for settings with other contexts, or more.
@@ -98,33 +98,33 @@ class Start:
             raise FormatError("the experts were trained with other contexts, heads or sets than the settings ask for")
         if settings.network:
             columns.append(at)
-        before = self.mix.weights.reshape(sum(SET_ROWS), -1)
-        weights = np.zeros((len(before), inputs_of(settings.heads, settings.contexts)), np.int32)
+        before = self.mixer.weights.reshape(sum(SET_ROWS), -1)
+        weights = np.zeros((len(before), padded_inputs(settings.heads, settings.contexts)), np.int32)
         weights[:, : settings.heads] = before[:, : settings.heads]
         weights[:, settings.heads - 1] += before[:, settings.heads : first].sum(axis=1, dtype=np.int32)
         weights[:, settings.heads : settings.heads + len(columns)] = before[:, columns]
-        held = self.mix.final.reshape(-1, SETS)
+        held = self.mixer.final.reshape(-1, SETS)
         final = np.zeros_like(held)
         final[:, : settings.sets] = held[:, : mine.sets].sum(axis=1, keepdims=True, dtype=np.int32) // settings.sets
         if settings.sets == mine.sets:
             final = held
-        mix = self.mix._replace(
+        mixer = self.mixer._replace(
             weights=weights.clip(-WEIGHT_LIMIT, WEIGHT_LIMIT).reshape(-1),
             final=final.clip(-FINAL_LIMIT, FINAL_LIMIT).reshape(-1),
         )
         frames_at = int(low_places(mine.low_orders, ())[-1])
         low = self.low[0 if settings.low_orders else frames_at : None if settings.frame_orders else frames_at]
-        return Start(settings, mix, low)
+        return InitialState(settings, mixer, low)
 
     def update(self, digest: "hashlib._Hash") -> None:
         """Let a digest take the content in: name, type, size and bytes of every array, by name."""
         for name, array in sorted(self.arrays.items()):
-            digest.update(f"\nstart.{name} {array.dtype} [{array.size}]\n".encode())
+            digest.update(f"\ninitial_state.{name} {array.dtype} [{array.size}]\n".encode())
             digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
 
     def to_bytes(self) -> bytes:
         """Packed for a file."""
-        before = _numbers(Start.untrained(self.settings).arrays)
+        before = _numbers(InitialState.untrained(self.settings).arrays)
         changes = [values - before[name] for name, values in _numbers(self.arrays).items()]
         return pack(to_planes(fold(np.concatenate(changes))))
 
@@ -134,24 +134,24 @@ class Start:
         begin = cls.untrained(settings)
         before = _numbers(begin.arrays)
         size = sum(values.size for values in before.values())
-        changes = unfold(from_planes(unpack(data, 4 * size, "the experts' start state")))
+        changes = unfold(from_planes(unpack(data, 4 * size, "the experts' initial state")))
         numbers, at = {}, 0
         for name, old in before.items():
             values = old + changes[at : at + old.size]
             low, high = _LIMITS[name]
             if values.size and (values.min() < low or values.max() > high):
-                raise FormatError(f"the experts' start state has values of {name} that are out of range")
+                raise FormatError(f"the experts' initial state has values of {name} that are out of range")
             numbers[name] = values
             at += old.size
         counts = numbers["low"].reshape(-1, LOW_ROW)[:, 4:]
         if np.any(counts[:, 0] > MOST_LOW_SEEN) or np.any(counts[:, 1:]):
-            raise FormatError("the experts' start state has a count of short contexts that is out of range")
-        swaps = numbers["swaps"].reshape(2, 4, 4, 4) * (1 - np.eye(4, dtype=np.int64))[:, None, :]
-        if swaps.sum(axis=3).max() > 1 << 16:  # of a base into all others
-            raise FormatError("the experts' start state has swaps that sum to more than one")
+            raise FormatError("the experts' initial state has a count of short contexts that is out of range")
+        substitutions = numbers["substitutions"].reshape(2, 4, 4, 4) * (1 - np.eye(4, dtype=np.int64))[:, None, :]
+        if substitutions.sum(axis=3).max() > 1 << 16:  # of a base into all others
+            raise FormatError("the experts' initial state has substitutions that sum to more than one")
         numbers["trust"] = numbers["trust"] << 10 | numbers.pop("trust_seen")
         arrays = {name: values.astype(begin.arrays[name].dtype) for name, values in numbers.items()}
-        return cls(settings, begin.with_arrays(arrays).mix, arrays["low"])
+        return cls(settings, begin.with_arrays(arrays).mixer, arrays["low"])
 
 
 def _numbers(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:

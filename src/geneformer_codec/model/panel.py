@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geneformer_codec.errors import FormatError
 from geneformer_codec.model.packed_integers import from_planes, pack, to_planes, unpack
 from geneformer_codec.model.panel_references import find_records
-from geneformer_codec.sequence.parts import SHA512T24U_BYTES, refget_id
+from geneformer_codec.sequence.digests import SHA512T24U_BYTES, refget_id
 
 Bases = NDArray[np.uint8]
 Encode = Callable[[Bases], bytes]

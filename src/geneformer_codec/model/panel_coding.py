@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
 from geneformer_codec.limits import FLOOR, check_need
-from geneformer_codec.model.initial_states import general_start
+from geneformer_codec.model.initial_states import shipped_initial_state
 from geneformer_codec.predict.predictor import MAX_PLACES, Predictor
 from geneformer_codec.predict.settings import ExpertSettings
 
@@ -55,8 +55,8 @@ def decode_panel(coded: bytes, count: int, threads: int = 1) -> NDArray[np.uint8
 
 
 def _predictor(settings: ExpertSettings) -> Predictor:
-    start = general_start(settings)
-    return Predictor(settings, start=start.mix, low=start.low)
+    state = shipped_initial_state(settings)
+    return Predictor(settings, mixer=state.mixer, low=state.low)
 
 
 def _header(coded: bytes, count: int) -> tuple[ExpertSettings, int, list[int], int]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError, InputError, ModelMissingError
 from geneformer_codec.inputs.decompress import open_input
-from geneformer_codec.sequence.parts import SHA512T24U_BYTES, refget_id
+from geneformer_codec.sequence.digests import SHA512T24U_BYTES, refget_id
 
 SEARCH_PATH = "GFZ_REF_PATH"
 """The environment variable with the places in which the records of a panel are looked for."""

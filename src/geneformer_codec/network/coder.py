@@ -22,8 +22,8 @@ from geneformer_codec.network.backends import make_backend
 from geneformer_codec.network.device import check_device
 from geneformer_codec.network.fused import FusedDecoder
 from geneformer_codec.network.integer_network import ExactNetwork
-from geneformer_codec.network.range_coder import SliceDecoder, SliceEncoder
-from geneformer_codec.predict.two_bit import UniformCoder, cut, decode_plain, smaller
+from geneformer_codec.network.slice_coder import SliceDecoder, SliceEncoder
+from geneformer_codec.predict.two_bit import TwoBitCoder, cut, decode_plain, smaller
 
 if TYPE_CHECKING:
     from geneformer_codec.model.file import Model
@@ -130,7 +130,7 @@ class NetworkCoder:
         streams = encoder.finish()
         if self._raw:
             heads = [slice_[: self._raw] for slice_ in slices]
-            raw = UniformCoder().encode(np.concatenate(heads), [len(head) for head in heads])
+            raw = TwoBitCoder().encode(np.concatenate(heads), [len(head) for head in heads])
             streams = [head + stream for head, stream in zip(raw, streams, strict=True)]
         return streams
 
@@ -155,7 +155,7 @@ class NetworkCoder:
             if any(len(stream) < size for stream, size in zip(streams, sizes, strict=True)):
                 raise FormatError("a slice is too short to hold its first bases")
             for row, stream, count, size in zip(symbols, streams, raw, sizes, strict=True):
-                row[:count] = UniformCoder().decode([stream[:size]], [count])
+                row[:count] = TwoBitCoder().decode([stream[:size]], [count])
             streams = [stream[size:] for stream, size in zip(streams, sizes, strict=True)]
         state, decoder = self._net.decoder(len(streams)), SliceDecoder(streams)
         column = np.zeros(len(streams), np.uint8)

@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding import jit
 from geneformer_codec.coding.interface import Progress
-from geneformer_codec.network import kernels
-from geneformer_codec.network import range_coder as rangecoder
+from geneformer_codec.coding.jit import helper, kernels
 from geneformer_codec.network.config import START, NetworkConfig
 from geneformer_codec.network.integer_network import tensor_shapes
 from geneformer_codec.network.kernels import add_and_normalise, features, frequencies, lookup, requantise
-from geneformer_codec.network.range_coder import SliceDecoder, decode_step
+from geneformer_codec.network.slice_coder import SliceDecoder, decode_step
 from geneformer_codec.network.tables import attention_table, logit_table
 
-kernel: Any = jit.kernels(__file__, kernels.__file__, rangecoder.__file__, makes_arrays=True)
-_helper: Any = jit.helper
+kernel: Any = kernels(makes_arrays=True)
+_helper: Any = helper
 
 ROWS = 4
 """Slices are computed in fours: a weight that is loaded serves all of them."""
@@ -96,7 +94,7 @@ def decode_slices(n, shifts, heads, segment, attention, logits, stream, state, s
     (value, value_shift, value_bias, relative, output, output_shift, output_bias) = n[1]
     (attention_gain, attention_offset, expand, expand_shift, expand_bias, gelu) = n[2]
     (contract, contract_shift, contract_bias, inner_gain, inner_offset, head, head_shift, head_bias) = n[3]
-    data, ends, at, code, wide = stream
+    data, ends, coders = stream
     codes, keys, values = state
     slices, rows = symbols.shape[0], codes.shape[0]
     kernel, width, inner = conv.shape[0], conv.shape[2], expand.shape[0]
@@ -149,7 +147,7 @@ def decode_slices(n, shifts, heads, segment, attention, logits, stream, state, s
         add_and_normalise(fine2, sums, contract_bias, contract_shift, inner_gain, inner_offset, fine, coarse)
         product(coarse, head, last)
         frequencies(last, head_bias, head_shift, logits, sizes)
-        decode_step(sizes, data, ends, at, code, wide, column)
+        decode_step(sizes, data, ends, coders, column)
         for slice_ in range(slices):
             symbols[slice_, step] = column[slice_]
             for j in range(kernel - 1):

@@ -11,7 +11,7 @@ import numpy as np
 
 from geneformer_codec.coding.jit import kernels
 
-kernel: Any = kernels(__file__, makes_arrays=True)
+kernel: Any = kernels(makes_arrays=True)
 
 
 @kernel

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from geneformer_codec.network.config import START
 from geneformer_codec.network.float_network import GeneFormer
 from geneformer_codec.network.integer_network import ExactNetwork
-from geneformer_codec.network.range_coder import TOTAL
+from geneformer_codec.network.slice_coder import TOTAL
 from geneformer_codec.training.data import Bases
 
 CROP = 512

@@ -45,7 +45,7 @@ class MixedCoder(NetworkCoder):
         return min(share, CPU_BATCH if self._device == "cpu" else MIXED_BATCH)
 
     def _encode_batch(self, slices: list[NDArray[np.uint8]], report: Progress) -> list[bytes]:
-        begun = [self._predictor.slice_(len(slice_), np.ascontiguousarray(slice_)) for slice_ in slices]
+        begun = [self._predictor.slice_coder(len(slice_), np.ascontiguousarray(slice_)) for slice_ in slices]
         symbols = np.zeros((len(slices), max(map(len, slices))), np.uint8)
         for row, bases in zip(symbols, slices, strict=True):
             row[: len(bases)] = bases
@@ -54,7 +54,7 @@ class MixedCoder(NetworkCoder):
             for slice_, heard in zip(begun, frequencies, strict=True):
                 stop = min(at + len(heard), len(slice_.symbols))
                 if at < stop:
-                    log_frequencies(heard[: stop - at].reshape(-1), slice_.local.outside[4 * at : 4 * stop])
+                    log_frequencies(heard[: stop - at].reshape(-1), slice_.slice_.state.network_logs[4 * at : 4 * stop])
                     slice_.run(stop, report)
             at += frequencies.shape[1]
         return [slice_.finish() for slice_ in begun]
@@ -65,10 +65,10 @@ class MixedCoder(NetworkCoder):
         longest = max(lengths)
         symbols, heard = np.zeros((len(streams), longest), np.uint8), np.zeros((len(streams), 4 * longest), np.int32)
         begun = [
-            self._predictor.slice_(size, row[:length], data, outside=logs[: 4 * length])
+            self._predictor.slice_coder(size, row[:length], data, network_logs=logs[: 4 * length])
             for size, row, length, data, logs in zip(whole, symbols, lengths, streams, heard, strict=True)
         ]
-        book, state = address_book([slice_.arrays for slice_ in begun]), self._net.decoder(len(begun))
+        book, state = address_book([slice_.parts for slice_ in begun]), self._net.decoder(len(begun))
         now = np.empty(4 * len(begun), np.int32)
         for position in range(longest):
             log_frequencies(state.predict().reshape(-1), now)

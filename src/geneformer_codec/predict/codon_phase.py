@@ -1,18 +1,17 @@
-"""Reading frames: experts that learn the three places of a codon, and find by themselves which place a base has.
+"""Codon phase: experts that learn the three positions of a codon, and infer which position a base has.
 
-Genes are written in triplets, and what a base may be depends most on its place in one. Six hypotheses say which place
-that is: three frames of this strand, three of the other. Each is scored by how well the tables of its places
-(`CLASSES`: three places, as read on this strand and on the other) foretold the last few hundred bases. Only the
-best one predicts and learns, so that the tables come to mean codons without ever being told where genes are; a base
-teaches the tables of the other strand the same place read backwards. The tables are those of short contexts, a
-row for each class.
+In genes, the distribution of a base depends on its position in the codon. There are six hypotheses, the reading frames:
+three on this strand, three on the other. Each is scored by how well the tables of its positions (`CLASSES`: three
+positions, on this strand and on the other) predicted the last few hundred bases. Only the best one predicts and learns,
+so the tables specialise on codon positions without annotation; a base also teaches the same position on the other
+strand. The tables are those of short contexts, a row for each class.
 """
 
 import numpy as np
 
+from geneformer_codec.coding.integers import log2_q10, u
 from geneformer_codec.coding.jit import Int, inline
-from geneformer_codec.predict.counts import last_bases, learn_low_row, put_row
-from geneformer_codec.predict.integers import log2_q10, u
+from geneformer_codec.predict.counts import base_before, last_bases, learn_row, put_row
 from geneformer_codec.predict.state import (
     BEST_FRAME,
     CLASSES,
@@ -21,9 +20,10 @@ from geneformer_codec.predict.state import (
     FRAMES,
     LOW_ROW,
     PHASE,
-    Local,
+    Recent,
+    Scratch,
     Settings,
-    Work,
+    SliceState,
 )
 
 MEMORY = 7
@@ -42,58 +42,55 @@ def frame_class(frame: Int, third: Int) -> Int:
 
 
 @inline
-def predict_frames(local: Local, work: Work, past: Int, at: Int) -> Int:
+def predict_frames(state: SliceState, scratch: Scratch, history: Int, at: Int) -> Int:
     """Inputs of the best hypothesis; gives the place after the last."""
-    orders = local.frame_orders.shape[0]
-    work.recall[FRAME] = 0
-    work.recall[PHASE] = 3
+    orders = state.frame_orders.shape[0]
+    scratch.recall[FRAME] = 0
+    scratch.recall[PHASE] = 3
     if orders == 0:
         return at
-    best = local.numbers[BEST_FRAME]
-    place = frame_class(best, local.numbers[DONE] % 3)
+    best = state.numbers[BEST_FRAME]
+    place = frame_class(best, state.numbers[DONE] % 3)
     lead = np.int64(1) << 40
     for other in range(FRAMES):
         if other != best:
-            lead = min(lead, local.frame_scores[u(best)] - local.frame_scores[u(other)])
+            lead = min(lead, state.frame_scores[u(best)] - state.frame_scores[u(other)])
     sure = (lead >= LIKELY) + (lead >= SURE) + (lead >= SURER)
-    work.recall[FRAME] = place * 4 + sure
-    work.recall[PHASE] = place % 3 if sure >= 2 else 3
+    scratch.recall[FRAME] = place * 4 + sure
+    scratch.recall[PHASE] = place % 3 if sure >= 2 else 3
     for k in range(orders):
-        context = np.int64(last_bases(past, local.frame_orders[u(k)]))
-        row = local.frame_at[u(k)] + (context * CLASSES + place) * LOW_ROW
-        put_row(local, work, at, row)
+        context = np.int64(last_bases(history, state.frame_orders[u(k)]))
+        row = state.frame_at[u(k)] + (context * CLASSES + place) * LOW_ROW
+        put_row(state, scratch, at, row)
         at += 1
     return at
 
 
 @inline
-def learn_frames(cfg: Settings, local: Local, divisors: Int, past: Int, turned: Int, done: Int, base: Int) -> None:
-    """Score all hypotheses by ``base``, and teach the tables of the best. The arguments are those of `counts.learn`."""
-    orders = local.frame_orders.shape[0]
+def learn_frames(settings: Settings, state: SliceState, before: Recent, after: Recent, base: Int) -> None:
+    """Score all hypotheses by ``base``, and teach the tables of the best; see `counts.learn_contexts`."""
+    orders = state.frame_orders.shape[0]
     if orders == 0:
         return
+    done = state.numbers[DONE]
     third = done % 3
-    first = local.frame_at[0] + np.int64(last_bases(past, local.frame_orders[0])) * CLASSES * LOW_ROW + base
-    best = local.numbers[BEST_FRAME]
-    most = local.frame_scores[u(best)]
+    first = state.frame_at[0] + np.int64(last_bases(before.history, state.frame_orders[0])) * CLASSES * LOW_ROW + base
+    best = state.numbers[BEST_FRAME]
     for frame in range(FRAMES):
-        share = np.int64(local.low[u(first + frame_class(frame, third) * LOW_ROW)])
-        score = local.frame_scores[u(frame)]
-        local.frame_scores[u(frame)] = score - (score >> MEMORY) + log2_q10(share + 8) - (16 << 10)
-    most = local.frame_scores[u(best)] + STAY
+        share = np.int64(state.low[u(first + frame_class(frame, third) * LOW_ROW)])
+        score = state.frame_scores[u(frame)]
+        state.frame_scores[u(frame)] = score - (score >> MEMORY) + log2_q10(share + 8) - (16 << 10)
+    most = state.frame_scores[u(best)] + STAY
     for frame in range(FRAMES):
-        if local.frame_scores[u(frame)] > most:
-            best, most = frame, local.frame_scores[u(frame)]
-    local.numbers[BEST_FRAME] = best
+        if state.frame_scores[u(frame)] > most:
+            best, most = frame, state.frame_scores[u(frame)]
+    state.numbers[BEST_FRAME] = best
     place = frame_class(best, third)
-    with_base = (past << np.uint64(2)) | np.uint64(base)
     for k in range(orders):
-        order = local.frame_orders[u(k)]
-        context = np.int64(last_bases(past, order))
-        learn_low_row(local, divisors, local.frame_at[u(k)] + (context * CLASSES + place) * LOW_ROW, base)
-        if cfg.both_strands and done >= order:
-            other = 3 - np.int64((with_base >> np.uint64(2 * order)) & np.uint64(3))
-            context = np.int64(turned >> np.uint64(64 - 2 * order))
-            there = frame_class(best, (done - order) % 3)
-            there += 3 if best < 3 else -3
-            learn_low_row(local, divisors, local.frame_at[u(k)] + (context * CLASSES + there) * LOW_ROW, other)
+        order, at = state.frame_orders[u(k)], state.frame_at[u(k)]
+        context = np.int64(last_bases(before.history, order))
+        learn_row(state, at + (context * CLASSES + place) * LOW_ROW, base)
+        if settings.both_strands and done >= order:
+            context = np.int64(after.reverse_complement >> np.uint64(64 - 2 * order))
+            there = frame_class(best, (done - order) % 3) + (3 if best < 3 else -3)
+            learn_row(state, at + (context * CLASSES + there) * LOW_ROW, base_before(after, order))

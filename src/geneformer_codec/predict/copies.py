@@ -1,17 +1,25 @@
 """Copy experts (after XM, Cao et al. 2007) and the attention over them.
 
-A copy points at a base of the panel or of the slice's past, forward or reverse complement, and predicts the base it
-points at. How far it is trusted is learned by its last misses. Attention gives each copy a weight, by a score that is
-linear in what is known of it (`FEATURES`): how well it did lately on four horizons, how its block did, its trust. Each
-head sums the weighted predictions to one distribution.
+A copy points at a base of the panel or of the slice's history, forward or reverse complement, and predicts the base it
+points at. Its probability of a miss (its *trust*) is learned by the pattern of its last misses. Attention gives each
+copy a weight, by a score that is linear in its features (`FEATURES`): its recent gain over four horizons, the score of
+the block it points into, its trust. Each head sums the weighted predictions to one distribution.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding.integers import (
+    adaptation_rate,
+    clamp,
+    count_ones,
+    leading_zeros,
+    log2_q10,
+    shift_right,
+    u,
+)
 from geneformer_codec.coding.jit import Int, apart, inline
 from geneformer_codec.predict.counts import put
-from geneformer_codec.predict.integers import leading_zeros, log2_q10, ones, shifted, u
 from geneformer_codec.predict.state import (  # fmt: skip
     BASE,
     BLOCK_BITS,
@@ -19,19 +27,19 @@ from geneformer_codec.predict.state import (  # fmt: skip
     COPIES,
     CROWD,
     DEAD,
-    DIRTY,
     DONE,
     FEATURE,
     FEATURES,
     FINAL,
     FLIP,
     GAIN,
+    GAIN_SUMS,
     GROUP,
     LOG_HIT,
     LOG_MISS,
-    MARKS,
     MISS,
     MISSES,
+    NOISY,
     PLACE,
     ROOM,
     RUN,
@@ -41,31 +49,33 @@ from geneformer_codec.predict.state import (  # fmt: skip
     TRUST_BITS,
     TRUST_ROWS,
     WEIGHT,
-    Frozen,
-    Local,
-    Mixing,
+    MixerState,
+    Scratch,
     Settings,
-    Work,
+    Slice,
+    SliceState,
 )
 
-MARK_FLOOR = -30 << 12
+GAIN_SUM_FLOOR = -30 << 12
 FEATURE_LIMIT = 8191
 SCORE_LIMIT = 2047
 ATTENTION_LIMIT = 4 << 20
 LEAST_VOTE = 1600
 LEAST_MISS = 256
 MOST_MISS = 15 << 18
-TEACHERS = 3
+HIT_MASK = 3
+"""Of the copies that hit, one in four teaches trust, in turns, and then four times."""
 CROWDS = np.array([sum(live >= least for least in (2, 4, 8, 14, 24)) for live in range(ROOM + 1)], np.int64)
 """By how many copies there are."""
-DIRTY_PART = np.uint32(0xFFFF)
-RECENT = np.uint32(0xFFFFFF)
+LAST_16 = np.uint32(0xFFFF)
+LAST_24 = np.uint32(0xFFFFFF)
+"""Of the misses of a copy."""
 
 
 @inline
-def own_start(frozen: Frozen) -> Int:
-    """Where places in the slice's own past begin: at a block of their own behind the panel."""
-    return (frozen.bases.shape[0] + (1 << BLOCK_BITS) - 1) >> BLOCK_BITS << BLOCK_BITS
+def base_at(panel: NDArray[np.uint8], history: NDArray[np.uint8], offset: Int, place: Int) -> Int:
+    """The base at a place of the panel, or from ``offset`` on of the slice's history."""
+    return np.int64(panel[u(place)]) if place < offset else np.int64(history[u(place - offset)])
 
 
 @inline
@@ -75,18 +85,18 @@ def padded(live: Int) -> Int:
 
 
 @inline
-def refresh(mix: Mixing, work: Work, row: Int) -> None:
+def refresh(mixer: MixerState, scratch: Scratch, row: Int) -> None:
     """The logarithms that go with a row of trust."""
-    value = np.int64(mix.trust[u(row)] >> np.uint32(10))
-    work.trust_logs[u(2 * row)] = log2_q10((1 << 22) - value) - (22 << 10)
-    work.trust_logs[u(2 * row + 1)] = log2_q10(value) - (22 << 10)
+    value = np.int64(mixer.trust[u(row)] >> np.uint32(10))
+    scratch.trust_logs[u(2 * row)] = log2_q10((1 << 22) - value) - (22 << 10)
+    scratch.trust_logs[u(2 * row + 1)] = log2_q10(value) - (22 << 10)
 
 
 @inline
-def refresh_all(mix: Mixing, work: Work) -> None:
+def refresh_all(mixer: MixerState, scratch: Scratch) -> None:
     """The logarithms of all rows of trust."""
     for row in range(TRUST_ROWS):
-        refresh(mix, work, row)
+        refresh(mixer, scratch, row)
 
 
 @inline
@@ -103,60 +113,53 @@ def trust_row(misses: Int, run: Int) -> Int:
 
 
 @inline
-def predict(
-    cfg: Settings,
-    frozen: Frozen,
-    local: Local,
-    bank: NDArray[np.int32],
-    mix: Mixing,
-    work: Work,
-    own: Int,
-    previous: Int,
-) -> None:
-    """What each copy predicts and how far it is trusted; the heads' votes, as inputs 0..HEADS-1."""
-    live = np.int64(local.numbers[COPIES])
+def predict_copies(slice_: Slice, previous: Int) -> None:
+    """Each copy's base and trust; the heads' votes, as inputs 0..HEADS-1."""
+    settings, panel, state, mixer, scratch = slice_
+    bank = state.bank
+    live = np.int64(state.numbers[COPIES])
     if live == 0:
-        for head in range(cfg.heads):
-            put(work, head, 0, 0, 0, 0)
+        for head in range(settings.heads):
+            put(scratch, head, 0, 0, 0, 0)
             for base in range(4):
-                work.votes[u(4 * head + base)] = 1 << 22
+                scratch.votes[u(4 * head + base)] = 1 << 22
         return
     for c in range(live):
-        recent = np.uint32(bank[u(MISSES + c)]) & DIRTY_PART
-        bank[u(DIRTY + c)] = np.int32(1) if ones(recent) > 1 else np.int32(0)
+        recent = np.uint32(bank[u(MISSES + c)]) & LAST_16
+        bank[u(NOISY + c)] = np.int32(1) if count_ones(recent) > 1 else np.int32(0)
         place = np.int64(bank[u(PLACE + c)])
-        base = np.int64(frozen.bases[u(place)]) if place < own else np.int64(local.bases[u(place - own)])
+        base = base_at(panel.bases, state.bases, panel.history_offset, place)
         bank[u(BASE + c)] = base ^ np.int64(bank[u(FLIP + c)])
         row = trust_row(np.int64(bank[u(MISSES + c)]) & 0xFFFFFFFF, np.int64(bank[u(RUN + c)]))
         bank[u(TRUST + c)] = row
-        bank[u(MISS + c)] = np.int64(mix.trust[u(row)] >> np.uint32(16))
-        bank[u(LOG_HIT + c)] = work.trust_logs[u(2 * row)]
-        bank[u(LOG_MISS + c)] = work.trust_logs[u(2 * row + 1)]
-        bank[u(FEATURE + 4 * ROOM + c)] = local.scores[u(place >> BLOCK_BITS)]
+        bank[u(MISS + c)] = np.int64(mixer.trust[u(row)] >> np.uint32(16))
+        bank[u(LOG_HIT + c)] = scratch.trust_logs[u(2 * row)]
+        bank[u(LOG_MISS + c)] = scratch.trust_logs[u(2 * row + 1)]
+        bank[u(FEATURE + 4 * ROOM + c)] = state.scores[u(place >> BLOCK_BITS)]
     width = padded(live)
     for k in range(width):
         bank[u(DEAD + k)] = np.int32(0) if np.int32(k) < np.int32(live) else np.int32(-(1 << 29))
-        bank[u(FEATURE + k)] = shrunk(bank[u(MARKS + k)], 4, FEATURE_LIMIT)
-        bank[u(FEATURE + ROOM + k)] = shrunk(bank[u(MARKS + ROOM + k)], 4, FEATURE_LIMIT)
-        bank[u(FEATURE + 2 * ROOM + k)] = shrunk(bank[u(MARKS + 2 * ROOM + k)], 4, FEATURE_LIMIT)
-        bank[u(FEATURE + 3 * ROOM + k)] = shrunk(bank[u(MARKS + 3 * ROOM + k)], 4, FEATURE_LIMIT)
+        bank[u(FEATURE + k)] = shrunk(bank[u(GAIN_SUMS + k)], 4, FEATURE_LIMIT)
+        bank[u(FEATURE + ROOM + k)] = shrunk(bank[u(GAIN_SUMS + ROOM + k)], 4, FEATURE_LIMIT)
+        bank[u(FEATURE + 2 * ROOM + k)] = shrunk(bank[u(GAIN_SUMS + 2 * ROOM + k)], 4, FEATURE_LIMIT)
+        bank[u(FEATURE + 3 * ROOM + k)] = shrunk(bank[u(GAIN_SUMS + 3 * ROOM + k)], 4, FEATURE_LIMIT)
         bank[u(FEATURE + 4 * ROOM + k)] = shrunk(bank[u(FEATURE + 4 * ROOM + k)], 3, SCORE_LIMIT)
         bank[u(FEATURE + 5 * ROOM + k)] = np.int32(
             np.int32(bank[u(LOG_HIT + k)] - bank[u(LOG_MISS + k)]) >> np.int32(2)
         )
-    for at in range(12 * cfg.heads):
-        work.sums[u(at)] = 0
-    for head in range(cfg.heads):
-        attend(bank, mix.attention, head, width)
-    for head in range(cfg.heads):
+    for at in range(12 * settings.heads):
+        scratch.sums[u(at)] = 0
+    for head in range(settings.heads):
+        attend(bank, mixer.attention, head, width)
+    for head in range(settings.heads):
         for k in range(live):
             base, miss = np.int64(bank[u(BASE + k)]), np.int64(bank[u(MISS + k)])
             weight = np.int64(bank[u(WEIGHT + head * ROOM + k)])
-            dirty = np.int64(bank[u(DIRTY + k)])
-            work.sums[u(12 * head + base)] += weight
-            work.sums[u(12 * head + 4 + 4 * dirty + base)] += (weight * miss) >> 12
-    for head in range(cfg.heads):
-        vote(mix.swaps, work, head, previous)
+            noisy = np.int64(bank[u(NOISY + k)])
+            scratch.sums[u(12 * head + base)] += weight
+            scratch.sums[u(12 * head + 4 + 4 * noisy + base)] += (weight * miss) >> 12
+    for head in range(settings.heads):
+        vote(mixer.substitutions, scratch, head, previous)
 
 
 @inline
@@ -193,96 +196,115 @@ def attend(bank: NDArray[np.int32], attention: NDArray[np.int32], head: Int, wid
         # 2**-part by a parabola through 1 and 1/2
         slope = np.int32(np.int32(44040) - np.int32(np.int32(44) * part))
         full = np.int32(np.int32(1 << 20) - np.int32(np.int32(part * slope) >> np.int32(4)))
-        bank[u(out + k)] = shifted(full, whole)
+        bank[u(out + k)] = shift_right(full, whole)
 
 
 @inline
-def vote(swaps: NDArray[np.int32], work: Work, head: Int, previous: Int) -> None:
+def vote(substitutions: NDArray[np.int32], scratch: Scratch, head: Int, previous: Int) -> None:
     """The head's distribution, Q24 times the sum of weights, and its input."""
     at = 12 * head
-    v0 = (work.sums[u(at)] << 4) + LEAST_VOTE
-    v1 = (work.sums[u(at + 1)] << 4) + LEAST_VOTE
-    v2 = (work.sums[u(at + 2)] << 4) + LEAST_VOTE
-    v3 = (work.sums[u(at + 3)] << 4) + LEAST_VOTE
-    for dirty in range(2):
-        m = at + 4 + 4 * dirty
-        m0, m1, m2, m3 = work.sums[u(m)], work.sums[u(m + 1)], work.sums[u(m + 2)], work.sums[u(m + 3)]
+    v0 = (scratch.sums[u(at)] << 4) + LEAST_VOTE
+    v1 = (scratch.sums[u(at + 1)] << 4) + LEAST_VOTE
+    v2 = (scratch.sums[u(at + 2)] << 4) + LEAST_VOTE
+    v3 = (scratch.sums[u(at + 3)] << 4) + LEAST_VOTE
+    for noisy in range(2):
+        m = at + 4 + 4 * noisy
+        m0, m1, m2, m3 = scratch.sums[u(m)], scratch.sums[u(m + 1)], scratch.sums[u(m + 2)], scratch.sums[u(m + 3)]
         if m0 | m1 | m2 | m3 == 0:
             continue
-        t = 64 * dirty + 4 * previous
-        n0 = m1 * np.int64(swaps[u(t + 16)]) + m2 * np.int64(swaps[u(t + 32)]) + m3 * np.int64(swaps[u(t + 48)])
-        n1 = m0 * np.int64(swaps[u(t + 1)]) + m2 * np.int64(swaps[u(t + 33)]) + m3 * np.int64(swaps[u(t + 49)])
-        n2 = m0 * np.int64(swaps[u(t + 2)]) + m1 * np.int64(swaps[u(t + 18)]) + m3 * np.int64(swaps[u(t + 50)])
-        n3 = m0 * np.int64(swaps[u(t + 3)]) + m1 * np.int64(swaps[u(t + 19)]) + m2 * np.int64(swaps[u(t + 35)])
+        t = 64 * noisy + 4 * previous
+        n0 = (
+            m1 * np.int64(substitutions[u(t + 16)])
+            + m2 * np.int64(substitutions[u(t + 32)])
+            + m3 * np.int64(substitutions[u(t + 48)])
+        )
+        n1 = (
+            m0 * np.int64(substitutions[u(t + 1)])
+            + m2 * np.int64(substitutions[u(t + 33)])
+            + m3 * np.int64(substitutions[u(t + 49)])
+        )
+        n2 = (
+            m0 * np.int64(substitutions[u(t + 2)])
+            + m1 * np.int64(substitutions[u(t + 18)])
+            + m3 * np.int64(substitutions[u(t + 50)])
+        )
+        n3 = (
+            m0 * np.int64(substitutions[u(t + 3)])
+            + m1 * np.int64(substitutions[u(t + 19)])
+            + m2 * np.int64(substitutions[u(t + 35)])
+        )
         v0 += (n0 >> 16) - m0
         v1 += (n1 >> 16) - m1
         v2 += (n2 >> 16) - m2
         v3 += (n3 >> 16) - m3
-    work.votes[u(4 * head)] = v0
-    work.votes[u(4 * head + 1)] = v1
-    work.votes[u(4 * head + 2)] = v2
-    work.votes[u(4 * head + 3)] = v3
-    put(work, head, log2_q10(v0) >> 3, log2_q10(v1) >> 3, log2_q10(v2) >> 3, log2_q10(v3) >> 3)
+    scratch.votes[u(4 * head)] = v0
+    scratch.votes[u(4 * head + 1)] = v1
+    scratch.votes[u(4 * head + 2)] = v2
+    scratch.votes[u(4 * head + 3)] = v3
+    put(scratch, head, log2_q10(v0) >> 3, log2_q10(v1) >> 3, log2_q10(v2) >> 3, log2_q10(v3) >> 3)
 
 
 @inline
-def judge(work: Work, live: Int) -> None:
-    """For the mixer: the first head's top base, how sure it is, and how many copies there are."""
-    total = work.votes[0] + work.votes[1] + work.votes[2] + work.votes[3]
-    top, most = 0, work.votes[0]
+def summarise(scratch: Scratch, live: Int) -> None:
+    """For the mixer: the first head's top base, its share as a confidence of 0..7, and how many copies there are."""
+    total = scratch.votes[0] + scratch.votes[1] + scratch.votes[2] + scratch.votes[3]
+    top, most = 0, scratch.votes[0]
     for base in range(1, 4):
-        if work.votes[u(base)] > most:
-            top, most = base, work.votes[u(base)]
-    sure, share = 0, most << 10
+        if scratch.votes[u(base)] > most:
+            top, most = base, scratch.votes[u(base)]
+    confidence, share = 0, most << 10
     if live:
-        sure = 1 + (share >= 512 * total) + (share >= 717 * total) + (share >= 870 * total)
-        sure += (share >= 952 * total) + (share >= 993 * total) + (share >= 1014 * total)
+        confidence = 1 + (share >= 512 * total) + (share >= 717 * total) + (share >= 870 * total)
+        confidence += (share >= 952 * total) + (share >= 993 * total) + (share >= 1014 * total)
     else:
         top = 0
-    work.recall[CONFIDENCE] = sure
-    work.recall[TOP] = top
-    work.recall[CROWD] = CROWDS[u(live)]
+    scratch.recall[CONFIDENCE] = confidence
+    scratch.recall[TOP] = top
+    scratch.recall[CROWD] = CROWDS[u(live)]
 
 
 @inline
 def learn_attention(
-    cfg: Settings, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, base: Int, previous: Int
+    settings: Settings, state: SliceState, mixer: MixerState, scratch: Scratch, base: Int, previous: Int
 ) -> None:
     """One step down the gradient of the coded bits by the attention, through the mixer's first layer."""
-    live = np.int64(local.numbers[COPIES])
-    final = work.recall[FINAL]
-    pull, escape, slopes = work.pull, work.escape, work.slopes
+    bank = state.bank
+    live = np.int64(state.numbers[COPIES])
+    final = scratch.recall[FINAL]
+    pull, escape, slopes = scratch.pull, scratch.escape, scratch.slopes
     width = padded(live)
-    for head in range(cfg.heads):
-        reach = np.int64(0)  # weight of this head in the logits, Q16
-        for which in range(cfg.sets):
-            reach += (
-                np.int64(mix.final[u(final + which)]) * np.int64(mix.weights[u(work.rows[u(which)] + head)])
+    for head in range(settings.heads):
+        slope_scale = np.int64(0)  # weight of this head in the logits, Q16
+        for which in range(settings.sets):
+            slope_scale += (
+                np.int64(mixer.final[u(final + which)]) * np.int64(mixer.weights[u(scratch.rows[u(which)] + head)])
             ) >> 20
         total = np.int64(0)
         for k in range(live):
             total += bank[u(WEIGHT + head * ROOM + k)]
         votes = np.int64(0)
         for other in range(4):
-            votes += work.votes[u(4 * head + other)]
+            votes += scratch.votes[u(4 * head + other)]
         for other in range(4):
-            error = (65536 if other == base else 0) - (work.coded[u(other)] >> 6)
-            share = max((work.votes[u(4 * head + other)] << 16) // votes, 16)
+            error = (65536 if other == base else 0) - (scratch.frequencies[u(other)] >> 6)
+            share = max((scratch.votes[u(4 * head + other)] << 16) // votes, 16)
             pull[u(other)] = min(max((error << 16) // share, -(1 << 26)), 1 << 26)  # Q16
         escape[:] = 0
         for kind in range(8):
-            said = kind & 3
+            predicted = kind & 3
             for other in range(4):
-                if other != said:
-                    escape[u(kind)] += (pull[u(other)] * np.int64(mix.swaps[u(16 * kind + 4 * previous + other)])) >> 16
-            escape[u(kind)] -= pull[u(said)]
+                if other != predicted:
+                    escape[u(kind)] += (
+                        pull[u(other)] * np.int64(mixer.substitutions[u(16 * kind + 4 * previous + other)])
+                    ) >> 16
+            escape[u(kind)] -= pull[u(predicted)]
         scale = np.int64(np.uint64(1 << 42) // np.uint64(total))
         for k in range(live, width):
             bank[u(GAIN + k)] = 0
         for k in range(live):
-            said = np.int64(bank[u(BASE + k)])
-            worth = pull[u(said)] + (
-                (escape[u(4 * np.int64(bank[u(DIRTY + k)]) + said)] * np.int64(bank[u(MISS + k)])) >> 16
+            predicted = np.int64(bank[u(BASE + k)])
+            worth = pull[u(predicted)] + (
+                (escape[u(4 * np.int64(bank[u(NOISY + k)]) + predicted)] * np.int64(bank[u(MISS + k)])) >> 16
             )
             share = (np.int64(bank[u(WEIGHT + head * ROOM + k)]) * scale) >> 26
             bank[u(GAIN + k)] = (worth * share + (1 << 15)) >> 16  # the row of gains is free until these are learned
@@ -297,45 +319,45 @@ def learn_attention(
             s5 += part * np.int64(bank[u(FEATURE + 5 * ROOM + k)])
         slopes[0], slopes[1], slopes[2], slopes[3], slopes[4], slopes[5] = s0, s1, s2, s3, s4, s5
         for f in range(FEATURES):
-            slope = (((slopes[u(f)] + (1 << 7)) >> 8) * reach + (1 << 19)) >> 20  # Q12
+            slope = (((slopes[u(f)] + (1 << 7)) >> 8) * slope_scale + (1 << 19)) >> 20  # Q12
             slope = min(max(slope, -(4 << 12)), 4 << 12)
-            moved = np.int64(mix.attention[u(head * FEATURES + f)]) + ((slope * cfg.attention_rate + 8) >> 4)
-            mix.attention[u(head * FEATURES + f)] = min(max(moved, -ATTENTION_LIMIT), ATTENTION_LIMIT)
+            moved = np.int64(mixer.attention[u(head * FEATURES + f)]) + ((slope * settings.attention_rate + 8) >> 4)
+            mixer.attention[u(head * FEATURES + f)] = min(max(moved, -ATTENTION_LIMIT), ATTENTION_LIMIT)
 
 
 @inline
-def learn(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work, own: Int,
-    previous: Int, base: Int, divisors: NDArray[np.int64], teach: bool,
-) -> None:  # fmt: skip
-    """Score every copy by the base that came, move it on, and drop those that fail too often."""
-    live = np.int64(local.numbers[COPIES])
+def learn_copies(slice_: Slice, previous: Int, base: Int, teach: bool) -> None:
+    """Score every copy by the base, move it on, and drop those with too many misses; ``teach`` trust as well."""
+    settings, panel, state, mixer, scratch = slice_
+    bank = state.bank
+    live = np.int64(state.numbers[COPIES])
     if live == 0:
         return
-    done = local.numbers[DONE]
+    done = state.numbers[DONE]
     width = padded(live)
     came, count = np.int32(base), np.int32(live)
     missed = np.int32(0)
     for k in range(width):
         missed = np.int32(missed + np.int32((bank[u(BASE + k)] != came) & (np.int32(k) < count)))
     if teach:
-        teach_trust(cfg, bank, mix, work, live, done, base, divisors)
+        learn_trust(settings, state, mixer, scratch, base)
     if missed:
-        learn_missed(local, bank, mix, live, previous, base)
+        learn_misses(state, mixer, live, previous, base)
     else:
         for k in range(width):
             bank[u(GAIN + k)] = np.int32(bank[u(LOG_HIT + k)] << np.int32(2))
     ends = np.int32(0)
-    panel = np.int32(frozen.bases.shape[0])
-    before = np.int32(own - 1)
+    end, before = np.int32(panel.bases.shape[0]), np.int32(panel.history_offset - 1)
     for k in range(width):
         gain = bank[u(GAIN + k)]
-        bank[u(MARKS + k)] = np.int32(bank[u(MARKS + k)] + np.int32(gain - (bank[u(MARKS + k)] >> np.int32(2))))
-        at = MARKS + ROOM + k
+        bank[u(GAIN_SUMS + k)] = np.int32(
+            bank[u(GAIN_SUMS + k)] + np.int32(gain - (bank[u(GAIN_SUMS + k)] >> np.int32(2)))
+        )
+        at = GAIN_SUMS + ROOM + k
         bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(4))))
-        at = MARKS + 2 * ROOM + k
+        at = GAIN_SUMS + 2 * ROOM + k
         bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(6))))
-        at = MARKS + 3 * ROOM + k
+        at = GAIN_SUMS + 3 * ROOM + k
         bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(8))))
     for k in range(width):
         miss = np.int32(bank[u(BASE + k)] != came)
@@ -343,97 +365,91 @@ def learn(
         bank[u(RUN + k)] = np.int32(np.int32(bank[u(RUN + k)] + np.int32(1)) & np.int32(miss - np.int32(1)))
         place = np.int32(bank[u(PLACE + k)] + bank[u(STEP + k)])
         bank[u(PLACE + k)] = place
-        # the panel's end, the panel's start, the start of the slice's past
-        ends = np.int32(ends | np.int32((place == panel) | (place == before) | (place < 0)))
+        # the panel's end, the panel's start, the start of the slice's history
+        ends = np.int32(ends | np.int32((place == end) | (place == before) | (place < 0)))
     if missed or ends:
-        local.numbers[COPIES] = drop(bank, live, np.int64(panel), own, own + done + 1, cfg.drop)
+        state.numbers[COPIES] = drop(bank, live, np.int64(end), panel.history_offset, done + 1, settings.max_mismatches)
     if (done & 7) == 7:
-        level(bank, np.int64(local.numbers[COPIES]))
+        rebase(bank, np.int64(state.numbers[COPIES]))
 
 
 @inline
-def teach_trust(
-    cfg: Settings,
-    bank: NDArray[np.int32],
-    mix: Mixing,
-    work: Work,
-    live: Int,
-    done: Int,
-    base: Int,
-    divisors: NDArray[np.int64],
-) -> None:
-    """What a copy with such misses does next. All copies that missed teach it, and of the others every fourth."""
+def learn_trust(settings: Settings, state: SliceState, mixer: MixerState, scratch: Scratch, base: Int) -> None:
+    """P(miss) after such misses, from all copies that missed and every fourth of the others."""
+    bank, live, done = state.bank, np.int64(state.numbers[COPIES]), state.numbers[DONE]
     for k in range(live):
         hit = np.int64(bank[u(BASE + k)]) == base
-        if hit and ((k + done) & TEACHERS) != 0:
+        if hit and ((k + done) & HIT_MASK) != 0:
             continue
         row = np.int64(bank[u(TRUST + k)])
-        entry = np.int64(mix.trust[u(row)])
+        entry = np.int64(mixer.trust[u(row)])
         seen, miss = entry & 1023, entry >> 10
         if hit:
-            for _ in range(TEACHERS + 1):
-                miss -= (miss * divisors[u(seen)] + (1 << 15)) >> 16
-                seen += seen < cfg.trust_limit
+            for _ in range(HIT_MASK + 1):
+                miss -= (miss * adaptation_rate(seen) + (1 << 15)) >> 16
+                seen += seen < settings.trust_limit
         else:
-            miss += (((1 << 22) - miss) * divisors[u(seen)]) >> 16
-            seen += seen < cfg.trust_limit
-        mix.trust[u(row)] = np.uint32((min(max(miss, LEAST_MISS), MOST_MISS) << 10) | seen)
-        refresh(mix, work, row)
+            miss += (((1 << 22) - miss) * adaptation_rate(seen)) >> 16
+            seen += seen < settings.trust_limit
+        mixer.trust[u(row)] = np.uint32((min(max(miss, LEAST_MISS), MOST_MISS) << 10) | seen)
+        refresh(mixer, scratch, row)
 
 
 @inline
-def learn_missed(local: Local, bank: NDArray[np.int32], mix: Mixing, live: Int, previous: Int, base: Int) -> None:
-    """Gains where some copies missed, the scores of blocks against each other, and what comes in place of what."""
+def learn_misses(state: SliceState, mixer: MixerState, live: Int, previous: Int, base: Int) -> None:
+    """Gains where some copies missed, the scores of blocks against each other, and the substitutions."""
+    bank = state.bank
     total = np.int64(0)
     for k in range(live):
-        said = np.int64(bank[u(BASE + k)])
-        if said == base:
+        predicted = np.int64(bank[u(BASE + k)])
+        if predicted == base:
             gain = np.int64(bank[u(LOG_HIT + k)]) << 2
         else:
-            swap = np.int64(mix.swaps[u(64 * np.int64(bank[u(DIRTY + k)]) + 16 * said + 4 * previous + base)])
+            swap = np.int64(
+                mixer.substitutions[u(64 * np.int64(bank[u(NOISY + k)]) + 16 * predicted + 4 * previous + base)]
+            )
             gain = (np.int64(bank[u(LOG_MISS + k)]) + log2_q10(swap + 1) - (16 << 10)) << 2
         bank[u(GAIN + k)] = gain
         total += gain
     mean = total // live
     for k in range(live):
         block = np.int64(bank[u(PLACE + k)]) >> BLOCK_BITS
-        score = np.int64(local.scores[u(block)])
-        local.scores[u(block)] = (
-            score - (score >> 9) + (min(max(np.int64(bank[u(GAIN + k)]) - mean, -16384), 8192) >> 4)
-        )
-        said = np.int64(bank[u(BASE + k)])
-        if said != base:
-            swap = 64 * np.int64(bank[u(DIRTY + k)]) + 16 * said + 4 * previous
+        score = np.int64(state.scores[u(block)])
+        gain = clamp(np.int64(bank[u(GAIN + k)]) - mean, -16384, 8192)
+        state.scores[u(block)] = score - (score >> 9) + (gain >> 4)
+        predicted = np.int64(bank[u(BASE + k)])
+        if predicted != base:
+            swap = 64 * np.int64(bank[u(NOISY + k)]) + 16 * predicted + 4 * previous
             for other in range(4):
-                if other != said:
-                    value = np.int64(mix.swaps[u(swap + other)])
-                    mix.swaps[u(swap + other)] = value + (((65536 if other == base else 0) - value) >> 9)
+                if other != predicted:
+                    value = np.int64(mixer.substitutions[u(swap + other)])
+                    mixer.substitutions[u(swap + other)] = value + (((65536 if other == base else 0) - value) >> 9)
 
 
 @apart
-def drop(bank: NDArray[np.int32], live: Int, panel: Int, own: Int, end: Int, most: Int) -> Int:
-    """Keep the copies that do not fail too often and that point at a base; gives how many these are."""
+def drop(bank: NDArray[np.int32], live: Int, panel: Int, offset: Int, done: Int, most: Int) -> Int:
+    """Keep the copies with at most ``most`` misses that point at a base; gives how many these are."""
     kept = 0
     for k in range(live):
         place = np.int64(bank[u(PLACE + k)])
-        within = place >= 0 and (place < panel or (own <= place and place < end))
-        if within and np.int64(ones(np.uint32(bank[u(MISSES + k)]) & RECENT)) <= most:
+        within = place >= 0 and (place < panel or (offset <= place and place < offset + done))
+        if within and np.int64(count_ones(np.uint32(bank[u(MISSES + k)]) & LAST_24)) <= most:
             if kept != k:
                 for row in (PLACE, STEP, FLIP, MISSES, RUN):
                     bank[u(row + kept)] = bank[u(row + k)]
                 for horizon in range(4):
-                    bank[u(MARKS + horizon * ROOM + kept)] = bank[u(MARKS + horizon * ROOM + k)]
+                    bank[u(GAIN_SUMS + horizon * ROOM + kept)] = bank[u(GAIN_SUMS + horizon * ROOM + k)]
             kept += 1
     return kept
 
 
 @inline
-def level(bank: NDArray[np.int32], live: Int) -> None:
-    """Keep the marks small: only their differences count."""
+def rebase(bank: NDArray[np.int32], live: Int) -> None:
+    """Keep the sums of gains small: only their differences count."""
     for horizon in range(4):
-        first = MARKS + horizon * ROOM
+        first = GAIN_SUMS + horizon * ROOM
         best = np.int32(-(1 << 30))
         for k in range(live):
             best = max(best, bank[u(first + k)])
         for k in range(live):
-            bank[u(first + k)] = max(np.int32(bank[u(first + k)] - best), np.int32(MARK_FLOOR))
+            bank[u(first + k)] = max(np.int32(bank[u(first + k)] - best), np.int32(GAIN_SUM_FLOOR))

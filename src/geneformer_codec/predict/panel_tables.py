@@ -1,15 +1,14 @@
 """The panel's tables, built by passes over it: packed words, an index of seeds, counts."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.jit import Int, kernels, prefetch
 from geneformer_codec.predict.counts import add_count, count_place, last_bases
 from geneformer_codec.predict.search import seed_row
+from geneformer_codec.predict.state import PanelTables
 
-kernel = kernels(Path(__file__).parent)
+kernel = kernels()
 
 
 @kernel
@@ -20,23 +19,19 @@ def pack_words(bases: NDArray[np.uint8], words: NDArray[np.uint64]) -> None:
 
 
 @kernel
-def seed_index(
-    bases: NDArray[np.uint8],
-    length: Int,
-    bits: Int,
-    seeds: NDArray[np.uint32],
-    places: NDArray[np.uint32],
-    rows: NDArray[np.int64],
-) -> None:
-    """Fill ``seeds`` [2**bits + 1] and ``places``: those after each seed of ``length`` bases, ascending."""
-    ahead = rows.shape[0]
+def seed_index(tables: PanelTables, length: Int, rows: NDArray[np.int64]) -> None:
+    """Fill ``seeds`` and ``places``: those after each seed of ``length`` bases, ascending.
+
+    ``rows`` is a ring of the next rows, which are prefetched.
+    """
+    bases, seeds, places, ahead = tables.bases, tables.seeds, tables.places, rows.shape[0]
     for turn in range(2):
-        past = np.uint64(0)
+        history = np.uint64(0)
         mask = (np.uint64(1) << np.uint64(2 * length)) - np.uint64(1) if length < 32 else ~np.uint64(0)
         for k in range(bases.shape[0] + ahead):
             if k < bases.shape[0]:
-                past = (past << np.uint64(2)) | np.uint64(bases[k])
-                row = seed_row(past & mask, length, bits) if k + 1 >= length else -1
+                history = (history << np.uint64(2)) | np.uint64(bases[k])
+                row = seed_row(history & mask, length, tables.seed_bits) if k + 1 >= length else -1
             else:
                 row = -1
             old = rows[k % ahead]
@@ -59,32 +54,29 @@ def seed_index(
 
 @kernel
 def count_all(
-    bases: NDArray[np.uint8],
-    order: Int,
-    at: Int,
-    bits: Int,
-    both_strands: bool,
-    counts: NDArray[np.uint16],
-    rows: NDArray[np.int64],
-    said: NDArray[np.int64],
+    tables: PanelTables, number: Int, bits: Int, both_strands: bool, rows: NDArray[np.int64], next_: NDArray[np.int64]
 ) -> None:
-    """Counts of the base after each context of ``order`` bases, and of both strands if asked."""
-    ahead = rows.shape[0]
-    past, turned = np.uint64(0), np.uint64(0)
+    """Counts of the base after each context of order ``number``, and of both strands if asked.
+
+    ``rows`` and ``next_`` are a ring of rows, which are prefetched, and of the bases to be counted there.
+    """
+    bases, counts, ahead = tables.bases, tables.counts, rows.shape[0]
+    order, at = tables.count_orders[number], tables.count_at[number]
+    history, reverse_complement = np.uint64(0), np.uint64(0)
     for k in range(bases.shape[0] + ahead):
         slot = k % ahead
-        old, base = rows[slot], said[slot]
+        old, base = rows[slot], next_[slot]
         rows[slot] = -1
         if k < bases.shape[0]:
             base_here = np.int64(bases[k])
             if k >= order:
-                rows[slot] = at + count_place(order, last_bases(past, order), bits)
-                said[slot] = base_here
+                rows[slot] = at + count_place(order, last_bases(history, order), bits)
+                next_[slot] = base_here
                 prefetch(counts, rows[slot])
-            past = (past << np.uint64(2)) | np.uint64(base_here)
-            turned = (turned >> np.uint64(2)) | (np.uint64(3 - base_here) << np.uint64(62))
+            history = (history << np.uint64(2)) | np.uint64(base_here)
+            reverse_complement = (reverse_complement >> np.uint64(2)) | (np.uint64(3 - base_here) << np.uint64(62))
         if k >= ahead and old >= 0:
             add_count(counts, old, base)
         if both_strands and order <= k < bases.shape[0]:
-            place = at + count_place(order, turned >> np.uint64(64 - 2 * order), bits)
-            add_count(counts, place, 3 - np.int64((past >> np.uint64(2 * order)) & np.uint64(3)))
+            place = at + count_place(order, reverse_complement >> np.uint64(64 - 2 * order), bits)
+            add_count(counts, place, 3 - np.int64((history >> np.uint64(2 * order)) & np.uint64(3)))

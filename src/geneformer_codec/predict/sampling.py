@@ -1,71 +1,78 @@
-"""The slice's own past, searched and indexed at some seeds only: the same ones wherever a passage comes again.
+"""The slice's history, entered and searched at some seeds only: the same ones wherever a passage comes again.
 
-An index of all seeds asks memory for a row a base, of a table larger than any cache. Which seeds count is said by a
-hash of the seed and its reverse complement together, so that both strands choose the same places, and share a row.
-One seed at a time is in hand, for three bases, as memory answers late: its row is asked for, then the seed is entered
-there and what the row had is asked for, then that is looked at.
+Hash chains of all seeds touch, for every base, a row of a table larger than any cache. Which seeds are taken depends on
+a hash of the seed and its reverse complement together, so that both strands choose the same places and share a row.
+One seed at a time is at work, for three bases, to hide the latency of memory: its row is prefetched, then the seed is
+entered there and the place that the row had is prefetched, then that place is compared.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from geneformer_codec.coding.integers import hashed, u
 from geneformer_codec.coding.jit import Int, inline, prefetch
-from geneformer_codec.predict.integers import hashed, u
-from geneformer_codec.predict.search import NOT_YET, forward_misses, held, last, propose, turned_misses, turned_seed
-from geneformer_codec.predict.state import DONE, SAMPLE, SAMPLE_ROW, Frozen, Local, Settings
+from geneformer_codec.predict.search import (
+    UNKNOWN,
+    Candidate,
+    Worst,
+    forward_misses,
+    forward_seed,
+    is_copy,
+    propose,
+    reverse_misses,
+    reverse_seed,
+)
+from geneformer_codec.predict.state import DONE, SAMPLE, SAMPLE_ROW, PanelTables, Recent, Settings, Slice, SliceState
 
 
 @inline
-def sample(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, past: Int, turned: Int, bits: Int,
-    asked: bool,
-) -> None:  # fmt: skip
-    """Take the newest seed in hand, if it is one that counts, or go on with the one in hand.
+def sample(slice_: Slice, recent: Recent, searching: Int) -> None:
+    """Start with the newest seed, if it is one to be taken, or go on with the one at work.
 
-    The last step, which proposes copies, is left out unless these are ``asked``.
+    The last step, which proposes copies, is left out unless ``searching``.
     """
-    done, taken = local.numbers[DONE], local.numbers[SAMPLE]
+    settings, panel, state, _, _ = slice_
+    done, taken, length = state.numbers[DONE], state.numbers[SAMPLE], settings.history_seed_length
     if taken == 0:
-        seed = last(past, cfg.own_seed)
-        if cfg.both_strands:
-            seed += turned_seed(turned, cfg.own_seed)
+        seed = forward_seed(recent, length)
+        if settings.both_strands:
+            seed += reverse_seed(recent, length)
         mixed = hashed(seed)
-        chosen = (mixed & np.uint64(0xFFFF)) * np.uint64(cfg.sampled) < np.uint64(0x10000)
-        if chosen and done >= cfg.own_seed:
-            row = np.int64(mixed >> np.uint64(64 - bits))
-            prefetch(local.heads, row)
-            local.numbers[SAMPLE], local.numbers[SAMPLE_ROW] = done, row
+        chosen = (mixed & np.uint64(0xFFFF)) * np.uint64(settings.history_sampling) < np.uint64(0x10000)
+        if chosen and done >= length:
+            row = np.int64(mixed >> np.uint64(64 - state.chain_bits))
+            prefetch(state.chain_heads, row)
+            state.numbers[SAMPLE], state.numbers[SAMPLE_ROW] = done, row
     elif done == taken + 1:
-        row = local.numbers[SAMPLE_ROW]
-        place = np.int64(local.heads[u(row)])
-        local.heads[u(row)] = taken
-        local.previous[u(taken)] = place
-        prefetch(local.words, place >> 5)
-        prefetch(local.previous, place)
-        local.numbers[SAMPLE_ROW] = place
+        row = state.numbers[SAMPLE_ROW]
+        place = np.int64(state.chain_heads[u(row)])
+        state.chain_heads[u(row)] = taken
+        state.chain_previous[u(taken)] = place
+        prefetch(state.words, place >> 5)
+        prefetch(state.chain_previous, place)
+        state.numbers[SAMPLE_ROW] = place
     else:
-        if asked:
-            look(cfg, frozen, local, bank, own, past, turned, local.numbers[SAMPLE_ROW], done - taken)
-        local.numbers[SAMPLE] = 0
+        if searching:
+            search_sample(settings, panel, state, recent, state.numbers[SAMPLE_ROW], done - taken)
+        state.numbers[SAMPLE] = 0
 
 
 @inline
-def look(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, past: Int, turned: Int, place: Int,
-    late: Int,
-) -> None:  # fmt: skip
-    """Look at places after the seed that ended ``late`` bases ago or its reverse complement, newest first."""
-    done = local.numbers[DONE]
-    close = np.uint32(((1 << min(cfg.own_seed, 11)) - 1) << late)
-    worst, weakest = np.int64(0), np.int64(NOT_YET)
-    for _ in range(cfg.tries):
+def search_sample(
+    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, place: Int, late: Int
+) -> None:
+    """Compare places after the seed that ended ``late`` bases ago or its reverse complement, newest first."""
+    done, length = state.numbers[DONE], settings.history_seed_length
+    close = np.uint32(((1 << min(length, 11)) - 1) << late)
+    worst = Worst(np.int64(0), np.int64(UNKNOWN))
+    for _ in range(settings.max_candidates):
         if place == 0:
             break
         target, step = place + late, 1
-        misses = forward_misses(local.words, target, past, done)
-        if (misses & close) != 0 and cfg.both_strands and place > cfg.own_seed + late:
-            target, step = place - cfg.own_seed - 1 - late, -1
-            misses = turned_misses(local.words, target + 1, done, turned)
-        if (misses & close) == 0 and not held(local, bank, own + target, step):
-            worst, weakest = propose(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest)
-        place = np.int64(local.previous[u(place)])
+        misses = forward_misses(state.words, target, recent.history, done)
+        if (misses & close) != 0 and settings.both_strands and place > length + late:
+            target, step = place - length - 1 - late, -1
+            misses = reverse_misses(state.words, target + 1, done, recent.reverse_complement)
+        if (misses & close) == 0 and not is_copy(state, panel.history_offset + target, step):
+            new = Candidate(panel.history_offset + target, step, misses)
+            worst = propose(settings, panel, state, new, worst)
+        place = np.int64(state.chain_previous[u(place)])

@@ -1,41 +1,45 @@
-"""Finding places to copy from: by seeds shared with the panel and with the slice's own past.
+"""Finding places to copy from, by seeds shared with the panel (an index) and with the slice's history (hash chains).
 
-A place is compared over 32 bases, and becomes a copy while there is room or where it promises more than the worst one.
+A candidate is compared over 32 bases, and becomes a copy while there is room or where its score beats the worst one's.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding.integers import count_ones, every_other, leading_zeros, reversed_bits, u
 from geneformer_codec.coding.jit import Int, inline, prefetch
-from geneformer_codec.predict.copies import RECENT, padded
+from geneformer_codec.predict.copies import LAST_24, padded
 from geneformer_codec.predict.counts import count_place
-from geneformer_codec.predict.integers import every_other, leading_zeros, ones, reversed_bits, u
 from geneformer_codec.predict.state import (  # fmt: skip
     BLOCK_BITS,
     COPIES,
     DONE,
     FLIP,
-    MARKS,
+    GAIN_SUMS,
     MISSES,
     PLACE,
     ROOM,
     RUN,
     STEP,
     TURN,
-    Frozen,
-    Local,
+    PanelTables,
+    Recent,
     Settings,
+    Slice,
+    SliceState,
 )
 
-_HIT = -205  # what a base of the proposed passage counts before the copy has any gain of its own: -0.05 in Q12
-_MISS = -18432  # -4.5
+_HIT = -205  # the gain that a new copy is assumed to have had from an equal base: -0.05 in Q12
+_MISS = -18432  # from a mismatch: -4.5
 NEW_PENALTY = 1 << 12
-NOT_YET = -1
-"""Where the worst copy is, before anybody asked."""
+UNKNOWN = -1
+"""The slot of the worst copy where that has to be looked for."""
 
 
-def _first_marks() -> NDArray[np.int32]:
-    """[4 horizons, 4 bytes of the history, 256]: a byte's part in the decayed sum over the last 32 bases, Q12."""
+def _start_sums() -> NDArray[np.int32]:
+    """[4 horizons, 4 bytes of the misses, 256]: a byte's part in the decayed sum over the last 32 bases, Q12."""
     table = np.zeros((4, 4, 256), np.int64)
     for horizon, shift in enumerate((2, 4, 6, 8)):
         for byte in range(4):
@@ -49,11 +53,11 @@ def _first_marks() -> NDArray[np.int32]:
     return table.reshape(-1).astype(np.int32)
 
 
-FIRST_MARKS = _first_marks()
+START_SUMS = _start_sums()
 
 
-def _run_marks() -> NDArray[np.int32]:
-    """[4 horizons, 64]: what a miss 8, 24, 40, ... bases ago is worth, Q12."""
+def _run_sums() -> NDArray[np.int32]:
+    """[4 horizons, 64]: the gain of a miss 8, 24, 40, ... bases ago, decayed, Q12."""
     rows = [
         [_MISS * ((1 << shift) - 1) ** (16 * k + 8) // (1 << shift) ** (16 * k + 8) for k in range(64)]
         for shift in (2, 4, 6, 8)
@@ -61,9 +65,9 @@ def _run_marks() -> NDArray[np.int32]:
     return np.array(rows, np.int64).reshape(-1).astype(np.int32)
 
 
-RUN_MARKS = _run_marks()
+RUN_SUMS = _run_sums()
 MOST_WINDOWS = 30
-"""So that a run stays below 1,024, as far as `RUN_MARKS` reaches."""
+"""So that a run stays below 1,024, as far as `RUN_SUMS` reaches."""
 
 
 @inline
@@ -75,69 +79,76 @@ def window(words: NDArray[np.uint64], end: Int) -> Int:
     return high | ((words[u(word + 1)] >> np.uint64(1)) >> (np.uint64(63) - shift))
 
 
+class Candidate(NamedTuple):
+    """A place that may become a copy."""
+
+    place: Int  # int64
+    step: Int  # int64: 1 or -1
+    misses: Int  # uint32: as in the bank
+
+
+class Worst(NamedTuple):
+    """The copy with the least score; ``slot`` is `UNKNOWN` after a change."""
+
+    score: Int
+    slot: Int
+
+
 @inline
-def held(local: Local, bank: NDArray[np.int32], place: Int, step: Int) -> Int:
+def is_copy(state: SliceState, place: Int, step: Int) -> Int:
     """Whether there is such a copy already."""
-    live, wanted, way = np.int32(local.numbers[COPIES]), np.int32(place), np.int32(step)
+    bank = state.bank
+    live, wanted, way = np.int32(state.numbers[COPIES]), np.int32(place), np.int32(step)
     found = np.int32(0)
-    for k in range(padded(local.numbers[COPIES])):
+    for k in range(padded(state.numbers[COPIES])):
         same = (bank[u(PLACE + k)] == wanted) & (bank[u(STEP + k)] == way)
         found = np.int32(found | np.int32(same & (np.int32(k) < live)))
     return found != 0
 
 
 @inline
-def add(
-    cfg: Settings,
-    frozen: Frozen,
-    local: Local,
-    bank: NDArray[np.int32],
-    place: Int,
-    step: Int,
-    misses: Int,
-    own: Int,
-    worst: Int,
-    at: Int,
-) -> Int:
-    """A new copy at once while there is room, else in the place ``at`` of the worst if it promises more than that.
+def add(settings: Settings, panel: PanelTables, state: SliceState, new: Candidate, worst: Worst) -> Int:
+    """A new copy at once while there is room, else in the slot of the worst if the new one scores higher.
 
     False when nothing changed.
     """
-    live = local.numbers[COPIES]
-    near = first_mark(1, misses) - NEW_PENALTY
+    bank = state.bank
+    live, at = state.numbers[COPIES], worst.slot
+    near = start_sum(1, new.misses) - NEW_PENALTY
     run = 0
-    if misses == 0 and step > 0:
-        run = exact_run(frozen, local, place, own)
-    far = first_mark(2, misses) + np.int64(RUN_MARKS[u(128 + (run >> 4))]) - NEW_PENALTY
-    farther = first_mark(3, misses) + np.int64(RUN_MARKS[u(192 + (run >> 4))]) - NEW_PENALTY
-    if live == cfg.copies and near + (((far + farther) * cfg.reach) >> 4) + block_worth(local, place) <= worst:
+    if new.misses == 0 and new.step > 0:
+        run = exact_run(panel, state, new.place)
+    far = start_sum(2, new.misses) + np.int64(RUN_SUMS[u(128 + (run >> 4))]) - NEW_PENALTY
+    farther = start_sum(3, new.misses) + np.int64(RUN_SUMS[u(192 + (run >> 4))]) - NEW_PENALTY
+    long_history = ((far + farther) * settings.long_history_weight) >> 4
+    if live == settings.copies and near + long_history + block_score(state, new.place) <= worst.score:
         return False
-    if live < cfg.copies:
+    if live < settings.copies:
         at = live
-        local.numbers[COPIES] = live + 1
-    bank[u(PLACE + at)] = place
-    bank[u(STEP + at)] = step
-    bank[u(FLIP + at)] = 0 if step > 0 else 3
-    bank[u(MISSES + at)] = np.int32(misses)
+        state.numbers[COPIES] = live + 1
+    bank[u(PLACE + at)] = new.place
+    bank[u(STEP + at)] = new.step
+    bank[u(FLIP + at)] = 0 if new.step > 0 else 3
+    bank[u(MISSES + at)] = np.int32(new.misses)
     bank[u(RUN + at)] = run
-    bank[u(MARKS + at)] = first_mark(0, misses) - NEW_PENALTY
-    bank[u(MARKS + ROOM + at)] = near
-    bank[u(MARKS + 2 * ROOM + at)] = far
-    bank[u(MARKS + 3 * ROOM + at)] = farther
+    bank[u(GAIN_SUMS + at)] = start_sum(0, new.misses) - NEW_PENALTY
+    bank[u(GAIN_SUMS + ROOM + at)] = near
+    bank[u(GAIN_SUMS + 2 * ROOM + at)] = far
+    bank[u(GAIN_SUMS + 3 * ROOM + at)] = farther
     return True
 
 
 @inline
-def exact_run(frozen: Frozen, local: Local, place: Int, own: Int) -> Int:
+def exact_run(panel: PanelTables, state: SliceState, place: Int) -> Int:
     """How many bases before ``place``, the last 32 known to be among them, equal the slice's last: at most 992."""
-    done = local.numbers[DONE]
+    done, offset = state.numbers[DONE], panel.history_offset
     run = 32
     for _ in range(MOST_WINDOWS):
-        there = place - run if place < own else place - own - run
+        there = place - run if place < offset else place - offset - run
         if there < 32 or done - run < 32:
             break
-        differ = window(frozen.words, there) if place < own else window(local.words, there)
-        differ ^= window(local.words, done - run)
+        differ = window(panel.words, there) if place < offset else window(state.words, there)
+        differ ^= window(state.words, done - run)
         if differ:
             low = np.int64(differ & (np.uint64(0) - differ) & np.uint64(0x7FFFFFFFFFFFFFFF))
             run += (63 - leading_zeros(low)) >> 1 if low else 31
@@ -147,60 +158,57 @@ def exact_run(frozen: Frozen, local: Local, place: Int, own: Int) -> Int:
 
 
 @inline
-def first_mark(horizon: Int, misses: Int) -> Int:
-    """What a passage with these misses would have brought a copy."""
+def start_sum(horizon: Int, misses: Int) -> Int:
+    """The decayed sum of gains that a copy would have from a passage with these misses."""
     value, row = np.int64(misses), horizon << 10
-    total = np.int64(FIRST_MARKS[u(row + (value & 255))]) + np.int64(FIRST_MARKS[u(row + 256 + (value >> 8 & 255))])
-    total += np.int64(FIRST_MARKS[u(row + 512 + (value >> 16 & 255))])
-    return total + np.int64(FIRST_MARKS[u(row + 768 + (value >> 24))])
+    total = np.int64(START_SUMS[u(row + (value & 255))]) + np.int64(START_SUMS[u(row + 256 + (value >> 8 & 255))])
+    total += np.int64(START_SUMS[u(row + 512 + (value >> 16 & 255))])
+    return total + np.int64(START_SUMS[u(row + 768 + (value >> 24))])
 
 
 @inline
-def block_worth(local: Local, place: Int) -> Int:
-    """The score of a place's block, Q8, as a tenth in Q12."""
-    return (np.int64(local.scores[u(place >> BLOCK_BITS)]) * 13) >> 3
+def block_score(state: SliceState, place: Int) -> Int:
+    """A tenth of the score, Q8, of a place's block, in Q12."""
+    return (np.int64(state.scores[u(place >> BLOCK_BITS)]) * 13) >> 3
 
 
 @inline
-def find_worst(cfg: Settings, local: Local, bank: NDArray[np.int32]) -> tuple[Int, Int]:
-    """What the least promising copy is worth, and where it is; all are kept while there is room."""
-    live = local.numbers[COPIES]
-    worst, at = np.int64(1) << 40, 0
-    if live == cfg.copies:
+def find_worst(settings: Settings, state: SliceState) -> Worst:
+    """The copy with the least score; while there is room for more, none is."""
+    bank, live = state.bank, state.numbers[COPIES]
+    worst, at = np.int64(1) << 40, np.int64(0)
+    if live == settings.copies:
         for k in range(live):
-            value = np.int64(bank[u(MARKS + ROOM + k)]) + block_worth(local, np.int64(bank[u(PLACE + k)]))
-            past = np.int64(bank[u(MARKS + 2 * ROOM + k)]) + np.int64(bank[u(MARKS + 3 * ROOM + k)])
-            value += (past * cfg.reach) >> 4
-            if value < worst:
-                worst, at = value, k
-    return worst, at
+            score = np.int64(bank[u(GAIN_SUMS + ROOM + k)]) + block_score(state, np.int64(bank[u(PLACE + k)]))
+            longer = np.int64(bank[u(GAIN_SUMS + 2 * ROOM + k)]) + np.int64(bank[u(GAIN_SUMS + 3 * ROOM + k)])
+            score += (longer * settings.long_history_weight) >> 4
+            if score < worst:
+                worst, at = score, np.int64(k)
+    return Worst(worst, at)
 
 
 @inline
-def propose(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], place: Int, step: Int, misses: Int, own: Int,
-    worst: Int, weakest: Int,
-) -> tuple[Int, Int]:  # fmt: skip
-    """Add a copy that fits, if it promises enough; gives what `find_worst` does, or `NOT_YET` after a change."""
-    if np.int64(ones(np.uint32(misses & RECENT))) <= cfg.accept:
-        if weakest == NOT_YET:
-            worst, weakest = find_worst(cfg, local, bank)
-        if add(cfg, frozen, local, bank, place, step, misses, own, worst, weakest):
-            weakest = np.int64(NOT_YET)
-    return worst, weakest
+def propose(settings: Settings, panel: PanelTables, state: SliceState, new: Candidate, worst: Worst) -> Worst:
+    """Add a candidate with few mismatches if its score allows; gives the worst copy, as far as it is known."""
+    if np.int64(count_ones(np.uint32(new.misses & LAST_24))) <= settings.max_start_mismatches:
+        if worst.slot == UNKNOWN:
+            worst = find_worst(settings, state)
+        if add(settings, panel, state, new, worst):
+            worst = Worst(np.int64(0), np.int64(UNKNOWN))
+    return worst
 
 
 @inline
-def forward_misses(words: NDArray[np.uint64], end: Int, past: Int, done: Int) -> Int:
+def forward_misses(words: NDArray[np.uint64], end: Int, history: Int, done: Int) -> Int:
     """Where the last 32 bases and those before ``end`` differ; what either lacks is no difference."""
     both = min(end, done)
     if end >= 32:
-        differ = window(words, end) ^ past
+        differ = window(words, end) ^ history
     else:
-        held = np.uint64(0)
+        start = np.uint64(0)
         for k in range(end):
-            held = (held << np.uint64(2)) | ((words[u(k >> 5)] >> np.uint64(62 - 2 * (k & 31))) & np.uint64(3))
-        differ = held ^ past
+            start = (start << np.uint64(2)) | ((words[u(k >> 5)] >> np.uint64(62 - 2 * (k & 31))) & np.uint64(3))
+        differ = start ^ history
     misses = every_other(differ | (differ >> np.uint64(1)))
     if both < 32:
         misses &= np.uint32((np.int64(1) << both) - 1)
@@ -208,169 +216,173 @@ def forward_misses(words: NDArray[np.uint64], end: Int, past: Int, done: Int) ->
 
 
 @inline
-def turned_misses(words: NDArray[np.uint64], first: Int, end: Int, turned: Int) -> Int:
+def reverse_misses(words: NDArray[np.uint64], first: Int, end: Int, reverse_complement: Int) -> Int:
     """Where the last 32 bases differ from the reverse complement of those from ``first`` on; ``end`` is the last's."""
-    differ = window(words, first + 32) ^ turned
+    differ = window(words, first + 32) ^ reverse_complement
     misses = reversed_bits(every_other(differ | (differ >> np.uint64(1))))
     return misses if first + 32 <= end else np.uint32(0xFFFFFFFF)
 
 
 @inline
 def seed_row(seed: Int, length: Int, bits: Int) -> Int:
-    """Where a seed of ``length`` bases stands in an index of 2**bits rows."""
+    """The row of a seed of ``length`` bases in an index of 2**bits rows."""
     return count_place(length, seed, bits)
 
 
 @inline
-def search(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, past: Int, turned: Int,
-    panel_bits: Int, own_bits: Int,
-) -> None:  # fmt: skip
-    """Propose copies whose last bases are the slice's: from the panel, and from the slice's past."""
-    done = local.numbers[0]
-    if done >= cfg.seed and frozen.places.shape[0]:
-        search_panel(cfg, frozen, local, bank, own, last(past, cfg.seed), past, turned, done, panel_bits, 1)
-        if cfg.both_strands:
-            seed = turned_seed(turned, cfg.seed)
-            search_panel(cfg, frozen, local, bank, own, seed, past, turned, done, panel_bits, -1)
-    if done >= cfg.own_seed and cfg.sampled == 0:
-        search_own(cfg, frozen, local, bank, own, last(past, cfg.own_seed), past, turned, done, own_bits, 1)
-        if cfg.both_strands:
-            seed = turned_seed(turned, cfg.own_seed)
-            search_own(cfg, frozen, local, bank, own, seed, past, turned, done, own_bits, -1)
-
-
-@inline
-def last(past: Int, length: Int) -> Int:
+def forward_seed(recent: Recent, length: Int) -> Int:
     """The newest ``length`` bases, at most 32."""
-    return past if length >= 32 else past & ((np.uint64(1) << np.uint64(2 * length)) - np.uint64(1))
+    if length >= 32:
+        return recent.history
+    return recent.history & ((np.uint64(1) << np.uint64(2 * length)) - np.uint64(1))
 
 
 @inline
-def turned_seed(turned: Int, length: Int) -> Int:
+def reverse_seed(recent: Recent, length: Int) -> Int:
     """The reverse complement of the newest ``length`` bases."""
-    return turned >> np.uint64(64 - 2 * length)
+    return recent.reverse_complement >> np.uint64(64 - 2 * length)
+
+
+@inline
+def search(slice_: Slice, recent: Recent) -> None:
+    """Propose copies whose last bases are the slice's: from the panel, and from the slice's history."""
+    settings, panel, state, _, _ = slice_
+    done = state.numbers[DONE]
+    length = settings.panel_seed_length
+    if done >= length and panel.places.shape[0]:
+        search_panel(settings, panel, state, recent, forward_seed(recent, length), 1)
+        if settings.both_strands:
+            search_panel(settings, panel, state, recent, reverse_seed(recent, length), -1)
+    length = settings.history_seed_length
+    if done >= length and settings.history_sampling == 0:
+        search_history(settings, panel, state, recent, forward_seed(recent, length), 1)
+        if settings.both_strands:
+            search_history(settings, panel, state, recent, reverse_seed(recent, length), -1)
 
 
 @inline
 def search_panel(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, seed: Int, past: Int,
-    turned: Int, done: Int, bits: Int, step: Int,
-) -> None:  # fmt: skip
+    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, seed: Int, step: Int
+) -> None:
     """Look at some of the panel's places after ``seed``, going round a long list from search to search."""
-    row = seed_row(seed, cfg.seed, bits)
-    begin = np.int64(frozen.seeds[u(row)])
-    count = np.int64(frozen.seeds[u(row + 1)]) - begin
+    row = seed_row(seed, settings.panel_seed_length, panel.seed_bits)
+    begin = np.int64(panel.seeds[u(row)])
+    count = np.int64(panel.seeds[u(row + 1)]) - begin
     at = 0
-    tries = min(count, cfg.tries)
-    if count > cfg.tries:
-        local.numbers[TURN] += cfg.tries
-        at = local.numbers[TURN] % count
-    end = frozen.bases.shape[0]
-    for k in range(tries):  # all at once, before the first is waited for
+    candidates = min(count, settings.max_candidates)
+    if count > settings.max_candidates:
+        state.numbers[TURN] += settings.max_candidates
+        at = state.numbers[TURN] % count
+    end = panel.bases.shape[0]
+    for k in range(candidates):  # all at once, before the first is waited for
         there = begin + at + k
-        prefetch(frozen.words, np.int64(frozen.places[u(there - count if there >= begin + count else there)]) >> 5)
-    worst, weakest = np.int64(0), np.int64(NOT_YET)
-    for _ in range(tries):
-        place = np.int64(frozen.places[u(begin + at)])
+        prefetch(panel.words, np.int64(panel.places[u(there - count if there >= begin + count else there)]) >> 5)
+    worst = Worst(np.int64(0), np.int64(UNKNOWN))
+    for _ in range(candidates):
+        place = np.int64(panel.places[u(begin + at)])
         at += 1
         if at == count:
             at = 0
         if step < 0:
-            place -= cfg.seed + 1  # the base before the seed, on the other strand the next
-        if place < 0 or place >= end or held(local, bank, place, step):
+            place -= settings.panel_seed_length + 1  # the base before the seed, on the other strand the next
+        if place < 0 or place >= end or is_copy(state, place, step):
             continue
         if step > 0:
-            misses = forward_misses(frozen.words, place, past, done)
+            misses = forward_misses(panel.words, place, recent.history, state.numbers[DONE])
         else:
-            misses = turned_misses(frozen.words, place + 1, end, turned)
-        worst, weakest = propose(cfg, frozen, local, bank, place, step, misses, own, worst, weakest)
+            misses = reverse_misses(panel.words, place + 1, end, recent.reverse_complement)
+        worst = propose(settings, panel, state, Candidate(place, step, misses), worst)
 
 
 @inline
-def search_own(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], own: Int, seed: Int, past: Int,
-    turned: Int, done: Int, bits: Int, step: Int,
-) -> None:  # fmt: skip
-    """The same in the slice's past, newest first."""
-    place = np.int64(local.heads[u(seed_row(seed, cfg.own_seed, bits))])
+def search_history(
+    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, seed: Int, step: Int
+) -> None:
+    """The same along a chain of the slice's history, newest first."""
+    done, length = state.numbers[DONE], settings.history_seed_length
+    place = np.int64(state.chain_heads[u(seed_row(seed, length, state.chain_bits))])
     if step > 0 and place == done:
-        place = np.int64(local.previous[u(place)])  # the seed itself
-    close = np.uint32((1 << min(cfg.own_seed, 11)) - 1)
-    worst, weakest = np.int64(0), np.int64(NOT_YET)
-    for _ in range(cfg.tries):
+        place = np.int64(state.chain_previous[u(place)])  # the seed itself
+    close = np.uint32((1 << min(length, 11)) - 1)
+    worst = Worst(np.int64(0), np.int64(UNKNOWN))
+    for _ in range(settings.max_candidates):
         if place == 0:
             break
-        target = place if step > 0 else place - cfg.own_seed - 1
-        if target >= 0 and not held(local, bank, own + target, step):
+        target = place if step > 0 else place - length - 1
+        if target >= 0 and not is_copy(state, panel.history_offset + target, step):
             if step > 0:
-                misses = forward_misses(local.words, place, past, done)
+                misses = forward_misses(state.words, place, recent.history, done)
             else:
-                misses = turned_misses(local.words, target + 1, done, turned)
+                misses = reverse_misses(state.words, target + 1, done, recent.reverse_complement)
             if (misses & close) == 0:
-                worst, weakest = propose(cfg, frozen, local, bank, own + target, step, misses, own, worst, weakest)
-        place = np.int64(local.previous[u(place)])
+                new = Candidate(panel.history_offset + target, step, misses)
+                worst = propose(settings, panel, state, new, worst)
+        place = np.int64(state.chain_previous[u(place)])
 
 
 @inline
-def prefetch_rows(
-    cfg: Settings, frozen: Frozen, local: Local, past: Int, turned: Int, panel_bits: Int, own_bits: Int
-) -> None:
-    """Ask for the rows that a search will look at, once their seeds are known; for one of them `own_rows` has."""
-    if frozen.places.shape[0]:
-        prefetch(frozen.seeds, seed_row(last(past, cfg.seed), cfg.seed, panel_bits))
-        if cfg.both_strands:
-            prefetch(frozen.seeds, seed_row(turned_seed(turned, cfg.seed), cfg.seed, panel_bits))
-    if cfg.both_strands and cfg.sampled == 0:
-        prefetch(local.heads, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
+def prefetch_rows(settings: Settings, panel: PanelTables, state: SliceState, recent: Recent) -> None:
+    """Prefetch the rows that a search will read, once their seeds are known; `prefetch_chain` has one of them."""
+    length = settings.panel_seed_length
+    if panel.places.shape[0]:
+        prefetch(panel.seeds, seed_row(forward_seed(recent, length), length, panel.seed_bits))
+        if settings.both_strands:
+            prefetch(panel.seeds, seed_row(reverse_seed(recent, length), length, panel.seed_bits))
+    length = settings.history_seed_length
+    if settings.both_strands and settings.history_sampling == 0:
+        prefetch(state.chain_heads, seed_row(reverse_seed(recent, length), length, state.chain_bits))
 
 
 @inline
-def prefetch_places(
-    cfg: Settings, frozen: Frozen, local: Local, past: Int, turned: Int, panel_bits: Int, own_bits: Int
-) -> None:
-    """Ask for what those rows, which have come in the meantime, say."""
-    if frozen.places.shape[0]:
-        row = seed_row(last(past, cfg.seed), cfg.seed, panel_bits)
-        prefetch(frozen.places, np.int64(frozen.seeds[u(row)]))
-        if cfg.both_strands:
-            row = seed_row(turned_seed(turned, cfg.seed), cfg.seed, panel_bits)
-            prefetch(frozen.places, np.int64(frozen.seeds[u(row)]))
-    if cfg.sampled == 0:
-        prefetch_newest(local, seed_row(last(past, cfg.own_seed), cfg.own_seed, own_bits))
-        if cfg.both_strands:
-            prefetch_newest(local, seed_row(turned_seed(turned, cfg.own_seed), cfg.own_seed, own_bits))
+def prefetch_places(settings: Settings, panel: PanelTables, state: SliceState, recent: Recent) -> None:
+    """Prefetch what those rows, which have come in the meantime, point to."""
+    length = settings.panel_seed_length
+    if panel.places.shape[0]:
+        row = seed_row(forward_seed(recent, length), length, panel.seed_bits)
+        prefetch(panel.places, np.int64(panel.seeds[u(row)]))
+        if settings.both_strands:
+            row = seed_row(reverse_seed(recent, length), length, panel.seed_bits)
+            prefetch(panel.places, np.int64(panel.seeds[u(row)]))
+    length = settings.history_seed_length
+    if settings.history_sampling == 0:
+        prefetch_newest(state, seed_row(forward_seed(recent, length), length, state.chain_bits))
+        if settings.both_strands:
+            prefetch_newest(state, seed_row(reverse_seed(recent, length), length, state.chain_bits))
 
 
 @inline
-def prefetch_newest(local: Local, row: Int) -> None:
-    """Ask for the bases at the newest place of a row of the slice's past, and for the place before it."""
-    place = np.int64(local.heads[u(row)])
-    prefetch(local.words, place >> 5)
-    prefetch(local.previous, place)
+def prefetch_newest(state: SliceState, row: Int) -> None:
+    """Prefetch the bases at the head of a chain, and the place before it."""
+    place = np.int64(state.chain_heads[u(row)])
+    prefetch(state.words, place >> 5)
+    prefetch(state.chain_previous, place)
 
 
 @inline
-def own_rows(cfg: Settings, local: Local, past: Int, bits: Int) -> Int:
-    """The first of four rows, for the next base's seed with each value of this base; asks for their cache line."""
-    row = seed_row(last(past << np.uint64(2), cfg.own_seed), cfg.own_seed, bits)
-    prefetch(local.heads, row)
+def prefetch_chain(settings: Settings, state: SliceState, history: Int) -> Int:
+    """The first of four rows, for the next base's seed with each value of this base; prefetches their cache line."""
+    length = settings.history_seed_length
+    seed = history << np.uint64(2)
+    if length < 32:
+        seed &= (np.uint64(1) << np.uint64(2 * length)) - np.uint64(1)
+    row = seed_row(seed, length, state.chain_bits)
+    prefetch(state.chain_heads, row)
     return row
 
 
 @inline
-def remember(local: Local, base: Int) -> None:
-    """Put ``base`` at the end of the slice's own past; counts it as done."""
-    done = local.numbers[DONE]
-    local.bases[u(done)] = base
-    local.words[u(done >> 5)] |= np.uint64(base) << np.uint64(62 - 2 * (done & 31))
-    local.numbers[DONE] = done + 1
+def append(state: SliceState, base: Int) -> None:
+    """Put ``base`` at the end of the slice's history; counts it as done."""
+    done = state.numbers[DONE]
+    state.bases[u(done)] = base
+    state.words[u(done >> 5)] |= np.uint64(base) << np.uint64(62 - 2 * (done & 31))
+    state.numbers[DONE] = done + 1
 
 
 @inline
-def enter(cfg: Settings, local: Local, row: Int) -> None:
-    """Enter the newest seed, of ``row``, into the index of the slice's own past."""
-    done = local.numbers[DONE]
-    if done >= cfg.own_seed:
-        local.previous[u(done)] = local.heads[u(row)]
-        local.heads[u(row)] = done
+def enter(settings: Settings, state: SliceState, row: Int) -> None:
+    """Put the newest seed, of ``row``, at the head of its chain."""
+    done = state.numbers[DONE]
+    if done >= settings.history_seed_length:
+        state.chain_previous[u(done)] = state.chain_heads[u(row)]
+        state.chain_heads[u(row)] = done

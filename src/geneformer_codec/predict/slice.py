@@ -1,209 +1,173 @@
-"""One slice, base by base: predict, code, learn. Encoding and decoding are the same loop."""
-
-from pathlib import Path
+"""One slice, base by base: predict, code, learn, index and search. Encoding and decoding are the same loop."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding.integers import u
 from geneformer_codec.coding.jit import Int, inline, kernels
-from geneformer_codec.predict import codon_phase as frames
-from geneformer_codec.predict import copies as copying
-from geneformer_codec.predict import counts, mixer, sampling
-from geneformer_codec.predict import match_run as runs
-from geneformer_codec.predict import search as searching
-from geneformer_codec.predict.integers import u
+from geneformer_codec.coding.range_coder import RangeCoder, decode_base, encode_base
+from geneformer_codec.predict.codon_phase import learn_frames, predict_frames
+from geneformer_codec.predict.copies import learn_attention, learn_copies, predict_copies, refresh_all, summarise
+from geneformer_codec.predict.counts import learn_contexts, predict_counts, predict_low, prefetch_counts, put
+from geneformer_codec.predict.match_run import find_run, learn_run, predict_run, prepare_copies, run_length
+from geneformer_codec.predict.mixer import TOTAL_BITS, choose_weights, correct, inputs_used, learn_weights, mix
+from geneformer_codec.predict.sampling import sample
+from geneformer_codec.predict.search import (
+    Candidate,
+    Worst,
+    add,
+    append,
+    enter,
+    is_copy,
+    prefetch_chain,
+    prefetch_places,
+    prefetch_rows,
+    search,
+)
 from geneformer_codec.predict.state import (
-    AT,
-    CLAIM,
-    CODE,
     COPIES,
     DONE,
-    FAILS,
     GUESS,
-    HR,
+    HISTORY,
     LOW,
+    MISS_HISTORY,
+    POSITION,
+    REVERSE_COMPLEMENT,
+    RUN_ROW,
     WIDTH,
-    Frozen,
-    H,
-    Local,
-    Mixing,
-    Settings,
-    Work,
+    Recent,
+    Slice,
 )
 
-kernel = kernels(Path(__file__).parent, announced="compiling the experts for this machine, once; about 25 seconds")
-
-DIVISORS = np.array([(1 << 16) * 10 // (10 * seen + 16) for seen in range(1024)], np.int64)
-_BITS = np.uint64(mixer.TOTAL_BITS)
-_FLOOR = np.uint64(1 << 48)
-_BYTE = np.uint64(8)
-_TOP = np.uint64(56)
+kernel = kernels(announced="compiling the experts for this machine, once; about 25 seconds")
 
 FEW = 4
-"""Copies that are few enough to look for more oftener."""
-SURE = 15 << 18
-"""A share of 2**22 (15/16) above which a base teaches attention nothing worth the time."""
-
-
-@inline
-def _carry(out: NDArray[np.uint8], end: Int) -> None:
-    at = end - 1
-    while out[at] == 255:
-        out[at] = 0
-        at -= 1
-    out[at] += 1
+"""Copies below which searches come at `search_interval_few`."""
+CERTAIN = 15 << 18
+"""A probability of 2**22 (15/16) above which a base teaches attention next to nothing."""
 
 
 @kernel
-def begin(cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work) -> None:
+def begin(slice_: Slice) -> None:
     """The first copies: the panel's records from their first base, spread over the panel."""
-    copying.refresh_all(mix, work)
-    records = frozen.starts.shape[0]
-    count = min(records, cfg.copies)
-    own = copying.own_start(frozen)
+    settings, panel, state, mixer, scratch = slice_
+    refresh_all(mixer, scratch)
+    records = panel.starts.shape[0]
+    count = min(records, settings.copies)
     for k in range(count):
-        place = frozen.starts[k * records // count]
-        if not searching.held(local, bank, place, 1):
-            searching.add(cfg, frozen, local, bank, place, 1, np.uint64(0), own, 0, 0)
+        place = panel.starts[k * records // count]
+        if not is_copy(state, place, 1):
+            add(settings, panel, state, Candidate(place, np.int64(1), np.uint32(0)), Worst(np.int64(0), np.int64(0)))
+
+
+@inline
+def predict(slice_: Slice, recent: Recent, previous: Int, inputs: Int) -> None:
+    """The slow path: all experts predict, and the mixer combines them."""
+    settings, panel, state, mixer, scratch = slice_
+    predict_copies(slice_, previous)
+    at = predict_low(state, scratch, recent.history, settings.heads)
+    at = predict_counts(settings, panel, scratch, recent.history, at)
+    at = predict_frames(state, scratch, recent.history, at)
+    if state.network_logs.shape[0]:
+        logs, first = state.network_logs, 4 * state.numbers[DONE]
+        put(scratch, at, logs[u(first)], logs[u(first + 1)], logs[u(first + 2)], logs[u(first + 3)])
+    summarise(scratch, state.numbers[COPIES])
+    choose_weights(settings, state, scratch, recent, panel.count_orders.shape[0])
+    mix(settings, mixer, scratch, inputs)
+    correct(mixer, scratch, recent.history)
+
+
+@inline
+def learn(slice_: Slice, previous: Int, base: Int, inputs: Int) -> None:
+    """The mixer, the attention and the copies learn ``base``."""
+    settings, _, state, mixer, scratch = slice_
+    learn_weights(settings, mixer, scratch, base, inputs)
+    uncertain = scratch.frequencies[u(scratch.recall[GUESS])] < CERTAIN
+    if settings.attention_rate and state.numbers[COPIES] and uncertain:
+        learn_attention(settings, state, mixer, scratch, base, previous)
+    learn_copies(slice_, previous, base, True)
+
+
+@inline
+def extended(recent: Recent, base: Int) -> Recent:
+    """The history with ``base``; that of misses follows when all have learned."""
+    return Recent(
+        (recent.history << np.uint64(2)) | np.uint64(base),
+        (recent.reverse_complement >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62)),
+        recent.miss_history,
+    )
 
 
 @kernel
 def run(
-    cfg: Settings, frozen: Frozen, local: Local, bank: NDArray[np.int32], mix: Mixing, work: Work,
-    symbols: NDArray[np.uint8], stop: Int, stream: NDArray[np.uint8], stream_end: Int, decoding: bool,
-) -> None:  # fmt: skip
+    slice_: Slice, symbols: NDArray[np.uint8], stop: Int, stream: NDArray[np.uint8], stream_end: Int, decoding: bool
+) -> None:
     """Code on up to base ``stop`` of ``symbols``: from them into ``stream``, or the other way when ``decoding``."""
-    own = copying.own_start(frozen)
-    panel_bits, own_bits = 0, 0
-    while (1 << panel_bits) + 1 < frozen.seeds.shape[0]:
-        panel_bits += 1
-    while (1 << own_bits) < local.heads.shape[0]:
-        own_bits += 1
-    past, turned, fails = local.registers[H], local.registers[HR], local.registers[FAILS]
-    low, width, code = local.registers[LOW], local.registers[WIDTH], local.registers[CODE]
-    at = local.numbers[AT]
-    orders = frozen.count_orders.shape[0]
-    inputs = mixer.inputs_at_work(cfg, frozen, local, work)
-    looks = frozen.places.shape[0] > 0 or cfg.sampled == 0
-    to_search = cfg.every - local.numbers[DONE] % cfg.every
-    to_hungry = cfg.hungry - local.numbers[DONE] % cfg.hungry
-    while local.numbers[DONE] < stop:
-        done = local.numbers[DONE]
-        previous = np.int64(past & np.uint64(3))
-        row = np.int64(0) if cfg.sampled else searching.own_rows(cfg, local, past, own_bits)
-        if orders:
-            counts.prefetch_counts(cfg, frozen, past)
-        wanted = runs.wanted(cfg, fails)
-        longest = runs.find(frozen, local, bank, work, own, fails, wanted) if cfg.sure else 0
-        claimed = longest >= wanted
-        claim = work.recall[GUESS]
-        if claimed:
-            runs.predict(mix, work, previous)
-        else:
-            copying.predict(cfg, frozen, local, bank, mix, work, own, previous)
-            place = counts.predict_low(local, work, past, cfg.heads)
-            place = counts.predict_counts(cfg, frozen, work, past, place)
-            place = frames.predict_frames(local, work, past, place)
-            if local.outside.shape[0]:
-                said, at_said = local.outside, 4 * done
-                counts.put(
-                    work, place, said[u(at_said)], said[u(at_said + 1)], said[u(at_said + 2)], said[u(at_said + 3)]
-                )
-            copying.judge(work, local.numbers[COPIES])
-            mixer.choose(cfg, local, work, past, fails, orders)
-            mixer.mix_all(cfg, mix, work, inputs)
-            mixer.correct(mix, work, past)
+    settings, panel, state, mixer, scratch = slice_
+    registers, numbers = state.registers, state.numbers
+    recent = Recent(registers[HISTORY], registers[REVERSE_COMPLEMENT], registers[MISS_HISTORY])
+    coder = RangeCoder(registers[LOW], registers[WIDTH], numbers[POSITION])
+    inputs = inputs_used(slice_)
+    searches = panel.places.shape[0] > 0 or settings.history_sampling == 0
+    to_search = settings.search_interval - numbers[DONE] % settings.search_interval
+    to_search_few = settings.search_interval_few - numbers[DONE] % settings.search_interval_few
+    while numbers[DONE] < stop:
+        done, previous = numbers[DONE], np.int64(recent.history & np.uint64(3))
+        # Memory is slower than a base takes: what the next base will read is prefetched as soon as it is known.
+        row = np.int64(0) if settings.history_sampling else prefetch_chain(settings, state, recent.history)
+        if panel.count_orders.shape[0]:
+            prefetch_counts(settings, panel, recent.history)
 
-        step = width >> _BITS
+        # Predict. In a match run, which most of a genome like the panel is, neither contexts nor mixer are needed.
+        coded_length = run_length(settings, recent.miss_history)
+        longest = find_run(panel, state, scratch, recent.miss_history, coded_length) if settings.match_run_length else 0
+        in_run, run_base = longest >= coded_length, scratch.recall[GUESS]
+        if in_run:
+            predict_run(mixer, scratch, previous)
+        else:
+            predict(slice_, recent, previous, inputs)
+
+        # Code. All that follows is the same for encoder and decoder.
         if decoding:
-            base = 0
-            size = step * np.uint64(work.coded[0])
-            while base < 3 and code >= size:
-                code -= size
-                base += 1
-                size = step * np.uint64(work.coded[u(base)])
-            if code >= size:
-                code = size - np.uint64(1)  # not what any encoder wrote; a checksum will tell
-            width = size
-            while width < _FLOOR:
-                byte = np.uint64(stream[u(at)]) if at < stream_end else np.uint64(0)
-                code = (code << _BYTE) | byte
-                at += 1
-                width <<= _BYTE
+            coder, base = decode_base(coder, stream, stream_end, scratch.frequencies, TOTAL_BITS)
             symbols[u(done)] = base
         else:
             base = np.int64(symbols[u(done)])
-            start = np.uint64(0)
-            for other in range(base):
-                start += np.uint64(work.coded[u(other)])
-            moved = low + step * start
-            if moved < low:
-                _carry(stream, at)
-            low = moved
-            width = step * np.uint64(work.coded[u(base)])
-            while width < _FLOOR:
-                stream[u(at)] = np.uint8(low >> _TOP)
-                at += 1
-                low <<= _BYTE
-                width <<= _BYTE
+            coder = encode_base(coder, stream, scratch.frequencies, base, TOTAL_BITS)
 
+        # Learn. A run teaches its own row even where it was not coded, and the copies in any case.
         if longest:
-            runs.learn_claim(mix, work.recall[CLAIM], DIVISORS, claim == base)
-        turned = (turned >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62))
-        with_base = (past << np.uint64(2)) | np.uint64(base)
+            learn_run(mixer, scratch.recall[RUN_ROW], run_base == base)
+        after = extended(recent, base)
         to_search -= 1
-        to_hungry -= 1
-        soon = looks and not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW))
+        to_search_few -= 1
+        soon = searches and not in_run and (to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW))
         if soon:
-            searching.prefetch_rows(cfg, frozen, local, with_base, turned, panel_bits, own_bits)
-        if claimed:
-            runs.prepare(local, bank)
-            copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, False)
+            prefetch_rows(settings, panel, state, after)
+        if in_run:
+            prepare_copies(state)
+            learn_copies(slice_, previous, base, False)
         else:
-            mixer.learn(cfg, mix, work, base, inputs)
-            if cfg.attention_rate and local.numbers[COPIES] and work.coded[u(work.recall[GUESS])] < SURE:
-                copying.learn_attention(cfg, local, bank, mix, work, base, previous)
-            copying.learn(cfg, frozen, local, bank, mix, work, own, previous, base, DIVISORS, True)
+            learn(slice_, previous, base, inputs)
             if soon:
-                searching.prefetch_places(cfg, frozen, local, with_base, turned, panel_bits, own_bits)
-            counts.learn(cfg, frozen, local, work, DIVISORS, past, turned, done, base)
-            frames.learn_frames(cfg, local, DIVISORS, past, turned, done, base)
-        fails = (fails << np.uint64(1)) | np.uint64(0 if work.recall[GUESS] == base else 1)
-        past = with_base
-        searching.remember(local, base)
-        if cfg.sampled:
-            sampling.sample(cfg, frozen, local, bank, own, past, turned, own_bits, not claimed)
+                prefetch_places(settings, panel, state, after)
+            learn_contexts(slice_, recent, after, base)
+            learn_frames(settings, state, recent, after, base)
+        missed = np.uint64(0 if scratch.recall[GUESS] == base else 1)
+        recent = Recent(after.history, after.reverse_complement, (recent.miss_history << np.uint64(1)) | missed)
+
+        # Index and search. In a match run a better copy is not needed, so nothing is searched.
+        append(state, base)
+        if settings.history_sampling:
+            sample(slice_, recent, not in_run)
         else:
-            searching.enter(cfg, local, row + base)
-        if looks and not claimed and (to_search == 0 or (to_hungry == 0 and local.numbers[COPIES] < FEW)):
-            searching.search(cfg, frozen, local, bank, own, past, turned, panel_bits, own_bits)
+            enter(settings, state, row + base)
+        if searches and not in_run and (to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)):
+            search(slice_, recent)
         if to_search == 0:
-            to_search = cfg.every
-        if to_hungry == 0:
-            to_hungry = cfg.hungry
-    local.registers[H], local.registers[HR], local.registers[FAILS] = past, turned, fails
-    local.registers[LOW], local.registers[WIDTH], local.registers[CODE] = low, width, code
-    local.numbers[AT] = at
-
-
-@kernel
-def finish(local: Local, stream: NDArray[np.uint8]) -> Int:
-    """End the stream with the fewest bytes that stay inside the interval when zeros follow; gives its length."""
-    low, width, end = local.registers[LOW], local.registers[WIDTH], local.numbers[AT]
-    zero = np.uint64(0)
-    keep, mask = 0, ~zero
-    ahead = (zero - low) & mask
-    while ahead >= width:
-        keep += 1
-        mask >>= _BYTE
-        ahead = (zero - low) & mask
-    value = low + ahead
-    if value < low:
-        _carry(stream, end)
-    for _ in range(keep):
-        stream[u(end)] = np.uint8(value >> _TOP)
-        value <<= _BYTE
-        end += 1
-    while end > 0 and stream[u(end - 1)] == 0:
-        end -= 1
-    return end
+            to_search = settings.search_interval
+        if to_search_few == 0:
+            to_search_few = settings.search_interval_few
+    registers[HISTORY], registers[REVERSE_COMPLEMENT] = recent.history, recent.reverse_complement
+    registers[MISS_HISTORY] = recent.miss_history
+    registers[LOW], registers[WIDTH], numbers[POSITION] = coder.low, coder.width, coder.position

@@ -9,7 +9,7 @@ from geneformer_codec.coding.interface import Progress
 from geneformer_codec.errors import FormatError
 
 
-class UniformCoder:
+class TwoBitCoder:
     """Every base has probability 1/4: four bases a byte, first base in the low bits."""
 
     model_id = "uniform"
@@ -60,7 +60,7 @@ def cut(bases: NDArray[np.uint8], slice_lengths: Sequence[int]) -> list[NDArray[
 
 def smaller(coded: bytes, slice_: NDArray[np.uint8]) -> bytes:
     """What is stored of a slice: ``coded``, or 2 bits a base where that is no larger. The length tells which it is."""
-    return coded if len(coded) < plain_bytes(len(slice_)) else UniformCoder().encode(slice_, [len(slice_)])[0]
+    return coded if len(coded) < plain_bytes(len(slice_)) else TwoBitCoder().encode(slice_, [len(slice_)])[0]
 
 
 def decode_plain(
@@ -75,7 +75,7 @@ def decode_plain(
         if len(slice_) > plain_bytes(length):
             raise FormatError(f"slice {number} has {len(slice_)} bytes, more than its {length} bases can take")
         if len(slice_) == plain_bytes(length):
-            out[number][:] = UniformCoder().decode([slice_], [length], progress, [len(out[number])])
+            out[number][:] = TwoBitCoder().decode([slice_], [length], progress, [len(out[number])])
         else:
             coded.append(number)
     return coded

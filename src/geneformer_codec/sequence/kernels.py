@@ -16,7 +16,7 @@ Integers = NDArray[np.int64]
 LF, CR, HEADER = 10, 13, 62
 
 
-kernel = kernels(__file__, makes_arrays=True)
+kernel = kernels(makes_arrays=True)
 
 
 def _state_tables() -> Bytes:

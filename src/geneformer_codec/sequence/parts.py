@@ -1,26 +1,18 @@
-"""Cut a sample's text into parts, and compute what can only be computed on the way: its digest and its records'."""
+"""Cut a sample's text into parts, and compute on the way the digests of its records, which may lie in several."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import numpy as np
+from geneformer_codec.sequence.digests import PartDigests
 
-DIGEST_MIN_RESIDUES = 256
-"""Records with fewer residues have no stored digest: it would be larger than they are, and is quick to compute."""
-MD5_BYTES, SHA512T24U_BYTES = 16, 24
-DIGEST_BYTES = MD5_BYTES + SHA512T24U_BYTES
 HEADER_LIMIT = 1 << 20
 """A header line is cut only where a part would get larger than its size and this many bytes."""
 
 _READ_BYTES = 1 << 22
-_UPPER = bytes(octet - 32 if 97 <= octet <= 122 else octet for octet in range(256))
-_UNPRINTABLE = bytes(octet for octet in range(256) if not 33 <= octet <= 126)
 _NOT_HEADER = re.compile(rb"[^>]")
 
 
@@ -48,53 +40,8 @@ class Part:
         return (self.text,) if self.mate is None else (self.text, self.mate)
 
 
-def clean_sequence(sequence: bytes) -> bytes:
-    """What digests are computed of: bytes 33 to 126 only, upper-cased, as for M5 tags in SAM headers."""
-    return sequence.translate(_UPPER, _UNPRINTABLE)
-
-
-def sequence_digests(sequence: bytes) -> tuple[bytes, bytes]:
-    """MD5 (16 bytes) and sha512t24u (first 24 bytes of SHA-512) of a sequence, cleaned here; line ends do no harm."""
-    clean = clean_sequence(sequence)
-    return hashlib.md5(clean, usedforsecurity=False).digest(), hashlib.sha512(clean).digest()[:SHA512T24U_BYTES]
-
-
-def refget_id(sha512t24u: bytes) -> str:
-    """The GA4GH refget identifier, ``SQ.`` and base64url of the 24 bytes."""
-    return "SQ." + base64.urlsafe_b64encode(sha512t24u).decode()
-
-
-def md5_hex(md5: bytes) -> str:
-    """The MD5 as written in M5 tags."""
-    return md5.hex()
-
-
-class _OpenRecord:
-    """A fragment that may go on in the next part: text before the first header, or a record with its digests so far."""
-
-    def __init__(self, is_record: bool) -> None:
-        self.is_record = is_record
-        self._residues = 0
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha512 = hashlib.sha512()
-
-    def add(self, lines: bytes, residues: int) -> None:
-        """Add sequence lines."""
-        self._residues += residues
-        if self.is_record:
-            clean = clean_sequence(lines)
-            self._md5.update(clean)
-            self._sha512.update(clean)
-
-    def digests(self) -> bytes:
-        """The 40 bytes, or nothing for few residues."""
-        if not self.is_record or self._residues < DIGEST_MIN_RESIDUES:
-            return b""
-        return self._md5.digest() + self._sha512.digest()[:SHA512T24U_BYTES]
-
-
-class Splitter:
-    """Iterate over the parts of a stream; then ``bytes`` and ``sha256`` (hex) tell about the whole sample.
+def split(stream: BinaryIO, part_bases: int) -> Iterator[Part]:
+    """The parts of a stream, of about ``part_bases`` bytes of text each.
 
     Parts end at the start of the record nearest to ``part_bases`` bytes, at least half as many and at most a quarter
     more; else, inside a record, at a line end; else inside a line, but never between CR and LF, nor so that a ``>``
@@ -102,73 +49,30 @@ class Splitter:
     no part but an only one is that short. An empty stream is one empty part. Memory is a small multiple of
     ``part_bases`` plus HEADER_LIMIT.
     """
-
-    def __init__(self, stream: BinaryIO, part_bases: int) -> None:
-        if part_bases < 1:
-            raise ValueError("part_bases must be at least 1")
-        self.bytes = 0
-        self._stream = stream
-        self._size = part_bases
-        self._sha256 = hashlib.sha256()
-        self._open: _OpenRecord | None = None
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of the text so far, as hex digits."""
-        return self._sha256.hexdigest()
-
-    def __iter__(self) -> Iterator[Part]:
-        # As far as a part may go, and a shortest one behind it, which decides where it ends.
-        needed = self._size + self._size // 4 + shortest_part(self._size) + HEADER_LIMIT + 2
-        buffer, place, finished, number = b"", 0, False, 0
-        while not finished or place < len(buffer) or number == 0:
-            if not finished and len(buffer) - place < needed:
-                pieces = [buffer[place:]]
-                buffer = b""
-                finished = fill(self._stream, pieces, max(needed - len(pieces[0]), _READ_BYTES))
-                buffer, place = b"".join(pieces), 0
-                if not buffer and number:
-                    return
-            cut = _find_cut(buffer, place, self._size, finished)
-            text = buffer[place:cut]
-            ends_record = cut == len(buffer) or buffer[cut : cut + 1] == b">"
-            starts_record = number == 0 or text.startswith(b">")
-            self.bytes += len(text)
-            self._sha256.update(text)
-            yield Part(number, text, self._digest(text, ends_record), starts_record, ends_record)
-            place, number = cut, number + 1
-
-    def _digest(self, text: bytes, ends_record: bool) -> bytes:
-        """Digests of the records that end in this text; what does not end is kept open."""
-        from geneformer_codec.sequence import kernels as _kernels
-
-        octets = np.frombuffer(text, np.uint8)
-        ends = np.flatnonzero(octets == _kernels.LF)
-        if text and not text.endswith(b"\n"):
-            ends = np.append(ends, len(text))
-        starts, stops, residues = _kernels.scan_records(octets, ends)
-        last = len(starts) - 1
-        digests = []
-        # Only records that are long enough, and the last one, which may go on, are looked at one by one.
-        wanted = np.flatnonzero(residues >= DIGEST_MIN_RESIDUES)
-        if last >= 0 and residues[0] < DIGEST_MIN_RESIDUES and self._open is not None:
-            wanted = np.append(0, wanted)
-        if last >= 0 and (not len(wanted) or wanted[-1] != last) and not ends_record:
-            wanted = np.append(wanted, last)
-        has_header = text.startswith(b">")
-        for fragment in wanted.tolist():
-            goes_on = fragment == 0 and not has_header
-            record = self._open if goes_on and self._open is not None else _OpenRecord(is_record=not goes_on)
-            record.add(text[starts[fragment] : stops[fragment]], int(residues[fragment]))
-            self._open = record if fragment == last and not ends_record else None
-            if self._open is None:
-                digests.append(record.digests())
-        return b"".join(digests)
+    if part_bases < 1:
+        raise ValueError("part_bases must be at least 1")
+    return _split(stream, part_bases)
 
 
-def split(stream: BinaryIO, part_bases: int) -> Iterator[Part]:
-    """The parts of a stream, of about ``part_bases`` bytes of text each; see :class:`Splitter`."""
-    return iter(Splitter(stream, part_bases))
+def _split(stream: BinaryIO, size: int) -> Iterator[Part]:
+    # As far as a part may go, and a shortest one behind it, which decides where it ends.
+    needed = size + size // 4 + shortest_part(size) + HEADER_LIMIT + 2
+    buffer, place, finished, number = b"", 0, False, 0
+    digests = PartDigests()
+    while not finished or place < len(buffer) or number == 0:
+        if not finished and len(buffer) - place < needed:
+            pieces = [buffer[place:]]
+            buffer = b""
+            finished = fill(stream, pieces, max(needed - len(pieces[0]), _READ_BYTES))
+            buffer, place = b"".join(pieces), 0
+            if not buffer and number:
+                return
+        cut = _find_cut(buffer, place, size, finished)
+        text = buffer[place:cut]
+        ends_record = cut == len(buffer) or buffer[cut : cut + 1] == b">"
+        starts_record = number == 0 or text.startswith(b">")
+        yield Part(number, text, digests.add(text, ends_record), starts_record, ends_record)
+        place, number = cut, number + 1
 
 
 def fill(stream: BinaryIO, pieces: list[bytes], count: int) -> bool:

@@ -1,7 +1,7 @@
 """Compiled loops over FASTQ; see ``_kernels.py``, whose arrays and habits these share.
 
 A *read* here is a regular one: header, sequence lines, a ``+`` line and as many quality lines of the same lengths, all
-with the same line end. Whatever else a text holds is stray.
+with the same line end. All else is unparsed text.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from geneformer_codec.coding.jit import helper, kernels
-from geneformer_codec.sequence import kernels as _kernels
 from geneformer_codec.sequence.kernels import CR, HEADER, LF, Bytes, Integers, _push, copy_bytes
 
-kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
+kernel = kernels(makes_arrays=True)
 
 AT, PLUS, SPACE = 64, 43, 32
 ONE, SLASH, DOT, UNDERSCORE, LETTER_R = b"1/._R"
-LEAST, MOST = 33, 126  # qualities; what holds others is stray
+LEAST, MOST = 33, 126  # qualities; lines with other bytes are none
 
 
 @helper
@@ -171,7 +170,7 @@ def map_ranges(text: Bytes, starts: Integers, stops: Integers, table: Bytes) -> 
 
 @kernel
 def gather_qualities(text: Bytes, pluses: Integers, bodies: Integers, stops: Integers) -> Bytes:
-    """The quality lines of reads, without their ends; ``pluses`` tell the line end of a read."""
+    """The quality lines of reads, without their ends; ``pluses`` are used to find the line end of a read."""
     out, filled = np.empty(np.sum(stops - bodies), np.uint8), 0
     for number in range(len(bodies)):
         start, crlf = bodies[number], text[pluses[number] - 2] == CR
@@ -198,24 +197,24 @@ def write_reads(
     repeats: Integers,
     gaps: Integers,
     lengths: Integers,
-    strays: Bytes,
+    unparsed: Bytes,
     out: Bytes,
 ) -> tuple[int, int, int, int]:
     """Write so many reads, from ``place`` of their FASTA text and ``used`` of their qualities on.
 
-    ``repeats`` are the reads where it changes whether names are repeated; strays stand ``gaps`` reads apart. Returns
-    the bytes written, where the next read and its qualities are, and the length of the last line end; all -1 if it does
-    not fit. ``out`` has room for twice the FASTA text and the strays.
+    ``repeats`` are the reads where it changes whether names are repeated; unparsed stretches are ``gaps`` reads apart.
+    Returns the bytes written, where the next read and its qualities are, and the length of the last line end; all -1 if
+    it does not fit. ``out`` has room for twice the FASTA text and the unparsed text.
     """
-    filled, change, named, stray, taken, crlf = 0, 0, False, 0, 0, 0
-    next_stray = gaps[0] if len(gaps) > 0 else -1
+    filled, change, named, stretch, taken, crlf = 0, 0, False, 0, 0, 0
+    next_stretch = gaps[0] if len(gaps) > 0 else -1
     for read in range(reads + 1):
-        while stray < len(gaps) and next_stray == read:
-            out[filled : filled + lengths[stray]] = strays[taken : taken + lengths[stray]]
-            filled += lengths[stray]
-            taken += lengths[stray]
-            stray += 1
-            next_stray += gaps[stray] if stray < len(gaps) else 0
+        while stretch < len(gaps) and next_stretch == read:
+            out[filled : filled + lengths[stretch]] = unparsed[taken : taken + lengths[stretch]]
+            filled += lengths[stretch]
+            taken += lengths[stretch]
+            stretch += 1
+            next_stretch += gaps[stretch] if stretch < len(gaps) else 0
         if read == reads:
             break
         while change < len(repeats) and repeats[change] == read:

@@ -8,7 +8,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.sequence.fastq import LINE_FEED, line_ends
+from geneformer_codec.sequence.fasta import line_ends
+from geneformer_codec.sequence.fastq import LINE_FEED
 from geneformer_codec.sequence.parts import Part, fill, shortest_part
 
 _NAME_BYTES = 256

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from geneformer_codec.coding.jit import helper, kernels
-from geneformer_codec.sequence import kernels as _kernels
 from geneformer_codec.sequence.kernels import CR, HEADER, LF, Bytes, Integers
 
-kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
+kernel = kernels(makes_arrays=True)
 
 
 @kernel

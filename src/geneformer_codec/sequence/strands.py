@@ -1,11 +1,11 @@
-"""Whether both strands of a part tell of each other, as in double-stranded genomes and in reads."""
+"""Whether one strand of a part predicts the other, as in double-stranded genomes and in reads."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.jit import kernels
 
-kernel = kernels(__file__)
+kernel = kernels()
 
 WORD = 12
 STRETCHES, STRETCH = 4, 1 << 20

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from geneformer_codec.coding.jit import kernels
-from geneformer_codec.sequence import kernels as _kernels
 from geneformer_codec.sequence.kernels import LF, Bytes, Integers
 
-kernel = kernels(__file__, _kernels.__file__, makes_arrays=True)
+kernel = kernels(makes_arrays=True)
 
 # In templates: a number written without leading zeros; a number of so many digits (the next byte, less 32).
 _NATURAL, _PADDED = 1, 2

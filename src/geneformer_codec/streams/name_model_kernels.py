@@ -1,8 +1,8 @@
-"""The compiled loop that codes names byte by byte, each bit by mixed contexts; `foretelling` calls it.
+"""The compiled loop that codes names byte by byte, each bit by mixed contexts.
 
-What foretells a byte: the bytes before it, the name before at the same place, that name with its numbers moved on, the
-last place where the same bytes stood, and what follows the first hyphen of the same name. Bytes that the reader knows
-are learned from and take no space: those of a primer, or what stands beside numbers that it is to foretell.
+A byte is predicted from the bytes before it, the name before at the same place, that name with its numbers counted on,
+the last place where the same bytes stood, and what follows the first hyphen of the same name. The first bytes are
+those of a primer, which are learned from but not coded.
 """
 
 from __future__ import annotations
@@ -10,47 +10,46 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding import mixing as decisions
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import (
     INPUTS,
     LINE,
     PLACE,
     Mixer,
-    between,
+    clamp,
     coder_state,
     decode,
     encode,
     finish,
-    foretell,
     hash_contexts,
-    learn,
     line_of,
     new_mixer,
+    predict,
     spread,
     start_decoding,
     u,
+    update,
 )
 
-kernel = kernels(decisions.__file__, __file__)
+kernel = kernels()
 
 LF, HYPHEN = 10, 45
-COLUMNS, MOVED = 64, 64
-"""Fields of a name that are told apart; room for a field that is moved on."""
+COLUMNS, EXPECTED = 64, 64
+"""Columns of fields; room for an expected field."""
 MOST_HITS = 15
 _SETS, _ROWS, _MOST_LINES = 4, 1024, 1 << 16
 _MATCHES = 1 << 16
 
 # What is remembered, in one array: of the name and the field at hand, then of each column.
 COLUMN, FIELD, NAME, TAIL, TAILED, WORD, OLD, OLD_END = range(8)
-MOVED_LENGTH, SAME, LIKE_MOVED, MATCH, MATCHED, PREFIX = range(8, 14)
+EXPECTED_LENGTH, SAME, LIKE_EXPECTED, MATCH, MATCHED, PREFIX = range(8, 14)
 OLDS = 16  # where each field of the name before begins
 OLD_ENDS = OLDS + COLUMNS  # ... and what follows it begins; 0: there was none
 VALUES = OLD_ENDS + COLUMNS  # the number at the end of each field
 STEPS = VALUES + COLUMNS  # how it changed last
-HITS = STEPS + COLUMNS  # how often of late the field was the one before, moved on
-MOVED_BYTES = HITS + COLUMNS
-MEMORY = MOVED_BYTES + MOVED + 1
+HITS = STEPS + COLUMNS  # how often of late the field was the one before, expected on
+EXPECTED_BYTES = HITS + COLUMNS
+MEMORY = EXPECTED_BYTES + EXPECTED + 1
 
 
 @inline
@@ -60,19 +59,19 @@ def _is_letter(octet: Int) -> Int:
 
 @inline
 def _begin_field(memory: NDArray[np.int64], text: NDArray[np.uint8], place: Int) -> None:
-    """Find what the field at ``place`` would be if it went on as it did: the one before, its last number moved on."""
+    """Make the expected field at ``place``: the one of the name before, with its last number counted on."""
     column = memory[COLUMN]
     memory[FIELD] = place
     memory[OLD], memory[OLD_END] = memory[OLDS + column], memory[OLD_ENDS + column]
-    memory[SAME] = memory[LIKE_MOVED] = 1
+    memory[SAME] = memory[LIKE_EXPECTED] = 1
     memory[PREFIX] = 0
-    length = between(memory[OLD_END] - memory[OLD] - 1, 0, MOVED - 20)
+    length = clamp(memory[OLD_END] - memory[OLD] - 1, 0, EXPECTED - 20)
     digits = np.int64(0)
     while digits < 18 and digits < length and 48 <= text[u(memory[OLD] + length - 1 - digits)] <= 57:
         digits += 1
     for j in range(length - digits):
-        memory[MOVED_BYTES + j] = text[u(memory[OLD] + j)]
-    at = MOVED_BYTES + length - digits
+        memory[EXPECTED_BYTES + j] = text[u(memory[OLD] + j)]
+    at = EXPECTED_BYTES + length - digits
     if digits:
         value: Int = memory[VALUES + column] + memory[STEPS + column]
         if value < 0:
@@ -88,7 +87,7 @@ def _begin_field(memory: NDArray[np.int64], text: NDArray[np.uint8], place: Int)
         at += width
     # The byte after the field is that of the name before.
     memory[at] = text[u(memory[OLD_END] - 1)] if memory[OLD_END] else 0
-    memory[MOVED_LENGTH] = at + 1 - MOVED_BYTES
+    memory[EXPECTED_LENGTH] = at + 1 - EXPECTED_BYTES
 
 
 @inline
@@ -104,7 +103,7 @@ def _end_field(memory: NDArray[np.int64], text: NDArray[np.uint8], place: Int) -
         at -= 1
     memory[STEPS + column] = value - memory[VALUES + column]
     memory[VALUES + column] = value
-    memory[HITS + column] = between(memory[HITS + column] + (1 if memory[LIKE_MOVED] else -8), 0, MOST_HITS)
+    memory[HITS + column] = clamp(memory[HITS + column] + (1 if memory[LIKE_EXPECTED] else -8), 0, MOST_HITS)
     memory[OLDS + column], memory[OLD_ENDS + column] = first, place + 1
 
 
@@ -115,8 +114,8 @@ def _take(memory: NDArray[np.int64], text: NDArray[np.uint8], matches: NDArray[n
     offset = place - memory[FIELD]
     if memory[OLD] + offset >= memory[OLD_END] or text[u(memory[OLD] + offset)] != octet:
         memory[SAME] = 0
-    if offset >= memory[MOVED_LENGTH] or memory[MOVED_BYTES + offset] != octet:
-        memory[LIKE_MOVED] = 0
+    if offset >= memory[EXPECTED_LENGTH] or memory[EXPECTED_BYTES + offset] != octet:
+        memory[LIKE_EXPECTED] = 0
     memory[PREFIX] = (memory[PREFIX] + octet + 1) * 0x2F0B4C47 & 0xFFFFFFFFFF
     if memory[TAILED] and text[u(memory[TAIL] + place - memory[WORD])] != octet:
         memory[TAILED] = 0
@@ -167,7 +166,7 @@ def _find_contexts(
     reach = memory[OLD_END] - memory[OLD] - offset
     old = np.int64(text[u(memory[OLD] + offset)]) if reach > 0 else 0
     older = np.int64(text[u(memory[OLD] + offset + 1)]) if reach > 1 else 0
-    moved = memory[MOVED_BYTES + offset] if offset < memory[MOVED_LENGTH] else 0
+    expected = memory[EXPECTED_BYTES + offset] if offset < memory[EXPECTED_LENGTH] else 0
     tail = np.int64(text[u(memory[TAIL] + place - memory[WORD])]) if memory[TAILED] else 0
     match = np.int64(text[u(memory[MATCH])]) if memory[MATCHED] else 0
     contexts[0] = ((old << 8 | older) << 1 | memory[SAME]) << 6 | column
@@ -176,7 +175,7 @@ def _find_contexts(
     contexts[3] = past & np.uint64(0xFFFFFFFF)
     contexts[4] = past
     contexts[5] = match << 5 | memory[MATCHED]
-    contexts[6] = ((moved << 8 | old) << 2 | memory[SAME] << 1 | memory[LIKE_MOVED]) << 4 | memory[HITS + column]
+    contexts[6] = ((expected << 8 | old) << 2 | memory[SAME] << 1 | memory[LIKE_EXPECTED]) << 4 | memory[HITS + column]
     contexts[7] = (tail << 6 | column) << 6 | min(offset, 63)
 
 
@@ -199,7 +198,7 @@ def _find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.in
 @kernel
 def _run(
     text: NDArray[np.uint8],
-    known: NDArray[np.bool_],
+    primed: int,
     size: int,
     mixer: Mixer,
     contexts: NDArray[np.uint64],
@@ -210,10 +209,7 @@ def _run(
     data: NDArray[np.uint8],
     decoding: bool,
 ) -> None:
-    """Encode what is not ``known`` of ``text[:size]`` into ``data``, or decode it; ``text`` has a byte more.
-
-    A field (`_begin_field`) that begins with a known byte must be known to its end.
-    """
+    """Encode ``text[primed:size]`` into ``data``, or decode it; ``text`` has a byte more, and a primer ends with LF."""
     if decoding:
         start_decoding(state, data)
     _begin_field(memory, text, 0)
@@ -223,10 +219,10 @@ def _run(
         hash_contexts(mixer, contexts)
         rate = 128 + (400 << 12) // ((1 << 12) + place)
         octet = np.int64(text[u(place)])
-        column, length = memory[COLUMN], memory[MOVED_LENGTH]
-        trusted = memory[SAME] << 1 | memory[LIKE_MOVED]
+        column, length = memory[COLUMN], memory[EXPECTED_LENGTH]
+        trusted = memory[SAME] << 1 | memory[LIKE_EXPECTED]
         before = np.int64(text[u(place - 1)]) if place else np.int64(0)
-        # Where the field went on as foretold of late, one decision says whether all of it does.
+        # Where fields were as expected of late, one bit states whether all of this one is.
         likely = place == memory[FIELD] and memory[HITS + column] == MOST_HITS and place + length <= size
         node: Int = np.int64(0 if likely else 1)
         bit_place = -1 if likely else 0
@@ -238,27 +234,27 @@ def _run(
             mixer.rows[1] = _ROWS + column * 16 + max(bit_place, 0) * 2 + memory[TAILED]
             mixer.rows[2] = 2 * _ROWS + (min(memory[MATCHED], 15) * 4 + trusted) * 8 + (memory[HITS + column] >> 1)
             mixer.rows[3] = 3 * _ROWS + before * 4 + trusted
-            chance = foretell(mixer, cells, slot, node, node * 4 + trusted)
-            given = known[u(place)]
+            probability = predict(mixer, cells, slot, node, node * 4 + trusted)
+            given = place < primed
             if decoding and not given:
-                bit = decode(state, data, chance)
+                bit = decode(state, data, probability)
             else:
                 bit = (octet >> (7 - max(bit_place, 0))) & 1
                 if bit_place < 0:
                     bit = np.int64(1)
                     for j in range(length):
-                        if text[u(place + j)] != memory[MOVED_BYTES + j]:
+                        if text[u(place + j)] != memory[EXPECTED_BYTES + j]:
                             bit = np.int64(0)
                 if not given:
-                    encode(state, data, chance, bit)
-            learn(mixer, cells, slot, node, bit, rate)
+                    encode(state, data, probability, bit)
+            update(mixer, cells, slot, node, bit, rate)
             if bit_place < 0 and bit:
                 break
             node = 2 * node + bit if bit_place >= 0 else 1
             bit_place += 1
         if bit_place < 0:
             for j in range(length):
-                text[u(place + j)] = memory[MOVED_BYTES + j]
+                text[u(place + j)] = memory[EXPECTED_BYTES + j]
         else:
             text[u(place)] = node & 255
             length = 1
@@ -268,30 +264,26 @@ def _run(
 
 
 def _start(
-    text: NDArray[np.uint8],
-    known: NDArray[np.bool_],
-    state: NDArray[np.uint64],
-    data: NDArray[np.uint8],
-    decoding: bool,
+    text: NDArray[np.uint8], primed: int, state: NDArray[np.uint64], data: NDArray[np.uint8], decoding: bool
 ) -> NDArray[np.uint8]:
     size = len(text)
     mixer = new_mixer(size, _MOST_LINES, INPUTS, _SETS, _ROWS, 256, 256 * 4)
     contexts, cells = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64)
     matches, memory = np.zeros(_MATCHES, np.int64), np.zeros(MEMORY, np.int64)
     octets = np.append(text, np.uint8(0))
-    _run(octets, known, size, mixer, contexts, cells, matches, memory, state, data, decoding)
+    _run(octets, primed, size, mixer, contexts, cells, matches, memory, state, data, decoding)
     return octets[:size]
 
 
-def mix(text: NDArray[np.uint8], known: NDArray[np.bool_]) -> bytes:
-    """The stream of the bytes of ``text``, at least one, that are not ``known``."""
+def encode_text(text: NDArray[np.uint8], primed: int) -> bytes:
+    """The coded bytes of ``text`` from ``primed`` on."""
     state, data = coder_state(), np.empty(16 * len(text) + 16, np.uint8)
-    _start(text, known, state, data, False)
+    _start(text, primed, state, data, False)
     return finish(state, data)
 
 
-def unmix(stream: bytes, text: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
-    """Inverse of :func:`mix`, given a ``text`` that is right where it is ``known``; None if bytes are left over."""
+def decode_text(stream: bytes, text: NDArray[np.uint8], primed: int) -> NDArray[np.uint8] | None:
+    """Inverse of :func:`encode_text`, given the first ``primed`` bytes of ``text``; None if bytes are left over."""
     state, data = coder_state(), np.frombuffer(stream, np.uint8).copy()
-    octets = _start(text, known, state, data, True)
+    octets = _start(text, primed, state, data, True)
     return None if int(state[PLACE]) < len(data) else octets

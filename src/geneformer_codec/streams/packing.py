@@ -81,7 +81,7 @@ def decode_varints(data: bytes, count: int) -> NDArray[np.int64]:
         return octets.astype(np.int64)
     found = int(np.count_nonzero(octets < 0x80))
     if found != count or (count and octets[-1] >= 0x80) or (not count and len(octets)):
-        raise FormatError(f"damaged integer column: {found} values where {count} were promised")
+        raise FormatError(f"damaged integer column: {found} values instead of {count}")
     reserve(64 * count, 24 * count)
     ends = np.flatnonzero(octets < 0x80) + 1
     starts = np.concatenate((np.zeros(min(count, 1), np.int64), ends[:-1]))
@@ -114,7 +114,7 @@ class ByteReader:
             value |= (octet & 0x7F) << (7 * digit)
             if octet < 0x80:
                 if value > most:
-                    raise FormatError(f"damaged {self._what}: {value} where at most {most} can be")
+                    raise FormatError(f"damaged {self._what}: {value}, limit {most}")
                 return value
         raise FormatError(f"damaged {self._what}: an integer is longer than nine bytes")
 
@@ -180,7 +180,7 @@ def unpack(blob: bytes, max_bytes: int) -> bytes:
     method = reader.take(1)[0]
     length = reader.varint()
     if length > max_bytes:
-        raise FormatError(f"damaged packed stream: {length} bytes where at most {max_bytes} can be")
+        raise FormatError(f"damaged packed stream: {length} bytes, limit {max_bytes}")
     payload = blob[1 + len(encode_varint(length)) :]
     reserve(2 * length, length)
     try:
@@ -191,7 +191,7 @@ def unpack(blob: bytes, max_bytes: int) -> bytes:
     except Exception as error:
         raise FormatError(f"damaged packed stream: {error}") from error
     if len(data) != length:
-        raise FormatError(f"damaged packed stream: {len(data)} bytes where {length} were promised")
+        raise FormatError(f"damaged packed stream: {len(data)} bytes instead of {length}")
     return data
 
 
@@ -234,7 +234,7 @@ def _drain(decompressor: Any, payload: bytes, length: int) -> bytes:
     while not decompressor.eof and len(pieces[-1]) and sum(map(len, pieces)) <= length:
         pieces.append(decompressor.decompress(b"", max_length=1))
     if not decompressor.eof:
-        raise FormatError("damaged packed stream: no end where it should be")
+        raise FormatError("damaged packed stream: no end mark")
     if decompressor.unused_data:
         raise FormatError("damaged packed stream: bytes after its end")
     return b"".join(pieces)
@@ -297,3 +297,13 @@ def zigzag(values: NDArray[np.int64]) -> NDArray[np.int64]:
 def unzigzag(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Inverse of :func:`zigzag`."""
     return (values >> 1) ^ -(values & 1)
+
+
+def add_up(steps: NDArray[np.int64], limit: int, what: str) -> NDArray[np.int64]:
+    """Running sum of steps >= 0, all below ``limit``; the check comes first, for the sum might overflow."""
+    if len(steps) and (int(steps.max()) > limit or float(np.sum(steps, dtype=np.float64)) > 2.0**62):
+        raise FormatError(f"damaged {what}: a run leaves the part")
+    places = np.cumsum(steps)
+    if len(places) and int(places[-1]) >= limit:
+        raise FormatError(f"damaged {what}: a run leaves the part")
+    return places

@@ -1,5 +1,6 @@
 """Training records of a species: read from FASTA, split by record, cut into crops."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +31,13 @@ def read_records(paths: Sequence[str | Path]) -> list[Bases]:
         pieces: list[Bases] = []
         with open_input(path) as stream:
             for part in split(stream, READ_BASES):
-                streams = parse(part.text)
-                ends = np.cumsum(streams.record_bases)
-                for number, (end, size) in enumerate(zip(ends, streams.record_bases, strict=True)):
+                text, bases = parse(part.text)
+                for number, (start, end) in enumerate(itertools.pairwise(text.base_edges)):
                     if number or part.starts_record:
                         if pieces:
                             records.append(np.concatenate(pieces))
                         pieces = []
-                    pieces.append(streams.bases[end - size : end])
+                    pieces.append(bases[start:end])
         if pieces:
             records.append(np.concatenate(pieces))
     records = [record for record in records if len(record)]

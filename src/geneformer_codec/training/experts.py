@@ -20,7 +20,7 @@ from geneformer_codec import __version__
 from geneformer_codec.errors import UsageError
 from geneformer_codec.files import atomic_output
 from geneformer_codec.model.file import Experts, Model, read_model
-from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed, refer
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.predictor import Predictor
@@ -159,11 +159,11 @@ def slices(records: Sequence[Bases], most: int | None = None) -> Iterator[Bases]
         yield np.concatenate(held)
 
 
-def predictor(settings: ExpertSettings, records: list[Bases], start: Start | None = None) -> Predictor:
+def predictor(settings: ExpertSettings, records: list[Bases], start: InitialState | None = None) -> Predictor:
     """The experts with these records as their panel."""
     starts = np.cumsum([0, *map(len, records)])[:-1].astype(np.int64)
-    mix, low = (start.mix, start.low) if start else (None, None)
-    return Predictor(settings, np.concatenate(records), starts, mix, low)
+    mixer, low = (start.mixer, start.low) if start else (None, None)
+    return Predictor(settings, np.concatenate(records), starts, mixer, low)
 
 
 def fit(
@@ -172,26 +172,28 @@ def fit(
     teaching: Sequence[Bases],
     most: int | None = None,
     heard: Heard | None = None,
-) -> Start:
+) -> InitialState:
     """The state that two passes over ``teaching`` lead to, the panel given."""
     experts = predictor(settings, panel)
-    mix, low = experts.start.copy(), experts.low.copy()
+    mixer, low = experts.mixer.copy(), experts.low.copy()
     for rate in ATTENTION_RATES:
-        pupil = experts.at(replace(at_work(settings), attention_rate=rate, sure=NEVER))
+        pupil = experts.at(replace(at_work(settings), attention_rate=rate, match_run_length=NEVER))
         for slice_ in slices(teaching, most):
-            pupil.adapt(slice_, mix, low, outside=heard.logs(slice_) if heard and settings.network else None)
-    return Start(settings, mix, low)
+            pupil.adapt(slice_, mixer, low, network_logs=heard.logs(slice_) if heard and settings.network else None)
+    return InitialState(settings, mixer, low)
 
 
-def order_heads(start: Start, panel: list[Bases], measuring: Sequence[Bases]) -> Start:
+def order_heads(start: InitialState, panel: list[Bases], measuring: Sequence[Bases]) -> InitialState:
     """The heads in the order that serves best the levels that leave the last ones out; training puts them in any."""
     experts = [predictor(with_level(start.settings, level), panel) for level in ("fast", "balanced")]
 
-    def coded(begin: Start) -> int:
+    def coded(begin: InitialState) -> int:
         product = 1
         for level in experts:
             at = begin.at(level.settings)
-            pieces = [level.adapt(slice_, at.mix.copy(), at.low.copy()) for slice_ in slices(measuring, MEASURED_BASES)]
+            pieces = [
+                level.adapt(slice_, at.mixer.copy(), at.low.copy()) for slice_ in slices(measuring, MEASURED_BASES)
+            ]
             product *= sum(map(len, pieces))
         return product
 
@@ -217,8 +219,8 @@ def choose(
         coded, bases, seconds = 0, 0, 0.0
         for slice_ in slices(measuring, MEASURED_BASES):
             begun = time.perf_counter()
-            outside = heard.logs(slice_) if heard and settings.network else None
-            coded += len(experts.adapt(slice_, None, None, outside=outside))
+            logs = heard.logs(slice_) if heard and settings.network else None
+            coded += len(experts.adapt(slice_, None, None, network_logs=logs))
             seconds += time.perf_counter() - begun
             bases += len(slice_)
         size = len(start.to_bytes()) + (heard.bytes if heard and settings.network else 0)
@@ -235,8 +237,8 @@ def choose(
 
     consider("seeds of 12 bases, counts of order 12, one strand", best)
     for length in (16, 20, 24, 11):
-        consider(f"seeds of {length} bases", replace(best, seed=length))
-    consider("copies compared by their longer past", replace(best, reach=8))
+        consider(f"seeds of {length} bases", replace(best, panel_seed_length=length))
+    consider("copies compared by their longer history", replace(best, long_history_weight=8))
     consider("both strands", replace(best, both_strands=True), 0.005)
     consider("reading frames", replace(best, frame_orders=(3, 5)))
     consider("weights that adapt faster", replace(best, rate=50))

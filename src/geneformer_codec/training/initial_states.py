@@ -1,8 +1,8 @@
-"""Make the start states that slices without a model begin with (`model.initial_states`).
+"""Make the initial states of slices without a model (`model.initial_states`).
 
-python -m geneformer_codec.training.initial_states -o src/geneformer_codec/model/initial_states FASTA ...
+    python -m geneformer_codec.training.initial_states -o src/geneformer_codec/model/initial_states FASTA ...
 learns from the first bases of each file, one after the other, for every level, and prints the digests that
-`predict.settings.STARTS` names.
+`predict.settings.INITIAL_STATES` names.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from geneformer_codec.files import atomic_output
-from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.initial_states import digest
 from geneformer_codec.predict.predictor import Predictor
-from geneformer_codec.predict.settings import NEVER, STARTS, without_panel
+from geneformer_codec.predict.settings import INITIAL_STATES, NEVER, without_panel
 from geneformer_codec.training.data import Bases, read_records
 
 BASES = 1_500_000
@@ -26,28 +26,29 @@ TRUST_SEEN = 60
 ATTENTION_RATE = 12
 
 
-def learn_start(level: str, texts: Sequence[Bases]) -> Start:
+def learn_initial_state(level: str, texts: Sequence[Bases]) -> InitialState:
     """The state that slices of ``texts`` lead to, without their short contexts."""
-    settings = replace(without_panel(level, both_strands=False), start="")
+    settings = replace(without_panel(level, both_strands=False), initial_state="")
     rate = ATTENTION_RATE if settings.attention_rate else 0
-    pupil = Predictor(replace(settings, attention_rate=rate, sure=NEVER if settings.sure else 0, brief=0))
-    mix = pupil.start.copy()
+    run = NEVER if settings.match_run_length else 0
+    pupil = Predictor(replace(settings, attention_rate=rate, match_run_length=run, match_run_length_noisy=0))
+    mixer = pupil.mixer.copy()
     for text in texts:
-        pupil.adapt(text, mix, pupil.low.copy())
-    mix.trust[:] = mix.trust >> 10 << 10 | np.minimum(mix.trust & 1023, TRUST_SEEN)
-    return Start(settings, mix, pupil.low)
+        pupil.adapt(text, mixer, pupil.low.copy())
+    mixer.trust[:] = mixer.trust >> 10 << 10 | np.minimum(mixer.trust & 1023, TRUST_SEEN)
+    return InitialState(settings, mixer, pupil.low)
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fasta", nargs="+", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the start states")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the initial states")
     options = parser.parse_args()
     texts = [np.concatenate(read_records([path]))[:BASES] for path in options.fasta]
     options.output.mkdir(parents=True, exist_ok=True)
-    for level in STARTS:
-        data = learn_start(level, texts).to_bytes()
+    for level in INITIAL_STATES:
+        data = learn_initial_state(level, texts).to_bytes()
         with atomic_output(options.output / f"{digest(data)}.bin", True) as stream:
             stream.write(data)
         print(f"{level}: {digest(data)}, {len(data):,} bytes")

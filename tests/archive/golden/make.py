@@ -1,7 +1,7 @@
-"""Write the golden archives of format version 2 anew: ``python tests/archive/golden/make.py FOLDER``.
+"""Write the golden archives anew: ``python tests/archive/golden/make.py FOLDER``.
 
-For the day when the format gets its next version: copy this, then, and leave what is here as it is. Sequences are
-simulated. An archive of the same tool has the same bytes; the model, which is trained, can differ.
+Once there is a release, archives are added here and none is replaced. Sequences are simulated. An archive of the same
+tool has the same bytes; the model, which is trained, can differ.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from geneformer_codec import api
 from geneformer_codec.model.file import Experts, Model
-from geneformer_codec.model.initial_state import Start
+from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.predictor import Predictor
@@ -45,7 +45,8 @@ def text(genomes: int, length: int, seed: int) -> bytes:
 def model(folder: Path) -> Model:
     """Experts with all that there is, taught by a small panel."""
     settings = ExpertSettings(
-        both_strands=True, table_bits=16, reach=8, low_orders=(1, 2), frame_orders=(2,), count_orders=(6, 12),
+        both_strands=True, table_bits=16, long_history_weight=8, low_orders=(1, 2), frame_orders=(2,), count_orders=(6,
+        12),
         count_priors=(30, 10), attention_rate=12,
     )  # fmt: skip
     panel = folder / "panel.fa"
@@ -54,51 +55,49 @@ def model(folder: Path) -> Model:
     panel.unlink()
     known = Panel.of(records[:6])
     pupil = Predictor(settings, known.bases, known.starts[:-1])
-    mix, low = pupil.start.copy(), pupil.low.copy()
+    mixer, low = pupil.mixer.copy(), pupil.low.copy()
     for record in records[6:7]:
-        pupil.adapt(record, mix, low)
+        pupil.adapt(record, mixer, low)
     source = embed(known, lambda bases: encode_panel(bases, without_panel("balanced"), 1, slice_=3000))
-    return Model.of(None, Experts(Start(settings, mix, low), source), {"name": "simulated"})
+    return Model.of(None, Experts(InitialState(settings, mixer, low), source), {"name": "simulated"})
 
 
 def facts(archive: Path) -> dict[str, object]:
     """What is compared with an archive: what `gfz info` says, and where its records are, if these are no reads."""
-    told = api.info(archive)
-    told.pop("experts")  # later versions may know more settings
-    reads = told["kind"] == "FASTQ"
-    return {"info": told} if reads else {"info": told, "records": [vars(entry) for entry in api.read_index(archive)]}
+    info = api.info(archive)
+    info.pop("experts")  # later versions may have more settings
+    if info["kind"] == "FASTQ":
+        return {"info": info}
+    return {"info": info, "records": [vars(entry) for entry in api.read_index(archive)]}
 
 
 ARCHIVES: dict[str, dict[str, Any]] = {
-    "2-fast": {"level": "fast", "strands": "both"},
-    "2-balanced": {"level": "balanced", "strands": "one"},
-    "2-max": {"level": "max", "strands": "both"},
-    "2-parts": {"level": "balanced", "strands": "both", "part_bases": 3000},
-    "2-model-fast": {"level": "fast", "slice_length": 2000},
-    "2-model": {"level": "max", "embed": True, "slice_length": 2000, "part_bases": 5000},
-    "2-reads": {"level": "max"},
-    "2-pair": {"level": "fast", "part_bases": 10_000},
-    "2-sampled": {"level": "fast", "strands": "both"},
-    "2-model-sampled": {"level": "fast", "slice_length": 2000},
+    "fast": {"level": "fast", "strands": "both"},
+    "balanced": {"level": "balanced", "strands": "one"},
+    "max": {"level": "max", "strands": "both"},
+    "parts": {"level": "balanced", "strands": "both", "part_bases": 3000},
+    "model-fast": {"level": "fast", "slice_length": 2000},
+    "model": {"level": "max", "embed": True, "slice_length": 2000, "part_bases": 5000},
+    "reads": {"level": "max"},
+    "pair": {"level": "fast", "part_bases": 10_000},
 }
-"""The last two are what fast came to be after the first, when seeds were sampled and claims brief."""
 
 
 def main(folder: Path) -> None:
     """Write all of them."""
-    sample = folder / "2.fa"
+    sample = folder / "genomes.fa"
     sample.write_bytes(text(6, 900, 2))
-    taught = folder / "2.gfmodel"
+    taught = folder / "species.gfmodel"
     taught.write_bytes(model(folder).data)
-    pair = folder / "2.fq", folder / "2.mate.fq"
+    pair = folder / "reads.fq", folder / "mates.fq"
     with pair[0].open("wb") as first, pair[1].open("wb") as second:
         write_fastq([first, second], 60, seed=2)
         first.write(ODD_READS)
     for name, options in ARCHIVES.items():
         given = taught if "model" in name else None
         out = folder / f"{name}.gfz"
-        source = pair[0] if name in ("2-reads", "2-pair") else sample
-        mate = pair[1] if name == "2-pair" else None
+        source = pair[0] if name in ("reads", "pair") else sample
+        mate = pair[1] if name == "pair" else None
         api.compress(source, out, mate=mate, model=given, verify=True, force=True, **options)
         known = json.dumps(facts(out), indent=1)
         (folder / f"{name}.json").write_text(f"{known}\n")

@@ -1,7 +1,31 @@
-"""Qualities of reads, coded by mixed contexts; ``docs/format/qualities.md`` describes the coder to the bit."""
+"""The stream ``qualities``: coded by mixed contexts; ``docs/format/qualities.md`` describes the coder to the bit."""
 
 from __future__ import annotations
 
-from geneformer_codec.streams.qualities.coder import decode_qualities, encode_qualities
+import numpy as np
 
-__all__ = ["decode_qualities", "encode_qualities"]
+from geneformer_codec.streams.interface import Coding, PartContent, Stream
+
+
+class QualitiesStream(Stream):
+    """A quality for each residue of reads."""
+
+    id = "qualities"
+    of_reads = True
+    concurrent = True
+
+    def encode(self, part: PartContent, coding: Coding) -> bytes:
+        """Predicted from the residues, too."""
+        from geneformer_codec.streams.qualities.coder import encode_qualities
+
+        if not part.is_reads:
+            return b""
+        return encode_qualities(part.qualities, part.layout.residues, part.residues, coding.level)
+
+    def decode(self, data: bytes, part: PartContent, coding: Coding) -> None:
+        """Sets ``qualities``."""
+        from geneformer_codec.streams.qualities.coder import decode_qualities
+
+        part.qualities = np.zeros(0, np.uint8)
+        if part.is_reads:
+            part.qualities = decode_qualities(data, part.layout.residues, part.residues)

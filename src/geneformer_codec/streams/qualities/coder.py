@@ -12,11 +12,11 @@ from geneformer_codec.streams.qualities.tree import LEAST, MOST, Alphabet
 
 
 class _Effort(NamedTuple):
-    """How much is done to foretell a quality: contexts, sets of weights; and how many reads are coded side by side."""
+    """Contexts and sets of weights; and how many reads are coded in turns."""
 
     contexts: int
     sets: int
-    slices: int
+    reads: int
 
 
 _EFFORTS = {0: _Effort(4, 1, 2), 1: _Effort(8, 1, 1), 2: _Effort(8, 2, 1), 4: _Effort(8, 4, 1)}
@@ -53,7 +53,7 @@ def encode_qualities(
 
 
 def decode_qualities(data: bytes, lengths: NDArray[np.int64], residues: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Inverse of :func:`encode_qualities`; FormatError where ``data`` cannot be its result."""
+    """Inverse of :func:`encode_qualities`; FormatError for other ``data``."""
     if not len(residues):
         if data:
             raise FormatError("damaged qualities: there are some, and no residues")
@@ -96,17 +96,17 @@ def _run(
 ) -> bytes:
     """Encode symbols, or decode the stream into them."""
     from geneformer_codec.coding.mixing import PLACE, coder_state, finish, new_mixer
-    from geneformer_codec.streams.qualities.kernels import NODES, ROWS, new_slices, run
+    from geneformer_codec.streams.qualities.kernels import NODES, ROWS, new_reads, run
 
     contexts, sets, side_by_side = _EFFORTS[effort]
     if stream is None:
-        data = np.empty(16 + 2 * alphabet.decisions(symbols), np.uint8)
+        data = np.empty(16 + 2 * alphabet.bits(symbols), np.uint8)
     else:
         data = np.frombuffer(stream, np.uint8).copy()  # kernels take arrays that can be written to
     mixer = new_mixer(len(symbols), _MOST_LINES, contexts, sets, ROWS, NODES, NODES * NODES)
-    slices, state, decoding = new_slices(side_by_side, contexts), coder_state(), stream is not None
+    reads, state, decoding = new_reads(side_by_side, contexts), coder_state(), stream is not None
     if len(alphabet.values) > 1:
-        run(symbols, lengths, bases, profile, alphabet.tree, mixer, slices, state, data, decoding)
+        run(symbols, lengths, bases, profile, alphabet.tree, mixer, reads, state, data, decoding)
     if stream is None:
         return finish(state, data)
     if int(state[PLACE]) < len(data):

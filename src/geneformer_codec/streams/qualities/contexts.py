@@ -1,6 +1,6 @@
-"""What foretells a quality: the qualities before it and the bases around it, in three profiles of eight contexts.
+"""Contexts of a quality: the qualities before it and the bases around it, in three profiles of eight contexts.
 
-Where time matters more, four of them do. The profiles suit reads of Illumina, Nanopore and PacBio HiFi; whichever is
+Level ``fast`` uses four of them. The profiles suit reads of Illumina, Nanopore and PacBio HiFi; whichever is
 smallest on a sample is used. A context is a number; equal numbers of the same context share counters. ``q`` is a
 quality's rank among those that occur.
 """
@@ -49,7 +49,7 @@ def find_contexts(
     end: Int,
     contexts: NDArray[np.uint64],
 ) -> None:
-    """The contexts of the quality at ``place`` of the read ``bases[first:end]``; ``around`` gets what bases say."""
+    """The contexts of the quality at ``place`` of the read ``bases[first:end]``; ``around`` gets those of bases."""
     b0 = np.int64(bases[u(place)])
     b1, b2 = base_at(bases, place - 1, first, end), base_at(bases, place - 2, first, end)
     n1, n2 = base_at(bases, place + 1, first, end), base_at(bases, place + 2, first, end)

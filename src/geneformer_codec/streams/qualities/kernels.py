@@ -1,18 +1,15 @@
-"""The compiled loop of the quality coder: for every quality a walk down the tree, decision by decision.
+"""The compiled loop of the quality coder: every quality is a walk down the tree, bit by bit.
 
-Several reads can be coded side by side, each in a *slice*: while the counters of one are on their way from memory, the
-others go on.
+Two reads can be coded in turns: while the counters of one are on their way from memory, the other goes on.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding import mixing as decisions
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import (
     CELLS,
@@ -20,17 +17,17 @@ from geneformer_codec.coding.mixing import (
     Mixer,
     decode,
     encode,
-    foretell,
     hash_contexts,
-    learn,
     line_of,
+    predict,
     spread,
     start_decoding,
     u,
+    update,
 )
 from geneformer_codec.streams.qualities.contexts import MEAN8, MEMORY, Q1, Q2, begin_read, find_contexts, remember
 
-kernel = kernels(decisions.__file__, Path(__file__).parent)
+kernel = kernels()
 
 NODES = 128
 """More than a tree of 94 values can have."""
@@ -40,28 +37,28 @@ PLACE, FIRST, END, NODE, RATE = range(5)
 """Of a walk: the residue at hand, the first of its read, the one after its last, the node (-1: no reads are left)."""
 
 
-class Slices(NamedTuple):
-    """The reads that are being coded."""
+class Reads(NamedTuple):
+    """The reads that are being coded in turns."""
 
-    memory: NDArray[np.int64]  # [slices, MEMORY], see `contexts`
-    around: NDArray[np.int64]  # [slices, 4], what the bases say
-    contexts: NDArray[np.uint64]  # [slices, contexts]
-    cells: NDArray[np.int64]  # [slices, contexts], where each context's line of counters begins
-    walks: NDArray[np.int64]  # [slices, 5], see `PLACE`
+    memory: NDArray[np.int64]  # [reads, MEMORY], see `contexts`
+    around: NDArray[np.int64]  # [reads, 4], from the bases
+    contexts: NDArray[np.uint64]  # [reads, contexts]
+    cells: NDArray[np.int64]  # [reads, contexts], where each context's line of counters begins
+    walks: NDArray[np.int64]  # [reads, 5], see `PLACE`
     ahead: NDArray[np.int64]  # the next read, and its first residue
-    all: tuple[int, ...]  # the slices; see `Mixer.contexts`
+    all: tuple[int, ...]  # their numbers; see `Mixer.contexts`
 
 
-def new_slices(slices: int, contexts: int) -> Slices:
-    """Slices that have had no reads yet."""
-    return Slices(
-        memory=np.zeros((slices, MEMORY), np.int64),
-        around=np.zeros((slices, 4), np.int64),
-        contexts=np.zeros((slices, contexts), np.uint64),
-        cells=np.zeros((slices, contexts), np.int64),
-        walks=np.zeros((slices, 5), np.int64),
+def new_reads(reads: int, contexts: int) -> Reads:
+    """Places for so many reads, which have had none yet."""
+    return Reads(
+        memory=np.zeros((reads, MEMORY), np.int64),
+        around=np.zeros((reads, 4), np.int64),
+        contexts=np.zeros((reads, contexts), np.uint64),
+        cells=np.zeros((reads, contexts), np.int64),
+        walks=np.zeros((reads, 5), np.int64),
         ahead=np.zeros(2, np.int64),
-        all=tuple(range(slices)),
+        all=tuple(range(reads)),
     )
 
 
@@ -90,12 +87,12 @@ def find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.int
 
 @inline
 def begin_quality(
-    mixer: Mixer, slices: Slices, slice_: Int, profile: Int, lengths: NDArray[np.int64], bases: NDArray[np.uint8]
+    mixer: Mixer, reads: Reads, read: Int, profile: Int, lengths: NDArray[np.int64], bases: NDArray[np.uint8]
 ) -> None:
-    """Bring a slice before the root of the next quality: of its read, or of the next one that has any."""
-    walk, memory, around = slices.walks[slice_], slices.memory[slice_], slices.around[slice_]
+    """Go to the root for the next quality: of this read, or of the next one that has any."""
+    walk, memory, around = reads.walks[read], reads.memory[read], reads.around[read]
     if walk[PLACE] == walk[END]:
-        ahead = slices.ahead
+        ahead = reads.ahead
         while ahead[0] < len(lengths) and lengths[u(ahead[0])] == 0:
             ahead[0] += 1
         if ahead[0] == len(lengths):
@@ -109,10 +106,10 @@ def begin_quality(
         begin_read(memory)
         around[0] = around[1] = 0
     walk[NODE] = 0
-    contexts = slices.contexts[slice_]
+    contexts = reads.contexts[read]
     find_contexts(profile, memory, around, bases, walk[PLACE], walk[FIRST], walk[END], contexts)
     hash_contexts(mixer, contexts)
-    find_lines(mixer, contexts, slices.cells[slice_], 0)
+    find_lines(mixer, contexts, reads.cells[read], 0)
 
 
 @kernel
@@ -123,7 +120,7 @@ def run(
     profile: int,
     tree: NDArray[np.int64],
     mixer: Mixer,
-    slices: Slices,
+    reads: Reads,
     state: NDArray[np.uint64],
     data: NDArray[np.uint8],
     decoding: bool,
@@ -135,36 +132,36 @@ def run(
     """
     if decoding:
         start_decoding(state, data)
-    for slice_ in range(len(slices.all)):
-        begin_quality(mixer, slices, slice_, profile, lengths, bases)
+    for read in range(len(reads.all)):
+        begin_quality(mixer, reads, read, profile, lengths, bases)
     busy = True
     while busy:
         busy = False
-        for slice_ in range(len(slices.all)):
-            walk, memory, cells = slices.walks[slice_], slices.memory[slice_], slices.cells[slice_]
+        for read in range(len(reads.all)):
+            walk, memory, cells = reads.walks[read], reads.memory[read], reads.cells[read]
             node, place = walk[NODE], walk[PLACE]
             if node < 0:
                 continue
             busy = True
             slot = node & (LINE - 1)
-            choose_rows(mixer, memory, slices.around[slice_], node, place - walk[FIRST])
-            chance = foretell(mixer, cells, slot, node, node * NODES + memory[Q1])
+            choose_rows(mixer, memory, reads.around[read], node, place - walk[FIRST])
+            probability = predict(mixer, cells, slot, node, node * NODES + memory[Q1])
             if decoding:
-                bit = decode(state, data, chance)
+                bit = decode(state, data, probability)
             else:
                 bit = 1 if np.int64(symbols[u(place)]) >= tree[0, u(node)] else 0
-                encode(state, data, chance, bit)
-            learn(mixer, cells, slot, node, bit, walk[RATE])
+                encode(state, data, probability, bit)
+            update(mixer, cells, slot, node, bit, walk[RATE])
             after = tree[1 + bit, u(node)]
             if after >= 0:
                 walk[NODE] = after
                 if after // LINE != node // LINE:
-                    find_lines(mixer, slices.contexts[slice_], cells, after // LINE)
+                    find_lines(mixer, reads.contexts[read], cells, after // LINE)
             else:
                 symbols[u(place)] = -1 - after
-                remember(memory, slices.around[slice_], -1 - after, tree[3, 0])
+                remember(memory, reads.around[read], -1 - after, tree[3, 0])
                 walk[PLACE] = place + 1
-                begin_quality(mixer, slices, slice_, profile, lengths, bases)
+                begin_quality(mixer, reads, read, profile, lengths, bases)
             if walk[NODE] >= 0:  # the row of the map that will be needed, which begins and ends in two cache lines
                 row = (walk[NODE] * NODES + memory[Q1]) * CELLS
                 prefetch(mixer.maps, row)

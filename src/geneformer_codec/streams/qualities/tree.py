@@ -16,7 +16,7 @@ _MANTISSA_BITS = 3
 
 
 def _weight(code: int) -> int:
-    """What a byte of the header says of how often a value occurs, roughly: a number of three binary digits."""
+    """The approximate frequency of a value, with three binary digits, from its byte in the header."""
     return (8 | code & 7) << (code >> _MANTISSA_BITS)
 
 
@@ -92,8 +92,8 @@ class Alphabet:
             node += 1
         return tree
 
-    def decisions(self, symbols: NDArray[np.uint8]) -> int:
-        """How many decisions it takes to code ``symbols``."""
+    def bits(self, symbols: NDArray[np.uint8]) -> int:
+        """How many binary decisions it takes to code ``symbols``."""
         tree, depths = self.tree, np.zeros(len(self.codes), np.int64)
         stack = [(0, 1)] if len(depths) > 1 else []
         while stack:

@@ -1,0 +1,111 @@
+"""Memory and time that jobs need, from the size of their parts and panel; both grow with every retry."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from geneformer_rules.parts import PartSizes, largest
+from geneformer_rules.sheets import Species
+
+_START_MINUTES = 10
+"""Starting Python, reading a model and compiling, which many jobs may do at once: the least that any job gets."""
+
+_TABLES_MB = 300
+"""What experts without a model keep in memory for a part, whatever its size."""
+
+_TRAINING_MINUTES = 30
+"""What a training does outside its time budget: reading the panel, quantisation, the last validation."""
+
+_EXPERTS_BASES_PER_SECOND = 50_000
+"""How much of a panel experts learn in a second; they are five times as fast on an idle machine."""
+
+_BASES_PER_MINUTE = {"fast": 256 << 20, "balanced": 96 << 20, "max": 32 << 20}
+"""Bases that keep a thread busy for a minute or more, by level."""
+
+_SPLIT_BYTES_PER_MINUTE = 4 << 30
+"""Bytes of text that take a minute or more to split."""
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The needs of every kind of job, from the checked configuration."""
+
+    config: Mapping[str, Any]
+
+    def job_bases(self, on_cluster: bool) -> int | None:
+        """How many bases a job works on, where there are so many; None: as many as make up a part.
+
+        On a cluster, where a job waits in a queue, its threads should work for a minute.
+        """
+        given: int | None = self.config["planning"]["job_bases"]
+        if given is not None or not on_cluster:
+            return given
+        parts: int = self.config["part_bases"]
+        return max(_BASES_PER_MINUTE[self.config["level"]] * int(self.config["threads"]["compress"]), parts)
+
+    def part_bytes(self, parts: PartSizes | None) -> int:
+        """Size of the largest part; of a sample that is not split yet, the largest that there may be."""
+        return largest(self.config["part_bases"]) if parts is None else max(parts.sizes, default=0)
+
+    def memory_mb(self, part_bytes: int, attempt: int = 1, parts: int = 1, panel_bases: int = 0) -> int:
+        """Memory of a job that holds a model with a panel of so many bases, and so many parts at a time."""
+        planning = self.config["planning"]
+        part: float = planning["memory_per_base"] * part_bytes / 1e6
+        panel: float = planning["memory_per_panel_base"] * panel_bases / 1e6
+        needed: float = planning["memory_mb"] + panel + parts * part + (parts - 1) * _TABLES_MB
+        return math.ceil(needed * attempt)
+
+    def threads(self, work: str, parts: int | None, with_model: bool) -> int:
+        """Threads of a job: without a model each of them works on a part, so that one part needs one."""
+        threads: int = self.config["threads"][work]
+        return threads if with_model or parts is None else min(threads, max(parts, 1))
+
+    def encode_minutes(self, text_bytes: int, attempt: int = 1) -> int:
+        """Time limit of compressing ``text_bytes``."""
+        return self._minutes(text_bytes, self.config["planning"]["encode_bases_per_second"], attempt)
+
+    def decode_minutes(self, text_bytes: int, attempt: int = 1) -> int:
+        """Time limit of decoding ``text_bytes``."""
+        return self._minutes(text_bytes, self.config["planning"]["decode_bases_per_second"], attempt)
+
+    def split_memory_mb(self, attempt: int = 1) -> int:
+        """Memory of splitting a sample."""
+        return attempt * (500 + 4 * int(self.config["part_bases"]) // 1_000_000)
+
+    def split_minutes(self, file_bytes: int, attempt: int = 1) -> int:
+        """Time limit of splitting files of this size: 10 MB a second, as from a busy network disk."""
+        return attempt * (5 + file_bytes // 600_000_000)
+
+    def training_memory_mb(self, species: Species, panel_bases: int, attempt: int = 1) -> int:
+        """Memory of a training job."""
+        if species.trains_experts:
+            return self.memory_mb(0, attempt, panel_bases=panel_bases)
+        return int(self.config["planning"]["training_memory_mb"]) * attempt
+
+    def training_minutes(self, species: Species, panel_bases: int, attempt: int = 1) -> int:
+        """Time limit of a training job, more than the time budget of the training itself."""
+        if species.trains_experts:
+            return (_START_MINUTES + math.ceil(_training_seconds(panel_bases) / 60)) * attempt
+        if species.minutes is None:
+            hours: float = self.config["planning"]["training_hours"]
+            return math.ceil(hours * 60) * attempt
+        return (math.ceil(1.5 * species.minutes) + _TRAINING_MINUTES) * attempt
+
+    @staticmethod
+    def _minutes(text_bytes: int, bases_per_second: float, attempt: int) -> int:
+        return (_START_MINUTES + math.ceil(text_bytes / bases_per_second / 60)) * attempt
+
+
+def splits_in_a_minute(text_bytes: int) -> bool:
+    """Whether splitting so much text takes less than a minute."""
+    return text_bytes < _SPLIT_BYTES_PER_MINUTE
+
+
+def trains_in_a_minute(panel_bases: int) -> bool:
+    """Whether experts learn a panel in less than a minute."""
+    return _training_seconds(panel_bases) < 60
+
+
+def _training_seconds(panel_bases: int) -> float:
+    return panel_bases / _EXPERTS_BASES_PER_SECOND

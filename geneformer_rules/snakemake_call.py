@@ -1,0 +1,152 @@
+"""What the planner needs to know of the Snakemake call, while its Snakefiles are still being read.
+
+Snakemake has no documented way to ask for some of it; all such places are in this module.
+"""
+
+import os
+import sys
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from snakemake.api import DAGApi
+
+from geneformer_rules.sheets import Sample
+
+_WHOLE = frozenset({"archive", "publish"})
+_IN_PARTS = frozenset({"split", "split_local", "compress", "gather", "publish"})
+_TRAINING = frozenset({"train", "train_local"})
+
+_ON_CLUSTER = "GENEFORMER_ON_CLUSTER"
+"""The environment variable that tells the Snakemakes that jobs start how the first one was called."""
+
+
+@dataclass(frozen=True)
+class Forced:
+    """What the user forces: everything (``-F``), these rules (``-R``) and these files (``-R`` and ``-f``)."""
+
+    everything: bool = False
+    rules: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return self.everything or bool(self.rules or self.files)
+
+    def covers(self, sample: Sample, results: str, *, is_split: bool, is_trained: bool) -> bool:
+        """Whether the archive of a sample is forced.
+
+        A sample whose source is gone is kept unless its archive is named: with ``delete_source``, ``-F`` would fail.
+        """
+        places = (f"{results}/archives/{sample.name}.gfz", f"{results}/reports/{sample.name}.json")
+        if any(os.path.normpath(place) in self.files for place in places):
+            return True
+        rules = (_IN_PARTS if is_split else _WHOLE) | (_TRAINING if is_trained else frozenset())
+        if not self.everything and rules.isdisjoint(self.rules):
+            return False
+        return not sample.files or any(map(os.path.exists, sample.files))
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call of Snakemake, by its ``workflow`` object."""
+
+    workflow: Any
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether this is the process that the user started, and not one that runs a job."""
+        return bool(self.workflow.is_main_process)
+
+    def place(self, pathvar: str) -> str:
+        """The directory of a pathvar. A module's prefix is known only while the module is read."""
+        return str(self.workflow.modifier.path_modifier.replace_prefix(self.workflow.pathvars.apply(f"<{pathvar}>")))
+
+    @cached_property
+    def results(self) -> str:
+        """The directory of the results."""
+        return self.place("results")
+
+    @cached_property
+    def has_prefix(self) -> bool:
+        """Whether the including pipeline has given this module a prefix for its paths."""
+        return self.results != str(self.workflow.pathvars.apply("<results>"))
+
+    @cached_property
+    def on_cluster(self) -> bool:
+        """Whether jobs go to a cluster: only the main process knows, and those that it starts must plan alike."""
+        if self.is_main_process:
+            os.environ[_ON_CLUSTER] = "" if self.workflow.resource_settings.nodes is None else "1"
+        return bool(os.environ.get(_ON_CLUSTER))
+
+    @cached_property
+    def settings(self) -> Any:
+        """Snakemake's DAG settings; None where no graph is wanted, as with ``--lint``.
+
+        Snakemake sets ``workflow.dag_settings`` after all Snakefiles are read. The object that started the reading has
+        them before.
+        """
+        frame: Any = sys._getframe()
+        while frame is not None:
+            caller = frame.f_locals.get("self")
+            if isinstance(caller, DAGApi):
+                return caller.dag_settings
+            frame = frame.f_back
+        return None
+
+    @cached_property
+    def forced(self) -> Forced:
+        """What the user forces."""
+        if self.settings is None:
+            return Forced()
+        names = {*self.settings.forcerun, *(self.settings.targets if self.settings.forcetargets else ())}
+        rules = frozenset(rule for rule in _WHOLE | _IN_PARTS | _TRAINING if self.rule_name(rule) in names)
+        return Forced(self.settings.forceall, rules, frozenset(map(os.path.normpath, names)))
+
+    @property
+    def targeted_samples(self) -> set[str]:
+        """The samples of the jobs that this process runs, if it is not the main process."""
+        return {job.wildcards_dict.get("sample", "") for job in self.settings.target_jobs}
+
+    def rule_name(self, rule: str) -> str:
+        """The name that one of our rules has in the workflow."""
+        return str(self.workflow.modifier.modify_rulename(rule))
+
+    def writes(self, path: str) -> bool:
+        """Whether a rule that is defined already writes this file."""
+        return any(rule.is_producer(path) for rule in self.workflow.rules)
+
+    def force(self, *outputs: str) -> None:
+        """Run the jobs of these outputs whatever the time stamps say, as ``--forcerun`` does."""
+        self.workflow.dag.forcefiles.update(outputs)
+
+    def replace_targets(self, files: Container[str], rule: str) -> list[str]:
+        """Ask for ``rule`` in place of the targets that are among ``files``, and return these.
+
+        Snakemake wants a rule for every file that is named, even for one that exists and needs no job.
+        """
+        if self.settings is None or not self.is_main_process:
+            return []
+        named = [target for target in self.settings.targets if os.path.normpath(target) in files]
+        if named:
+            self.settings.targets = frozenset({self.rule_name(rule), *self.settings.targets} - set(named))
+        return named
+
+    def limit_resource(self, resource: str, most: int) -> None:
+        """Limit a resource of all jobs together, unless the user has."""
+        if resource not in self.workflow.global_resources:
+            self.workflow.register_resource(resource, most)
+
+
+def tracked(files: Iterable[str | None]) -> list[str]:
+    """The files that Snakemake can follow: in the names of others it would replace braces and angle brackets."""
+    return [path for path in files if path and not set("{}<>") & set(path)]
+
+
+def add_own_commands_to_path() -> None:
+    """Let jobs find ``gfz``: Snakemake is often run by its path, from an environment that is not activated."""
+    own = str(Path(sys.executable).parent)
+    searched = os.environ.get("PATH", os.defpath)
+    if own not in searched.split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([searched, own])

@@ -1,0 +1,183 @@
+"""The plan of a run without Snakemake: which jobs there are, and what each is given."""
+
+import gzip
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from snakemake_interface_common.exceptions import WorkflowError
+
+from geneformer_rules import provenance
+from geneformer_rules.planner import Planner, any_of, none_of
+from geneformer_rules.snakemake_call import Call, Forced
+
+MB = 10**6
+
+
+class Workflow:
+    """What of Snakemake's workflow a plan asks for."""
+
+    is_main_process = True
+    modifier = SimpleNamespace(
+        path_modifier=SimpleNamespace(replace_prefix=lambda path: path), modify_rulename=lambda name: name
+    )
+    pathvars = SimpleNamespace(apply=lambda path: path.strip("<>"))
+    rules: tuple[()] = ()
+    global_resources: Mapping[str, Any] = {}
+
+    def __init__(self, *, nodes: int | None = None) -> None:
+        self.resource_settings = SimpleNamespace(nodes=nodes)
+        self.dag = SimpleNamespace(forcefiles=set())
+        self.registered: dict[str, int] = {}
+
+    def register_resource(self, name: str, most: int) -> None:
+        self.registered[name] = most
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENEFORMER_ON_CLUSTER", "")
+    return tmp_path
+
+
+def plan(rows: Iterable[str], workflow: Workflow | None = None, species: str = "", **settings: Any) -> Planner:
+    """The plan of samples ``NAME:BYTES:SPECIES``, or ``NAME:ACCESSION:SPECIES``."""
+    lines = ["sample\tpath\tspecies"]
+    for name, source, label in (row.split(":") for row in rows):
+        if source.isdigit():
+            with Path(f"{name}.fa").open("wb") as file:
+                file.truncate(int(source))
+        lines.append(f"{name}\t{f'{name}.fa' if source.isdigit() else source}\t{label}")
+    Path("samples.tsv").write_text("\n".join(lines) + "\n")
+    Path("species.tsv").write_text(f"species\tpanel\tmodel\n{species}")
+    config = {"samples": "samples.tsv", "species": "species.tsv", "part_bases": 10 * MB, **settings}
+    return Planner.of(workflow or Workflow(), config, None)
+
+
+def job(**wildcards: str) -> SimpleNamespace:
+    return SimpleNamespace(**wildcards)
+
+
+def test_small_samples_and_runs_have_batches_and_large_ones_are_split() -> None:
+    planner = plan(["a:1000:none", "large:20000000:none", "b:1000:none", "run:SRR000001:none"])
+    assert planner.batches.batch_of == {"a": "a+1-1-1", "b": "a+1-1-1", "run": "run+1"}
+    places = [planner.unpublished(job(sample=name)) for name in ("a", "large", "b", "run")]
+    directory = "results/unpublished"
+    assert places == [[f"{directory}/{name}"] for name in ("a+1-1-1", "large", "a+1-1-1", "run+1")]
+    assert planner.sample_options(job(batch="a+1-1-1")) == "--sample a a.fa --sample b b.fa"
+    assert planner.sample_options(job(batch="run+1")) == "--sample run SRR000001"
+    assert planner.fetch_options(job(batch="a+1-1-1")) == ""
+    assert "--downloads results/downloads" in planner.fetch_options(job(batch="run+1"))
+    assert [planner.downloads(job(batch=batch)) for batch in ("a+1-1-1", "run+1")] == [0, 1]
+
+
+def test_a_run_has_a_partition_a_time_limit_and_memory_for_qualities() -> None:
+    settings = {"sra": {"hours": 3, "max_downloads": 5}}
+    settings["slurm"] = {"partition": "long", "download_partition": "transfer"}
+    planner = plan(["a:1000:none", "run:SRR000001:none"], **settings)
+    small, run = job(batch="a+1"), job(batch="run+1")
+    archiving = planner.archiving
+    assert archiving.minutes(run, attempt=2) == 2 * 3 * 60 > archiving.minutes(small, attempt=2)
+    partitions = [archiving.resources["slurm_partition"](batch) for batch in (small, run)]
+    assert partitions == ["long", "transfer"]
+    assert archiving.memory_mb(run, 1, 1) == planner.estimates.memory_mb(2 * 15 * MB)
+    assert (archiving.threads(small), archiving.threads(run)) == (1, 2)
+    assert planner.call.workflow.registered == {"sra_downloads": 5}
+
+
+@pytest.mark.parametrize(("nodes", "local"), [(None, False), (9, True)])
+def test_short_jobs_do_not_go_to_a_cluster(nodes: int | None, local: bool) -> None:
+    Path("panel.fa").write_bytes(b">r\nACGT\n")
+    planner = plan(["large:20000000:fish"], Workflow(nodes=nodes), "fish\tpanel.fa\t\n", planning={"job_bases": MB})
+    assert (planner.split_locally == any_of(["large"]), planner.trained_locally == any_of(["fish"])) == (local, local)
+
+
+def test_jobs_that_decode_know_the_parts_of_what_was_split() -> None:
+    planner = plan(["large:25000000:none"])
+    Path("results/plans").mkdir(parents=True)
+    before = planner.decoding.memory_mb(job(sample="large"), 1, 1)
+    Path("results/plans/large.json").write_text('{"parts": [{"text_bytes": 1000}, {"text_bytes": 2000}]}')
+    assert planner.decoding.memory_mb(job(sample="large"), 1, 1) < before
+    assert planner.decoding.threads(job(sample="large")) == 2
+    assert planner.compressing.threads(job(sample="large", parts="00000001-00000001")) == 1
+
+
+def test_samples_that_are_not_in_the_sheet_are_named() -> None:
+    planner = plan(["a:1000:none"])
+    with pytest.raises(WorkflowError, match=r"samples\.tsv: unknown sample 'b'; add a row for it"):
+        planner.sources(job(sample="b"))
+
+
+def test_what_is_published_and_current_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("archives/a.gfz", "reports/a.json"):
+        Path("results", place).parent.mkdir(parents=True)
+        Path("results", place).touch()
+    monkeypatch.setattr(provenance, "up_to_date", lambda samples, *_: {sample.name for sample in samples})
+    planner = plan(["a:1000:none", "b:1000:none"])
+    assert planner.sheets.done == {"a"}
+    assert planner.batches.batch_of == {"b": "b+1"}
+    monkeypatch.setattr(Call, "forced", Forced(files=frozenset({"results/archives/a.gfz"})))
+    assert plan(["a:1000:none"]).sheets.done == set()
+
+
+def test_what_an_earlier_run_has_left_of_other_files_is_made_again() -> None:
+    planner = plan(["a:1000:none"])
+    Path("results/unpublished/a+1").mkdir(parents=True)
+    for _ in range(2):
+        assert planner.archive_sources(job(batch="a+1")) == ["a.fa"]
+    assert planner.call.workflow.dag.forcefiles == {"results/unpublished/a+1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "resource"), [({}, {"gpu": 1}), ({"slurm": {"gpu_request": "gres"}}, {"gres": "gpu:1"})]
+)
+def test_a_gpu_is_requested_where_a_network_runs(settings: dict[str, Any], resource: dict[str, Any]) -> None:
+    Path("panel.fa").touch()
+    species = "fish\tpanel.fa\t\nnet\t\tlater.gfmodel\n"
+    rows = ["a:1000:fish", "b:1000:net", "c:1000:none"]
+    planner = plan(rows, species=species, device="cuda", check_inputs=False, **settings)
+    ((name, value),) = resource.items()
+    asked = [planner.decoding.resources[name](job(sample=sample)) for sample in "abc"]
+    assert [bool(gpu) for gpu in asked] == [False, True, False]
+    assert asked[1] == value
+    assert plan(rows, species=species, check_inputs=False).device(job(sample="b")) == "auto"
+
+
+def test_paths_are_quoted_and_only_plain_ones_are_inputs() -> None:
+    planner = plan(["a:{sample} a.fa:fish"], species="fish\t{species} x.fa;y.fa\t\n", check_inputs=False)
+    assert planner.split_sources(job(sample="a")) == []
+    assert planner.source_files(job(sample="a")) == "'{sample} a.fa'"
+    assert planner.panel(job(species="fish")) == ["y.fa"]
+    assert planner.panel_files(job(species="fish")) == "'{species} x.fa' y.fa"
+
+
+def test_only_jobs_with_the_toolkit_have_an_environment() -> None:
+    rows = ["a:1000:none", "run:SRR000001:none"]
+    for source, environment in (("ena", None), ("sra-toolkit", "../envs/sra.yaml")):
+        planner = plan(rows, sra={"source": source})
+        assert [planner.environment(job(batch=batch)) for batch in ("a+1", "run+1")] == [None, environment]
+
+
+def test_the_size_of_compressed_samples_is_estimated() -> None:
+    Path("c.fa").write_bytes(gzip.compress(b"A" * 1000))
+    planner = plan(["a:1000:none", "c:c.fa:none"])
+    (plain, packed) = planner.archive_parts(job(batch="a+2"))
+    assert plain is not None
+    assert packed is not None
+    assert (plain.total, packed.total) == (1000, 5 * Path("c.fa").stat().st_size)
+
+
+def test_mistakes_in_the_sheets_are_told() -> None:
+    with pytest.raises(WorkflowError, match=r"Please correct:\nsamples\.tsv, row 2, column 'species': 'fish' is not"):
+        plan(["a:1000:fish"])
+
+
+def test_patterns() -> None:
+    done = any_of(["a", "b.c"])
+    assert [bool(re.fullmatch(done, name)) for name in ("a", "b.c", "bxc", "")] == [True, True, False, False]
+    to_do = f"{none_of(done, '.gfz', '.json')}.gfz"
+    assert [name for name in ("a", "b.c", "a2", "c") if re.fullmatch(to_do, f"{name}.gfz")] == ["a2", "c"]
