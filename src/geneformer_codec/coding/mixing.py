@@ -21,8 +21,7 @@ from numba.core import cgutils
 from numpy.typing import NDArray
 
 from geneformer_codec.coding import range_coder
-from geneformer_codec.coding.integers import clamp as clamp
-from geneformer_codec.coding.integers import u as u
+from geneformer_codec.coding.integers import clamp, u
 from geneformer_codec.coding.jit import Int, inline, instruction
 from geneformer_codec.coding.range_coder import RangeCoder, narrow, refill
 

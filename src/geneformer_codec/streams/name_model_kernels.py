@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding.integers import clamp, u
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import (
     INPUTS,
     LINE,
     PLACE,
     Mixer,
-    clamp,
     coder_state,
     decode,
     encode,
@@ -27,7 +27,6 @@ from geneformer_codec.coding.mixing import (
     predict,
     spread,
     start_decoding,
-    u,
     update,
 )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding.integers import u
 from geneformer_codec.coding.jit import Int, inline
-from geneformer_codec.coding.mixing import u
 
 SHORT, NANOPORE, HIFI = range(3)
 

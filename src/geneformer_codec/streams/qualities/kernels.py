@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding.integers import u
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import (
     CELLS,
@@ -22,7 +23,6 @@ from geneformer_codec.coding.mixing import (
     predict,
     spread,
     start_decoding,
-    u,
     update,
 )
 from geneformer_codec.streams.qualities.contexts import MEAN8, MEMORY, Q1, Q2, begin_read, find_contexts, remember
