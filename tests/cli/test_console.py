@@ -89,7 +89,7 @@ def test_the_exit_status_is_right(archive: Path) -> None:
     assert (done.returncode, done.stderr.split(b";")[0]) == (1, b"geneformer-rules: " + CLOSED)
     done = shell(archive.parent, "rules --help", ">/dev/full")
     assert (done.returncode, done.stderr.split(b";")[0]) == (1, b"geneformer-rules: " + FULL)
-    assert shell(archive.parent, "rules verify-batch a.gfz", "<&- >&- 2>&-").returncode == 0
+    assert shell(archive.parent, "rules decode a.gfz", "<&- >&- 2>&-").returncode == 0
 
 
 def test_descriptors_are_reserved() -> None:

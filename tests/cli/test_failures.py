@@ -324,7 +324,7 @@ def test_no_cuda_device(source: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     with_model = ["--model", "x.gfmodel", "--device", "cuda"]
     assert main(["compress", "in.fa", "-o", "a.gfz", *with_model]) == 2
     assert capsys.readouterr().err == refused
-    rules = ["archive-batch", "--sample", "a", "in.fa", "-o", "out", "--level", "fast", "--part-bases", "10000"]
+    rules = ["archive", "--sample", "a", "in.fa", "-o", "out", "--level", "fast", "--part-bases", "10000"]
     rules += ["--species", "x"]
     rules_main([*rules, *with_model])
     told = capsys.readouterr().err
