@@ -161,7 +161,7 @@ READ = (
     PEAK
     + """
     import geneformer_codec as gfz
-    from geneformer_codec.listing import stats
+    from geneformer_codec.cli.summaries import stats
 
     class Nowhere:
         def write(self, data):
