@@ -341,7 +341,7 @@ def test_model_files(tmp_path: Path) -> None:
         {"experts": experts | {"low_orders": [10] * 8}},
         {"experts": experts | {"frame_orders": [9] * 4, "low_orders": [10] * 7}},
     ):
-        with pytest.raises(MemoryLimitError, match=r"m: reading it takes about .*--max-memory"):
+        with pytest.raises(MemoryLimitError, match=r"m: reading it takes about .*max_memory="):
             load_model(file(**given), "m")
     for limit in (None, 1 << 40):
         with pytest.raises(FormatError, match="m: the experts' start state is missing") as caught:
@@ -378,5 +378,5 @@ def test_text_out_of_proportion_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "text").exists()
     with Archive(path) as archive:
         archive.check_text(size)
-        with pytest.raises(MemoryLimitError, match="--max-memory 160M"):
+        with pytest.raises(MemoryLimitError, match="max_memory=167772160"):
             archive.check_text(size - 1)

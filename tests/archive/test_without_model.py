@@ -88,7 +88,7 @@ def test_strands_are_measured(tmp_path: Path, write: Write, turn: bool) -> None:
 
 
 def test_strands_are_the_models_matter(tmp_path: Path, source: Path, model: ZlibModel) -> None:
-    with pytest.raises(UsageError, match="strands= is for archives without a model"):
+    with pytest.raises(UsageError, match="with a model, leave strands= out"):
         api.compress(source, tmp_path / "a.gfz", model=model, strands="both")
 
 
