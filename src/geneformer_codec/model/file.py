@@ -204,7 +204,7 @@ class Model:
                 raise FormatError(f"the model {self.name} has no network, so settings of its experts are needed")
             from geneformer_codec.network.coder import NetworkCoder
 
-            return NetworkCoder(self, device, threads)
+            return NetworkCoder(self.id, self.config, self.tensors, device, threads)
         if self.experts is None:
             raise FormatError(f"the model {self.name} has no experts, but settings for them were given")
         from geneformer_codec.predict.coder import ExpertCoder
@@ -225,7 +225,7 @@ class Model:
             raise FormatError(f"the model {self.name} has no panel, or no network of the stream form, for its experts")
         from geneformer_codec.network.coder import MixedCoder
 
-        return MixedCoder(predictor, self, device, threads)
+        return MixedCoder(predictor, self.id, self.config, self.tensors, device, threads)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ would not make smaller is stored plain, 2 bits a base: its length tells.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from geneformer_codec.predict.lockstep import address_book, log_frequencies
 from geneformer_codec.predict.two_bit import TwoBitCoder, cut, decode_plain, smaller
 
 if TYPE_CHECKING:
-    from geneformer_codec.model.file import Model
+    from geneformer_codec.network.config import NetworkConfig
     from geneformer_codec.predict.predictor import Predictor
 
 CPU_BATCH = 64
@@ -37,16 +37,26 @@ MIXED_GPU_BATCH = 256
 
 
 class NetworkCoder:
-    """Codes bases with a model's network on ``device`` (``auto``, ``cpu``, ``cuda``); 0 ``threads`` are all cores."""
+    """Codes bases with a network on ``device`` (``auto``, ``cpu``, ``cuda``); 0 ``threads`` are all cores.
 
-    def __init__(self, model: "Model", device: str = "auto", threads: int = 0) -> None:
-        self.model_id = model.id
+    ``tensors`` are the integers of `config.tensor_shapes`.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        config: "NetworkConfig",
+        tensors: dict[str, NDArray[Any]],
+        device: str = "auto",
+        threads: int = 0,
+    ) -> None:
+        self.model_id = model_id
         self._device = check_device(device)
         self._threads = threads or cores() if self._device == "cpu" else 1
-        self._net = IntegerNetwork(model.config, model.tensors, make_backend(self._device))
-        self._raw = 0 if model.config.causal else model.config.window
-        compiled = self._device == "cpu" and model.config.causal
-        self._compiled = CompiledDecoder(model.config, model.tensors) if compiled else None
+        self._net = IntegerNetwork(config, tensors, make_backend(self._device))
+        self._raw = 0 if config.causal else config.window
+        compiled = self._device == "cpu" and config.causal
+        self._compiled = CompiledDecoder(config, tensors) if compiled else None
 
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
@@ -170,8 +180,16 @@ class MixedCoder(NetworkCoder):
     Every thread has a batch of its own. On a GPU the other threads' batches keep it busy while the experts of one work.
     """
 
-    def __init__(self, predictor: "Predictor", model: "Model", device: str = "auto", threads: int = 0) -> None:
-        super().__init__(model, device, threads)
+    def __init__(
+        self,
+        predictor: "Predictor",
+        model_id: str,
+        config: "NetworkConfig",
+        tensors: dict[str, NDArray[Any]],
+        device: str = "auto",
+        threads: int = 0,
+    ) -> None:
+        super().__init__(model_id, config, tensors, device, threads)
         self._predictor = predictor
         if self._device != "cpu":
             self._threads = threads or cores()
