@@ -31,7 +31,7 @@ _LABELS = {
     "total_bytes": "archive",
     "file_bytes": "model file",
     "panel_bytes": "panel",
-    "start_bytes": "start",
+    "state_bytes": "state",
     "network_bytes": "network",
     "floats_bytes": "floats",
     "model_file_bytes": "model beside",

@@ -66,17 +66,17 @@ SPECIES_COLUMNS = (
 JOB_COLUMNS = ("rule", "name", "parts", "seconds", "cpu_seconds", "memory_mb", "read_mb", "written_mb")
 """Columns of jobs, from Snakemake's benchmarks."""
 
-MODEL_COLUMNS = ("model", "model_id", "consists_of", "panel_records", "panel_bases", "panel_bytes", "start_bytes",
+MODEL_COLUMNS = ("model", "model_id", "consists_of", "panel_records", "panel_bases", "panel_bytes", "state_bytes",
                  "network_bytes", "floats_bytes", "file_bytes")  # fmt: skip
 """Columns of models: bytes by use; ``floats`` serve further training only."""
 
-DECISION_COLUMNS = ("model", "choice", "bits_per_base", "saves", "bases_per_second", "start_bytes", "kept")
+DECISION_COLUMNS = ("model", "choice", "bits_per_base", "saves", "bases_per_second", "state_bytes", "kept")
 """Columns of choices that the training of experts has measured."""
 
 _SUMS = tuple(column for column in SPECIES_COLUMNS if column in SAMPLE_COLUMNS and column.endswith(("bases", "_bytes")))
 _BENCHMARK = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss", "read_mb": "io_in",
               "written_mb": "io_out"}  # fmt: skip
-_KINDS = {"panel": "panel.", "start": "experts.initial_state", "network": "exact.", "floats": "float."}
+_KINDS = {"panel": "panel.", "state": "experts.initial_state", "network": "network.", "floats": "float."}
 
 
 @dataclass(frozen=True)

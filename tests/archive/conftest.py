@@ -104,15 +104,15 @@ def faulty_model(model: ZlibModel) -> ZlibModel:
 
 def make_fasta(records: int, length: int, seed: int = 1, width: int = 60) -> bytes:
     """Random records with lower case, N and a few other letters."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     text = []
     for number in range(records):
-        size = chance.randrange(length // 2, length + 1)
-        sequence = bytearray(chance.choices(b"ACGT", k=size))
+        size = rng.randrange(length // 2, length + 1)
+        sequence = bytearray(rng.choices(b"ACGT", k=size))
         for _ in range(size // 200):
-            at = chance.randrange(size)
+            at = rng.randrange(size)
             sequence[at : at + 20] = sequence[at : at + 20].lower()
-            sequence[chance.randrange(size)] = chance.choice(b"NRYn")
+            sequence[rng.randrange(size)] = rng.choice(b"NRYn")
         lines = [bytes(sequence[a : a + width]) for a in range(0, size, width)]
         text.append(b">seq%d simulated record\n" % number + b"\n".join(lines) + b"\n")
     return b"".join(text)

@@ -43,20 +43,20 @@ def outcome(path: Path, expected: bytes) -> str:
 
 def test_flipped_bits(archive: Path, fasta: bytes) -> None:
     data = archive.read_bytes()
-    chance = random.Random(7)
+    rng = random.Random(7)
     # Headers, directory and manifest are a small part of the file: look at all of their bytes, and at some others.
-    places = [*range(200), *range(len(data) - 700, len(data)), *(chance.randrange(len(data)) for _ in range(400))]
+    places = [*range(200), *range(len(data) - 700, len(data)), *(rng.randrange(len(data)) for _ in range(400))]
     for place in places:
         damaged = bytearray(data)
-        damaged[place] ^= 1 << chance.randrange(8)
+        damaged[place] ^= 1 << rng.randrange(8)
         archive.write_bytes(damaged)
         assert outcome(archive, fasta) == "error", f"byte {place} of {len(data)}"
 
 
 def test_truncated(archive: Path, fasta: bytes) -> None:
     data = archive.read_bytes()
-    chance = random.Random(8)
-    for size in [*range(100), *range(len(data) - 200, len(data)), *(chance.randrange(len(data)) for _ in range(200))]:
+    rng = random.Random(8)
+    for size in [*range(100), *range(len(data) - 200, len(data)), *(rng.randrange(len(data)) for _ in range(200))]:
         archive.write_bytes(data[:size])
         assert outcome(archive, fasta) == "error", f"{size} of {len(data)} bytes"
 
@@ -184,15 +184,15 @@ def test_flipped_bits_under_a_sound_container(archive: Path, fasta: bytes) -> No
         reader = ContainerReader(file, str(archive))
         manifest = reader.manifest(MAX_MANIFEST_BYTES)
         entries = [(name, reader.read(name)) for name in reader.names()]
-    chance = random.Random(9)
+    rng = random.Random(9)
     wrong = 0
     for _ in range(300):
-        victim = chance.randrange(len(entries) - 1)
+        victim = rng.randrange(len(entries) - 1)
         with archive.open("wb") as file, ContainerWriter(file) as writer:
             for number, (name, data) in enumerate(entries):
                 flipped = bytearray(data)
                 if number == victim:
-                    flipped[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+                    flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
                 writer.add(name, bytes(flipped))
             writer.finish(manifest)
         wrong += outcome(archive, fasta) == "error"

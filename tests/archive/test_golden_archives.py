@@ -14,7 +14,7 @@ GENOMES = sorted(set(GOLDEN.glob("*.gfz")) - set(READS))
 
 def check_facts(archive: Path) -> None:
     known = json.loads(archive.with_suffix(".json").read_text())
-    info = api.info(archive)
+    info = api.info(archive).as_dict()
     assert {name: info[name] for name in known["info"]} == known["info"]
     if archive not in READS:
         assert [vars(entry) for entry in api.read_index(archive)] == known["records"]

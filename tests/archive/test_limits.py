@@ -116,9 +116,9 @@ HOSTILE: dict[str, Change] = {
     "bases": claim(text_bytes=1 << 30, residues=1 << 30, bases=1 << 30),
     "text": claim(text_bytes=1 << 30, residues=1 << 30),
     "records": claim(text_bytes=1 << 29, records=1 << 29),
-    "tables": settings(table_bits=28, count_orders=[14] * 12, count_priors=[1] * 12, start=""),
-    "short contexts": settings(low_orders=[10] * 8, start=""),
-    "reading frames": settings(low_orders=[10] * 7, frame_orders=[9] * 4, start=""),
+    "tables": settings(table_bits=28, count_orders=[14] * 12, count_priors=[1] * 12, initial_state=""),
+    "short contexts": settings(low_orders=[10] * 8, initial_state=""),
+    "reading frames": settings(low_orders=[10] * 7, frame_orders=[9] * 4, initial_state=""),
     "slices": slices,
     "fragments": stream("layout", lambda: layout({0: column_bomb(MANY)})()),
     "planes": stream("layout", lambda: layout({0: column_bomb(MANY >> 1, 8)})()),
@@ -344,7 +344,7 @@ def test_model_files(tmp_path: Path) -> None:
         with pytest.raises(MemoryLimitError, match=r"m: reading it takes about .*max_memory="):
             load_model(file(**given), "m")
     for limit in (None, 1 << 40):
-        with pytest.raises(FormatError, match="m: the experts' start state is missing") as caught:
+        with pytest.raises(FormatError, match="m: the experts' initial state is missing") as caught:
             load_model(file(experts=experts, panel=panel | {"bases": 1 << 31} if limit else panel), "m", limit)
         assert not isinstance(caught.value, MemoryLimitError)
 

@@ -50,15 +50,15 @@ def records(text: bytes) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("part_bases", [1024, 1 << 24])
 @pytest.mark.parametrize("case", TEXTS)
 def test_stretches(tmp_path: Path, write: Write, case: str, part_bases: int, model: ZlibModel) -> None:
-    wanted, chance = records(TEXTS[case]), random.Random(case)
+    wanted, rng = records(TEXTS[case]), random.Random(case)
     api.compress(write("in.fa", TEXTS[case]), tmp_path / "a.gfz", model=model, part_bases=part_bases, slice_length=256)
     with open(tmp_path / "a.gfz", model=model) as archive:
         assert [(record.header, str(record)) for record in archive.records()] == wanted
         assert archive.lengths == tuple(len(residues) for _, residues in wanted)
         for record, (_, residues) in zip(archive.records(), wanted, strict=True):
             for _ in range(5):
-                start, stop = (chance.randrange(-len(residues) - 5, len(residues) + 5) for _ in range(2))
-                step = chance.choice([None, 1, 3, -1, -2])
+                start, stop = (rng.randrange(-len(residues) - 5, len(residues) + 5) for _ in range(2))
+                step = rng.choice([None, 1, 3, -1, -2])
                 assert record[start:stop:step] == residues[start:stop:step]
                 assert record[start:] == residues[start:]
 
@@ -104,11 +104,11 @@ def test_little_is_kept(tmp_path: Path, write: Write, model: ZlibModel, monkeypa
     """Batches, and what is let go of, do not change what is read."""
     for name, value in (("BASES_AT_ONCE", 1000), ("BASES_KEPT", 1500), ("PARTS_AT_ONCE", 2)):
         monkeypatch.setattr(f"geneformer_codec.archive.random_access.{name}", value)
-    wanted, chance = records(TEXTS["many"]), random.Random(1)
+    wanted, rng = records(TEXTS["many"]), random.Random(1)
     api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", model=model, part_bases=1500, slice_length=256)
     with open(tmp_path / "a.gfz", model=model) as archive:
         all_records = list(archive.records())
-        picked = [(chance.randrange(30), chance.randrange(400), chance.random() < 0.5) for _ in range(200)]
+        picked = [(rng.randrange(30), rng.randrange(400), rng.random() < 0.5) for _ in range(200)]
         regions = [
             (all_records[number], Region("", start, start + 300, "", turned)) for number, start, turned in picked
         ]
@@ -118,7 +118,7 @@ def test_little_is_kept(tmp_path: Path, write: Write, model: ZlibModel, monkeypa
 
 
 def test_reading_like_pysam(tmp_path: Path, write: Write) -> None:
-    text, chance = TEXTS["many"], random.Random(2)
+    text, rng = TEXTS["many"], random.Random(2)
     path = write("in.fa", text)
     api.compress(path, tmp_path / "a.gfz", part_bases=5000)
     with pysam.FastaFile(str(path)) as other, open(tmp_path / "a.gfz") as archive:
@@ -126,8 +126,8 @@ def test_reading_like_pysam(tmp_path: Path, write: Write) -> None:
         assert archive.lengths == tuple(other.lengths)
         assert archive.nreferences == other.nreferences
         for _ in range(50):
-            name, start = chance.choice(other.references), chance.randrange(1000)
-            stop = start + chance.randrange(500)
+            name, start = rng.choice(other.references), rng.randrange(1000)
+            stop = start + rng.randrange(500)
             assert archive.get_reference_length(name) == other.get_reference_length(name)
             assert archive.fetch(name, start, stop) == other.fetch(name, start, stop)
             assert archive.fetch(name, start) == other.fetch(name, start)
@@ -136,7 +136,7 @@ def test_reading_like_pysam(tmp_path: Path, write: Write) -> None:
         with pytest.raises(KeyError):
             archive.fetch("none")
         for start, stop in ((-1, 5), (5, 4)):
-            with pytest.raises(ValueError, match="cannot be"):
+            with pytest.raises(ValueError, match="invalid range"):
                 archive.fetch("seq1", start, stop)
         with pytest.raises(ValueError, match="give a reference"):
             archive.fetch()
@@ -212,11 +212,11 @@ def test_unsound_names_and_layout(tmp_path: Path, write: Write) -> None:
     with path.open("rb") as file:
         reader = ContainerReader(file, "a.gfz")
         data, manifest = reader.read("blocks/00000000"), reader.manifest(1 << 20)
-    chance = random.Random(4)
+    rng = random.Random(4)
     refused = 0
     for _ in range(100):
         flipped = bytearray(data)
-        flipped[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         out = io.BytesIO()
         with ContainerWriter(out) as writer:
             writer.add("blocks/00000000", bytes(flipped))

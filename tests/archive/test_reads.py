@@ -25,11 +25,11 @@ Write = Callable[[str, bytes], Path]
 
 def make_reads(count: int, mate: int = 1, seed: int = 1, size: int = 100) -> bytes:
     """Reads of which N has the lowest quality, and empty ones."""
-    chance, text = random.Random(10 * seed + mate), []
+    rng, text = random.Random(10 * seed + mate), []
     for number in range(count):
-        length = chance.choice((size, size, chance.randrange(size)))
-        residues = bytearray(chance.choices(b"ACGT", k=length))
-        qualities = bytearray(chance.choices(b"FFFF:,", k=length))
+        length = rng.choice((size, size, rng.randrange(size)))
+        residues = bytearray(rng.choices(b"ACGT", k=length))
+        qualities = bytearray(rng.choices(b"FFFF:,", k=length))
         if length and number % 5 == 0:
             residues[0], qualities[0] = b"N#"
         text.append(b"@m%d:%d %d:N:0\n%b\n+\n%b\n" % (seed, number, mate, residues, qualities))
@@ -188,10 +188,10 @@ def test_binned_qualities(tmp_path: Path, write: Write, model: ZlibModel, bins: 
 def test_damage_is_noticed(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     api.compress(write("1.fq", FIRST), tmp_path / "a.gfz", mate=write("2.fq", SECOND), model=model)
     data = bytearray((tmp_path / "a.gfz").read_bytes())
-    chance = random.Random(1)
+    rng = random.Random(1)
     for _ in range(60):
         wrong = data.copy()
-        wrong[chance.randrange(len(wrong))] ^= 1 << chance.randrange(8)
+        wrong[rng.randrange(len(wrong))] ^= 1 << rng.randrange(8)
         with pytest.raises(FormatError):
             api.verify(io.BytesIO(wrong), model=model)
 

@@ -334,15 +334,15 @@ def test_bytes_that_change_on_the_way(
     server.files["a.gfz"] = pair["first"]
     right, url = right_stretches(pair["first"]), f"{server.url}/a.gfz"
     assert stretches(url) == right
-    answers, chance, errors = server.requests, random.Random(3), 0
+    answers, rng, errors = server.requests, random.Random(3), 0
     for _ in range(60):
-        victim = server.requests + 1 + chance.randrange(answers)
+        victim = server.requests + 1 + rng.randrange(answers)
 
         def flip(number: int, body: bytes, victim: int = victim) -> bytes:
             if number != victim or not body:
                 return body
-            place = chance.randrange(len(body))
-            return body[:place] + bytes((body[place] ^ 1 << chance.randrange(8),)) + body[place + 1 :]
+            place = rng.randrange(len(body))
+            return body[:place] + bytes((body[place] ^ 1 << rng.randrange(8),)) + body[place + 1 :]
 
         server.mangle = flip
         found = stretches(url)

@@ -86,9 +86,9 @@ def test_same_settings_same_bytes(tmp_path: Path, write: Write, fasta: bytes, mo
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_texts(tmp_path: Path, write: Write, seed: int) -> None:
-    chance = random.Random(seed)
-    text = bytes(chance.choices(b"ACGTacgtNRU>-*\r\n\n  \xff", k=chance.randrange(5000)))
-    api.compress(write("in", text), tmp_path / "a.gfz", part_bases=1024, slice_length=chance.randrange(64, 999))
+    rng = random.Random(seed)
+    text = bytes(rng.choices(b"ACGTacgtNRU>-*\r\n\n  \xff", k=rng.randrange(5000)))
+    api.compress(write("in", text), tmp_path / "a.gfz", part_bases=1024, slice_length=rng.randrange(64, 999))
     api.verify(tmp_path / "a.gfz")
     api.decompress(tmp_path / "a.gfz", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == text

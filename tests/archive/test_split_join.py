@@ -120,7 +120,7 @@ def test_several_parts_in_one_archive(tmp_path: Path, parts: Path) -> None:
 def test_parts_that_do_not_go_together(tmp_path: Path, parts: Path) -> None:
     part = parts / "00000000.part"
     for wrong in ([], [part, part], [part, tmp_path / "00000001.part"]):
-        with pytest.raises(UsageError, match="of one directory, each given once"):
+        with pytest.raises(UsageError, match="of one directory, each once"):
             api.compress_parts(wrong, tmp_path / "out.gfz")
     assert not (tmp_path / "out.gfz").exists()
 

@@ -23,13 +23,13 @@ TURNED = bytes.maketrans(b"ACGT", b"TGCA")
 
 def relatives(genomes: int, length: int, turn: bool, seed: int = 1) -> bytes:
     """Genomes that differ in about 2 bases of 100, every other one of the other strand if asked for."""
-    chance = random.Random(seed)
-    ancestor = bytes(chance.choices(b"ACGT", k=length))
+    rng = random.Random(seed)
+    ancestor = bytes(rng.choices(b"ACGT", k=length))
     text = []
     for number in range(genomes):
         genome = bytearray(ancestor)
         for _ in range(length // 50):
-            genome[chance.randrange(length)] = chance.choice(b"ACGT")
+            genome[rng.randrange(length)] = rng.choice(b"ACGT")
         sequence = bytes(genome).translate(TURNED)[::-1] if turn and number % 2 else bytes(genome)
         lines = [sequence[at : at + 60] for at in range(0, length, 60)]
         text.append(b">genome %d\n" % number + b"\n".join(lines) + b"\n")
@@ -101,10 +101,10 @@ def test_flipped_bits_under_a_sound_container(tmp_path: Path, source: Path) -> N
         entries = [(name, reader.read(name)) for name in reader.names()]
     with Archive(path) as archive:
         coded = archive.blocks[0].streams["slices"] + archive.blocks[0].streams["payload"]
-    chance = random.Random(5)
+    rng = random.Random(5)
     for _ in range(60):
         flipped = bytearray(entries[0][1])
-        flipped[chance.randrange(coded)] ^= 1 << chance.randrange(8)
+        flipped[rng.randrange(coded)] ^= 1 << rng.randrange(8)
         with path.open("wb") as file, ContainerWriter(file) as writer:
             for name, data in [(entries[0][0], bytes(flipped)), *entries[1:]]:
                 writer.add(name, data)

@@ -195,10 +195,10 @@ def test_without_pytorch(source: Path) -> None:
     from networks import random_model
 
     from geneformer_codec.model.file import Experts, Model
-    from geneformer_codec.model.initial_state import Start
+    from geneformer_codec.model.initial_state import InitialState
     from geneformer_codec.predict.settings import ExpertSettings
 
-    network, experts = random_model("stream"), Experts(Start.untrained(ExpertSettings(network=True)), None)
+    network, experts = random_model("stream"), Experts(InitialState.untrained(ExpertSettings(network=True)), None)
     Path("net.gfmodel").write_bytes(network.to_bytes())
     Path("both.gfmodel").write_bytes(Model.of(network.network, experts, {"name": "both"}).to_bytes())
     assert main(["compress", "in.fa", "-o", "net.gfz", "--model", "net.gfmodel", "--embed", "-q"]) == 0

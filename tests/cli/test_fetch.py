@@ -17,10 +17,10 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_fasta(tmp_path / "in.fa", 8, 3000, seed=3)
     text = bytearray((tmp_path / "in.fa").read_bytes())
-    chance = random.Random(1)
-    for at in (chance.randrange(len(text)) for _ in range(500)):
+    rng = random.Random(1)
+    for at in (rng.randrange(len(text)) for _ in range(500)):
         if text[at] in b"ACGT":
-            text[at] = chance.choice(b"acgtNRY")
+            text[at] = rng.choice(b"acgtNRY")
     (tmp_path / "in.fa").write_bytes(text)
     assert main(["compress", "in.fa", "-o", "a.gfz", "-q", "--slice-length", "256", "--part-bases", "8000"]) == 0
     return tmp_path / "a.gfz"

@@ -26,10 +26,10 @@ def coder(threads: int = 1, expert_settings: ExpertSettings = SMALL) -> ExpertCo
 
 def sequence(lengths: list[int], seed: int = 1) -> np.ndarray:
     """Every other slice repeats itself, so that it is stored as the experts code it, and the others plain."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     slices = []
     for number, length in enumerate(lengths):
-        unit = chance.integers(0, 4, 40 if number % 2 == 0 else length + 1).astype(np.uint8)
+        unit = rng.integers(0, 4, 40 if number % 2 == 0 else length + 1).astype(np.uint8)
         slices.append(np.resize(unit, length))
     return np.concatenate([np.zeros(0, np.uint8), *slices])
 
@@ -102,15 +102,15 @@ def test_an_interruption_stops_every_thread(threads: int) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_damage_decodes_to_something(seed: int) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     bases = sequence([3000])
     (slice_,) = coder().encode(bases, [3000])
     damaged = bytearray(slice_)
-    damaged[chance.randrange(len(slice_))] ^= 1 << chance.randrange(8)
+    damaged[rng.randrange(len(slice_))] ^= 1 << rng.randrange(8)
     for data in (
         bytes(damaged),
-        slice_[: chance.randrange(len(slice_))],
-        bytes(chance.randbytes(chance.randrange(700))),
+        slice_[: rng.randrange(len(slice_))],
+        bytes(rng.randbytes(rng.randrange(700))),
     ):
         decoded = coder().decode([data], [3000])
         assert len(decoded) == 3000

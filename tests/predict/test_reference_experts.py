@@ -173,10 +173,10 @@ def test_slices_with_a_model(model: Model, level: str) -> None:
 
 def odd_settings(seed: int) -> ExpertSettings:
     """Any settings that an archive may state, their ends more often than what lies between."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
     def number(low: int, high: int) -> int:
-        return int(chance.choice([low, high, chance.integers(low, high + 1)]))
+        return int(rng.choice([low, high, rng.integers(low, high + 1)]))
 
     values: dict[str, Any] = {name: number(*ends) for name, ends in _BOUNDS.items()}
     values |= {
@@ -188,19 +188,19 @@ def odd_settings(seed: int) -> ExpertSettings:
     values |= {
         "search_interval": number(1, 20),
         "search_interval_few": number(1, 9),
-        "match_run_length": int(chance.choice([0, 1, 20, 1 << 30])),
+        "match_run_length": int(rng.choice([0, 1, 20, 1 << 30])),
     }
     values |= {
         "max_start_mismatches": min(values["max_start_mismatches"], values["max_mismatches"]),
-        "match_run_length_noisy": int(chance.choice([0, 1, 5, 12, 1 << 30])),
+        "match_run_length_noisy": int(rng.choice([0, 1, 5, 12, 1 << 30])),
     }
-    values |= {"history_sampling": int(chance.choice([0, 1, 3, 1024]))}
-    counts = int(chance.integers(0, 4))
-    values["low_orders"] = tuple(chance.integers(1, 6, int(chance.integers(0, 4))).tolist())
-    values["count_orders"] = tuple(chance.integers(1, 32, counts).tolist())
-    values["count_priors"] = tuple(chance.integers(1, 1001, counts).tolist())
-    values["frame_orders"] = tuple(chance.integers(1, 4, int(chance.integers(0, 3))).tolist())
-    return ExpertSettings(**values, both_strands=bool(chance.integers(2)))
+    values |= {"history_sampling": int(rng.choice([0, 1, 3, 1024]))}
+    counts = int(rng.integers(0, 4))
+    values["low_orders"] = tuple(rng.integers(1, 6, int(rng.integers(0, 4))).tolist())
+    values["count_orders"] = tuple(rng.integers(1, 32, counts).tolist())
+    values["count_priors"] = tuple(rng.integers(1, 1001, counts).tolist())
+    values["frame_orders"] = tuple(rng.integers(1, 4, int(rng.integers(0, 3))).tolist())
+    return ExpertSettings(**values, both_strands=bool(rng.integers(2)))
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -318,19 +318,19 @@ def test_rare_cases(case: Case) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_states_at_their_bounds(seed: int) -> None:
     """Kernels compute in 32 and 64 bits, the reference without bounds."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     settings = replace(SMALL, low_orders=(1, 2), frame_orders=(1,), both_strands=True, attention_rate=255,
     search_interval=2,
                        match_run_length=(0, 30)[seed % 2])  # fmt: skip
     start = InitialState.untrained(settings)
     limits = {"weights": (1 << 21) - 1, "final": 1 << 18, "attention": 1 << 22}
-    arrays = {name: chance.choice([-most, 0, most], start.arrays[name].size) for name, most in limits.items()}
-    arrays |= {name: chance.choice([0, (1 << 22) - 1], start.arrays[name].size) for name in ("map_one", "map_two")}
+    arrays = {name: rng.choice([-most, 0, most], start.arrays[name].size) for name, most in limits.items()}
+    arrays |= {name: rng.choice([0, (1 << 22) - 1], start.arrays[name].size) for name in ("map_one", "map_two")}
     trust = start.arrays["trust"].size
-    arrays["trust"] = chance.choice([64, 15 << 18], trust) << 10 | chance.choice([0, 1022], trust)
-    arrays["substitutions"] = np.eye(4, dtype=np.int64)[chance.integers(0, 4, 32)].reshape(-1) * 65536
-    low = chance.choice([0, 65535], start.low.size).reshape(-1, 8)
-    low[:, 4:] = chance.choice([0, 255], len(low))[:, None] * np.array([1, 0, 0, 0])
+    arrays["trust"] = rng.choice([64, 15 << 18], trust) << 10 | rng.choice([0, 1022], trust)
+    arrays["substitutions"] = np.eye(4, dtype=np.int64)[rng.integers(0, 4, 32)].reshape(-1) * 65536
+    low = rng.choice([0, 65535], start.low.size).reshape(-1, 8)
+    low[:, 4:] = rng.choice([0, 255], len(low))[:, None] * np.array([1, 0, 0, 0])
     arrays["low"] = low.reshape(-1)
     start = start.with_arrays({name: values.astype(start.arrays[name].dtype) for name, values in arrays.items()})
     given, text, packed = settings.as_dict(), RELATED[:350], start.to_bytes()

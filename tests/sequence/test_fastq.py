@@ -98,12 +98,12 @@ def test_names_of_mates(turn: Callable[[bytes], bytes], most: int) -> None:
 def test_damage() -> None:
     reads = parse_reads([READS + b"stray\n" + READS, READS])
     packed, size = pack_reads(reads.layouts), 3 * len(READS) + 6
-    chance = random.Random(1)
+    rng = random.Random(1)
     for _ in range(300):
         wrong = bytearray(packed)
-        wrong[chance.randrange(len(wrong))] = chance.randrange(256)
+        wrong[rng.randrange(len(wrong))] = rng.randrange(256)
         try:
-            layouts = unpack_reads(bytes(wrong[: chance.randrange(1, len(wrong) + 1)]), size)
+            layouts = unpack_reads(bytes(wrong[: rng.randrange(1, len(wrong) + 1)]), size)
             render_reads(layouts, reads.fasta, reads.qualities, size)
         except FormatError:
             continue

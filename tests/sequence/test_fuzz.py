@@ -30,19 +30,19 @@ def check(*texts: bytes) -> None:
     assert decode_block(block, Settings(), data, CODERS, "it").texts == texts
 
 
-def mutated(chance: random.Random, text: bytes) -> bytes:
+def mutated(rng: random.Random, text: bytes) -> bytes:
     """Some lines of a text, with a few bytes or lines changed, left out or put elsewhere."""
     lines = text.split(b"\n")
-    start = chance.randrange(len(lines)) // 4 * 4
-    piece = bytearray(b"\n".join(lines[start : start + chance.randrange(1, 24)]) + b"\n" * chance.randrange(2))
-    for _ in range(chance.choice((1, 1, 2, 3, 8))):
-        place, size = chance.randrange(len(piece) + 1), chance.choice((0, 0, 1, 1, 2, 9, 80))
-        other = chance.randrange(len(piece) + 1)
+    start = rng.randrange(len(lines)) // 4 * 4
+    piece = bytearray(b"\n".join(lines[start : start + rng.randrange(1, 24)]) + b"\n" * rng.randrange(2))
+    for _ in range(rng.choice((1, 1, 2, 3, 8))):
+        place, size = rng.randrange(len(piece) + 1), rng.choice((0, 0, 1, 1, 2, 9, 80))
+        other = rng.randrange(len(piece) + 1)
         new: list[bytes | bytearray] = [
-            b"", piece[other : other + size], bytes((chance.randrange(256),)) * chance.choice((1, 1, 40)),
-            chance.choice((b"\n", b"\r\n", b"\r", b"@", b">", b"+", b"\n\n", b"\n+\n", b"\n@x\n", b"N", b"a")),
+            b"", piece[other : other + size], bytes((rng.randrange(256),)) * rng.choice((1, 1, 40)),
+            rng.choice((b"\n", b"\r\n", b"\r", b"@", b">", b"+", b"\n\n", b"\n+\n", b"\n@x\n", b"N", b"a")),
         ]  # fmt: skip
-        piece[place : place + size] = chance.choice(new)
+        piece[place : place + size] = rng.choice(new)
     return bytes(piece)
 
 
@@ -52,9 +52,9 @@ def sources(real_texts: list[bytes]) -> list[bytes]:
 
 
 def check_mutated(sources: list[bytes], seed: int, cases: int) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for case in range(cases):
-        text, mate = (mutated(chance, chance.choice(sources)) for _ in range(2))
+        text, mate = (mutated(rng, rng.choice(sources)) for _ in range(2))
         try:
             check(text)
             if case % 4 == 0:

@@ -26,11 +26,11 @@ def test_counts_as_the_plainest_code_does(bases: list[int], turn: bool) -> None:
 
 def related(genomes: int, turn: bool) -> np.ndarray:
     """Genomes that differ in 2 bases of 100, every other one turned if asked for."""
-    chance = np.random.default_rng(1)
-    ancestor = chance.integers(0, 4, 20_000).astype(np.uint8)
+    rng = np.random.default_rng(1)
+    ancestor = rng.integers(0, 4, 20_000).astype(np.uint8)
     out = []
     for number in range(genomes):
-        genome = np.where(chance.random(20_000) < 0.02, chance.integers(0, 4, 20_000), ancestor).astype(np.uint8)
+        genome = np.where(rng.random(20_000) < 0.02, rng.integers(0, 4, 20_000), ancestor).astype(np.uint8)
         out.append(3 - genome[::-1] if turn and number % 2 else genome)
     return np.concatenate(out)
 

@@ -69,10 +69,10 @@ def test_table(slices: list[tuple[int, int]]) -> None:
 
 def test_table_is_small() -> None:
     """34 slices, as 100 human mitochondrial genomes make."""
-    chance = np.random.default_rng(1)
-    lengths = (49_707 + chance.integers(-6, 7, 34)).tolist()
-    assert len(SliceTable(lengths, chance.integers(20, 120, 34).tolist()).pack()) < 3 * 34
-    assert len(SliceTable([65536] * 250 + [1], chance.integers(3000, 5000, 251).tolist()).pack()) < 2.5 * 251
+    rng = np.random.default_rng(1)
+    lengths = (49_707 + rng.integers(-6, 7, 34)).tolist()
+    assert len(SliceTable(lengths, rng.integers(20, 120, 34).tolist()).pack()) < 3 * 34
+    assert len(SliceTable([65536] * 250 + [1], rng.integers(3000, 5000, 251).tolist()).pack()) < 2.5 * 251
 
 
 SOUND = SliceTable([100, 50, 7], [20, 10, 2])

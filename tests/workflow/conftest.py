@@ -110,11 +110,11 @@ def project(tmp_path: Path) -> Project:
 
 def related(count: int, length: int, seed: int) -> bytes:
     """FASTA of ``count`` records that differ from one another at one base in fifty."""
-    chance = random.Random(seed)
-    ancestor = chance.choices("ACGT", k=length)
+    rng = random.Random(seed)
+    ancestor = rng.choices("ACGT", k=length)
     lines = []
     for number in range(count):
-        bases = "".join(base if chance.random() > 0.02 else chance.choice("ACGT") for base in ancestor)
+        bases = "".join(base if rng.random() > 0.02 else rng.choice("ACGT") for base in ancestor)
         lines.append(f">record_{seed}.{number} simulated")
         lines += [bases[start : start + 70] for start in range(0, length, 70)]
     return ("\n".join(lines) + "\n").encode()

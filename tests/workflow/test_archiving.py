@@ -260,7 +260,7 @@ def test_what_an_archive_does_not_keep_is_on_the_screen(copied: Project) -> None
     copied.result("reports", "plain.json").write_text(json.dumps(report))
     note = "geneformer-rules: note: plain: made from BAM; not kept: tags\n"
     assert note in copied.run("compress_all")
-    assert (copied.directory / "logs" / "summary.log").read_text() == note
+    assert (copied.directory / "logs" / "summary.log").read_text().endswith(note)
     copied.result("reports", "plain.json").write_text(json.dumps({"made_of": report["made_of"]}))
     assert "Error in rule summary" in copied.run("compress_all", status=1)
 

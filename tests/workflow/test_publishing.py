@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def make_unpublished(directory: Path, files: list[Path]) -> Path:
     made = directory / "unpublished"
     made.mkdir(exist_ok=True)
     record = describe_files([*map(str, files)], "none")
-    facts = api.compress(files[0], made / "r.gfz", mate=files[1] if len(files) == 2 else None)
+    facts = api.compress(files[0], made / "r.gfz", mate=files[1] if len(files) == 2 else None).as_dict()
     publishing.write_report(facts, files, made / "r.gfz", record)
     return made
 
@@ -203,7 +204,7 @@ def test_notices_are_in_the_logs_and_the_report(
     """Of batches and of publications."""
     notices = ["the files hold 2 and 1 reads", "a \x1b[31m name"]
     compress = api.compress
-    monkeypatch.setattr(api, "compress", lambda *of, **how: {**compress(*of, **how), "notices": notices})
+    monkeypatch.setattr(api, "compress", lambda *of, **how: replace(compress(*of, **how), notices=notices))
     expected = ["note: r: the files hold 2 and 1 reads", r"note: r: a \x1b[31m name"]
 
     def said() -> list[str]:

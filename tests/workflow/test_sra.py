@@ -33,11 +33,11 @@ QUICK = Patience(tries=3, seconds=0.001)
 
 def reads(run: str, mate: int, count: int = 60, length: int = 76) -> bytes:
     """FASTQ as SRA gives it."""
-    chance = random.Random(f"{run}{mate}")
+    rng = random.Random(f"{run}{mate}")
     lines = []
     for number in range(1, count + 1):
-        bases = "".join(chance.choices("ACGTN", (25, 25, 25, 25, 1), k=length))
-        lines += [f"@{run}.{number} {number}/{mate}", bases, "+", "".join(chance.choices("#-?AF", k=length))]
+        bases = "".join(rng.choices("ACGTN", (25, 25, 25, 25, 1), k=length))
+        lines += [f"@{run}.{number} {number}/{mate}", bases, "+", "".join(rng.choices("#-?AF", k=length))]
     return ("\n".join(lines) + "\n").encode()
 
 

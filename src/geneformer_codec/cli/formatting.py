@@ -96,7 +96,7 @@ def decisions_table(metadata: dict[str, Any]) -> str:
     for row in rows:
         lines.append(
             f"{row['choice']:<52} {row['bits_per_base']:>9.4f} {row['saves']:>8.2%} "
-            f"{row['bases_per_second'] / 1e6:>8.2f} {row['start_bytes'] / 1e3:>8.1f}  {'yes' if row['kept'] else 'no'}"
+            f"{row['bases_per_second'] / 1e6:>8.2f} {row['state_bytes'] / 1e3:>8.1f}  {'yes' if row['kept'] else 'no'}"
         )
     return "\n".join(lines)
 

@@ -276,10 +276,10 @@ def start_decoding(state: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
 
 
 @inline
-def encode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int, bit: Int) -> None:
-    """Write a decision; ``chance`` is that of 1, of 2**16, neither 0 nor 2**16."""
+def encode(state: NDArray[np.uint64], data: NDArray[np.uint8], probability: Int, bit: Int) -> None:
+    """Write a bit; ``probability`` is that of 1, of 2**16, neither 0 nor 2**16."""
     coder = RangeCoder(state[LOW], state[WIDTH], np.int64(state[PLACE]))
-    bound = (coder.width >> _BITS) * np.uint64(chance)
+    bound = (coder.width >> _BITS) * np.uint64(probability)
     if bit:
         _store(state, narrow(coder, data, np.uint64(0), bound))
     else:
@@ -287,10 +287,10 @@ def encode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int, bit:
 
 
 @inline
-def decode(state: NDArray[np.uint64], data: NDArray[np.uint8], chance: Int) -> Int:
-    """Read a decision."""
+def decode(state: NDArray[np.uint64], data: NDArray[np.uint8], probability: Int) -> Int:
+    """Read a bit."""
     low, width, position = state[LOW], state[WIDTH], np.int64(state[PLACE])
-    bound = (width >> _BITS) * np.uint64(chance)
+    bound = (width >> _BITS) * np.uint64(probability)
     bit = 1 if low < bound else 0
     low, width = (low, bound) if bit else (low - bound, width - bound)
     _store(state, refill(RangeCoder(low, width, position), data, len(data)))

@@ -1,7 +1,7 @@
 """Fit experts to a species: choose how they predict by measurement, and learn the state that slices start from.
 
 Some records are held out. The others are the panel, as a finished model's whole panel is; the held-out ones are coded
-as slices, as in use. Half of them teach the start state, the other half measure. What a choice saves is written down.
+as slices, as in use. Half of them train the initial state, the other half measure. What a choice saves is written down.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Choice:
     bits_per_base: float
     saves: float  # share of the payload, against the best before it
     bases_per_second: float
-    start_bytes: int  # of start state and network in the model
+    state_bytes: int  # of initial state and network in the model
     kept: bool
 
 
