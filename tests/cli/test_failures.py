@@ -147,6 +147,7 @@ def random_record(bases: int) -> bytes:
     return b">a\n" + bytes(random.Random(1).choices(b"ACGT", k=bases)) + b"\n"
 
 
+@pytest.mark.slow
 def test_full_disk(gfz: Gfz, source: Path, tmp_path: Path, tiny_disk: Path) -> None:
     (tmp_path / "large.fa").write_bytes(random_record(800_000))
     (tiny_disk / "out").write_bytes(b"old")
@@ -334,6 +335,7 @@ def test_no_cuda_device(source: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "gfz: no network is used, so everything runs on the CPU\n" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.parametrize("command", ["compress", "split"])
 def test_killed_in_the_middle(tmp_path: Path, number: signal.Signals, command: str) -> None:

@@ -59,6 +59,7 @@ def test_related_genomes_are_learned(panel: Path, tmp_path: Path) -> None:
     assert 8 * len(coded[0]) / len(bases) < 1.7
 
 
+@pytest.mark.slow
 def test_the_papers_recipe_and_form(panel: Path, tmp_path: Path) -> None:
     model = train([panel], tmp_path / "m.gfmodel", "sim", preset="tiny-paper", recipe="paper", epochs=1, threads=1)
     assert model.metadata["recipe_settings"]["optimiser"] == "rmsprop"

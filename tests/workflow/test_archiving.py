@@ -170,6 +170,7 @@ def test_forced_archives_are_made_anew(finished: Project, arguments: list[str], 
     assert not kept & rules
 
 
+@pytest.mark.slow
 def test_a_forced_run_replaces_archives(copied: Project, texts: Texts) -> None:
     """Of both kinds; others stay. Where a source is gone, ``-F`` leaves its archive alone, and ``-f`` is an error."""
     places = {name: copied.result("archives", f"{name}.gfz") for name in texts}
@@ -185,6 +186,7 @@ def test_a_forced_run_replaces_archives(copied: Project, texts: Texts) -> None:
     assert "file 'data/crlf.fa' not found" in said
 
 
+@pytest.mark.slow
 def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project) -> None:
     project = with_model
     project.settings |= {"embed_model": True, "part_bases": 1024}
@@ -198,6 +200,7 @@ def test_an_archive_that_holds_its_model_needs_nothing_else(with_model: Project)
         assert project.result("decompressed", f"{name}.fa").read_bytes() == text[name]
 
 
+@pytest.mark.slow
 def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(copied: Project, texts: Texts) -> None:
     """The error names the sample; what is decompressed stays; nothing that was proved before the damage counts."""
     archive = copied.result("archives", "crlf.gfz")
@@ -265,7 +268,8 @@ def test_what_an_archive_does_not_keep_is_on_the_screen(copied: Project) -> None
     assert "Error in rule summary" in copied.run("compress_all", status=1)
 
 
-@pytest.mark.parametrize("part_bases", [pytest.param(1024, marks=pytest.mark.slow), 4096], ids=["parts", "whole"])
+@pytest.mark.slow
+@pytest.mark.parametrize("part_bases", [1024, 4096], ids=["parts", "whole"])
 def test_a_source_that_changed_meanwhile_is_read_again(project: Project, part_bases: int) -> None:
     project.settings |= {"part_bases": part_bases, "retries": 0}
     path = project.add_sample("one", related(count=3, length=700, seed=14), "none")
@@ -278,6 +282,7 @@ def test_a_source_that_changed_meanwhile_is_read_again(project: Project, part_ba
     assert project.result("decompressed", "one.fa").read_bytes() == changed
 
 
+@pytest.mark.slow
 def test_a_job_compresses_several_parts(project: Project) -> None:
     """And the archive is that of one call."""
     project.settings |= {"part_bases": 1024, "planning": {"job_bases": 2200}}

@@ -76,6 +76,7 @@ def leftovers(project: Project) -> list[Path]:
     return kept + [path for name in ("*.tmp", "*.unfinished", "*.checkpoint") for path in project.result().rglob(name)]
 
 
+@pytest.mark.slow
 class TestKilled:
     def test_a_job_of_many(self, many_parts: Project) -> None:
         project = many_parts
@@ -103,7 +104,6 @@ class TestKilled:
         assert [log.stat().st_mtime_ns for log in done] == written, "finished parts were compressed again"
         assert not leftovers(project)
 
-    @pytest.mark.slow
     def test_everything_at_once(self, many_parts: Project) -> None:
         """A power cut: nothing can tidy up. Snakemake then asks for --unlock, as it does for every workflow."""
         project = many_parts
@@ -118,7 +118,6 @@ class TestKilled:
         assert "rule split" not in said
         assert project.result("decompressed", "many.fa").read_bytes() == source_of(project)
 
-    @pytest.mark.slow
     def test_the_training(self, project: Project, panel: bytes) -> None:
         (project.directory / "panel.fa").write_bytes(panel)
         project.add_species("trained", panel="panel.fa", preset="stream-tiny", minutes="0.1")
@@ -136,6 +135,7 @@ class TestKilled:
         assert not leftovers(project)
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_tried_again(many_parts: Project) -> None:
     many_parts.settings["retries"] = 1
     process = started(many_parts, "compress_all")
@@ -154,6 +154,7 @@ def test_a_failed_job_is_tried_again(many_parts: Project) -> None:
     assert many_parts.result("archives", "many.gfz").is_file()
 
 
+@pytest.mark.slow
 def test_one_bad_sample_does_not_stop_the_others(project: Project) -> None:
     project.settings["retries"] = 0
     text = related(count=2, length=400, seed=21)
@@ -198,6 +199,7 @@ def test_no_permission_to_write(project: Project) -> None:
     project.run("compress_all")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit, which limits the size of files, is not there")
 def test_a_full_disk(project: Project) -> None:
     """A limit on the size of files fails writes as a full disk does."""

@@ -67,7 +67,8 @@ def snakemake(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedPr
     return run(sys.executable, *arguments, directory=directory)
 
 
-@pytest.mark.parametrize("source", ["checkout", pytest.param("wheel", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["checkout", "wheel"])
 def test_a_pipeline_includes_the_rules(source: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Its genomes are archived, and its archives are used; rules, keys and folders of the same names stay apart.
 
@@ -98,6 +99,7 @@ def test_a_pipeline_includes_the_rules(source: str, request: pytest.FixtureReque
     assert "Nothing to be done" in run(python, "--cores", "1", directory=pipeline).stdout
 
 
+@pytest.mark.slow
 def test_a_module_may_have_a_prefix(tmp_path: Path) -> None:
     """Which goes before all paths of ours, and not before the samples that are made for it."""
     pipeline = shutil.copytree(PIPELINE, tmp_path / "pipeline")

@@ -204,6 +204,7 @@ def texts_of(project: Project) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in project.result("decompressed").iterdir()}
 
 
+@pytest.mark.slow
 def test_the_sheet_is_edited_between_runs(project: Project) -> None:
     """Paths changed and swapped, a mate added, files replaced by older ones: small samples, and one that is split."""
     project.settings["part_bases"] = 4096
@@ -248,6 +249,7 @@ def test_the_sheet_is_edited_between_runs(project: Project) -> None:
     assert "file 'data/lost.fa' not found" in said
 
 
+@pytest.mark.slow
 def test_what_an_interrupted_run_left_of_other_files_is_not_used(project: Project) -> None:
     """Parts and batches are made of the files of the sheet, not of those that stood there when they were begun."""
     project.settings |= {"part_bases": 4096, "retries": 0}
@@ -280,6 +282,7 @@ def test_what_an_interrupted_run_left_of_other_files_is_not_used(project: Projec
 ODD = ["{sample}", "{b} {", "a{0}%d", "<results>", "<logs>/x", "*[ab]?", "$HOME`id`;ls&", "-x q'u\"o", "#é", "~a\\tb"]
 
 
+@pytest.mark.slow
 def test_a_path_is_a_path_whatever_its_letters(project: Project) -> None:
     """The files beside it, of which it might be a pattern, have other texts."""
     project.settings["part_bases"] = 65536

@@ -328,6 +328,7 @@ class TestCountingAgainstEna:
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
     """Fetched ones and files of one's own; one is unknown; one breaks off and goes on in the next run."""
     one, pair = reads("SRR000001", 1), [reads("SRR000002", mate) for mate in (1, 2)]
