@@ -139,10 +139,10 @@ def _opened(url: str, start: int = 0) -> Any:
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_SECONDS)
     except urllib.error.HTTPError as error:
-        said = f"{url}: the server answers {error.code} {error.reason}"
+        message = f"{url}: the server answers {error.code} {error.reason}"
         if error.code >= 500 or error.code in _PASSING:
-            raise NetworkError(said) from error
-        raise RefusedError(said, error.code) from error
+            raise NetworkError(message) from error
+        raise RefusedError(message, error.code) from error
     except (OSError, http.client.HTTPException) as error:
         raise NetworkError(f"{url}: no connection ({_reason(error)})") from error
     except ValueError as error:

@@ -144,13 +144,13 @@ class _Checked:
         except OSError as error:
             raise self._undeletable(error.strerror or type(error).__name__) from error
         freed = size = self.status.st_size if self.status else 0
-        said = f"deleted {self.path} ({size:,} bytes)"
+        message = f"deleted {self.path} ({size:,} bytes)"
         if self.target is not None:
             freed, state = 0, f"is kept ({size:,} bytes not freed)" if self.status else "is missing"
-            said = f"deleted the link {self.path}; its target {self.target} {state}"
+            message = f"deleted the link {self.path}; its target {self.target} {state}"
         elif names > 1:
-            freed, said = 0, f"deleted {self.path}, which has other hard links ({size:,} bytes not freed)"
-        print(said, file=sys.stderr)
+            freed, message = 0, f"deleted {self.path}, which has other hard links ({size:,} bytes not freed)"
+        print(message, file=sys.stderr)
         return freed
 
     def _undeletable(self, reason: str) -> OutputError:

@@ -67,7 +67,7 @@ class Sample:
 
     @property
     def is_pair(self) -> bool | None:
-        """Whether it has two texts; None for a run of which nothing is said."""
+        """Whether it has two texts; None for a run of which nothing is known."""
         if self.accession:
             return {"paired": True, "unpaired": False}.get(self.accession.reads or "")
         return self.mate is not None
@@ -99,7 +99,7 @@ class Species:
 
 @dataclass(frozen=True)
 class Sheets:
-    """Everything a user has told the workflow, checked."""
+    """The configuration and both sheets, checked."""
 
     config: Mapping[str, Any]
     samples: Mapping[str, Sample] = field(default_factory=dict)

@@ -81,8 +81,8 @@ def _held(run: Path) -> int:
 
 def _content(run: Path) -> _Content:
     for options in (["--quick"], []):  # from the run's metadata; where these have no numbers, from all of its reads
-        said = _call(["sra-stat", *options, "--xml", str(run)], f"{run}: counting its reads failed")
-        element = _RUN.search(said)
+        output = _call(["sra-stat", *options, "--xml", str(run)], f"{run}: counting its reads failed")
+        element = _RUN.search(output)
         numbers = {name: int(number) for name, number in _ATTRIBUTE.findall(element[0])} if element else {}
         if numbers.get("spot_count") and {"base_count", "base_count_bio"} <= numbers.keys():
             bases = numbers["base_count"]
@@ -102,8 +102,8 @@ def _extract(run: Path, content: _Content, threads: int) -> tuple[list[Path], in
     layout = ["--split-files", "--include-technical"] if content.technical else ["--split-3", "--skip-technical"]
     command = ["fasterq-dump", str(run), *layout, "--force", "--threads", str(threads)]
     command += ["--outdir", str(directory), "--temp", str(directory)]
-    said = _call(command, f"{run}: extracting its reads failed")
-    counts = {name: int(number.replace(",", "")) for name, number in _COUNT.findall(said)}
+    output = _call(command, f"{run}: extracting its reads failed")
+    counts = {name: int(number.replace(",", "")) for name, number in _COUNT.findall(output)}
     summary = ", ".join(f"{name} {number:,}" for name, number in counts.items()) or "no numbers"
     files = _texts(run)
     print(f"{run.name}: extracted {', '.join(path.name for path in files)} ({summary})", file=sys.stderr)

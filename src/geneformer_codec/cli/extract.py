@@ -39,7 +39,7 @@ def fetch(
 ) -> None:
     """Write the regions, those of the list and those of the BED file, to ``out`` in lines of ``width`` residues.
 
-    0 is all in one line; if not said, lines are as wide as the record's in the text. With ``qualities``, as FASTQ;
+    0 is all in one line; by default lines are as wide as the record's in the text. With ``qualities``, as FASTQ;
     with ``mate``, the second of two records of one name.
 
     A region of an unknown record is an ``InputError`` before anything is written, or with ``skip_unknown`` a warning.

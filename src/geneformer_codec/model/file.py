@@ -271,7 +271,7 @@ def _parse_header(data: bytes, place: str) -> ModelHeader:
 def load_model(data: bytes, place: str = "the model", max_memory: int | None = None) -> Model:
     """A model from the bytes of its file. Raises ``FormatError``, naming ``place``, when it is damaged or not ours.
 
-    So it does when the model takes more than ``max_memory`` bytes of memory; if that is not said, more than is in
+    So it does when the model takes more than ``max_memory`` bytes of memory; by default, more than is in
     proportion to its size. A panel outside the model counts as part of it then.
     """
     from safetensors import SafetensorError

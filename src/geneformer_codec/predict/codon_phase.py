@@ -3,7 +3,7 @@
 In genes, the distribution of a base depends on its position in the codon. There are six hypotheses, the reading frames:
 three on this strand, three on the other. Each is scored by how well the tables of its positions (`CLASSES`: three
 positions, on this strand and on the other) predicted the last few hundred bases. Only the best one predicts and learns,
-so the tables specialise on codon positions without annotation; a base also teaches the same position on the other
+so the tables specialise on codon positions without annotation; a base also updates the same position on the other
 strand. The tables are those of short contexts, a row for each class.
 """
 

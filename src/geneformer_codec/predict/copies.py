@@ -64,7 +64,7 @@ LEAST_VOTE = 1600
 LEAST_MISS = 256
 MOST_MISS = 15 << 18
 HIT_MASK = 3
-"""Of the copies that hit, one in four teaches trust, in turns, and then four times."""
+"""Of the copies that hit, one in four updates trust, in turns, and then four times."""
 CROWDS = np.array([sum(live >= least for least in (2, 4, 8, 14, 24)) for live in range(ROOM + 1)], np.int64)
 """By how many copies there are."""
 LAST_16 = np.uint32(0xFFFF)

@@ -45,7 +45,7 @@ _MAX_BASE_BYTES = 3
 
 
 class Predictor:
-    """Codes slices with a panel that has taught the counts, or without one.
+    """Codes slices with a panel that has trained the counts, or without one.
 
     ``bases`` and ``starts`` are the panel's records end to end and where each begins; ``mixer`` and ``low``, the
     probabilities of short contexts, are the state a slice starts from, untrained if not given. A predictor is shared by
@@ -175,7 +175,7 @@ class Predictor:
         run_slices(slices[0].parts, book, stops, slices[0].decoding)
 
     def encode(self, bases: NDArray[np.uint8], report: Callable[[int], None] | None = None) -> bytes:
-        """One slice's stream. ``bases`` uint8 [n], values 0..3; ``report`` is told of bases done now and then."""
+        """One slice's stream. ``bases`` uint8 [n], values 0..3; ``report`` is called with numbers of bases done."""
         return self.adapt(bases, None, None, report)
 
     def adapt(
@@ -204,7 +204,7 @@ class Predictor:
         stop: int | None = None,
         out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """The first ``stop`` bases of a slice of ``length``, all if not said, in ``out`` if that is given.
+        """The first ``stop`` bases of a slice of ``length``, all by default, in ``out`` if that is given.
 
         Any bytes decode to something; a checksum must say whether it is right.
         """

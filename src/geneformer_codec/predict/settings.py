@@ -168,7 +168,7 @@ class ExpertSettings:
         return history + 2 * self.low_numbers + _ADAPTED
 
     def kernel(self, own_counts: bool) -> Settings:
-        """For compiled code; ``own_counts`` when there is no panel that taught the counts."""
+        """For compiled code; ``own_counts`` when there is no panel that trained the counts."""
         seed_length = self.history_seed_length_both if self.both_strands else self.history_seed_length
         named = {name: int(getattr(self, name)) for name in Settings._fields if name != "learn_counts"}
         return Settings(**named | {"history_seed_length": seed_length, "learn_counts": int(own_counts)})

@@ -44,7 +44,7 @@ kernel = kernels(announced="compiling the experts for this machine, once; about 
 FEW = 4
 """Copies below which searches come at `search_interval_few`."""
 CERTAIN = 15 << 18
-"""A probability of 2**22 (15/16) above which a base teaches attention next to nothing."""
+"""A probability of 2**22 (15/16) above which attention learns next to nothing from a base."""
 
 
 @kernel
@@ -135,7 +135,7 @@ def run(
             base = np.int64(symbols[u(done)])
             coder = encode_base(coder, stream, scratch.frequencies, base, TOTAL_BITS)
 
-        # Learn. A run teaches its own row even where it was not coded, and the copies in any case.
+        # Learn. A run updates its own row even where it was not coded; the copies always learn.
         if longest:
             learn_run(mixer, scratch.recall[RUN_ROW], run_base == base)
         after = extended(recent, base)

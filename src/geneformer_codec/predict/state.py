@@ -4,7 +4,7 @@ All of it is arrays of integers in nested named tuples, which compiled code take
 
     Slice
     ├── settings: Settings       how to predict; the same for all slices of an archive
-    ├── panel: PanelTables       what the panel taught; shared by slices, never written
+    ├── panel: PanelTables       trained on the panel; shared by slices, never written
     ├── state: SliceState        what the slice has seen
     │   ├── bases, words         its bases so far (its history): one a byte, and 32 a word
     │   ├── chain_heads, chain_previous    hash chains: where each seed stood last, and where before
@@ -93,7 +93,7 @@ class Settings(NamedTuple):
 
 
 class PanelTables(NamedTuple):
-    """What the panel taught; shared by all slices and never written."""
+    """Trained on the panel; shared by all slices and never written."""
 
     bases: NDArray[np.uint8]  # [panel]
     words: NDArray[np.uint64]  # 32 bases each, the first in the highest bits

@@ -29,7 +29,7 @@ HELD_OUT_BASES = 3 << 20
 MEASURED_BASES = 1 << 19
 """Bases that teach, and that measure, one choice."""
 ATTENTION_RATES = (12, 4)
-"""How fast attention learns in the first and the second pass over what teaches."""
+"""How fast attention learns in the first and the second pass over the training records."""
 LEAST_SAVING = 0.002
 """The share of the payload that a choice must save to be kept; smaller savings are noise."""
 PIECES = 20
@@ -163,9 +163,9 @@ def fit(
     experts = predictor(settings, panel)
     mixer, low = experts.mixer.copy(), experts.low.copy()
     for rate in ATTENTION_RATES:
-        pupil = experts.at(replace(at_work(settings), attention_rate=rate, match_run_length=NEVER))
+        coder = experts.at(replace(at_work(settings), attention_rate=rate, match_run_length=NEVER))
         for slice_ in slices(teaching, most):
-            pupil.adapt(slice_, mixer, low, network_logs=network.logs(slice_) if network and settings.network else None)
+            coder.adapt(slice_, mixer, low, network_logs=network.logs(slice_) if network and settings.network else None)
     return InitialState(settings, mixer, low)
 
 

@@ -31,12 +31,12 @@ def learn_initial_state(level: str, texts: Sequence[Bases]) -> InitialState:
     settings = replace(without_panel(level, both_strands=False), initial_state="")
     rate = ATTENTION_RATE if settings.attention_rate else 0
     run = NEVER if settings.match_run_length else 0
-    pupil = Predictor(replace(settings, attention_rate=rate, match_run_length=run, match_run_length_noisy=0))
-    mixer = pupil.mixer.copy()
+    coder = Predictor(replace(settings, attention_rate=rate, match_run_length=run, match_run_length_noisy=0))
+    mixer = coder.mixer.copy()
     for text in texts:
-        pupil.adapt(text, mixer, pupil.low.copy())
+        coder.adapt(text, mixer, coder.low.copy())
     mixer.trust[:] = mixer.trust >> 10 << 10 | np.minimum(mixer.trust & 1023, TRUST_SEEN)
-    return InitialState(settings, mixer, pupil.low)
+    return InitialState(settings, mixer, coder.low)
 
 
 def main() -> None:
