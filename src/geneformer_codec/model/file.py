@@ -11,39 +11,27 @@ the same model.
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.files import input_error, open_readable, read_stream
 from geneformer_codec.limits import PROCESS, check_need, default_limit
 from geneformer_codec.model.panel import Panel, PanelSource, panel_bytes, panel_source
+from geneformer_codec.network.config import Network, NetworkConfig, Tensors, check_tensors
 
 if TYPE_CHECKING:
     from geneformer_codec.coding.interface import BaseCoder
     from geneformer_codec.model.initial_state import InitialState
-    from geneformer_codec.network.config import NetworkConfig
     from geneformer_codec.predict.settings import ExpertSettings
 
 FORMAT = "gfmodel/1"
 MAX_BYTES = 1 << 32
 MAX_HEADER_BYTES = 100_000_000
 """What safetensors allows."""
-
-Tensors = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """The GeneFormer network: its shape, its integers and, in the file that training wrote, its real numbers."""
-
-    config: "NetworkConfig"
-    tensors: Tensors
-    floats: Tensors = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +83,7 @@ class Model:
         return cls(network, experts, metadata, content_id(network, experts))
 
     @classmethod
-    def make(cls, config: "NetworkConfig", tensors: Tensors, floats: Tensors, metadata: dict[str, Any]) -> "Model":
+    def make(cls, config: NetworkConfig, tensors: Tensors, floats: Tensors, metadata: dict[str, Any]) -> "Model":
         """A model that is a network alone."""
         return cls.of(Network(config, tensors, floats), None, metadata)
 
@@ -105,7 +93,7 @@ class Model:
         return str(self.metadata.get("name", ""))
 
     @property
-    def config(self) -> "NetworkConfig":
+    def config(self) -> NetworkConfig:
         """The network's shape; ``UsageError`` without a network, as for the next two."""
         return self._network.config
 
@@ -204,7 +192,7 @@ class Model:
                 raise FormatError(f"the model {self.name} has no network, so settings of its experts are needed")
             from geneformer_codec.network.coder import NetworkCoder
 
-            return NetworkCoder(self.id, self.config, self.tensors, device, threads)
+            return NetworkCoder(self.id, self.network, device, threads)
         if self.experts is None:
             raise FormatError(f"the model {self.name} has no experts, but settings for them were given")
         from geneformer_codec.predict.coder import ExpertCoder
@@ -225,7 +213,7 @@ class Model:
             raise FormatError(f"the model {self.name} has no panel, or no network of the stream form, for its experts")
         from geneformer_codec.network.coder import MixedCoder
 
-        return MixedCoder(predictor, self.id, self.config, self.tensors, device, threads)
+        return MixedCoder(predictor, self.id, self.network, device, threads)
 
 
 @dataclass(frozen=True)
@@ -299,8 +287,6 @@ def load_model(data: bytes, place: str = "the model", max_memory: int | None = N
     if content_id(network, experts) != stated:
         raise FormatError(f"{place} is damaged: its content does not have the stated digest; get it again")
     if network:
-        from geneformer_codec.network.config import check_tensors
-
         try:
             check_tensors(network.config, network.tensors)
         except FormatError as error:
@@ -313,8 +299,6 @@ def _under(tensors: Tensors, prefix: str) -> Tensors:
 
 
 def _network(settings: Any, tensors: Tensors) -> Network:
-    from geneformer_codec.network.config import NetworkConfig
-
     return Network(NetworkConfig.from_dict(settings), _under(tensors, "network."), _under(tensors, "float."))
 
 

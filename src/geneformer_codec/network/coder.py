@@ -8,7 +8,7 @@ would not make smaller is stored plain, 2 bits a base: its length tells.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import cores, work_on_all
 from geneformer_codec.errors import FormatError
 from geneformer_codec.network.backends import make_backend
+from geneformer_codec.network.config import Network
 from geneformer_codec.network.device import check_device
 from geneformer_codec.network.integer_network import CompiledDecoder, IntegerNetwork
 from geneformer_codec.network.pytorch import torch
@@ -25,7 +26,6 @@ from geneformer_codec.predict.lockstep import address_book, log_frequencies
 from geneformer_codec.predict.two_bit import TwoBitCoder, cut, decode_plain, smaller
 
 if TYPE_CHECKING:
-    from geneformer_codec.network.config import NetworkConfig
     from geneformer_codec.predict.predictor import Predictor
 
 CPU_BATCH = 64
@@ -37,26 +37,16 @@ MIXED_GPU_BATCH = 256
 
 
 class NetworkCoder:
-    """Codes bases with a network on ``device`` (``auto``, ``cpu``, ``cuda``); 0 ``threads`` are all cores.
+    """Codes bases with a network on ``device`` (``auto``, ``cpu``, ``cuda``); 0 ``threads`` are all cores."""
 
-    ``tensors`` are the integers of `config.tensor_shapes`.
-    """
-
-    def __init__(
-        self,
-        model_id: str,
-        config: "NetworkConfig",
-        tensors: dict[str, NDArray[Any]],
-        device: str = "auto",
-        threads: int = 0,
-    ) -> None:
+    def __init__(self, model_id: str, network: Network, device: str = "auto", threads: int = 0) -> None:
         self.model_id = model_id
         self._device = check_device(device)
         self._threads = threads or cores() if self._device == "cpu" else 1
-        self._net = IntegerNetwork(config, tensors, make_backend(self._device))
-        self._raw = 0 if config.causal else config.window
-        compiled = self._device == "cpu" and config.causal
-        self._compiled = CompiledDecoder(config, tensors) if compiled else None
+        self._net = IntegerNetwork(network.config, network.tensors, make_backend(self._device))
+        self._raw = 0 if network.config.causal else network.config.window
+        compiled = self._device == "cpu" and network.config.causal
+        self._compiled = CompiledDecoder(network.config, network.tensors) if compiled else None
 
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
@@ -181,15 +171,9 @@ class MixedCoder(NetworkCoder):
     """
 
     def __init__(
-        self,
-        predictor: "Predictor",
-        model_id: str,
-        config: "NetworkConfig",
-        tensors: dict[str, NDArray[Any]],
-        device: str = "auto",
-        threads: int = 0,
+        self, predictor: "Predictor", model_id: str, network: Network, device: str = "auto", threads: int = 0
     ) -> None:
-        super().__init__(model_id, config, tensors, device, threads)
+        super().__init__(model_id, network, device, threads)
         self._predictor = predictor
         if self._device != "cpu":
             self._threads = threads or cores()

@@ -1,6 +1,6 @@
 """The shape of a GeneFormer network: settings, presets, and the integer tensors that they ask for. Needs no PyTorch."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,8 @@ START = 4
 """The symbol that stands before a slice's first base, beside 0..3 = A, C, G, T."""
 SYMBOLS = 5
 """Rows of the one-hot input."""
+
+Tensors = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,15 @@ class NetworkConfig:
             if type(values[name]) is not kind:
                 raise FormatError(f"the model's setting {name} is {values[name]!r}, not of type {kind.__name__}")
         return cls(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The GeneFormer network: its shape, its integers and, in the file that training wrote, its real numbers."""
+
+    config: NetworkConfig
+    tensors: Tensors
+    floats: Tensors = field(default_factory=dict)
 
 
 PRESETS: dict[str, NetworkConfig] = {
