@@ -25,8 +25,10 @@ from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import batching, models, provenance, sheets
+from geneformer_rules.coding_jobs import CodingJobs
 from geneformer_rules.estimates import Estimates, splits_in_a_minute, trains_in_a_minute
 from geneformer_rules.parts import PartSizes, largest, parts_of_archive, parts_of_text, read_plan, text_bytes
+from geneformer_rules.patterns import any_of, none_of
 from geneformer_rules.records import is_made_of
 from geneformer_rules.sheets import NO_MODEL, Sample, SheetError, Sheets, Species
 from geneformer_rules.slurm_resources import slurm_resources
@@ -34,10 +36,6 @@ from geneformer_rules.snakemake_call import Call, tracked
 
 Wildcards = Any
 Output = Any
-BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*(?:\+[0-9]+)?"
-"""Matches the name of a batch (`batching`)."""
-NAME = r"[^/+]+"
-"""Matches the name of a sample or species."""
 
 
 def _paths(method: Callable[["Planner", Wildcards], list[str]]) -> Callable[["Planner", Wildcards], list[str]]:
@@ -165,13 +163,14 @@ class Planner:
         return self.estimates.job_bases(self.call.on_cluster)
 
     @cached_property
-    def _batch_bases(self) -> int:
+    def batch_bases(self) -> int:
+        """About how many bases are archived in one batch."""
         return self._job_bases or int(self.config["part_bases"])
 
     @cached_property
     def batches(self) -> batching.Batches:
         """The batches in which samples are archived whole. A run has one to itself: its size is not known."""
-        batches = batching.plan_batches(self.samples, self.sheets.done, self._size_if_whole, self._batch_bases)
+        batches = batching.plan_batches(self.samples, self.sheets.done, self._size_if_whole, self.batch_bases)
         runs = [name for name, sample in self.samples.items() if sample.accession and name not in self.sheets.done]
         return batching.Batches(self.samples, {**batches.batch_of, **{run: batching.alone(run) for run in runs}})
 
@@ -183,7 +182,7 @@ class Planner:
             expected: int | None = self.config["planning"]["sample_bases"]
             return expected
         size = self._text_bytes(sample.files)
-        return size if size is not None and size <= largest(self._batch_bases) else None
+        return size if size is not None and size <= largest(self.batch_bases) else None
 
     def _text_bytes(self, files: Iterable[str]) -> int | None:
         """About how much text these files hold; None if that is not known yet."""
@@ -238,7 +237,8 @@ class Planner:
             raise WorkflowError(f"{sheet}: unknown sample '{wildcards.sample}'; add a row for it.")
         return self.samples[wildcards.sample]
 
-    def _samples(self, wildcards: Wildcards) -> list[Sample]:
+    def samples_of_job(self, wildcards: Wildcards) -> list[Sample]:
+        """The samples of a batch, or the one of a job."""
         if hasattr(wildcards, "batch"):
             return self.batches.members(wildcards.batch)
         return [self._sample(wildcards)]
@@ -253,8 +253,9 @@ class Planner:
         """The model of a species: the file that was given, or the one that will be trained."""
         return self.sheets.species[species].model or f"{self.results}/models/{species}.gfmodel"
 
-    def _model(self, wildcards: Wildcards) -> str | None:
-        species = self._samples(wildcards)[0].species
+    def model_of_job(self, wildcards: Wildcards) -> str | None:
+        """The model that codes the samples of a job; None if they are coded without one."""
+        species = self.samples_of_job(wildcards)[0].species
         return None if species == NO_MODEL else self._model_of(species)
 
     def _base(self, wildcards: Wildcards) -> str | None:
@@ -284,7 +285,7 @@ class Planner:
     @_paths
     def archive_sources(self, wildcards: Wildcards) -> list[str]:
         """The files of the samples of a batch."""
-        members = self._samples(wildcards)
+        members = self.samples_of_job(wildcards)
         self._force_if_stale(f"{self.results}/unpublished/{wildcards.batch}", members)
         return tracked(path for sample in members for path in sample.files)
 
@@ -316,7 +317,7 @@ class Planner:
     @_paths
     def model(self, wildcards: Wildcards) -> list[str]:
         """The model that codes the samples of a job; none if they are coded without one."""
-        return tracked([self._model(wildcards)])
+        return tracked([self.model_of_job(wildcards)])
 
     @_paths
     def panel(self, wildcards: Wildcards) -> list[str]:
@@ -340,7 +341,7 @@ class Planner:
     @_paths
     def archives(self, wildcards: Wildcards) -> list[str]:
         """The archives of all samples, or of the job's."""
-        samples = self._samples(wildcards) if hasattr(wildcards, "batch") else self.samples.values()
+        samples = self.samples_of_job(wildcards) if hasattr(wildcards, "batch") else self.samples.values()
         return [f"{self.results}/archives/{sample.name}.gfz" for sample in samples]
 
     @_paths
@@ -389,7 +390,7 @@ class Planner:
 
     def _checks(self, work: str, done: set[str]) -> list[str]:
         """The outputs of jobs that decode samples, with new names, so that the files of earlier runs do not count."""
-        batch_of = batching.plan_batches(self.samples, done, self._size_if_shared, self._batch_bases).batch_of
+        batch_of = batching.plan_batches(self.samples, done, self._size_if_shared, self.batch_bases).batch_of
         batches = (batch_of.get(name, batching.alone(name)) for name in self.samples if name not in done)
 
         def path(batch: str) -> str:
@@ -402,7 +403,7 @@ class Planner:
         if self._plan_path(sample.name).is_file() or sample.name not in self.sheets.done:
             return self._size_if_whole(sample)
         parts = self._archived_parts(sample.name)
-        return parts.total if parts and parts.total <= largest(self._batch_bases) else None
+        return parts.total if parts and parts.total <= largest(self.batch_bases) else None
 
     def _archived_parts(self, sample: str) -> PartSizes | None:
         return parts_of_archive(Path(self.results, "reports", f"{sample}.json"))
@@ -417,7 +418,7 @@ class Planner:
 
     def sample_options(self, wildcards: Wildcards) -> str:
         """The samples of a batch, with their files or the accession of the run."""
-        samples = self._samples(wildcards)
+        samples = self.samples_of_job(wildcards)
         return shlex.join(w for s in samples for w in ("--sample", s.name, *(s.files or [s.path])))
 
     def fetch_options(self, wildcards: Wildcards) -> str:
@@ -433,11 +434,11 @@ class Planner:
 
     def species_option(self, wildcards: Wildcards) -> str:
         """The species of the samples of a job."""
-        return option("--species", self._samples(wildcards)[0].species)
+        return option("--species", self.samples_of_job(wildcards)[0].species)
 
     def model_option(self, wildcards: Wildcards) -> str:
         """The model that codes the samples of a job."""
-        return option("--model", self._model(wildcards))
+        return option("--model", self.model_of_job(wildcards))
 
     @property
     def embed_option(self) -> str:
@@ -523,7 +524,7 @@ class Planner:
         part_bases = self.config["part_bases"]
         sizes = [
             None if sample.accession else max(text_bytes(sample.files), self._size_if_whole(sample) or 0)
-            for sample in self._samples(wildcards)
+            for sample in self.samples_of_job(wildcards)
         ]
         return [None if size is None else parts_of_text(size, part_bases) for size in sizes]
 
@@ -534,7 +535,7 @@ class Planner:
 
     def decode_parts(self, wildcards: Wildcards) -> list[PartSizes | None]:
         """The parts of each sample that a job decodes, by its plan or report, or about; None if nothing is known."""
-        return [self._parts_to_decode(sample) for sample in self._samples(wildcards)]
+        return [self._parts_to_decode(sample) for sample in self.samples_of_job(wildcards)]
 
     def _parts_to_decode(self, sample: Sample) -> PartSizes | None:
         if plan := self._plan(sample.name):
@@ -543,17 +544,17 @@ class Planner:
         return self._archived_parts(sample.name) if size is None else parts_of_text(size, self.config["part_bases"])
 
     @cached_property
-    def archiving(self) -> "CodingJobs":
+    def archiving(self) -> CodingJobs:
         """The needs of jobs that archive whole samples, which encode and decode."""
         return CodingJobs(self, "compress", self.archive_parts, encodes=True, decodes=True)
 
     @cached_property
-    def compressing(self) -> "CodingJobs":
+    def compressing(self) -> CodingJobs:
         """The needs of jobs that compress parts."""
         return CodingJobs(self, "compress", self.compress_parts, encodes=True)
 
     @cached_property
-    def decoding(self) -> "CodingJobs":
+    def decoding(self) -> CodingJobs:
         """The needs of jobs that decode archives."""
         return CodingJobs(self, "decode", self.decode_parts, decodes=True)
 
@@ -576,7 +577,7 @@ class Planner:
     def device(self, wildcards: Wildcards) -> str:
         """Where a job runs its model, or trains it: experts have no use for a GPU."""
         is_training = hasattr(wildcards, "species")
-        species = wildcards.species if is_training else self._samples(wildcards)[0].species
+        species = wildcards.species if is_training else self.samples_of_job(wildcards)[0].species
         return str(self.config["device"]) if species != NO_MODEL and self._runs_network(species) else "cpu"
 
     def _runs_network(self, species: str) -> bool:
@@ -588,7 +589,7 @@ class Planner:
 
     def downloads(self, wildcards: Wildcards) -> int:
         """How many runs a job fetches."""
-        return sum(sample.accession is not None for sample in self._samples(wildcards))
+        return sum(sample.accession is not None for sample in self.samples_of_job(wildcards))
 
     def panel_bases(self, species: str) -> int:
         """About how large the panel is that the model of a species holds."""
@@ -615,67 +616,6 @@ class Planner:
         """Time limit of a training."""
         species = self._species(wildcards)
         return self.estimates.training_minutes(species, self.panel_bases(species.name), attempt)
-
-
-@dataclass(frozen=True, eq=False)
-class CodingJobs:
-    """The needs of one kind of jobs that code samples, from the parts of each sample of a job."""
-
-    planner: Planner
-    work: str
-    parts: Callable[[Wildcards], list[PartSizes | None]]
-    encodes: bool = False
-    decodes: bool = False
-
-    @property
-    def resources(self) -> dict[str, Any]:
-        """The resources of a rule."""
-        downloads = self.planner.downloads if self.encodes else None
-        return {**self.planner.placement(downloads), "mem_mb": self.memory_mb, "runtime": self.minutes}
-
-    def threads(self, wildcards: Wildcards) -> int:
-        """Threads of a job, as many as can be of use."""
-        parts = [0 if found is None else len(found.sizes) for found in self.parts(wildcards)]
-        with_model = self.planner._model(wildcards) is not None
-        return self.planner.estimates.threads(self.work, max(parts) if all(parts) else None, with_model)
-
-    def memory_mb(self, wildcards: Wildcards, attempt: int, threads: int) -> int:
-        """Memory of a job: without a model each thread has a part of its own."""
-        estimates = self.planner.estimates
-        species = self.planner._samples(wildcards)[0].species
-        at_once = threads if species == NO_MODEL else 1
-        part = max(map(estimates.part_bytes, self.parts(wildcards)))
-        if self.encodes and self.planner.downloads(wildcards):
-            part *= 2  # the qualities of reads take as much as their bases
-        return estimates.memory_mb(part, attempt, at_once, self.planner.panel_bases(species))
-
-    def minutes(self, wildcards: Wildcards, attempt: int) -> int:
-        """Time limit of a job; a run that is fetched has one of its own."""
-        planner = self.planner
-        if self.encodes and planner.downloads(wildcards):
-            return attempt * int(60 * planner.config["sra"]["hours"])
-        unknown = largest(planner._batch_bases)
-        size = sum(unknown if found is None else found.total for found in self.parts(wildcards))
-        encode = planner.estimates.encode_minutes(size, attempt) if self.encodes else 0
-        return encode + (planner.estimates.decode_minutes(size, attempt) if self.decodes else 0)
-
-
-def any_of(names: Iterable[str]) -> str:
-    """A pattern that matches these names and no others.
-
-    >>> any_of(["a", "b.c"]), any_of([])
-    ('(?:a|b\\\\.c)', '(?:(?!))')
-    """
-    return f"(?:{'|'.join(map(re.escape, names)) or '(?!)'})"
-
-
-def none_of(pattern: str, *suffixes: str) -> str:
-    """A pattern that matches names that ``pattern`` does not match, in paths that end in one of the suffixes.
-
-    >>> bool(re.fullmatch(f"{none_of(any_of('ab'), '.gfz')}.gfz", "a.gfz"))
-    False
-    """
-    return rf"(?!{pattern}(?:{'|'.join(map(re.escape, suffixes))})$)[^/]+"
 
 
 def option(name: str, value: str | None) -> str:

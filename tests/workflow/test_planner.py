@@ -11,7 +11,8 @@ import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import provenance
-from geneformer_rules.planner import Planner, any_of, none_of
+from geneformer_rules.patterns import any_of, none_of
+from geneformer_rules.planner import Planner
 from geneformer_rules.snakemake_call import Call, Forced
 
 MB = 10**6

@@ -1,0 +1,27 @@
+"""Patterns of names in the paths of jobs: which samples, species and batches a rule is for."""
+
+import re
+from collections.abc import Iterable
+
+BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*(?:\+[0-9]+)?"
+"""Matches the name of a batch (`batching`)."""
+NAME = r"[^/+]+"
+"""Matches the name of a sample or species."""
+
+
+def any_of(names: Iterable[str]) -> str:
+    """A pattern that matches these names and no others.
+
+    >>> any_of(["a", "b.c"]), any_of([])
+    ('(?:a|b\\\\.c)', '(?:(?!))')
+    """
+    return f"(?:{'|'.join(map(re.escape, names)) or '(?!)'})"
+
+
+def none_of(pattern: str, *suffixes: str) -> str:
+    """A pattern that matches names that ``pattern`` does not match, in paths that end in one of the suffixes.
+
+    >>> bool(re.fullmatch(f"{none_of(any_of('ab'), '.gfz')}.gfz", "a.gfz"))
+    False
+    """
+    return rf"(?!{pattern}(?:{'|'.join(map(re.escape, suffixes))})$)[^/]+"
