@@ -75,6 +75,7 @@ class Copies:
         self.lists: dict[int, Vector] = {}
         self.sampling = settings["history_sampling"]
         self.bits = digits(length // max(self.sampling, 1))
+        self.reverse_until = 0
         self.in_hand = (0, 0)  # the end of a seed and the number of its list
         self.scores: Counter[int] = Counter()
         self.slots = [Slot() for _ in range(64)]
@@ -250,30 +251,33 @@ class Copies:
 
     def search(self, coded: bool) -> None:
         cfg, t = self.settings, len(self.bases)
+        seeking = self.both or t < self.reverse_until
         if self.sampling:
-            self.sample(coded)
+            self.sample(coded, seeking)
         elif t >= self.history_seed_length:
             self.lists.setdefault(
                 row(self.history_seed_length, self.context(self.history_seed_length), self.bits), []
             ).insert(0, t)
-        if coded or (t % cfg["search_interval"] and not (self.n < 4 and t % cfg["search_interval_few"] == 0)):
+        if coded:
             return
+        self.taken["searches after a reverse copy"] += seeking and not self.both
         seed = cfg["panel_seed_length"]
         if t >= seed and self.panel and self.n_panel:
-            self.search_panel(self.panel, row(seed, self.context(seed), self.panel.bits), 1)
-            if self.both:
-                self.search_panel(self.panel, row(seed, self.reverse_context(seed), self.panel.bits), -1)
-        if t >= self.history_seed_length and not self.sampling:
-            self.search_history(row(self.history_seed_length, self.context(self.history_seed_length), self.bits), 1)
-            if self.both:
-                self.search_history(
-                    row(self.history_seed_length, self.reverse_context(self.history_seed_length), self.bits), -1
-                )
+            self.search_panel(self.panel, mix(self.context(seed)), 1, 1, False)
+            rarity = 1 if seeking else cfg["reverse_rarity"]
+            self.search_panel(self.panel, mix(self.reverse_context(seed)), -1, rarity, not seeking)
+        if t % cfg["search_interval"] and not (self.n < 4 and t % cfg["search_interval_few"] == 0):
+            return
+        k = self.history_seed_length
+        if t >= k and not self.sampling:
+            self.search_history(row(k, self.context(k), self.bits), 1, False)
+            if seeking or t % (cfg["search_interval"] * cfg["reverse_rarity"]) == 0:
+                self.search_history(row(k, self.reverse_context(k), self.bits), -1, not seeking)
 
-    def sample(self, coded: bool) -> None:
+    def sample(self, coded: bool, seeking: bool) -> None:
         t, (taken, number), k = len(self.bases), self.in_hand, self.history_seed_length
         if not taken:
-            h = mix(self.context(k) + (self.reverse_context(k) if self.both else 0))
+            h = mix(self.context(k) + self.reverse_context(k) & (1 << 64) - 1)
             if t >= k and (h & 0xFFFF) * self.sampling < 1 << 16:
                 self.in_hand = t, h >> (64 - self.bits)
         elif t == taken + 1:
@@ -284,31 +288,33 @@ class Copies:
             close = (1 << min(k, 11)) - 1 << 2
             self.taken["candidates run out in the history"] += len(places) > candidates > 0
             for place in places[:candidates]:
-                if self.forward_misses(self.bases, place + 2) & close and self.both:
-                    self.look(self.bases, place - 2, -1, k, close, True)
+                if self.forward_misses(self.bases, place + 2) & close:
+                    self.look(self.bases, place - 2, -1, k, close if seeking else MASK_32, True)
                 else:
                     self.look(self.bases, place + 2, 1, k, close, True)
 
-    def search_panel(self, panel: Panel, number: int, step: int) -> None:
-        places, candidates = panel.lists.get(number, []), self.settings["max_candidates"]
+    def search_panel(self, panel: Panel, h: int, step: int, rarity: int, exact: bool) -> None:
+        if (h & 0xFFFF) * self.settings["panel_sampling"] * rarity >= 1 << 16:
+            return
+        places, candidates = panel.lists.get(h >> (64 - panel.bits), []), self.settings["max_candidates"]
         at = 0
         if len(places) > candidates:
-            self.taken["candidates run out in the panel"] += 1
             self.turn += candidates
             at = self.turn % len(places)
-        for k in range(min(len(places), candidates)):
-            place = places[(at + k) % len(places)]
-            self.look(panel.bases, place, step, panel.seed, 0, place < self.n_panel)
+        self.taken["long rows of the panel"] += len(places) > 64
+        row_ = (places[at:] + places[:at])[:64]
+        found = [place for tag, place in row_ if tag == h >> 16 & 0xFF]
+        self.taken["candidates run out in the panel"] += len(found) > candidates
+        for place in found[:candidates]:
+            self.look(panel.bases, place, step, panel.seed, MASK_32 if exact else 0, place < self.n_panel)
 
-    def search_history(self, number: int, step: int) -> None:
-        places, candidates = self.lists.get(number, []), self.settings["max_candidates"]
+    def search_history(self, number: int, step: int, exact: bool) -> None:
+        places, candidates, k = self.lists.get(number, []), self.settings["max_candidates"], self.history_seed_length
         if step > 0 and places[0] == len(self.bases):
             places = places[1:]  # the base to come
         self.taken["candidates run out in the history"] += len(places) > candidates
         for place in places[:candidates]:
-            self.look(
-                self.bases, place, step, self.history_seed_length, (1 << min(self.history_seed_length, 11)) - 1, True
-            )
+            self.look(self.bases, place, step, k, MASK_32 if exact else (1 << min(k, 11)) - 1, True)
 
     def forward_misses(self, text: Vector, p: int) -> int:
         t = len(self.bases)
@@ -354,6 +360,8 @@ class Copies:
             slot = self.slots[self.n]
             self.n += 1
         self.taken["forward copies" if step > 0 else "reverse copies"] += 1
+        if step < 0:
+            self.reverse_until = len(self.bases) + 4096
         slot.place, slot.step, slot.flip = place, step, 0 if step > 0 else 3
         slot.misses, slot.run, slot.gain_sums = misses, run, gain_sums
 

@@ -129,14 +129,16 @@ class Panel:
         self.bases, n = list(bases), len(bases)
         starts = [sum(lengths[:number]) for number in range(len(lengths))]
         self.starts = [start for start in starts if start < n]
-        self.seed, self.bits = settings["panel_seed_length"], digits(n)
-        self.lists: dict[int, Vector] = {}
+        self.seed, sampling = settings["panel_seed_length"], settings["panel_sampling"]
+        self.bits = within(8, (n // (8 * sampling)).bit_length(), 30)
+        self.lists: dict[int, list[tuple[int, int]]] = {}  # tags and places
         mask = (1 << 2 * self.seed) - 1
         history = 0
         for p in range(1, n + 1):
             history = (history << 2 | self.bases[p - 1]) & mask
-            if p >= self.seed:
-                self.lists.setdefault(row(self.seed, history, self.bits), []).append(p)
+            h = mix(history)
+            if p >= self.seed and (h & 0xFFFF) * sampling < 1 << 16:
+                self.lists.setdefault(h >> (64 - self.bits), []).append((h >> 16 & 0xFF, p))
         self.counts = Counts(settings)
         for number, k in enumerate(self.counts.orders):
             self._count(number, k, settings["both_strands"])
@@ -330,6 +332,7 @@ class ExpertModel:
     def panel_digest(self, bases: Vector) -> str:
         """Of the panel with these bases."""
         digest = hashlib.sha256(b"".join(length.to_bytes(8, "little") for length in self.lengths))
-        padded = bases + [0] * (-len(bases) % 4)
-        digest.update(bytes(sum(padded[at + k] << 2 * k for k in range(4)) for at in range(0, len(padded), 4)))
+        for at in range(0, len(bases), 32):
+            word = sum(base << 62 - 2 * k for k, base in enumerate(bases[at : at + 32]))
+            digest.update(word.to_bytes(8, "little"))
         return digest.hexdigest()

@@ -14,6 +14,7 @@ from geneformer_codec.model.panel import Panel, embed
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.network import coder
 from geneformer_codec.network.coder import MixedCoder
+from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import ExpertSettings, with_level
 
@@ -81,9 +82,9 @@ def test_predictions_of_the_network_are_mixed_in() -> None:
     text = CHANCE.integers(0, 4, 2000).astype(np.uint8)
     said = np.full((2000, 4), -512, np.int32)  # 1/16 each
     said[np.arange(2000), text] = -38  # 13/16
-    panel, starts = ANCESTOR, np.zeros(1, np.int64)
-    without = len(Predictor(replace(WITH_NETWORK, network=False), panel, starts).encode(text))
-    mixed = len(Predictor(WITH_NETWORK, panel, starts).adapt(text, None, None, network_logs=said.reshape(-1)))
+    panel = PackedPanel.of(ANCESTOR, np.zeros(1, np.int64))
+    without = len(Predictor(replace(WITH_NETWORK, network=False), panel).encode(text))
+    mixed = len(Predictor(WITH_NETWORK, panel).adapt(text, None, None, network_logs=said.reshape(-1)))
     assert mixed < 0.6 * without
 
 

@@ -24,6 +24,7 @@ from geneformer_codec.model.panel import Panel as ModelPanel
 from geneformer_codec.model.panel import embed
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.coder import ExpertCoder
+from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import _BOUNDS, ExpertSettings, without_panel
 
@@ -79,7 +80,7 @@ def predictor(
     if records is None:
         return Predictor(settings, mixer=mixer, low=low)
     starts = np.cumsum([0, *map(len, records)])[:-1].astype(np.int64)
-    return Predictor(settings, np.concatenate(records), starts, mixer, low)
+    return Predictor(settings, PackedPanel.of(np.concatenate(records), starts), mixer, low)
 
 
 def reference_panel(settings: ExpertSettings, records: list[Bases] | None) -> Panel | None:
@@ -101,7 +102,7 @@ def test_the_tables_are_the_ones_described() -> None:
     assert integers.LOG.tolist() == LOG
     assert integers.EXP.tolist() == EXP
     priors = (1, 5, 10, 30, 99, 100, 777, 1000)
-    tables = Predictor(ExpertSettings(count_orders=(3,) * 8, count_priors=priors))._new_tables(0).count_logs
+    tables = Predictor(ExpertSettings(count_orders=(3,) * 8, count_priors=priors))._panel_tables().count_logs
     assert tables.tolist() == [count_log(count, prior) for prior in priors for count in range(16)]
 
 
@@ -288,7 +289,7 @@ CASES = [
     Case(
         "sampled seeds of one strand", {"history_sampling": 1, "max_candidates": 2}, np.concatenate([FEW, FEW[:300]]),
         None,
-        {"forward copies", "candidates run out in the history", "other seeds in the list"},
+        {"forward copies", "candidates run out in the history"},
     ),
     Case(
         "sampled seeds beside a panel", {"history_sampling": 3, "search_interval": 5, "match_run_length": 12,
@@ -302,9 +303,16 @@ CASES = [
     Case("long runs", {"search_interval": 150, "search_interval_few": 150}, LONG, None, {"runs measured",
         "trust by distance"}),
     Case(
-        "a run of more than is measured", {"search_interval": 1024, "search_interval_few": 1024,
-        "max_start_mismatches": 6, "max_mismatches": 6},
-        np.concatenate([np.tile(FEW, 2)[:1020], NOISE[:1200]]), [NOISE, mutated(NOISE, 0.05, 3)], {"longest run"},
+        "a run of more than is measured", {"search_interval": 1024, "search_interval_few": 1024},
+        np.concatenate([NOISE, FEW[:549], NOISE[:1100]]), None, {"longest run"},
+    ),
+    Case(
+        "reverse copies of one strand", {"search_interval": 2, "reverse_rarity": 4}, FAILING,
+        [NOISE[100:200], turned(NOISE[600:700])], {"reverse copies", "searches after a reverse copy"},
+    ),
+    Case(
+        "long rows of the panel", {"panel_sampling": 1, "max_candidates": 3}, np.tile(NOISE[:20], 20),
+        [np.tile(NOISE[:20], 100)], {"long rows of the panel", "candidates run out in the panel"},
     ),
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.predict.settings import with_level
 from geneformer_codec.predict.state import FEATURES
 from geneformer_codec.training.data import read_records
-from geneformer_codec.training.experts import hold_out, order_heads, predictor, slices
+from geneformer_codec.training.experts import Relatives, hold_out, order_heads, sampled, slices
 from geneformer_codec.training.train import train
 
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
@@ -115,19 +115,24 @@ def test_slices_hold_all_and_hold_out_divides() -> None:
     assert max(map(len, given)) <= 1 << 16
     rest, teaching, measuring = hold_out([np.zeros(100, np.uint8)] * 50, 0)
     assert len(rest) + len(teaching) + len(measuring) == 50
+    rest, teaching, measuring = hold_out([np.zeros(30 << 20, np.uint8)] * 2, 0)
+    assert sum(map(len, rest)) == 56 << 20
+    assert {len(piece) for piece in teaching + measuring} == {1 << 20}
+    assert 9 <= sum(map(len, sampled(records, 10, 0))) <= 140_000
+    assert sampled(records, 1 << 20, 0) is records
 
 
 def test_the_head_that_serves_best_alone_comes_first(trained: Path, tmp_path: Path) -> None:
     records = read_records([fasta(tmp_path / "p.fa", 30, 3)])
-    panel, measuring = records[:20], records[20:]
+    relatives, measuring = Relatives(records[:20]), records[20:]
     experts = read_model(trained / "m.gfmodel").experts
     assert experts
     attention = experts.initial_state.mixer.attention.copy()
     attention[:FEATURES] = -4 << 20  # a head that believes those that failed most
     start = experts.initial_state.with_arrays(experts.initial_state.arrays | {"attention": attention})
-    ordered = order_heads(start, panel, measuring)
+    ordered = order_heads(start, relatives, measuring)
     assert np.array_equal(ordered.mixer.attention[2 * FEATURES :], attention[:FEATURES])
-    fast = predictor(with_level(start.settings, "fast"), panel)
+    fast = relatives.predictor(with_level(start.settings, "fast"))
 
     def coded(begin: InitialState) -> int:
         at = begin.at(fast.settings)

@@ -20,12 +20,13 @@ import numpy as np
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.files import input_error, open_readable, read_stream
 from geneformer_codec.limits import PROCESS, check_need, default_limit
-from geneformer_codec.model.panel import Panel, PanelSource, panel_bytes, panel_source
+from geneformer_codec.model.panel import PanelSource, panel_bytes, panel_source
 from geneformer_codec.network.config import Network, NetworkConfig, Tensors, check_tensors
 
 if TYPE_CHECKING:
     from geneformer_codec.coding.interface import BaseCoder
     from geneformer_codec.model.initial_state import InitialState
+    from geneformer_codec.predict.panel_tables import PackedPanel
     from geneformer_codec.predict.settings import ExpertSettings
 
 FORMAT = "gfmodel/1"
@@ -167,15 +168,15 @@ class Model:
         panel = self.experts.panel if self.experts else None
         return held + (panel_bytes(panel.bases, panel.records) if panel else 0)
 
-    def panel(self, threads: int = 0) -> Panel | None:
-        """The records of the experts' panel: unpacked once per machine, or found on the search path."""
+    def panel(self, threads: int = 0) -> "PackedPanel | None":
+        """The experts' panel, ready to be searched: built once per machine."""
         if self.experts is None or self.experts.panel is None:
             return None
-        from geneformer_codec.model.panel_cache import unpacked
+        from geneformer_codec.model.panel_cache import open_panel
         from geneformer_codec.model.panel_coding import decode_panel
 
         workers = threads or len(os.sched_getaffinity(0))
-        return unpacked(self.experts.panel, lambda coded, count: decode_panel(coded, count, workers))
+        return open_panel(self.experts.panel, lambda coded, count: decode_panel(coded, count, workers))
 
     def coder(
         self,
@@ -200,13 +201,7 @@ class Model:
 
         state = self.experts.initial_state.at(settings)
         panel = self.panel(threads)
-        predictor = Predictor(
-            settings,
-            panel.bases if panel else None,
-            panel.starts[:-1] if panel else None,
-            state.mixer,
-            state.low,
-        )
+        predictor = Predictor(settings, panel, state.mixer, state.low)
         if not settings.network:
             return ExpertCoder(predictor, self.id, threads)
         if self.network is None or panel is None or not self.network.config.causal:

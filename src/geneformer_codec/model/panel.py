@@ -18,47 +18,24 @@ from numpy.typing import NDArray
 from geneformer_codec.errors import FormatError
 from geneformer_codec.model.packed_integers import from_planes, pack, to_planes, unpack
 from geneformer_codec.model.panel_references import find_records
+from geneformer_codec.predict.panel_tables import (
+    MAX_BASES,
+    PackedPanel,
+    pack_words,
+    unpacked_words,
+    words_of,
+)
 from geneformer_codec.sequence.digests import SHA512T24U_BYTES, refget_id
 
 Bases = NDArray[np.uint8]
 Encode = Callable[[Bases], bytes]
 Decode = Callable[[bytes, int], Bases]
 
-MAX_BASES = 1 << 31
 MAX_RECORDS = 1 << 27
-"""With these bounds lengths fit into 32 bits, and sums of them into 64."""
+MAX_RECORD_BASES = (1 << 32) - 1
+"""Of an embedded panel, whose lengths have 32 bits."""
 
-_STEP = 1 << 18  # packed bytes at a time: they and what they become stay in a core's cache
 _LETTERS = np.frombuffer(b"ACGT", np.uint8)
-_QUADS = ((np.arange(256)[:, None] >> np.arange(0, 8, 2)) & 3).astype(np.uint8).view(np.uint32).ravel()
-
-
-def pack_bases(bases: Bases) -> Bases:
-    """Two bits a base: uint8[n] of 0..3 to uint8[(n + 3) // 4], first base in the low bits, padded with 0."""
-    bases = np.ascontiguousarray(bases)
-    whole = len(bases) // 4
-    packed = np.empty((len(bases) + 3) // 4, np.uint8)
-    quads = bases[: 4 * whole].view("<u4")
-    for start in range(0, whole, _STEP):
-        quad = quads[start : start + _STEP]
-        # the low byte of this is what is wanted, the rest is cut off
-        packed[start : min(start + _STEP, whole)] = (quad | quad >> 6 | quad >> 12 | quad >> 18).astype(np.uint8)
-    if whole < len(packed):
-        packed[whole] = sum(int(base) << 2 * place for place, base in enumerate(bases[4 * whole :]))
-    return packed
-
-
-def unpack_bases(packed: Bases, count: int) -> Bases:
-    """Inverse of `pack_bases`: uint8[count]. Raises ``FormatError`` for another size, or a padding that is not 0."""
-    if count < 0 or packed.shape != ((count + 3) // 4,):
-        raise FormatError(f"{packed.size} packed bytes do not hold {count} bases")
-    if count % 4 and int(packed[-1]) >> 2 * (count % 4):
-        raise FormatError("the last packed byte holds more than the last bases")
-    quads = np.empty(len(packed), np.uint32)
-    for start in range(0, len(packed), _STEP):
-        stop = min(start + _STEP, len(packed))
-        np.take(_QUADS, packed[start:stop], out=quads[start:stop], mode="clip")
-    return quads.view(np.uint8)[:count]
 
 
 def starts_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -66,56 +43,61 @@ def starts_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
 
 
-def panel_digest(lengths: NDArray[np.int64], packed: Bases) -> str:
-    """SHA-256, in hex, of the lengths as little-endian 64-bit integers and then the packed bases."""
-    digest = hashlib.sha256(np.ascontiguousarray(lengths, "<i8").data)
-    digest.update(np.ascontiguousarray(packed).data)
-    return digest.hexdigest()
-
-
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Training records: ``bases`` uint8[n] of 0..3, all end to end, and ``starts`` int64[records + 1], 0 first, n last.
+    """Training records, packed end to end in ``words`` (`panel_tables.packed_words`), and their ``starts``.
 
-    Both are C-contiguous; nobody may write to them. Raises ``ValueError`` for arrays that are no panel.
+    ``starts`` is int64[records + 1], 0 first, the number of bases last. Nobody may write to them.
     """
 
-    bases: Bases
+    words: NDArray[np.uint64]
     starts: NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        bases, starts = self.bases, self.starts
-        if bases.dtype != np.uint8 or bases.ndim != 1 or not bases.flags.c_contiguous:
-            raise ValueError(f"bases must be contiguous uint8[n], not {bases.dtype}{list(bases.shape)}")
-        if starts.dtype != np.int64 or starts.ndim != 1 or not len(starts) or not starts.flags.c_contiguous:
-            raise ValueError(f"starts must be contiguous int64[records + 1], not {starts.dtype}{list(starts.shape)}")
-        if starts[0] != 0 or starts[-1] != len(bases) or np.any(starts[1:] < starts[:-1]):
-            raise ValueError(f"starts must rise from 0 to the number of bases, {len(bases)}")
-        if len(bases) and bases.max() > 3:
-            raise ValueError("bases must be 0..3")
 
     @classmethod
     def of(cls, records: Sequence[Bases]) -> "Panel":
-        """A panel of these records, each uint8[length] of 0..3."""
-        bases = np.concatenate([np.zeros(0, np.uint8), *records])
-        return cls(bases, starts_of(np.array([len(record) for record in records], np.int64)))
+        """A panel of these records, each uint8[length] of 0..3; ``ValueError`` for other numbers."""
+        starts = starts_of(np.array([len(record) for record in records], np.int64))
+        words = np.zeros(words_of(int(starts[-1])), np.uint64)
+        for record, start in zip(records, starts.tolist(), strict=False):
+            if len(record) and record.max() > 3:
+                raise ValueError("bases must be 0..3")
+            pack_words(np.ascontiguousarray(record), words, start)
+        return cls(words, starts)
+
+    @property
+    def length(self) -> int:
+        """Bases of all records."""
+        return int(self.starts[-1])
+
+    @property
+    def bases(self) -> Bases:
+        """All bases, uint8[length] of 0..3: unpacked anew each time."""
+        return unpacked_words(self.words, self.length)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Bases of each record, int64[records]."""
         return np.diff(self.starts)
 
+    @property
+    def packed(self) -> PackedPanel:
+        """As the experts take it."""
+        return PackedPanel(self.words, self.length, self.starts[self.starts < self.length])
+
     @cached_property
     def digest(self) -> str:
-        """See `panel_digest`."""
-        return panel_digest(self.lengths, pack_bases(self.bases))
+        """SHA-256, in hex, of the lengths and then the words that hold bases, all little-endian 64-bit integers."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.lengths, "<i8").data)
+        digest.update(np.ascontiguousarray(self.words[: -(-self.length // 32)], "<u8").data)
+        return digest.hexdigest()
 
     @cached_property
     def refget_digests(self) -> NDArray[np.uint8]:
         """The sha512t24u of each record's text of A, C, G and T: uint8[records, 24]."""
         digests = np.empty((len(self.starts) - 1, SHA512T24U_BYTES), np.uint8)
+        bases = self.bases
         for record, (start, stop) in enumerate(zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)):
-            text = _LETTERS[self.bases[start:stop]]
+            text = _LETTERS[bases[start:stop]]
             digests[record] = np.frombuffer(hashlib.sha512(text.data).digest(), np.uint8, SHA512T24U_BYTES)
         return digests
 
@@ -192,12 +174,12 @@ PanelSource = EmbeddedPanel | ReferencedPanel
 
 def embed(panel: Panel, encode: Encode) -> EmbeddedPanel:
     """The panel as a model carries it, its bases coded by ``encode``."""
-    return EmbeddedPanel(panel.digest, len(panel.bases), panel.lengths, encode(panel.bases))
+    return EmbeddedPanel(panel.digest, panel.length, panel.lengths, encode(panel.bases))
 
 
 def refer(panel: Panel) -> ReferencedPanel:
     """The panel as a model names it."""
-    return ReferencedPanel(panel.digest, len(panel.bases), panel.refget_digests)
+    return ReferencedPanel(panel.digest, panel.length, panel.refget_digests)
 
 
 def panel_source(settings: object, tensors: Mapping[str, NDArray[Any]]) -> PanelSource:
@@ -230,23 +212,22 @@ def load(source: PanelSource, decode: Decode, search_path: str | None = None) ->
     digest, ``ModelMissingError`` when records that are referred to are not found.
     """
     if isinstance(source, EmbeddedPanel):
-        bases, lengths = np.ascontiguousarray(decode(source.coded, source.bases)), source.lengths
+        bases = np.ascontiguousarray(decode(source.coded, source.bases))
         if bases.dtype != np.uint8 or bases.shape != (source.bases,) or (source.bases and bases.max() > 3):
             raise FormatError(f"the model's panel is damaged: it does not decode to {source.bases} bases")
+        found = np.split(bases, starts_of(source.lengths)[1:-1]) if source.records else []
     else:
         found = find_records([digest.tobytes() for digest in source.refget], source.bases, search_path)
-        lengths = np.array([len(record) for record in found], np.int64)
-        check_lengths(lengths, source.bases)
-        bases = np.concatenate([np.zeros(0, np.uint8), *found])
-    panel = Panel(bases, starts_of(lengths))
+        check_lengths(np.array([len(record) for record in found], np.int64), source.bases)
+    panel = Panel.of(found)
     if panel.digest != source.digest:
         raise FormatError(f"the model's panel is damaged: its digest is {panel.digest}, not {source.digest}")
     return panel
 
 
 def panel_bytes(bases: int, records: int) -> int:
-    """What a panel takes in memory, ready to be searched: bases, the same packed, the place of each, an index."""
-    return 21 * bases // 4 + (64 << 20) + 40 * records
+    """What a panel takes in memory until it is packed and indexed."""
+    return 3 * bases + (64 << 20) + 40 * records
 
 
 def check_lengths(lengths: NDArray[np.int64], bases: int) -> None:
@@ -254,8 +235,11 @@ def check_lengths(lengths: NDArray[np.int64], bases: int) -> None:
     if lengths.dtype != np.int64 or lengths.ndim != 1:
         raise FormatError(f"the lengths of the model's panel are {lengths.dtype}{list(lengths.shape)}, not int64")
     # each is bounded before they are summed, so that the sum cannot wrap
-    if len(lengths) and (lengths.min() < 0 or lengths.max() > bases):
-        raise FormatError("a record of the model's panel has a length below 0 or above that of the panel")
+    if len(lengths) and (lengths.min() < 0 or lengths.max() > min(bases, MAX_RECORD_BASES)):
+        raise FormatError(
+            "a record of the model's panel has a length below 0, above that of the panel, or above "
+            f"{MAX_RECORD_BASES:,} bases"
+        )
     if int(lengths.sum()) != bases:
         raise FormatError(f"the records of the model's panel have {int(lengths.sum())} bases, not the {bases} stated")
 

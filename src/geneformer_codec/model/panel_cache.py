@@ -1,110 +1,233 @@
-"""Unpack a panel once per machine: the jobs after the first read it from a cache.
+"""Panels ready to be searched, built once a machine and shared by its jobs: files that every process maps.
 
-A cache file is ``panels/DIGEST.gfpanel``: the 8 bytes ``gfpanel1``, then records and bases, then the length of each
-record, all little-endian 64-bit integers, then the packed bases. From byte 24 on it is what the digest is taken of, so
-a damaged file is found, and made again. Of jobs that start at once one decodes, and the others wait for it.
+A panel has a folder ``panels/DIGEST`` of files, each built when it is first needed: ``bases``; an index of its seeds,
+``seeds-LENGTH-SAMPLING``; ``counts-ORDERS-BITS-STRANDS``. A file is `MAGIC`, a line of JSON (type and size of each
+array, and a checksum), zeros up to `HEADER_BYTES`, and the arrays, each from a multiple of `ALIGNMENT` bytes on. It is
+made under a lock, in a temporary file that takes its place when complete; of jobs that start at once one builds, and
+the others wait. Bases are checked by the panel's digest before they are cached, and every file by its checksum when it is
+opened: all of it, or, of one larger than `CHECKED_BYTES`, evenly spaced pages.
 """
 
+import contextlib
 import functools
+import json
 import logging
+import mmap
+import os
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geneformer_codec.caches import CACHE, acquire, cache_directory, held
-from geneformer_codec.errors import FormatError, OutputError
-from geneformer_codec.files import atomic_output
-from geneformer_codec.model.panel import (
-    Decode,
-    EmbeddedPanel,
-    Panel,
-    PanelSource,
-    check_lengths,
-    load,
-    pack_bases,
-    panel_digest,
-    starts_of,
-    unpack_bases,
+from geneformer_codec.model.panel import Decode, EmbeddedPanel, PanelSource, load
+from geneformer_codec.predict.panel_tables import (
+    COUNTS_PAD,
+    PackedPanel,
+    SeedIndex,
+    count_places,
+    count_seeds,
+    fill_counts,
+    fill_seeds,
+    index_arrays,
 )
 
+Layout = Sequence[tuple[Any, int]]
+Arrays = list[NDArray[Any]]
+Prepare = Callable[[], tuple[Layout, Callable[[Arrays], None]]]
+"""Gives types and sizes of arrays, and what fills them; they are 0 at first."""
+
+MAGIC = b"gfpanel1"
+HEADER_BYTES = 4096
+ALIGNMENT = 64
+CHECKED_BYTES = 1 << 28
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+_PAGES, _PAGE_BYTES = 4096, 4096
 _LOG = logging.getLogger("geneformer_codec")
-_MAGIC = b"gfpanel1"
-_HEADER_BYTES = 24
 _PATIENCE = 600.0
 _PATIENT_BASES = 50_000
-"""How long another job's decoding is waited for: seconds, and a second more for so many bases."""
+"""How long another job's work is waited for: seconds, and a second more for so many bases."""
 
 
-def unpacked(source: PanelSource, decode: Decode, cache: Path | None = None) -> Panel:
-    """The panel of ``source``, from the cache (``cache``, else `cache_directory`) or as `load` gives it, then cached.
+@dataclass(frozen=True, eq=False)
+class CachedPanel(PackedPanel):
+    """A panel whose tables are in ``folder``."""
 
-    Where the cache cannot be used, a warning is logged once and the panel is decoded without it. Raises what
-    `load` raises.
+    folder: Path
+
+    def seed_index(self, seed_length: int, sampling: int) -> SeedIndex:
+        """As `PackedPanel.seed_index`."""
+
+        def prepare() -> tuple[Layout, Callable[[Arrays], None]]:
+            rows = count_seeds(self, seed_length, sampling)
+
+            def fill(arrays: Arrays) -> None:
+                arrays[0][:] = rows
+                fill_seeds(self, seed_length, sampling, SeedIndex(*arrays))
+
+            others = [(kind, size) for size, kind in index_arrays(int(rows[-1]), self.length >> 32 > 0)]
+            return [(np.uint32, len(rows)), *others], fill
+
+        return SeedIndex(*_stored(self.folder / f"seeds-{seed_length}-{sampling}", prepare, self.length))
+
+    def counts(self, orders: Sequence[int], table_bits: int, both_strands: bool) -> NDArray[np.uint16]:
+        """As `PackedPanel.counts`."""
+        if not orders:
+            return super().counts(orders, table_bits, both_strands)
+        name = f"counts-{'.'.join(map(str, orders))}-{table_bits}-{2 if both_strands else 1}"
+        size = count_places(orders, table_bits)[-1] + COUNTS_PAD
+
+        def fill(arrays: Arrays) -> None:
+            fill_counts(self, orders, table_bits, both_strands, arrays[0])
+
+        return _stored(self.folder / name, lambda: ([(np.uint16, size)], fill), self.length)[0]
+
+
+def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None) -> PackedPanel:
+    """The panel of ``source``, from the cache (``cache``, else `cache_directory`), where `load` puts it first.
+
+    Where the cache cannot be used, a warning is logged once and all is built in memory. Raises what `load` raises.
     """
+
+    def prepare() -> tuple[Layout, Callable[[Arrays], None]]:
+        panel = load(source, decode)
+
+        def fill(arrays: Arrays) -> None:
+            arrays[0][:], arrays[1][:] = panel.starts, panel.words
+
+        return [(np.int64, len(panel.starts)), (np.uint64, len(panel.words))], fill
+
     try:
-        path = (cache_directory() if cache is None else cache) / "panels" / f"{source.digest}.gfpanel"
-        panel = _read(path, source)
-        if panel is not None:
-            return panel
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = acquire(path.with_suffix(".lock"), _PATIENCE + source.bases / _PATIENT_BASES)
+        folder = (cache_directory() if cache is None else cache) / "panels" / source.digest
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _warn(f"{error.filename or 'cache'}: {error.strerror or error}")
-        return load(source, decode)
-    with held(lock):
-        panel = _read(path, source)  # the process that had the lock before may have written it
-        if panel is None:
-            panel = load(source, decode)
-            _write(path, panel)
-        return panel
+        return load(source, decode).packed
+    starts, words = _stored(folder / "bases", prepare, source.bases)
+    if isinstance(source, EmbeddedPanel) and not np.array_equal(np.diff(starts), source.lengths):
+        return load(source, decode).packed  # the model is damaged: this says so
+    return CachedPanel(words, source.bases, starts[starts < source.bases], folder)
 
 
-def _read(path: Path, source: PanelSource) -> Panel | None:
-    """The panel in a cache file, None when there is none or it is not the very panel of ``source``."""
-    size = _HEADER_BYTES + 8 * source.records + (source.bases + 3) // 4
+def _stored(path: Path, prepare: Prepare, bases: int) -> Arrays:
+    """The arrays of file ``path``, which is built if need be; in memory if it cannot be, with a warning."""
+    arrays = _open(path)
+    if arrays is not None:
+        return arrays
     try:
-        if path.stat().st_size != size:
-            return None
-        data = np.fromfile(path, np.uint8)
+        lock = acquire(path.with_name(f".{path.name}.lock"), _PATIENCE + bases / _PATIENT_BASES)
+    except OSError as error:
+        _warn(f"{error.filename or path}: {error.strerror or error}")
+        return _in_memory(*prepare())
+    with held(lock):
+        arrays = _open(path)  # the process that had the lock before may have built it
+        if arrays is not None:
+            return arrays
+        layout, fill = prepare()
+        try:
+            _publish(path, layout, fill)
+        except OSError as error:
+            _warn(f"{path}: {error.strerror or error}")
+            return _in_memory(layout, fill)
+    return _open(path) or _in_memory(layout, fill)
+
+
+def _in_memory(layout: Layout, fill: Callable[[Arrays], None]) -> Arrays:
+    arrays = [np.zeros(size, kind) for kind, size in layout]
+    fill(arrays)
+    return arrays
+
+
+def _publish(path: Path, layout: Layout, fill: Callable[[Arrays], None]) -> None:
+    """Write the file; the lock is held, so that what an earlier, killed job left may go."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        left.unlink(missing_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    try:
+        size = _places(layout)[-1]
+        os.posix_fallocate(descriptor, 0, size)  # a full disk says so here, and not by a signal later
+        with mmap.mmap(descriptor, size) as mapped:
+            arrays = _views(mapped, layout)
+            fill(arrays)
+            check = _checksum(np.frombuffer(mapped, np.uint8, offset=HEADER_BYTES))
+            mapped[:HEADER_BYTES] = _header(layout, check)
+            arrays.clear()
+            mapped.flush()
+        part.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> Arrays | None:
+    """The arrays of a file, None when there is none or it is damaged."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return None
-    if len(data) != size or data[:_HEADER_BYTES].tobytes() != _header(source.records, source.bases):
-        return None
-    lengths = data[_HEADER_BYTES : _HEADER_BYTES + 8 * source.records].view("<i8").astype(np.int64)
-    packed = data[_HEADER_BYTES + 8 * source.records :]
-    if panel_digest(lengths, packed) != source.digest:
-        return None
     try:
-        check_lengths(lengths, source.bases)
-        if isinstance(source, EmbeddedPanel) and not np.array_equal(lengths, source.lengths):
-            return None  # the model is damaged: to load it says so
-        return Panel(unpack_bases(packed, source.bases), starts_of(lengths))
-    except FormatError:
+        size = os.fstat(descriptor).st_size
+        head = os.pread(descriptor, HEADER_BYTES, 0)
+        stated = json.loads(head[len(MAGIC) :].rstrip(b"\0")) if head.startswith(MAGIC) else {}
+        layout = [(np.dtype(kind), count) for kind, count in stated["arrays"]]
+        if size != _places(layout)[-1] or head != _header(layout, stated["check"]):
+            return None
+        # private, as compiled code has one type for arrays that it writes and those it reads: pages stay shared
+        mapped = mmap.mmap(descriptor, size, mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
+    finally:
+        os.close(descriptor)
+    if _checksum(np.frombuffer(mapped, np.uint8, offset=HEADER_BYTES)) != stated["check"]:
+        return None
+    return _views(mapped, layout)
 
 
-def _write(path: Path, panel: Panel) -> None:
-    """Cache the panel, or warn. The lock is held, so that what an earlier, killed job left may go."""
-    try:
-        for left in path.parent.glob(f".{path.name}.*.tmp"):
-            left.unlink(missing_ok=True)
-        with atomic_output(path, force=True) as out:
-            out.write(_header(len(panel.lengths), len(panel.bases)))
-            out.write(panel.lengths.astype("<i8").tobytes())
-            out.write(pack_bases(panel.bases).data)
-    except (OSError, OutputError) as error:
-        _warn(str(error))
+def _places(layout: Layout) -> list[int]:
+    """Where each array begins in the file, and where the file ends."""
+    places, end = [], HEADER_BYTES
+    for kind, size in layout:
+        places.append(end)
+        end += -(-size * np.dtype(kind).itemsize // ALIGNMENT) * ALIGNMENT
+    return [*places, end]
 
 
-def _header(records: int, bases: int) -> bytes:
-    return _MAGIC + records.to_bytes(8, "little") + bases.to_bytes(8, "little")
+def _views(mapped: mmap.mmap, layout: Layout) -> Arrays:
+    places = _places(layout)
+    return [np.frombuffer(mapped, kind, size, place) for (kind, size), place in zip(layout, places, strict=False)]
+
+
+def _header(layout: Layout, check: int) -> bytes:
+    stated = {"arrays": [[np.dtype(kind).str, size] for kind, size in layout], "check": check}
+    return (MAGIC + json.dumps(stated).encode()).ljust(HEADER_BYTES, b"\0")
+
+
+def _checksum(content: NDArray[np.uint8]) -> int:
+    """CRC-32 of all of it, or of evenly spaced pages."""
+    if len(content) <= CHECKED_BYTES:
+        return zlib.crc32(content.data)
+    check = 0
+    for page in range(_PAGES):
+        start = page * (len(content) - _PAGE_BYTES) // (_PAGES - 1)
+        check = zlib.crc32(content[start : start + _PAGE_BYTES].data, check)
+    return check
 
 
 @functools.cache
 def _warn(reason: str) -> None:
     """Once for a reason in a process."""
     _LOG.warning(
-        "the unpacked panel is not cached (%s), so every job decodes it again; set %s to a writable directory",
+        "the panel's tables are not cached (%s), so every job builds them again; set %s to a writable directory "
+        "with room",
         reason,
         CACHE,
     )

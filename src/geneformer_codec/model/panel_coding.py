@@ -13,8 +13,8 @@ from geneformer_codec.model.initial_states import shipped_initial_state
 from geneformer_codec.predict.predictor import MAX_PLACES, Predictor
 from geneformer_codec.predict.settings import ExpertSettings
 
-SLICE_BASES = 1 << 24
-"""Bases that are coded in one go; longer panels are unpacked by several threads."""
+SLICE_BASES = 1 << 27
+"""Bases that are coded in one go, each from all before it; longer panels are unpacked by several threads."""
 MAX_HEADER_BYTES = 1 << 16
 
 Report = Callable[[int], None]

@@ -40,7 +40,6 @@ from geneformer_codec.predict.state import (  # fmt: skip
     MISS,
     MISSES,
     NOISY,
-    PLACE,
     ROOM,
     RUN,
     STEP,
@@ -50,6 +49,7 @@ from geneformer_codec.predict.state import (  # fmt: skip
     TRUST_ROWS,
     WEIGHT,
     MixerState,
+    PanelTables,
     Scratch,
     Settings,
     Slice,
@@ -73,9 +73,11 @@ LAST_24 = np.uint32(0xFFFFFF)
 
 
 @inline
-def base_at(panel: NDArray[np.uint8], history: NDArray[np.uint8], offset: Int, place: Int) -> Int:
-    """The base at a place of the panel, or from ``offset`` on of the slice's history."""
-    return np.int64(panel[u(place)]) if place < offset else np.int64(history[u(place - offset)])
+def base_at(panel: PanelTables, history: NDArray[np.uint8], place: Int) -> Int:
+    """The base at a place of the panel, or, from `history_offset` on, of the slice's history."""
+    if place >= panel.history_offset:
+        return np.int64(history[u(place - panel.history_offset)])
+    return np.int64((panel.words[u(place >> 5)] >> np.uint64(62 - 2 * (place & 31))) & np.uint64(3))
 
 
 @inline
@@ -127,8 +129,8 @@ def predict_copies(slice_: Slice, previous: Int) -> None:
     for c in range(live):
         recent = np.uint32(bank[u(MISSES + c)]) & LAST_16
         bank[u(NOISY + c)] = np.int32(1) if count_ones(recent) > 1 else np.int32(0)
-        place = np.int64(bank[u(PLACE + c)])
-        base = base_at(panel.bases, state.bases, panel.history_offset, place)
+        place = state.copy_places[u(c)]
+        base = base_at(panel, state.bases, place)
         bank[u(BASE + c)] = base ^ np.int64(bank[u(FLIP + c)])
         row = trust_row(np.int64(bank[u(MISSES + c)]) & 0xFFFFFFFF, np.int64(bank[u(RUN + c)]))
         bank[u(TRUST + c)] = row
@@ -347,7 +349,7 @@ def learn_copies(slice_: Slice, previous: Int, base: Int, teach: bool) -> None:
         for k in range(width):
             bank[u(GAIN + k)] = np.int32(bank[u(LOG_HIT + k)] << np.int32(2))
     ends = np.int32(0)
-    end, before = np.int32(panel.bases.shape[0]), np.int32(panel.history_offset - 1)
+    end, before = panel.length, panel.history_offset - 1
     for k in range(width):
         gain = bank[u(GAIN + k)]
         bank[u(GAIN_SUMS + k)] = np.int32(
@@ -363,12 +365,13 @@ def learn_copies(slice_: Slice, previous: Int, base: Int, teach: bool) -> None:
         miss = np.int32(bank[u(BASE + k)] != came)
         bank[u(MISSES + k)] = np.int32(np.int32(bank[u(MISSES + k)] << np.int32(1)) | miss)
         bank[u(RUN + k)] = np.int32(np.int32(bank[u(RUN + k)] + np.int32(1)) & np.int32(miss - np.int32(1)))
-        place = np.int32(bank[u(PLACE + k)] + bank[u(STEP + k)])
-        bank[u(PLACE + k)] = place
+    for k in range(width):
+        place = state.copy_places[u(k)] + np.int64(bank[u(STEP + k)])
+        state.copy_places[u(k)] = place
         # the panel's end, the panel's start, the start of the slice's history
         ends = np.int32(ends | np.int32((place == end) | (place == before) | (place < 0)))
     if missed or ends:
-        state.numbers[COPIES] = drop(bank, live, np.int64(end), panel.history_offset, done + 1, settings.max_mismatches)
+        state.numbers[COPIES] = drop(state, live, end, panel.history_offset, done + 1, settings.max_mismatches)
     if (done & 7) == 7:
         rebase(bank, np.int64(state.numbers[COPIES]))
 
@@ -413,7 +416,7 @@ def learn_misses(state: SliceState, mixer: MixerState, live: Int, previous: Int,
         total += gain
     mean = total // live
     for k in range(live):
-        block = np.int64(bank[u(PLACE + k)]) >> BLOCK_BITS
+        block = state.copy_places[u(k)] >> BLOCK_BITS
         score = np.int64(state.scores[u(block)])
         gain = clamp(np.int64(bank[u(GAIN + k)]) - mean, -16384, 8192)
         state.scores[u(block)] = score - (score >> 9) + (gain >> 4)
@@ -427,15 +430,17 @@ def learn_misses(state: SliceState, mixer: MixerState, live: Int, previous: Int,
 
 
 @apart
-def drop(bank: NDArray[np.int32], live: Int, panel: Int, offset: Int, done: Int, most: Int) -> Int:
+def drop(state: SliceState, live: Int, panel: Int, offset: Int, done: Int, most: Int) -> Int:
     """Keep the copies with at most ``most`` misses that point at a base; gives how many these are."""
+    bank = state.bank
     kept = 0
     for k in range(live):
-        place = np.int64(bank[u(PLACE + k)])
+        place = state.copy_places[u(k)]
         within = place >= 0 and (place < panel or (offset <= place and place < offset + done))
         if within and np.int64(count_ones(np.uint32(bank[u(MISSES + k)]) & LAST_24)) <= most:
             if kept != k:
-                for row in (PLACE, STEP, FLIP, MISSES, RUN):
+                state.copy_places[u(kept)] = place
+                for row in (STEP, FLIP, MISSES, RUN):
                     bank[u(row + kept)] = bank[u(row + k)]
                 for horizon in range(4):
                     bank[u(GAIN_SUMS + horizon * ROOM + kept)] = bank[u(GAIN_SUMS + horizon * ROOM + k)]

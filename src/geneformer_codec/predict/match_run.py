@@ -18,7 +18,6 @@ from geneformer_codec.predict.state import (
     LOG_HIT,
     LOG_MISS,
     NOISY,
-    PLACE,
     RUN,
     RUN_ROW,
     TRUST_ROWS,
@@ -67,7 +66,7 @@ def find_run(panel: PanelTables, state: SliceState, scratch: Scratch, miss_histo
         return 0
     guess = np.int64(0)
     for k in range(live):
-        base = base_at(panel.bases, state.bases, panel.history_offset, np.int64(bank[u(PLACE + k)]))
+        base = base_at(panel, state.bases, state.copy_places[u(k)])
         base ^= np.int64(bank[u(FLIP + k)])
         bank[u(BASE + k)] = base
         if k and base != guess:

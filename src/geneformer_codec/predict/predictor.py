@@ -1,8 +1,6 @@
 """The experts made ready: tables of the panel, initial state, and the coding of one slice."""
 
-import copy
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from geneformer_codec.coding.integers import count_log
 from geneformer_codec.coding.range_coder import END_BYTES, WHOLE, finish, first_code
 from geneformer_codec.errors import FormatError
-from geneformer_codec.predict.panel_tables import count_all, pack_words, seed_index
+from geneformer_codec.predict.panel_tables import COUNTS_PAD, MAX_BASES, PackedPanel, SeedIndex, count_places
 from geneformer_codec.predict.settings import ExpertSettings, index_bits
 from geneformer_codec.predict.slice import begin, run
 from geneformer_codec.predict.state import (
@@ -23,6 +21,7 @@ from geneformer_codec.predict.state import (
     LOW,
     NUMBERS,
     POSITION,
+    ROOM,
     WIDTH,
     MixerState,
     PanelTables,
@@ -35,87 +34,78 @@ from geneformer_codec.predict.state import (
     untrained_mixer,
 )
 
-AHEAD = 16
 CHUNK = 1 << 15
 """Bases between two reports of progress, which are also the moments when work can be stopped."""
 MAX_PLACES = (1 << 31) - (1 << 20)
-"""Bases of panel and part together."""
+"""Bases of a slice."""
 _MAX_BASE_BYTES = 3
 """A base has at least 4 of 2**22, so it takes at most 20 bits."""
+
+
+NO_INDEX = SeedIndex(np.zeros(2, np.uint32), np.zeros(0, np.uint8), np.zeros(0, np.uint32), np.zeros(0, np.uint8))
 
 
 class Predictor:
     """Codes slices with a panel that has trained the counts, or without one.
 
-    ``bases`` and ``starts`` are the panel's records end to end and where each begins; ``mixer`` and ``low``, the
-    probabilities of short contexts, are the state a slice starts from, untrained if not given. A predictor is shared by
-    threads: `encode` and `decode` make what they change.
+    ``mixer`` and ``low``, the probabilities of short contexts, are the state a slice starts from, untrained if not
+    given; ``tables`` are the panel's, if they were made for such settings before. A predictor is shared by threads:
+    `encode` and `decode` make what they change.
     """
 
     def __init__(
         self,
         settings: ExpertSettings,
-        bases: NDArray[np.uint8] | None = None,
-        starts: NDArray[np.int64] | None = None,
+        panel: PackedPanel | None = None,
         mixer: MixerState | None = None,
         low: NDArray[np.uint16] | None = None,
+        tables: PanelTables | None = None,
     ) -> None:
         self.settings = settings
-        self.has_panel = bases is not None and len(bases) > 0
+        self._panel = panel or PackedPanel.of(np.zeros(0, np.uint8))
+        self.has_panel = self._panel.length > 0
+        if self._panel.length > MAX_BASES:
+            raise FormatError(f"a panel of {self._panel.length:,} bases is more than this version can index")
         self._kernel_settings = settings.kernel(not self.has_panel)
-        self._panel = np.zeros(0, np.uint8) if bases is None else bases
-        if len(self._panel) > MAX_PLACES:
-            raise FormatError(f"a panel of {len(self._panel):,} bases is more than this version can index")
-        sizes = [1 << min(2 * order, settings.table_bits) for order in settings.count_orders]
-        self._count_at = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._low_at = low_places(settings.low_orders, settings.frame_orders)
         self.mixer = mixer or untrained_mixer(self._kernel_settings, settings.contexts)
         self.low = untrained_low(settings.low_orders, settings.frame_orders) if low is None else low
-        starts = np.zeros(0, np.int64) if starts is None else starts
-        self._starts = starts[starts < len(self._panel)]  # the last record may be empty
-        self._tables = self._learn_panel() if self.has_panel else None
+        self._tables = tables or (self._panel_tables() if self.has_panel else None)
 
     def at(self, settings: ExpertSettings) -> "Predictor":
-        """The same tables for settings that differ in how they are used only, such as another level's."""
-        other = copy.copy(self)
-        other.settings, other._kernel_settings = settings, settings.kernel(not self.has_panel)
-        return other
+        """The same tables for settings that differ in how they are used only, such as another level's.
 
-    def _new_tables(self, seed_bits: int) -> PanelTables:
+        The state is the same, too, if it is one for such settings, else untrained.
+        """
+        kept = settings.kinds == self.settings.kinds
+        mixer, low = (self.mixer, self.low) if kept else (None, None)
+        return Predictor(settings, self._panel, mixer, low, self._tables)
+
+    def _panel_tables(self) -> PanelTables:
         """Tables of the panel, or of a slice's own counts without one, that have seen nothing."""
-        settings, bases = self.settings, len(self._panel)
+        settings, panel = self.settings, self._panel
+        places = count_places(settings.count_orders, settings.table_bits)
+        if self.has_panel:
+            index = panel.seed_index(settings.panel_seed_length, settings.panel_sampling)
+            counts = panel.counts(settings.count_orders, settings.table_bits, settings.both_strands)
+        else:
+            index, counts = NO_INDEX, np.zeros(places[-1] + COUNTS_PAD, np.uint16)
         logs = [count_log(count, prior) for prior in settings.count_priors for count in range(16)]
         return PanelTables(
-            bases=self._panel,
-            words=np.zeros(bases // 32 + 3, np.uint64),
-            seeds=np.zeros((1 << seed_bits) + 1, np.uint32),
-            places=np.zeros(bases, np.uint32),
-            starts=self._starts,
-            counts=np.zeros(int(self._count_at[-1]) + 16, np.uint16),
+            words=panel.words,
+            **index._asdict(),
+            starts=panel.starts,
+            counts=counts,
             count_orders=np.array(settings.count_orders, np.int64),
-            count_at=self._count_at[:-1],
+            count_at=np.array(places[:-1], np.int64),
             count_logs=np.array(logs, np.int32),
-            seed_bits=seed_bits,
-            history_offset=-(-bases >> BLOCK_BITS) << BLOCK_BITS,
+            length=panel.length,
+            row_bits=index.row_bits,
+            history_offset=-(-panel.length >> BLOCK_BITS) << BLOCK_BITS,
         )
 
-    def _learn_panel(self) -> PanelTables:
-        settings, tables = self.settings, self._new_tables(index_bits(len(self._panel)))
-
-        def index() -> None:
-            pack_words(tables.bases, tables.words)
-            seed_index(tables, settings.panel_seed_length, np.zeros(AHEAD, np.int64))
-
-        with ThreadPoolExecutor(1) as pool:  # beside the counts, both being bound by memory
-            waiting = pool.submit(index)
-            for number in range(len(settings.count_orders)):
-                ahead = np.zeros(AHEAD, np.int64), np.zeros(AHEAD, np.int64)
-                count_all(tables, number, settings.table_bits, settings.both_strands, *ahead)
-            waiting.result()
-        return tables
-
     def _new_state(self, length: int, low: NDArray[np.uint16], network_logs: NDArray[np.int32]) -> SliceState:
-        if len(self._panel) + length > MAX_PLACES:
+        if length > MAX_PLACES:
             raise FormatError(f"a slice of {length:,} bases is more than this version can index; use smaller parts")
         settings = self.settings
         bits = index_bits(length // max(settings.history_sampling, 1))
@@ -128,7 +118,7 @@ class Predictor:
             chain_heads=np.zeros(1 << bits, np.int32),
             chain_previous=np.zeros(length + 1, np.int32),
             chain_bits=bits,
-            scores=np.zeros((len(self._panel) >> BLOCK_BITS) + (length >> BLOCK_BITS) + 4, np.int32),
+            scores=np.zeros((self._panel.length >> BLOCK_BITS) + (length >> BLOCK_BITS) + 4, np.int32),
             low=low,
             low_orders=np.array(settings.low_orders, np.int64),
             low_at=self._low_at[:frames_at],
@@ -138,6 +128,7 @@ class Predictor:
             network_logs=network_logs,
             registers=registers,
             numbers=np.zeros(NUMBERS, np.int64),
+            copy_places=np.zeros(ROOM, np.int64),
             bank=np.zeros(BANK, np.int32),
         )
 
@@ -158,7 +149,7 @@ class Predictor:
         if network_logs is None:
             network_logs = np.zeros(4 * len(symbols) if self.settings.network else 0, np.int32)
         state = self._new_state(length, self.low.copy() if low is None else low, network_logs)
-        tables = self._tables or self._new_tables(0)
+        tables = self._tables or self._panel_tables()
         scratch = new_scratch(padded_inputs(self.settings.heads, self.settings.contexts))
         slice_ = Slice(self._kernel_settings, tables, state, mixer or self.mixer.copy(), scratch)
         begin(slice_)

@@ -16,6 +16,7 @@ from geneformer_codec.predict.search import (
     Worst,
     forward_misses,
     forward_seed,
+    is_chosen,
     is_copy,
     propose,
     reverse_misses,
@@ -25,20 +26,16 @@ from geneformer_codec.predict.state import DONE, SAMPLE, SAMPLE_ROW, PanelTables
 
 
 @inline
-def sample(slice_: Slice, recent: Recent, searching: Int) -> None:
+def sample(slice_: Slice, recent: Recent, searching: Int, seeking: Int) -> None:
     """Start with the newest seed, if it is one to be taken, or go on with the one at work.
 
-    The last step, which proposes copies, is left out unless ``searching``.
+    The last step, which proposes copies, is left out unless ``searching``; ``seeking`` as in `PanelSeeds`.
     """
     settings, panel, state, _, _ = slice_
     done, taken, length = state.numbers[DONE], state.numbers[SAMPLE], settings.history_seed_length
     if taken == 0:
-        seed = forward_seed(recent, length)
-        if settings.both_strands:
-            seed += reverse_seed(recent, length)
-        mixed = hashed(seed)
-        chosen = (mixed & np.uint64(0xFFFF)) * np.uint64(settings.history_sampling) < np.uint64(0x10000)
-        if chosen and done >= length:
+        mixed = hashed(forward_seed(recent, length) + reverse_seed(recent, length))
+        if is_chosen(mixed, settings.history_sampling) and done >= length:
             row = np.int64(mixed >> np.uint64(64 - state.chain_bits))
             prefetch(state.chain_heads, row)
             state.numbers[SAMPLE], state.numbers[SAMPLE_ROW] = done, row
@@ -52,13 +49,13 @@ def sample(slice_: Slice, recent: Recent, searching: Int) -> None:
         state.numbers[SAMPLE_ROW] = place
     else:
         if searching:
-            search_sample(settings, panel, state, recent, state.numbers[SAMPLE_ROW], done - taken)
+            search_sample(settings, panel, state, recent, state.numbers[SAMPLE_ROW], done - taken, seeking)
         state.numbers[SAMPLE] = 0
 
 
 @inline
 def search_sample(
-    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, place: Int, late: Int
+    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, place: Int, late: Int, seeking: Int
 ) -> None:
     """Compare places after the seed that ended ``late`` bases ago or its reverse complement, newest first."""
     done, length = state.numbers[DONE], settings.history_seed_length
@@ -69,10 +66,12 @@ def search_sample(
             break
         target, step = place + late, 1
         misses = forward_misses(state.words, target, recent.history, done)
-        if (misses & close) != 0 and settings.both_strands and place > length + late:
+        needed = close
+        if (misses & close) != 0 and place > length + late:
             target, step = place - length - 1 - late, -1
             misses = reverse_misses(state.words, target + 1, done, recent.reverse_complement)
-        if (misses & close) == 0 and not is_copy(state, panel.history_offset + target, step):
+            needed = close if seeking else np.uint32(0xFFFFFFFF)
+        if (misses & needed) == 0 and not is_copy(state, panel.history_offset + target, step):
             new = Candidate(panel.history_offset + target, step, misses)
             worst = propose(settings, panel, state, new, worst)
         place = np.int64(state.chain_previous[u(place)])

@@ -1,6 +1,10 @@
 """Finding places to copy from, by seeds shared with the panel (an index) and with the slice's history (hash chains).
 
 A candidate is compared over 32 bases, and becomes a copy while there is room or where its score beats the worst one's.
+The panel's index has the seeds that a hash chooses, one in `panel_sampling`, and only these are searched.
+
+Reverse-complement copies are always possible. Where both strands count, every search looks for them. Elsewhere few do,
+and all 32 bases must be equal; once such a copy was found, every search does for the next `REVERSE_SPAN` bases.
 """
 
 from typing import NamedTuple
@@ -8,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.integers import count_ones, every_other, leading_zeros, reversed_bits, u
+from geneformer_codec.coding.integers import count_ones, every_other, hashed, leading_zeros, reversed_bits, u
 from geneformer_codec.coding.jit import Int, inline, prefetch
 from geneformer_codec.predict.copies import LAST_24, padded
 from geneformer_codec.predict.counts import count_place
@@ -19,7 +23,7 @@ from geneformer_codec.predict.state import (  # fmt: skip
     FLIP,
     GAIN_SUMS,
     MISSES,
-    PLACE,
+    REVERSE_UNTIL,
     ROOM,
     RUN,
     STEP,
@@ -34,6 +38,9 @@ from geneformer_codec.predict.state import (  # fmt: skip
 _HIT = -205  # the gain that a new copy is assumed to have had from an equal base: -0.05 in Q12
 _MISS = -18432  # from a mismatch: -4.5
 NEW_PENALTY = 1 << 12
+REVERSE_SPAN = 1 << 12
+MOST_SCANNED = 64
+"""Places of a row of the panel's index that one search looks through, for those with its tag."""
 UNKNOWN = -1
 """The slot of the worst copy where that has to be looked for."""
 
@@ -94,16 +101,31 @@ class Worst(NamedTuple):
     slot: Int
 
 
+class PanelSeeds(NamedTuple):
+    """The newest seed's hash on both strands, and whether the panel is searched for it."""
+
+    forward_hash: Int  # uint64
+    reverse_hash: Int  # uint64
+    forward: Int
+    reverse: Int
+    seeking: Int  # see `seeks_reverse`
+
+
 @inline
 def is_copy(state: SliceState, place: Int, step: Int) -> Int:
     """Whether there is such a copy already."""
     bank = state.bank
-    live, wanted, way = np.int32(state.numbers[COPIES]), np.int32(place), np.int32(step)
-    found = np.int32(0)
-    for k in range(padded(state.numbers[COPIES])):
-        same = (bank[u(PLACE + k)] == wanted) & (bank[u(STEP + k)] == way)
-        found = np.int32(found | np.int32(same & (np.int32(k) < live)))
-    return found != 0
+    live, way = np.int64(state.numbers[COPIES]), np.int32(step)
+    found = False
+    for k in range(padded(live)):
+        found |= (state.copy_places[u(k)] == place) & (bank[u(STEP + k)] == way) & (k < live)
+    return found
+
+
+@inline
+def seeks_reverse(settings: Settings, state: SliceState, done: Int) -> Int:
+    """Whether every search after ``done`` bases looks for reverse-complement copies."""
+    return (settings.both_strands != 0) | (done < state.numbers[REVERSE_UNTIL])
 
 
 @inline
@@ -126,7 +148,7 @@ def add(settings: Settings, panel: PanelTables, state: SliceState, new: Candidat
     if live < settings.copies:
         at = live
         state.numbers[COPIES] = live + 1
-    bank[u(PLACE + at)] = new.place
+    state.copy_places[u(at)] = new.place
     bank[u(STEP + at)] = new.step
     bank[u(FLIP + at)] = 0 if new.step > 0 else 3
     bank[u(MISSES + at)] = np.int32(new.misses)
@@ -179,7 +201,7 @@ def find_worst(settings: Settings, state: SliceState) -> Worst:
     worst, at = np.int64(1) << 40, np.int64(0)
     if live == settings.copies:
         for k in range(live):
-            score = np.int64(bank[u(GAIN_SUMS + ROOM + k)]) + block_score(state, np.int64(bank[u(PLACE + k)]))
+            score = np.int64(bank[u(GAIN_SUMS + ROOM + k)]) + block_score(state, state.copy_places[u(k)])
             longer = np.int64(bank[u(GAIN_SUMS + 2 * ROOM + k)]) + np.int64(bank[u(GAIN_SUMS + 3 * ROOM + k)])
             score += (longer * settings.long_history_weight) >> 4
             if score < worst:
@@ -195,6 +217,8 @@ def propose(settings: Settings, panel: PanelTables, state: SliceState, new: Cand
             worst = find_worst(settings, state)
         if add(settings, panel, state, new, worst):
             worst = Worst(np.int64(0), np.int64(UNKNOWN))
+            if new.step < 0:
+                state.numbers[REVERSE_UNTIL] = state.numbers[DONE] + REVERSE_SPAN
     return worst
 
 
@@ -244,66 +268,116 @@ def reverse_seed(recent: Recent, length: Int) -> Int:
 
 
 @inline
-def search(slice_: Slice, recent: Recent) -> None:
+def is_chosen(mixed: Int, sampling: Int) -> Int:
+    """Whether a seed with this hash is one in ``sampling``."""
+    return (mixed & np.uint64(0xFFFF)) * np.uint64(sampling) < np.uint64(0x10000)
+
+
+@inline
+def panel_seeds(settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, done: Int) -> PanelSeeds:
+    """What the panel is to be searched for after ``done`` bases."""
+    length, sampling = settings.panel_seed_length, settings.panel_sampling
+    forward, reverse = hashed(forward_seed(recent, length)), hashed(reverse_seed(recent, length))
+    seeking = seeks_reverse(settings, state, done)
+    rarity = 1 if seeking else settings.reverse_rarity
+    there = (panel.length > 0) & (done >= length)
+    in_reverse = there & is_chosen(reverse, sampling * rarity)
+    return PanelSeeds(forward, reverse, there & is_chosen(forward, sampling), in_reverse, seeking)
+
+
+@inline
+def panel_row(panel: PanelTables, mixed: Int) -> Int:
+    """The row of the panel's index that has the seeds of a hash."""
+    return np.int64(mixed >> np.uint64(64 - panel.row_bits))
+
+
+@inline
+def panel_tag(mixed: Int) -> Int:
+    """What tells the seeds of a row apart."""
+    return np.uint8((mixed >> np.uint64(16)) & np.uint64(0xFF))
+
+
+@inline
+def panel_place(panel: PanelTables, at: Int) -> Int:
+    """Entry ``at`` of the panel's index."""
+    place = np.int64(panel.places[u(at)])
+    if panel.places_high.shape[0]:
+        place |= np.int64(panel.places_high[u(at)]) << 32
+    return place
+
+
+@inline
+def search(slice_: Slice, recent: Recent, seeds: PanelSeeds, in_history: Int) -> None:
     """Propose copies whose last bases are the slice's: from the panel, and from the slice's history."""
     settings, panel, state, _, _ = slice_
-    done = state.numbers[DONE]
-    length = settings.panel_seed_length
-    if done >= length and panel.places.shape[0]:
-        search_panel(settings, panel, state, recent, forward_seed(recent, length), 1)
-        if settings.both_strands:
-            search_panel(settings, panel, state, recent, reverse_seed(recent, length), -1)
-    length = settings.history_seed_length
-    if done >= length and settings.history_sampling == 0:
-        search_history(settings, panel, state, recent, forward_seed(recent, length), 1)
-        if settings.both_strands:
-            search_history(settings, panel, state, recent, reverse_seed(recent, length), -1)
+    if seeds.forward:
+        search_panel(settings, panel, state, recent, seeds.forward_hash, 1, False)
+    if seeds.reverse:
+        search_panel(settings, panel, state, recent, seeds.reverse_hash, -1, not seeds.seeking)
+    done, length = state.numbers[DONE], settings.history_seed_length
+    if in_history and done >= length:
+        search_history(settings, panel, state, recent, forward_seed(recent, length), 1, False)
+        if seeds.seeking or done % (settings.search_interval * settings.reverse_rarity) == 0:
+            search_history(settings, panel, state, recent, reverse_seed(recent, length), -1, not seeds.seeking)
 
 
 @inline
 def search_panel(
-    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, seed: Int, step: Int
+    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, mixed: Int, step: Int, exact: Int
 ) -> None:
-    """Look at some of the panel's places after ``seed``, going round a long list from search to search."""
-    row = seed_row(seed, settings.panel_seed_length, panel.seed_bits)
-    begin = np.int64(panel.seeds[u(row)])
-    count = np.int64(panel.seeds[u(row + 1)]) - begin
-    at = 0
-    candidates = min(count, settings.max_candidates)
+    """Look at some of the panel's places after a seed, going round a long row from search to search.
+
+    If ``exact``, only places where all 32 bases are equal will do.
+    """
+    row, tag = panel_row(panel, mixed), panel_tag(mixed)
+    begin = np.int64(panel.rows[u(row)])
+    count = np.int64(panel.rows[u(row + 1)]) - begin
+    first = 0
     if count > settings.max_candidates:
         state.numbers[TURN] += settings.max_candidates
-        at = state.numbers[TURN] % count
-    end = panel.bases.shape[0]
-    for k in range(candidates):  # all at once, before the first is waited for
-        there = begin + at + k
-        prefetch(panel.words, np.int64(panel.places[u(there - count if there >= begin + count else there)]) >> 5)
+        first = state.numbers[TURN] % count
+    scanned = min(count, MOST_SCANNED)
+    found = 0
+    for k in range(scanned):  # all at once, before the first is waited for
+        at = begin + first + k
+        at -= count if at >= begin + count else 0
+        if panel.tags[u(at)] == tag:
+            prefetch(panel.words, panel_place(panel, at) >> 5)
+            found += 1
+            if found == settings.max_candidates:
+                scanned = k + 1
+                break
+    if found == 0:
+        return
     worst = Worst(np.int64(0), np.int64(UNKNOWN))
-    for _ in range(candidates):
-        place = np.int64(panel.places[u(begin + at)])
-        at += 1
-        if at == count:
-            at = 0
+    for k in range(scanned):
+        at = begin + first + k
+        at -= count if at >= begin + count else 0
+        if panel.tags[u(at)] != tag:
+            continue
+        place = panel_place(panel, at)
         if step < 0:
             place -= settings.panel_seed_length + 1  # the base before the seed, on the other strand the next
-        if place < 0 or place >= end or is_copy(state, place, step):
+        if place < 0 or place >= panel.length or is_copy(state, place, step):
             continue
         if step > 0:
             misses = forward_misses(panel.words, place, recent.history, state.numbers[DONE])
         else:
-            misses = reverse_misses(panel.words, place + 1, end, recent.reverse_complement)
-        worst = propose(settings, panel, state, Candidate(place, step, misses), worst)
+            misses = reverse_misses(panel.words, place + 1, panel.length, recent.reverse_complement)
+        if not exact or misses == 0:
+            worst = propose(settings, panel, state, Candidate(place, step, misses), worst)
 
 
 @inline
 def search_history(
-    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, seed: Int, step: Int
+    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, seed: Int, step: Int, exact: Int
 ) -> None:
     """The same along a chain of the slice's history, newest first."""
     done, length = state.numbers[DONE], settings.history_seed_length
     place = np.int64(state.chain_heads[u(seed_row(seed, length, state.chain_bits))])
     if step > 0 and place == done:
         place = np.int64(state.chain_previous[u(place)])  # the seed itself
-    close = np.uint32((1 << min(length, 11)) - 1)
+    close = np.uint32(0xFFFFFFFF) if exact else np.uint32((1 << min(length, 11)) - 1)
     worst = Worst(np.int64(0), np.int64(UNKNOWN))
     for _ in range(settings.max_candidates):
         if place == 0:
@@ -321,30 +395,34 @@ def search_history(
 
 
 @inline
-def prefetch_rows(settings: Settings, panel: PanelTables, state: SliceState, recent: Recent) -> None:
+def prefetch_rows(
+    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, seeds: PanelSeeds, in_history: Int
+) -> None:
     """Prefetch the rows that a search will read, once their seeds are known; `prefetch_chain` has one of them."""
-    length = settings.panel_seed_length
-    if panel.places.shape[0]:
-        prefetch(panel.seeds, seed_row(forward_seed(recent, length), length, panel.seed_bits))
-        if settings.both_strands:
-            prefetch(panel.seeds, seed_row(reverse_seed(recent, length), length, panel.seed_bits))
-    length = settings.history_seed_length
-    if settings.both_strands and settings.history_sampling == 0:
+    if seeds.forward:
+        prefetch(panel.rows, panel_row(panel, seeds.forward_hash))
+    if seeds.reverse:
+        prefetch(panel.rows, panel_row(panel, seeds.reverse_hash))
+    if in_history and settings.both_strands:
+        length = settings.history_seed_length
         prefetch(state.chain_heads, seed_row(reverse_seed(recent, length), length, state.chain_bits))
 
 
 @inline
-def prefetch_places(settings: Settings, panel: PanelTables, state: SliceState, recent: Recent) -> None:
+def prefetch_places(
+    settings: Settings, panel: PanelTables, state: SliceState, recent: Recent, seeds: PanelSeeds, in_history: Int
+) -> None:
     """Prefetch what those rows, which have come in the meantime, point to."""
-    length = settings.panel_seed_length
-    if panel.places.shape[0]:
-        row = seed_row(forward_seed(recent, length), length, panel.seed_bits)
-        prefetch(panel.places, np.int64(panel.seeds[u(row)]))
-        if settings.both_strands:
-            row = seed_row(reverse_seed(recent, length), length, panel.seed_bits)
-            prefetch(panel.places, np.int64(panel.seeds[u(row)]))
-    length = settings.history_seed_length
-    if settings.history_sampling == 0:
+    if seeds.forward:
+        at = np.int64(panel.rows[u(panel_row(panel, seeds.forward_hash))])
+        prefetch(panel.tags, at)
+        prefetch(panel.places, at)
+    if seeds.reverse:
+        at = np.int64(panel.rows[u(panel_row(panel, seeds.reverse_hash))])
+        prefetch(panel.tags, at)
+        prefetch(panel.places, at)
+    if in_history:
+        length = settings.history_seed_length
         prefetch_newest(state, seed_row(forward_seed(recent, length), length, state.chain_bits))
         if settings.both_strands:
             prefetch_newest(state, seed_row(reverse_seed(recent, length), length, state.chain_bits))

@@ -25,6 +25,7 @@ _DIGEST = re.compile("([0-9a-f]{16})?")
 _BOUNDS = {
     "copies": (1, MAX_COPIES),
     "panel_seed_length": (8, 31),
+    "panel_sampling": (1, 64),
     "history_seed_length": (8, 31),
     "history_seed_length_both": (8, 31),
     "search_interval": (1, 1024),
@@ -33,6 +34,7 @@ _BOUNDS = {
     "max_start_mismatches": (0, 24),
     "max_mismatches": (0, 24),
     "long_history_weight": (0, 16),
+    "reverse_rarity": (1, 1024),
     "rate": (0, 127),
     "final_rate": (0, 1024),
     "attention_rate": (0, 255),
@@ -50,11 +52,13 @@ _BOUNDS = {
 class ExpertSettings:
     """How to predict. All of it is in the archive, so that the meaning of a level may change later.
 
-    At most ``copies`` at once; a new one shares ``panel_seed_length`` bases with the slice in the panel,
-    ``history_seed_length`` in the slice's history (``history_seed_length_both`` where both strands count). A search
-    comes every ``search_interval`` bases (``search_interval_few`` while copies are few) and compares at most
-    ``max_candidates`` places. A copy starts with at most ``max_start_mismatches`` in 24 bases and ends with more than
-    ``max_mismatches``; ``long_history_weight`` sixteenths of its longer history count when it is compared with others.
+    At most ``copies`` at once; a new one shares ``panel_seed_length`` bases with the slice in the panel, one in
+    ``panel_sampling`` of whose seeds are searched, or ``history_seed_length`` in the slice's history
+    (``history_seed_length_both`` where both strands count), which is searched every ``search_interval`` bases
+    (``search_interval_few`` while copies are few). A search compares at most ``max_candidates`` places; unless
+    ``both_strands``, one in ``reverse_rarity`` looks at the other strand. A copy starts with at most
+    ``max_start_mismatches`` in 24 bases and ends with more than ``max_mismatches``; ``long_history_weight`` sixteenths
+    of its longer history count when it is compared with others.
     ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with counts, direct up to
     ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in hundredths. Rates say how
     fast a slice adapts. Where no copy disagrees and one has predicted ``match_run_length`` bases, its base is coded
@@ -64,6 +68,7 @@ class ExpertSettings:
 
     copies: int = 16
     panel_seed_length: int = 12
+    panel_sampling: int = 5
     history_seed_length: int = 12
     history_seed_length_both: int = 16
     search_interval: int = 8
@@ -73,6 +78,7 @@ class ExpertSettings:
     max_mismatches: int = 16
     long_history_weight: int = 0
     both_strands: bool = False
+    reverse_rarity: int = 16
     rate: int = 25
     final_rate: int = 16
     attention_rate: int = 0
@@ -137,6 +143,12 @@ class ExpertSettings:
             raise FormatError(f"the settings of its experts do not go together: {error}") from error
 
     @property
+    def tables(self) -> tuple[Any, ...]:
+        """What the tables of a panel are made for."""
+        counts = self.count_orders, self.count_priors, self.table_bits, self.both_strands
+        return self.panel_seed_length, self.panel_sampling, counts
+
+    @property
     def kinds(self) -> tuple[Any, ...]:
         """What an initial state is made for."""
         return self.low_orders, self.count_orders, self.frame_orders, self.network, self.heads, self.sets
@@ -186,7 +198,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     A network, if there is one, is left out of all but ``max``: it takes far more time than all the rest. Frequent
     searches of few candidates pay more than rare ones of many.
     """
-    trained = replace(trained, max_candidates=4)
+    trained = replace(trained, max_candidates=8)
     if level == "fast":
         return replace(
             trained, copies=4, search_interval=10, search_interval_few=5, history_sampling=4, attention_rate=0, heads=1,
@@ -199,7 +211,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
             match_run_length=256,
         )  # fmt: skip
     return replace(
-        trained, copies=8, search_interval=3, attention_rate=4, heads=2, sets=2, network=False, match_run_length=32
+        trained, copies=10, search_interval=3, attention_rate=4, heads=2, sets=2, network=False, match_run_length=32
     )
 
 

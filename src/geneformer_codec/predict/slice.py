@@ -19,6 +19,7 @@ from geneformer_codec.predict.search import (
     append,
     enter,
     is_copy,
+    panel_seeds,
     prefetch_chain,
     prefetch_places,
     prefetch_rows,
@@ -108,7 +109,6 @@ def run(
     recent = Recent(registers[HISTORY], registers[REVERSE_COMPLEMENT], registers[MISS_HISTORY])
     coder = RangeCoder(registers[LOW], registers[WIDTH], numbers[POSITION])
     inputs = inputs_used(slice_)
-    searches = panel.places.shape[0] > 0 or settings.history_sampling == 0
     to_search = settings.search_interval - numbers[DONE] % settings.search_interval
     to_search_few = settings.search_interval_few - numbers[DONE] % settings.search_interval_few
     while numbers[DONE] < stop:
@@ -141,16 +141,16 @@ def run(
         after = extended(recent, base)
         to_search -= 1
         to_search_few -= 1
-        soon = searches and not in_run and (to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW))
-        if soon:
-            prefetch_rows(settings, panel, state, after)
+        due = to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)
+        seeds = panel_seeds(settings, panel, state, after, done + 1)
+        if not in_run:
+            prefetch_rows(settings, panel, state, after, seeds, due and settings.history_sampling == 0)
         if in_run:
             prepare_copies(state)
             learn_copies(slice_, previous, base, False)
         else:
             learn(slice_, previous, base, inputs)
-            if soon:
-                prefetch_places(settings, panel, state, after)
+            prefetch_places(settings, panel, state, after, seeds, due and settings.history_sampling == 0)
             learn_contexts(slice_, recent, after, base)
             learn_frames(settings, state, recent, after, base)
         missed = np.uint64(0 if scratch.recall[GUESS] == base else 1)
@@ -159,11 +159,12 @@ def run(
         # Index and search. In a match run a better copy is not needed, so nothing is searched.
         append(state, base)
         if settings.history_sampling:
-            sample(slice_, recent, not in_run)
+            sample(slice_, recent, not in_run, seeds.seeking)
         else:
             enter(settings, state, row + base)
-        if searches and not in_run and (to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)):
-            search(slice_, recent)
+        if not in_run:
+            due = to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)  # copies may have ended
+            search(slice_, recent, seeds, due and settings.history_sampling == 0)
         if to_search == 0:
             to_search = settings.search_interval
         if to_search_few == 0:

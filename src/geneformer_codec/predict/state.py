@@ -10,10 +10,10 @@ All of it is arrays of integers in nested named tuples, which compiled code take
     │   ├── chain_heads, chain_previous    hash chains: where each seed stood last, and where before
     │   ├── low, frame_scores    contexts that adapt
     │   ├── registers            [HISTORY | REVERSE_COMPLEMENT | MISS_HISTORY | LOW | WIDTH], 64 bits each
-    │   ├── numbers              [DONE | COPIES | TURN | POSITION | BEST_FRAME | SAMPLE | SAMPLE_ROW]
-    │   └── bank                 the copies, one a column:
-    │                              row PLACE         [copy 0 | copy 1 | ... | copy 63]
-    │                              row STEP          [       |        |     |        ]
+    │   ├── numbers              [DONE | COPIES | TURN | POSITION | BEST_FRAME | SAMPLE | SAMPLE_ROW | REVERSE_UNTIL]
+    │   ├── copy_places          [copy 0 | copy 1 | ... | copy 63] where each copy is, 64 bits
+    │   └── bank                 the rest of the copies, one a column:
+    │                              row STEP          [copy 0 | copy 1 | ... | copy 63]
     │                              ...
     │                              rows GAIN_SUMS    4 horizons
     │                              rows FEATURE      FEATURES
@@ -58,10 +58,11 @@ INPUT_PAD = 8
 
 HISTORY, REVERSE_COMPLEMENT, MISS_HISTORY, LOW, WIDTH = range(5)
 """Places in `SliceState.registers`: those of `Recent`, and the range coder's interval."""
-DONE, COPIES, TURN, POSITION, BEST_FRAME, SAMPLE, SAMPLE_ROW = range(7)
-NUMBERS = 7
+DONE, COPIES, TURN, POSITION, BEST_FRAME, SAMPLE, SAMPLE_ROW, REVERSE_UNTIL = range(8)
+NUMBERS = 8
 """Places in `SliceState.numbers`: bases done, live copies, where the next search of a long list starts, stream bytes,
-the best reading frame, the end of the sampled seed at work (0 for none), and its row or else the place there."""
+the best reading frame, the end of the sampled seed at work (0 for none), its row or else the place there, and the base
+up to which reverse-complement copies are looked for at every search, because one was found."""
 
 
 class Settings(NamedTuple):
@@ -70,13 +71,15 @@ class Settings(NamedTuple):
     copies: int  # at most so many at once
     panel_seed_length: int  # bases that a place must share to be proposed from the panel
     history_seed_length: int  # the same for the slice's history
-    search_interval: int  # bases between two searches
+    panel_sampling: int  # one seed of the panel in so many is in its index and searched
+    search_interval: int  # bases between two searches of the slice's history
     search_interval_few: int  # the same while copies are few
     max_candidates: int  # places looked at in one search
     max_start_mismatches: int  # of the last 24 bases, with which a copy may start
     max_mismatches: int  # of the last 24 bases, above which a copy ends
     long_history_weight: int  # sixteenths that a copy's longer history counts when places for copies are few
-    both_strands: int  # 1: reverse-complement copies, and counts of both strands
+    both_strands: int  # 1: contexts learn from both strands, and every search looks for reverse-complement copies
+    reverse_rarity: int  # else one search in so many does
     rate: int  # of the mixer's weights, in 2**-13ths about
     final_rate: int
     attention_rate: int  # 0: the attention stays as it was trained
@@ -95,16 +98,18 @@ class Settings(NamedTuple):
 class PanelTables(NamedTuple):
     """Trained on the panel; shared by all slices and never written."""
 
-    bases: NDArray[np.uint8]  # [panel]
     words: NDArray[np.uint64]  # 32 bases each, the first in the highest bits
-    seeds: NDArray[np.uint32]  # [2**seed_bits + 1] where each seed's places start
-    places: NDArray[np.uint32]  # the places after each seed, ascending
+    rows: NDArray[np.uint32]  # [2**row_bits + 1] where the places of the seeds of each row start
+    tags: NDArray[np.uint8]  # bits of the hash of each place's seed, which tell the seeds of a row apart
+    places: NDArray[np.uint32]  # the places after the seeds, ascending in each row
+    places_high: NDArray[np.uint8]  # their bits above 32; empty if the panel needs none
     starts: NDArray[np.int64]  # where records start, for the first copies of a slice
     counts: NDArray[np.uint16]  # four counts of 4 bits a context, all orders end to end
     count_orders: NDArray[np.int64]
     count_at: NDArray[np.int64]  # where each order's table starts
     count_logs: NDArray[np.int32]  # [orders, 16] log2(count + prior), Q7
-    seed_bits: int
+    length: int  # bases
+    row_bits: int
     history_offset: int  # where places in the slice's history begin: at a block of their own behind the panel
 
 
@@ -126,6 +131,7 @@ class SliceState(NamedTuple):
     network_logs: NDArray[np.int32]  # [capacity, 4] log2 of the network's probabilities, Q7; empty without a network
     registers: NDArray[np.uint64]
     numbers: NDArray[np.int64]
+    copy_places: NDArray[np.int64]  # [ROOM] of the base that each copy predicts, in panel and then history
     bank: NDArray[np.int32]
 
 
@@ -134,7 +140,6 @@ class SliceState(NamedTuple):
 ROOM = 64
 GROUP = 8
 (
-    PLACE,  # of the base predicted, in panel and then history
     STEP,  # 1 forward, -1 reverse complement
     FLIP,  # 0 forward, 3 reverse complement: complements a base
     MISSES,  # the last 32 bases, newest lowest: 1 where it missed
@@ -147,11 +152,11 @@ GROUP = 8
     GAIN,  # log2 of what it gave the actual base, Q12
     DEAD,  # 0, or a score that leaves a row without a copy no weight
     NOISY,  # 1: it missed two or more of the last 16 bases
-) = (row * ROOM for row in range(13))
-GAIN_SUMS = 13 * ROOM  # 4 rows: decayed sums of GAIN, Q12
-FEATURE = 17 * ROOM  # `FEATURES` rows, Q8
-WEIGHT = 23 * ROOM  # one row: of the head at work, Q20 of the best; `HEADS` rows
-BANK = 26 * ROOM
+) = (row * ROOM for row in range(12))
+GAIN_SUMS = 12 * ROOM  # 4 rows: decayed sums of GAIN, Q12
+FEATURE = 16 * ROOM  # `FEATURES` rows, Q8
+WEIGHT = 22 * ROOM  # one row: of the head at work, Q20 of the best; `HEADS` rows
+BANK = 25 * ROOM
 
 
 class MixerState(NamedTuple):

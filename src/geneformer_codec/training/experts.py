@@ -32,6 +32,11 @@ ATTENTION_RATES = (12, 4)
 """How fast attention learns in the first and the second pass over the training records."""
 LEAST_SAVING = 0.002
 """The share of the payload that a choice must save to be kept; smaller savings are noise."""
+CHOOSING_BASES = 1 << 24
+TEACHING_BASES = 1 << 26
+"""Of the panel, by which choices are measured, and the initial state is learned."""
+LONGEST = 1 << 20
+"""Bases of a piece that is held out."""
 PIECES = 20
 FEW_RECORDS = 10
 
@@ -65,8 +70,10 @@ def train_experts(
     """
     rest, teaching, measuring = hold_out(records, seed)
     expert = NetworkExpert(network) if network else None
-    settings, choices = choose(rest, teaching, measuring, expert)
-    start = order_heads(fit(settings, rest, [*teaching, *measuring], network=expert), rest, measuring)
+    settings, choices = choose(Relatives(sampled(rest, CHOOSING_BASES, seed)), teaching, measuring, expert)
+    relatives = Relatives(sampled(rest, TEACHING_BASES, seed))
+    start = order_heads(fit(settings, relatives, [*teaching, *measuring], network=expert), relatives, measuring)
+    del relatives
     panel = Panel.of(records)
     coded = without_panel("balanced", settings.both_strands)
     source = refer(panel) if refer_panel else embed(panel, lambda bases: encode_panel(bases, coded, threads))
@@ -75,7 +82,7 @@ def train_experts(
         "version": __version__,
         "settings": {"seed": seed, "experts": settings.as_dict()},
         "records": len(records),
-        "bases": len(panel.bases),
+        "bases": panel.length,
         "decisions": [vars(choice) for choice in choices],
     }
     kept = expert.network if expert and settings.network else None
@@ -109,10 +116,11 @@ class NetworkExpert:
 
 
 def hold_out(records: list[Bases], seed: int) -> tuple[list[Bases], list[Bases], list[Bases]]:
-    """Records for the panel, to teach and to measure; a few long records are cut so that each has some."""
+    """Records for the panel, to teach and to measure; long records, or few, are cut so that each has some."""
+    longest = LONGEST
     if len(records) < FEW_RECORDS:
-        piece = max(64, sum(map(len, records)) // PIECES)
-        records = [record[at : at + piece] for record in records for at in range(0, len(record), piece)]
+        longest = min(longest, max(64, sum(map(len, records)) // PIECES))
+    records = [record[at : at + longest] for record in records for at in range(0, len(record), longest)]
     order = np.random.default_rng(seed).permutation(len(records))
     wanted = min(HELD_OUT * sum(map(len, records)), HELD_OUT_BASES)
     held: list[int] = []
@@ -122,9 +130,19 @@ def hold_out(records: list[Bases], seed: int) -> tuple[list[Bases], list[Bases],
             break
         held.append(int(number))
         bases += len(records[number])
-    rest = [record for number, record in enumerate(records) if number not in set(held)]
+    without = set(held)
+    rest = [record for number, record in enumerate(records) if number not in without]
     chosen = [records[number] for number in held]
     return rest, chosen[::2] or rest[:1], chosen[1::2] or rest[:1]
+
+
+def sampled(records: list[Bases], most: int, seed: int) -> list[Bases]:
+    """Records drawn at random, in order, that have about ``most`` bases together."""
+    if sum(map(len, records)) <= most:
+        return records
+    order = np.random.default_rng(seed).permutation(len(records))
+    bases = np.cumsum([len(records[number]) for number in order])
+    return [records[number] for number in sorted(order[: int(np.searchsorted(bases, most)) + 1])]
 
 
 def slices(records: Sequence[Bases], most: int | None = None) -> Iterator[Bases]:
@@ -145,45 +163,50 @@ def slices(records: Sequence[Bases], most: int | None = None) -> Iterator[Bases]
         yield np.concatenate(held)
 
 
-def predictor(settings: ExpertSettings, records: list[Bases], start: InitialState | None = None) -> Predictor:
-    """The experts with these records as their panel."""
-    starts = np.cumsum([0, *map(len, records)])[:-1].astype(np.int64)
-    mixer, low = (start.mixer, start.low) if start else (None, None)
-    return Predictor(settings, np.concatenate(records), starts, mixer, low)
+class Relatives:
+    """A panel that predicts while a model is trained; tables that settings share are made once."""
+
+    def __init__(self, records: list[Bases]) -> None:
+        self._panel = Panel.of(records).packed
+        self._last: Predictor | None = None
+
+    def predictor(self, settings: ExpertSettings) -> Predictor:
+        """The experts, untrained, with this panel."""
+        if self._last is None or self._last.settings.tables != settings.tables:
+            self._last = Predictor(settings, self._panel)
+        return self._last.at(settings)
 
 
 def fit(
     settings: ExpertSettings,
-    panel: list[Bases],
+    relatives: Relatives,
     teaching: Sequence[Bases],
     most: int | None = None,
     network: NetworkExpert | None = None,
 ) -> InitialState:
-    """The state that two passes over ``teaching`` lead to, the panel given."""
-    experts = predictor(settings, panel)
+    """The state that two passes over ``teaching`` lead to."""
+    experts = relatives.predictor(settings)
     mixer, low = experts.mixer.copy(), experts.low.copy()
     for rate in ATTENTION_RATES:
-        coder = experts.at(replace(at_work(settings), attention_rate=rate, match_run_length=NEVER))
+        coder = relatives.predictor(replace(at_work(settings), attention_rate=rate, match_run_length=NEVER))
         for slice_ in slices(teaching, most):
             coder.adapt(slice_, mixer, low, network_logs=network.logs(slice_) if network and settings.network else None)
     return InitialState(settings, mixer, low)
 
 
-def order_heads(start: InitialState, panel: list[Bases], measuring: Sequence[Bases]) -> InitialState:
+def order_heads(start: InitialState, relatives: Relatives, measuring: Sequence[Bases]) -> InitialState:
     """The heads in the order that serves best the levels that leave the last ones out; training puts them in any."""
-    experts = [predictor(with_level(start.settings, level), panel) for level in ("fast", "balanced")]
 
-    def coded(begin: InitialState) -> int:
-        product = 1
-        for level in experts:
-            at = begin.at(level.settings)
-            pieces = [
-                level.adapt(slice_, at.mixer.copy(), at.low.copy()) for slice_ in slices(measuring, MEASURED_BASES)
-            ]
-            product *= sum(map(len, pieces))
-        return product
+    def coded(level: str, begin: InitialState) -> int:
+        settings = with_level(begin.settings, level)
+        at, experts = begin.at(settings), relatives.predictor(settings)
+        pieces = [experts.adapt(slice_, at.mixer.copy(), at.low.copy()) for slice_ in slices(measuring, MEASURED_BASES)]
+        return sum(map(len, pieces))
 
-    return min((start.with_heads(order) for order in permutations(range(start.settings.heads))), key=coded)
+    orders = [start.with_heads(order) for order in permutations(range(start.settings.heads))]
+    # one level after the other, as they do not share tables
+    fast, balanced = ([coded(level, begin) for begin in orders] for level in ("fast", "balanced"))
+    return orders[min(range(len(orders)), key=lambda order: fast[order] * balanced[order])]
 
 
 def at_work(settings: ExpertSettings) -> ExpertSettings:
@@ -193,20 +216,20 @@ def at_work(settings: ExpertSettings) -> ExpertSettings:
 
 
 def choose(
-    panel: list[Bases], teaching: Sequence[Bases], measuring: Sequence[Bases], network: NetworkExpert | None = None
+    relatives: Relatives, teaching: Sequence[Bases], measuring: Sequence[Bases], network: NetworkExpert | None = None
 ) -> tuple[ExpertSettings, list[Choice]]:
     """The settings that measured best, and what was tried."""
     table: list[Choice] = []
     best, least = ExpertSettings(), 0.0
 
     def measure(settings: ExpertSettings) -> tuple[float, float, int]:
-        start = fit(settings, panel, teaching, MEASURED_BASES, network)
-        experts = predictor(at_work(settings), panel, start)
+        start = fit(settings, relatives, teaching, MEASURED_BASES, network)
+        experts = relatives.predictor(at_work(settings))
         coded, bases, seconds = 0, 0, 0.0
         for slice_ in slices(measuring, MEASURED_BASES):
             begun = time.perf_counter()
             logs = network.logs(slice_) if network and settings.network else None
-            coded += len(experts.adapt(slice_, None, None, network_logs=logs))
+            coded += len(experts.adapt(slice_, start.mixer.copy(), start.low.copy(), network_logs=logs))
             seconds += time.perf_counter() - begun
             bases += len(slice_)
         size = len(start.to_bytes()) + (network.bytes if network and settings.network else 0)

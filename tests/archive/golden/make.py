@@ -54,7 +54,7 @@ def model(folder: Path) -> Model:
     records = read_records([panel])
     panel.unlink()
     known = Panel.of(records[:6])
-    pupil = Predictor(settings, known.bases, known.starts[:-1])
+    pupil = Predictor(settings, known.packed)
     mixer, low = pupil.mixer.copy(), pupil.low.copy()
     for record in records[6:7]:
         pupil.adapt(record, mixer, low)
