@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geneformer_codec import api
+from geneformer_codec.archive.coders import CodingModel
 from geneformer_codec.archive.manifest import WITHOUT_MODEL
-from geneformer_codec.archive.models import CodingModel, Execution, find_model, open_model
+from geneformer_codec.archive.models import Execution, find_model, open_model
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.cli.console import message_of
 from geneformer_codec.errors import GfzError, UsageError

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.model.packed_integers import pack, to_planes
 from geneformer_codec.model.panel import Panel, PanelSource, embed, panel_source
+from geneformer_codec.predict.panel_tables import PackedPanel
 
 Bases = NDArray[np.uint8]
 
@@ -55,8 +56,9 @@ def carried(source: PanelSource) -> PanelSource:
     )
 
 
-def same(one: Panel, other: Panel) -> bool:
-    return np.array_equal(one.bases, other.bases) and np.array_equal(one.starts, other.starts)
+def same(one: Panel | PackedPanel, other: Panel) -> bool:
+    starts = one.starts if isinstance(one, PackedPanel) else one.starts[one.starts < one.length]
+    return np.array_equal(one.words, other.words) and np.array_equal(starts, other.starts[other.starts < other.length])
 
 
 PANEL = random_panel(300, 1, 0, 77, 123)

@@ -19,31 +19,35 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from geneformer_codec.archive.coders import STRANDS, Coders
+from geneformer_codec.archive.coders import STRANDS, Coders, CodingModel
 from geneformer_codec.archive.info import ArchiveInfo, archive_info
 from geneformer_codec.archive.manifest import WITHOUT_MODEL
 from geneformer_codec.archive.memory import needed_bytes
 from geneformer_codec.archive.models import (
-    CodingModel,
     Execution,
     coders_of,
-    expert_settings,
     make_coders,
     open_model,
     reference,
+    without_model,
 )
 from geneformer_codec.archive.notices import sample_notices
 from geneformer_codec.archive.plan import PLAN_NAME, Plan, read_part
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.record_index import RecordEntry, RecordIndex, verify_archive
 from geneformer_codec.archive.settings import (
+    ACCESS,
+    AUTO,
+    COARSE,
     DEFAULT_LEVEL,
     DEFAULT_PART_BASES,
-    DEFAULT_SLICE_LENGTH,
+    DIGESTS,
+    FINE,
+    FINE_SLICE_LENGTH,
     LEVELS,
     MAX_PART_BYTES,
     MAX_SLICE_LENGTH,
@@ -95,7 +99,8 @@ def compress(
     model: AnyModel | None = None,
     level: str = DEFAULT_LEVEL,
     strands: str = "auto",
-    slice_length: int | None = None,
+    access: str | int = COARSE,
+    digests: str = AUTO,
     part_bases: int = DEFAULT_PART_BASES,
     name: str | None = None,
     as_is: bool = False,
@@ -113,13 +118,15 @@ def compress(
     or irregular, is logged, and in the ``notices`` of the result. ``bin_qualities`` (``illumina8``, ``illumina4``) is
     lossy: it rounds the qualities of reads first, and the archived text is the binned one.
 
-    ``level`` is ``fast``, ``balanced`` or ``max``; ``strands``, without a model, ``one``, ``both`` or ``auto`` (it is
-    measured). ``slice_length`` is the most bases that must be decoded to read one: by default 65,536 with a model, a
-    part without. ``part_bases`` is the size of parts, ``name`` that of the sample. ``embed`` puts the model into the
-    archive; ``verify`` decodes the archive before it appears. The same source, model, settings and name give the same
-    bytes.
+    ``level`` is ``fast``, ``balanced`` or ``max``; ``strands`` is ``one``, ``both`` or ``auto`` (measured for each
+    part). ``access`` says how much is decoded to read one base: ``coarse``, a part; ``fine``, 65,536 bases; or a number
+    of bases. (Models with a network know no coarse access.) A part that the model does not help is coded without it.
+    ``digests`` of records are stored, by ``auto``, where they take less than a hundredth of a part, or ``always``; they
+    can be computed at any time. ``part_bases`` is the size of parts, ``name`` that of the sample. ``embed`` puts the
+    model into the archive; ``verify`` decodes the archive before it appears. The same source, model, settings and name
+    give the same bytes.
     """
-    job = _Compression(open_model(model), level, strands, slice_length, embed, verify, force, execution, progress)
+    job = _Compression(open_model(model), level, strands, access, digests, embed, verify, force, execution, progress)
     job.settings(part_bases, False)  # checked before anything is read
     for given in (source, mate):
         _check_distinct(given, out)
@@ -137,7 +144,8 @@ def compress_parts(
     model: AnyModel | None = None,
     level: str = DEFAULT_LEVEL,
     strands: str = "auto",
-    slice_length: int | None = None,
+    access: str | int = COARSE,
+    digests: str = AUTO,
     embed: bool = False,
     verify: bool = False,
     force: bool = False,
@@ -154,7 +162,7 @@ def compress_parts(
     for path in paths:
         _check_distinct(path, out)
     plan = Plan.read(paths[0].with_name(PLAN_NAME))
-    job = _Compression(open_model(model), level, strands, slice_length, embed, verify, force, execution, progress)
+    job = _Compression(open_model(model), level, strands, access, digests, embed, verify, force, execution, progress)
     settings = job.settings(plan.part_bases, plan.is_reads)
     return job.write((read_part(plan, path) for path in paths), lambda: plan.sample, out, settings)
 
@@ -337,19 +345,26 @@ def merge(
 
 
 def make_settings(
-    model: CodingModel | None, level: str, slice_length: int | None, part_bases: int, is_reads: bool = False
+    model: CodingModel | None, level: str, access: str | int, part_bases: int, is_reads: bool = False
 ) -> Settings:
     """The settings of an archive, of FASTQ or not."""
     if level not in LEVELS:
         raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
     check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
-    if slice_length is None:
-        slice_length = WHOLE_PART if model is None else DEFAULT_SLICE_LENGTH
+    if isinstance(access, str) and access not in ACCESS:
+        raise UsageError(f"invalid access {access!r}; choose {' or '.join(ACCESS)}, or a number of bases")
+    experts = model.expert_settings(level) if model else None
+    if isinstance(access, int):
+        check_range("access", access, MIN_SLICE_LENGTH, MAX_SLICE_LENGTH)
+        slice_length = access
+    elif access == FINE or (model and (experts is None or experts.network)):
+        slice_length = FINE_SLICE_LENGTH
     else:
-        check_range("slice_length", slice_length, MIN_SLICE_LENGTH, MAX_SLICE_LENGTH)
-    return Settings(
-        level, slice_length, part_bases, expert_settings(model, level, slice_length or part_bases, is_reads)
-    )
+        slice_length = WHOLE_PART
+    if model is None:
+        return Settings(level, slice_length, part_bases, without_model(level, slice_length or part_bases, is_reads))
+    alone = without_model(level, part_bases, is_reads) if experts and not experts.network else None
+    return Settings(level, slice_length, part_bases, experts, alone)
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
@@ -365,7 +380,8 @@ class _Compression:
     model: CodingModel | None
     level: str
     strands: str
-    slice_length: int | None
+    access: str | int
+    digests: str
     embed: bool
     verify: bool
     force: bool
@@ -378,9 +394,10 @@ class _Compression:
             raise UsageError(f"no model to embed; give one with {option('model')}, or leave {option('embed')} out")
         if self.strands not in STRANDS:
             raise UsageError(f"invalid strands {self.strands!r}; choose one of {', '.join(STRANDS)}")
-        if self.strands != "auto" and self.model is not None:
-            raise UsageError(f"with a model, leave {option('strands')} out: the model says which strands it uses")
-        return make_settings(self.model, self.level, self.slice_length, part_bases, is_reads)
+        if self.digests not in DIGESTS:
+            raise UsageError(f"invalid digests {self.digests!r}; choose {' or '.join(DIGESTS)}")
+        settings = make_settings(self.model, self.level, self.access, part_bases, is_reads)
+        return replace(settings, digests=self.digests)
 
     def write(
         self, parts: Iterator[Part], sample: Callable[[], Sample], out: AnyFile, settings: Settings

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from geneformer_codec.archive.coders import Coders
-from geneformer_codec.archive.models import CodingModel, Execution, coders_of
+from geneformer_codec.archive.coders import Coders, CodingModel
+from geneformer_codec.archive.models import Execution, coders_of
 from geneformer_codec.archive.random_access import SequenceReader
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.regions import Region, parse_region

@@ -23,7 +23,7 @@ Write = Callable[[str, bytes], Path]
 def archive(tmp_path: Path, write: Write, fasta: bytes, model: ZlibModel) -> Path:
     """An archive of several parts with its model inside."""
     path = tmp_path / "a.gfz"
-    api.compress(write("in.fa", fasta), path, model=model, embed=True, slice_length=128, part_bases=3000)
+    api.compress(write("in.fa", fasta), path, model=model, embed=True, access=128, part_bases=3000)
     return path
 
 

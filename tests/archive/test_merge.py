@@ -51,7 +51,7 @@ def test_what_cannot_be_merged(tmp_path: Path, write: Write, model: ZlibModel) -
     plain = compressed(write, "plain", text)
     for other in (
         compressed(write, "model", text, model=model),
-        compressed(write, "slices", text, slice_length=256),
+        compressed(write, "slices", text, access=256),
         compressed(write, "level", text, level="max"),
     ):
         with pytest.raises(FormatError, match="was made with another model"):

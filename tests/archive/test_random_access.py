@@ -51,7 +51,7 @@ def records(text: bytes) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("case", TEXTS)
 def test_stretches(tmp_path: Path, write: Write, case: str, part_bases: int, model: ZlibModel) -> None:
     wanted, rng = records(TEXTS[case]), random.Random(case)
-    api.compress(write("in.fa", TEXTS[case]), tmp_path / "a.gfz", model=model, part_bases=part_bases, slice_length=256)
+    api.compress(write("in.fa", TEXTS[case]), tmp_path / "a.gfz", model=model, part_bases=part_bases, access=256)
     with open(tmp_path / "a.gfz", model=model) as archive:
         assert [(record.header, str(record)) for record in archive.records()] == wanted
         assert archive.lengths == tuple(len(residues) for _, residues in wanted)
@@ -86,7 +86,7 @@ def test_only_the_slices_that_are_needed(
 
     monkeypatch.setattr(ZlibCoder, "decode", counted)
     text = make_fasta(20, 5000)
-    api.compress(write("in.fa", text), tmp_path / "a.gfz", model=model, slice_length=1024)
+    api.compress(write("in.fa", text), tmp_path / "a.gfz", model=model, access=1024)
     with open(tmp_path / "a.gfz", model=model) as archive:
         assert len(archive["seq3"]) > 2000
         assert decoded == []
@@ -105,7 +105,7 @@ def test_little_is_kept(tmp_path: Path, write: Write, model: ZlibModel, monkeypa
     for name, value in (("BASES_AT_ONCE", 1000), ("BASES_KEPT", 1500), ("PARTS_AT_ONCE", 2)):
         monkeypatch.setattr(f"geneformer_codec.archive.random_access.{name}", value)
     wanted, rng = records(TEXTS["many"]), random.Random(1)
-    api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", model=model, part_bases=1500, slice_length=256)
+    api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", model=model, part_bases=1500, access=256)
     with open(tmp_path / "a.gfz", model=model) as archive:
         all_records = list(archive.records())
         picked = [(rng.randrange(30), rng.randrange(400), rng.random() < 0.5) for _ in range(200)]
@@ -193,7 +193,7 @@ def test_part_archives_are_refused(tmp_path: Path, write: Write) -> None:
 def test_damage_is_noticed(tmp_path: Path, write: Write, model: ZlibModel, faulty_model: ZlibModel) -> None:
     """By the block's CRC-32 in a file; by the record's digests where slices decode to something else."""
     path = tmp_path / "a.gfz"
-    api.compress(write("in.fa", TEXTS["many"]), path, model=model, slice_length=256)
+    api.compress(write("in.fa", TEXTS["many"]), path, model=model, access=256)
     with open(path, model=faulty_model) as archive, pytest.raises(FormatError, match=r"record 'seq\d+' does not match"):
         _ = [str(record) for record in archive.records()]
     data = bytearray(path.read_bytes())
@@ -270,7 +270,7 @@ def test_names_are_found_among_many(tmp_path: Path, write: Write, monkeypatch: p
 def test_any_text(text: bytes, part_bases: int, start: int, size: int) -> None:
     """Names, lengths and residues are those of the index, and of the text itself."""
     out = io.BytesIO()
-    api.compress(io.BytesIO(text), out, part_bases=part_bases, slice_length=64, level="fast")
+    api.compress(io.BytesIO(text), out, part_bases=part_bases, access=64, level="fast")
     entries = api.read_index(out)
     with open(out) as archive:
         assert list(archive) == [entry.name for entry in entries]

@@ -51,7 +51,7 @@ def both(archive: Path, model: ZlibModel | None = None) -> tuple[bytes, bytes]:
 def test_single(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int, packed: str) -> None:
     text = FIRST if packed == "plain" else gzip.compress(FIRST[:5000]) + gzip.compress(FIRST[5000:])
     source, archive = write("in.fq", text), tmp_path / "a.gfz"
-    info = api.compress(source, archive, model=model, part_bases=part_bases, slice_length=1000, verify=True)
+    info = api.compress(source, archive, model=model, part_bases=part_bases, access=1000, verify=True)
     assert (info.kind, info.records, info.mate, info.index_bytes > 0) == ("FASTQ", 300, None, True)
     assert info.streams["digests"] == 0
     assert info.side_bytes == sum(info.streams[name] for name in info.streams) - (info.payload_bytes + info.index_bytes)

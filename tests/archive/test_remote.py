@@ -92,7 +92,7 @@ def test_only_what_is_needed(
 ) -> None:
     text = make_fasta(200, 20_000)
     path = tmp_path / "a.gfz"
-    api.compress(write("in.fa", text), path, model=model, part_bases=200_000, slice_length=8192)
+    api.compress(write("in.fa", text), path, model=model, part_bases=200_000, access=8192)
     server.files["a.gfz"] = data = path.read_bytes()
     assert len(data) > 700_000
     url = f"{server.url}/a.gfz"
@@ -230,7 +230,7 @@ def pair(tmp_path: Path, write: Write, model: ZlibModel) -> dict[str, bytes]:
     for name, seed in (("first", 1), ("other", 2)):
         api.compress(
             write("in.fa", make_fasta(40, 900, seed)), tmp_path / name, model=model, embed=True, part_bases=8000,
-            slice_length=512, name="in.fa",
+            access=512, name="in.fa",
         )  # fmt: skip
         made[name] = (tmp_path / name).read_bytes()
     with (

@@ -40,7 +40,7 @@ ODD = {
 @pytest.mark.parametrize("part_bases", [1024, 1 << 20])
 def test_odd_texts(tmp_path: Path, write: Write, case: str, part_bases: int) -> None:
     source = write("in.fa", ODD[case] * (1 if len(ODD[case]) < 2 else 1 + 3000 // len(ODD[case])))
-    api.compress(source, tmp_path / "a.gfz", part_bases=part_bases, slice_length=64, verify=True)
+    api.compress(source, tmp_path / "a.gfz", part_bases=part_bases, access=64, verify=True)
     api.decompress(tmp_path / "a.gfz", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == source.read_bytes()
     api.verify(tmp_path / "a.gfz")
@@ -53,7 +53,7 @@ def test_with_a_model(tmp_path: Path, write: Write, fasta: bytes, model: ZlibMod
         tmp_path / "a.gfz",
         model=model,
         embed=embed,
-        slice_length=100,
+        access=100,
         part_bases=3000,
         verify=True,
     )
@@ -88,7 +88,7 @@ def test_same_settings_same_bytes(tmp_path: Path, write: Write, fasta: bytes, mo
 def test_random_texts(tmp_path: Path, write: Write, seed: int) -> None:
     rng = random.Random(seed)
     text = bytes(rng.choices(b"ACGTacgtNRU>-*\r\n\n  \xff", k=rng.randrange(5000)))
-    api.compress(write("in", text), tmp_path / "a.gfz", part_bases=1024, slice_length=rng.randrange(64, 999))
+    api.compress(write("in", text), tmp_path / "a.gfz", part_bases=1024, access=rng.randrange(64, 999))
     api.verify(tmp_path / "a.gfz")
     api.decompress(tmp_path / "a.gfz", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == text
@@ -153,7 +153,7 @@ def test_nothing_of_a_wrong_part_is_written(
 
 def test_settings_that_make_no_sense(tmp_path: Path, write: Write, fasta: bytes) -> None:
     source = write("in.fa", fasta)
-    for settings in ({"level": "best"}, {"slice_length": 0}, {"part_bases": 1}, {"embed": True}, {"strands": "2"}):
+    for settings in ({"level": "best"}, {"access": 0}, {"part_bases": 1}, {"embed": True}, {"strands": "2"}):
         with pytest.raises(UsageError):
             api.compress(source, tmp_path / "a.gfz", **settings)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="both the source and the output"):

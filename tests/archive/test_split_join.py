@@ -43,12 +43,12 @@ def test_plan_describes_the_sample(parts: Path, fasta: bytes) -> None:
 def test_same_as_compressing_the_whole(
     tmp_path: Path, parts: Path, fasta: bytes, model: ZlibModel, embed: bool
 ) -> None:
-    archives = compress_all(parts, model=model, slice_length=100, level="max")
+    archives = compress_all(parts, model=model, access=100, level="max")
     embedded = model if embed else None
     api.gather(parts / "plan.json", archives[::-1], tmp_path / "joined.gfz", embed_model=embedded)
     api.compress(
         tmp_path / "in.fa", tmp_path / "whole.gfz",
-        model=model, embed=embed, slice_length=100, level="max", part_bases=PART_BASES,
+        model=model, embed=embed, access=100, level="max", part_bases=PART_BASES,
     )  # fmt: skip
     assert (tmp_path / "joined.gfz").read_bytes() == (tmp_path / "whole.gfz").read_bytes()
 

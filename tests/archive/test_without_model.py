@@ -13,9 +13,7 @@ from geneformer_codec.archive.container import ContainerReader, ContainerWriter
 from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.archive.read import Archive
-from geneformer_codec.errors import FormatError, UsageError
-
-from .conftest import ZlibModel
+from geneformer_codec.errors import FormatError
 
 Write = Callable[[str, bytes], Path]
 TURNED = bytes.maketrans(b"ACGT", b"TGCA")
@@ -41,14 +39,14 @@ def source(write: Write) -> Path:
     return write("in.fa", relatives(24, 1000, turn=False))
 
 
-@pytest.mark.parametrize("slice_length", [None, 700])
-def test_threads_change_nothing(tmp_path: Path, source: Path, slice_length: int | None) -> None:
+@pytest.mark.parametrize("access", ["coarse", 700])
+def test_threads_change_nothing(tmp_path: Path, source: Path, access: str | int) -> None:
     archives = []
     for threads in (1, 2, 5):
         execution, out = Execution(threads=threads), tmp_path / str(threads)
-        info = api.compress(source, out, part_bases=4000, slice_length=slice_length, execution=execution, verify=True)
+        info = api.compress(source, out, part_bases=4000, access=access, execution=execution, verify=True)
         assert (info.model_id, info.parts > 4, info.slices == info.parts) == (
-            "experts", True, slice_length is None
+            "experts", True, access == "coarse"
         )  # fmt: skip
         archives.append(out.read_bytes())
         api.decompress(tmp_path / "1", tmp_path / "back", execution=execution, force=True)
@@ -56,7 +54,7 @@ def test_threads_change_nothing(tmp_path: Path, source: Path, slice_length: int 
     assert archives[0] == archives[1] == archives[2]
 
 
-@pytest.mark.parametrize("settings", [{}, {"level": "max", "strands": "both"}, {"level": "fast", "slice_length": 1000}])
+@pytest.mark.parametrize("settings", [{}, {"level": "max", "strands": "both"}, {"level": "fast", "access": 1000}])
 def test_parts_apart_and_joined(tmp_path: Path, source: Path, settings: dict[str, str]) -> None:
     api.split(source, tmp_path / "parts", part_bases=4000)
     archives = []
@@ -87,14 +85,9 @@ def test_strands_are_measured(tmp_path: Path, write: Write, turn: bool) -> None:
         api.verify(tmp_path / strands)
 
 
-def test_strands_are_the_models_matter(tmp_path: Path, source: Path, model: ZlibModel) -> None:
-    with pytest.raises(UsageError, match="with a model, leave strands= out"):
-        api.compress(source, tmp_path / "a.gfz", model=model, strands="both")
-
-
 def test_flipped_bits_under_a_sound_container(tmp_path: Path, source: Path) -> None:
     path = tmp_path / "a.gfz"
-    api.compress(source, path, part_bases=4000, slice_length=1000)
+    api.compress(source, path, part_bases=4000, access=1000)
     with path.open("rb") as file:
         reader = ContainerReader(file, str(path))
         manifest = reader.manifest(MAX_MANIFEST_BYTES)

@@ -305,7 +305,7 @@ def test_messages_speak_of_options_here_and_of_parameters_in_python(
         ["compress", "in.fa", "--part", "x", "-o", "a.gfz"],
         ["compress", "in.fa", "-o", "in.fa", "-f"],
         ["compress", "in.fa", "-o", "a.gfz", "--level", "best"],
-        ["compress", "in.fa", "-o", "a.gfz", "--slice-length", "0"],
+        ["compress", "in.fa", "-o", "a.gfz", "--access", "0"],
         ["compress", "in.fa", "-o", "a.gfz", "--part-bases", "5"],
         ["compress", "in.fa", "-o", "a.gfz", "--threads", "-1"],
         ["compress", "in.fa", "-o", "a.gfz", "--embed"],

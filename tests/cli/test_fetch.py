@@ -22,7 +22,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if text[at] in b"ACGT":
             text[at] = rng.choice(b"acgtNRY")
     (tmp_path / "in.fa").write_bytes(text)
-    assert main(["compress", "in.fa", "-o", "a.gfz", "-q", "--slice-length", "256", "--part-bases", "8000"]) == 0
+    assert main(["compress", "in.fa", "-o", "a.gfz", "-q", "--access", "256", "--part-bases", "8000"]) == 0
     return tmp_path / "a.gfz"
 
 

@@ -1,11 +1,12 @@
 """The cache: a panel is decoded once on a machine, whatever happens meanwhile."""
 
 import errno
-import hashlib
+import json
 import logging
 import multiprocessing
 import re
 import time
+import zlib
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -14,43 +15,85 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import PANEL, PANELS, SOURCE, Bases, decode, encode, never, same
+from panels import PANEL, PANELS, SOURCE, Bases, decode, encode, never, random_panel, same
 
 from geneformer_codec import caches
 from geneformer_codec.caches import cache_directory
-from geneformer_codec.errors import GfzError, ModelMissingError, OutputError
+from geneformer_codec.errors import GfzError, ModelMissingError
 from geneformer_codec.model import panel_cache
-from geneformer_codec.model.panel import EmbeddedPanel, Panel, embed, pack_bases, refer
-from geneformer_codec.model.panel_cache import unpacked
+from geneformer_codec.model.panel import EmbeddedPanel, Panel, embed, refer
+from geneformer_codec.model.panel_cache import open_panel
+from geneformer_codec.predict import panel_tables
+from geneformer_codec.predict.panel_tables import PackedPanel
 
 
 def cached(cache: Path, panel: Panel = PANEL) -> Path:
-    return cache / "panels" / f"{panel.digest}.gfpanel"
+    return cache / "panels" / panel.digest / "bases"
 
 
 @given(PANELS)
 def test_a_panel_is_decoded_once(tmp_path_factory: pytest.TempPathFactory, panel: Panel) -> None:
     cache = tmp_path_factory.mktemp("cache")
     source = embed(panel, encode)
-    assert same(unpacked(source, decode, cache), panel)
-    assert same(unpacked(source, never, cache), panel)
-    assert same(unpacked(refer(panel), never, cache), panel)
-    assert sorted(path.suffix for path in cached(cache).parent.iterdir()) == [".gfpanel", ".lock"]
+    assert same(open_panel(source, decode, cache), panel)
+    assert same(open_panel(source, never, cache), panel)
+    assert same(open_panel(refer(panel), never, cache), panel)
+    assert sorted(path.name for path in cached(cache, panel).parent.iterdir()) == [".bases.lock", "bases"]
 
 
 def test_the_cache_file_is_what_its_description_says(tmp_path: Path) -> None:
-    unpacked(SOURCE, decode, tmp_path)
+    open_panel(SOURCE, decode, tmp_path)
     data = cached(tmp_path).read_bytes()
-    assert data[:24] == b"gfpanel1" + (5).to_bytes(8, "little") + (501).to_bytes(8, "little")
-    assert hashlib.sha256(data[24:]).hexdigest() == PANEL.digest
-    assert data[24 + 40 :] == pack_bases(PANEL.bases).tobytes()
+    assert data.startswith(b"gfpanel1{")
+    stated = json.loads(data[8:4096].rstrip(b"\0"))
+    arrays = [["<i8", 6], ["<u8", 501 // 32 + 3]]
+    assert stated == {"arrays": arrays, "check": zlib.crc32(json.dumps(arrays).encode() + data[4096:])}
+    assert data[4096:4144] == PANEL.starts.tobytes()
+    assert data[4160 : 4160 + 8 * 18] == PANEL.words.tobytes()
+
+
+def tables(panel: PackedPanel) -> list[np.ndarray]:
+    return [*panel.seed_index(12, 2), panel.counts((3, 9), 16, True), panel.counts((), 16, True)]
+
+
+def test_tables_are_those_of_the_panel_and_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = random_panel(5000, 70_000)
+    wanted = tables(panel.packed)
+    source = embed(panel, encode)
+    for number in range(2):
+        for found, expected in zip(tables(open_panel(source, decode, tmp_path)), wanted, strict=True):
+            assert np.array_equal(found, expected)
+        names = {path.name for path in cached(tmp_path, panel).parent.iterdir() if path.name[0] != "."}
+        assert names == {"bases", "seeds-12-2", "counts-3.9-16-2"}
+        if not number:
+            monkeypatch.setattr(panel_cache, "_publish", never)
+
+
+def test_an_index_is_filled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = random_panel(60_000).packed
+    whole = panel.seed_index(11, 1)
+    monkeypatch.setattr(panel_tables, "BAND", 1000)
+    for found, expected in zip(panel.seed_index(11, 1), whole, strict=True):
+        assert np.array_equal(found, expected)
+
+
+def test_a_large_file_is_checked_in_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel_cache, "CHECKED_BYTES", 1 << 16)
+    panel = random_panel(90 << 20)
+    source = embed(panel, encode)
+    open_panel(source, decode, tmp_path)
+    open_panel(source, never, tmp_path)
+    with cached(tmp_path, panel).open("r+b") as file:
+        file.seek(1 << 20)
+        file.write(bytes(1 << 14))
+    assert same(open_panel(source, decode, tmp_path), panel)
 
 
 @settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_cache_is_made_again(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     cache = tmp_path_factory.getbasetemp() / "damaged"
-    unpacked(SOURCE, decode, cache)
+    open_panel(SOURCE, decode, cache)
     whole = cached(cache).read_bytes()
     damaged = bytearray(whole)
     if data.draw(st.booleans()):
@@ -60,6 +103,7 @@ def test_a_damaged_cache_is_made_again(tmp_path_factory: pytest.TempPathFactory,
         del damaged[data.draw(st.integers(0, len(whole) - 1)) :]
     else:
         damaged += data.draw(st.binary(min_size=1, max_size=9))
+    cached(cache).unlink()  # a file that is mapped does not change under its readers
     cached(cache).write_bytes(damaged)
     calls: list[int] = []
 
@@ -67,17 +111,17 @@ def test_a_damaged_cache_is_made_again(tmp_path_factory: pytest.TempPathFactory,
         calls.append(count)
         return decode(coded, count)
 
-    assert same(unpacked(SOURCE, counted, cache), PANEL)
+    assert same(open_panel(SOURCE, counted, cache), PANEL)
     assert calls == [501]
     assert cached(cache).read_bytes() == whole
 
 
 def test_what_a_killed_job_left_is_removed(tmp_path: Path) -> None:
-    cached(tmp_path).parent.mkdir()
-    left, other = (cached(tmp_path).with_name(f".{name}.gfpanel.0a1b2c3d.tmp") for name in (PANEL.digest, "0" * 64))
+    cached(tmp_path).parent.mkdir(parents=True)
+    left, other = (cached(tmp_path).with_name(f".{name}.123.tmp") for name in ("bases", "seeds-12-5"))
     left.write_bytes(b"half")
     other.write_bytes(b"half")
-    unpacked(SOURCE, decode, tmp_path)
+    open_panel(SOURCE, decode, tmp_path)
     assert not left.exists()
     assert other.exists()
 
@@ -93,7 +137,7 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert cache_directory() == tmp_path / "xdg/geneformer-rules"
     monkeypatch.setenv("GFZ_CACHE", str(tmp_path / "own"))
     assert cache_directory() == tmp_path / "own"
-    unpacked(SOURCE, decode)
+    open_panel(SOURCE, decode)
     assert cached(tmp_path / "own").is_file()
 
 
@@ -105,7 +149,7 @@ def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
     for name in ("GFZ_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(caches.Path, "home", no_home)
-    assert same(unpacked(SOURCE, decode), PANEL)
+    assert same(open_panel(SOURCE, decode), PANEL)
     assert "no home directory" in caplog.text
 
 
@@ -122,7 +166,7 @@ def decoded_with_one_warning(cache: Path, match: str) -> None:
     logger.addHandler(handler)
     try:
         for _ in range(2):
-            assert same(unpacked(SOURCE, decode, cache), PANEL)
+            assert same(open_panel(SOURCE, decode, cache), PANEL)
     finally:
         logger.removeHandler(handler)
     (message,) = logged
@@ -138,7 +182,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("fresh_warnings")
 def test_a_directory_in_the_place_of_the_cache_file(tmp_path: Path) -> None:
     cached(tmp_path).mkdir(parents=True)
-    decoded_with_one_warning(tmp_path, "it is a directory")
+    decoded_with_one_warning(tmp_path, "Is a directory|not empty|exists")
 
 
 @pytest.mark.usefixtures("fresh_warnings")
@@ -152,21 +196,21 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("fresh_warnings")
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: Any, **options: Any) -> Any:
-        raise OutputError("cannot write: the disk is full")
+    def full(*arguments: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(panel_cache, "atomic_output", full)
-    decoded_with_one_warning(tmp_path, "the disk is full")
-    assert not cached(tmp_path).exists()
+    monkeypatch.setattr(panel_cache.os, "posix_fallocate", full)
+    decoded_with_one_warning(tmp_path, "bases: No space left on device")
+    assert [path.name for path in cached(tmp_path).parent.iterdir()] == [".bases.lock"]
 
 
 @pytest.mark.usefixtures("fresh_warnings")
 def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cached(tmp_path).parent.mkdir()
+    cached(tmp_path).parent.mkdir(parents=True)
     monkeypatch.setattr(panel_cache, "_PATIENCE", -1.0)
-    with caches.held(caches.acquire(cached(tmp_path).with_suffix(".lock"), 0)):
+    with caches.held(caches.acquire(cached(tmp_path).with_name(".bases.lock"), 0)):
         decoded_with_one_warning(tmp_path, "another job holds the lock")
-    assert same(unpacked(SOURCE, decode, tmp_path), PANEL)
+    assert same(open_panel(SOURCE, decode, tmp_path), PANEL)
     assert cached(tmp_path).is_file()
 
 
@@ -175,13 +219,13 @@ def test_errors_of_the_panel_itself_pass_and_nothing_stays_locked(tmp_path: Path
         raise OSError("of the decoder")
 
     with pytest.raises(OSError, match="of the decoder"):
-        unpacked(SOURCE, broken, tmp_path)
+        open_panel(SOURCE, broken, tmp_path)
     with pytest.raises(ModelMissingError):
-        unpacked(refer(PANEL), never, tmp_path)
+        open_panel(refer(PANEL), never, tmp_path)
     with pytest.raises(GfzError):
-        unpacked(SOURCE, lambda coded, count: np.zeros(count, np.uint8), tmp_path)
+        open_panel(SOURCE, lambda coded, count: np.zeros(count, np.uint8), tmp_path)
     assert not cached(tmp_path).exists()
-    assert same(unpacked(SOURCE, decode, tmp_path), PANEL)
+    assert same(open_panel(SOURCE, decode, tmp_path), PANEL)
 
 
 class LoggedDecode:
@@ -199,8 +243,8 @@ class LoggedDecode:
 
 def job(source: EmbeddedPanel, log: Path, cache: Path, together: Barrier) -> None:
     together.wait(120)
-    found = unpacked(source, LoggedDecode(log), cache)
-    (cache / f"{multiprocessing.current_process().name}.done").write_text(found.digest)
+    found = open_panel(source, LoggedDecode(log), cache)
+    (cache / f"{multiprocessing.current_process().name}.done").write_text(str(same(found, PANEL)))
 
 
 def test_of_jobs_that_start_at_once_one_decodes(tmp_path: Path) -> None:
@@ -215,5 +259,5 @@ def test_of_jobs_that_start_at_once_one_decodes(tmp_path: Path) -> None:
     for process in jobs:
         process.join()
     assert [process.exitcode for process in jobs] == [0, 0, 0]
-    assert [path.read_text() for path in tmp_path.glob("*.done")] == [PANEL.digest] * 3
+    assert [path.read_text() for path in tmp_path.glob("*.done")] == ["True"] * 3
     assert log.read_bytes() == b"x"

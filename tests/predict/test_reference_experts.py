@@ -395,14 +395,15 @@ def test_golden_archives(name: str) -> None:
         settings = archive.manifest.settings.experts
         assert settings
         given, panel = settings.as_dict(), None
+        given["both_strands"] = archive.blocks[0].strands == 2
         if archive.manifest.model.id == "experts":
-            given["both_strands"] = archive.blocks[0].strands == 2
             state = State.read(given, packed_state(settings.initial_state))
         else:
             model = ExpertModel((GOLDEN / "species.gfmodel").read_bytes())
             assert model.id == archive.manifest.model.id
             bases = decode_panel(model.coded, model.panel["bases"], packed_state)
-            state, panel = model.state.converted(model.settings, given), Panel(given, bases, model.lengths)
+            state = model.state.converted(model.settings, given)
+            panel = Panel(settings.as_dict(), bases, model.lengths)
         coder: Any = ReferenceCoder(given, state, panel)
         decoded = archive.decode_all(Coders(archive.manifest.model.id, lambda _: coder))
         assert b"".join(part.texts[0] for part in decoded) == (GOLDEN / "genomes.fa").read_bytes()

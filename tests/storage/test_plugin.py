@@ -24,7 +24,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_fasta(tmp_path / "x.fa", 4, 3000, seed=3)
     (tmp_path / "results").mkdir()
-    api.compress("x.fa", "results/x.gfz", slice_length=1024, level="fast")
+    api.compress("x.fa", "results/x.gfz", access=1024, level="fast")
     return tmp_path / "results" / "x.gfz"
 
 

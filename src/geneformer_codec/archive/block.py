@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.manifest import Block
-from geneformer_codec.archive.settings import Settings
+from geneformer_codec.archive.settings import AUTO, DIGEST_SHARE, Settings
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.errors import FormatError, GfzError, option
 from geneformer_codec.limits import MemoryLimitError, streams_within
@@ -33,6 +33,8 @@ def encode_block(
         # in reverse, as the table of slices has the sizes of the payload
         data = {stream.id: encode(stream) for stream in reversed(STREAMS) if stream.id not in beside}
         data |= {name: future.result() for name, future in beside.items()}
+    if settings.digests == AUTO and len(data["digests"]) > DIGEST_SHARE * sum(map(len, data.values())):
+        data["digests"] = b""  # they can be computed
     block = Block(
         part=part.number,
         text_bytes=content.text_bytes,
@@ -41,7 +43,7 @@ def encode_block(
         residues=content.residue_count,
         bases=content.base_count,
         slices=content.slice_count,
-        strands=content.strands,
+        **content.choice._asdict(),
         streams={name: len(data[name]) for name in STREAM_IDS},
         starts_record=part.starts_record,
         ends_record=part.ends_record,
@@ -64,7 +66,7 @@ def decode_streams(
         residue_count=block.residues,
         base_count=block.bases,
         slice_count=block.slices,
-        strands=block.strands,
+        choice=block.choice,
         payload_bytes=block.streams["payload"],
     )
     coding = Coding(settings.level, settings.slice_length, coders, progress)

@@ -1,33 +1,77 @@
-"""What codes the blocks of an archive: one coder, or, without a model, one for each choice of strands."""
+"""What codes the blocks of an archive: one coder for each way in which a block may be predicted."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.archive.memory import Share
-from geneformer_codec.coding.interface import BaseCoder
+from geneformer_codec.coding.interface import BaseCoder, Progress
+from geneformer_codec.streams.interface import ONLY_CHOICE, Choice
 
-AS_THE_MODEL, ONE_STRAND, BOTH_STRANDS = 0, 1, 2
-"""What a block says of strands."""
+if TYPE_CHECKING:
+    from geneformer_codec.predict.settings import ExpertSettings
+
+ONE_STRAND, BOTH_STRANDS = 1, 2
+"""What a block of experts says of strands."""
 STRANDS = ("auto", "one", "both")
+
+Bases = NDArray[np.uint8]
+
+
+class CodingModel(Protocol):
+    """What is asked of a model here."""
+
+    @property
+    def id(self) -> str:
+        """The digest of its content, 64 hexadecimal digits."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What it was called in training, the species mostly."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of its file, as an archive embeds it."""
+        ...
+
+    def expert_settings(self, level: str) -> "ExpertSettings | None":
+        """How its experts are to predict at a level; None for a network alone."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory, ready to code, but for slices and the tables that settings ask for."""
+        ...
+
+    def coder(
+        self,
+        settings: "ExpertSettings | None",
+        device: str = "auto",
+        threads: int = 0,
+    ) -> BaseCoder:
+        """The model made ready to code; ``settings`` are those that the archive states."""
+        ...
 
 
 class Coders:
     """Makes coders when they are first needed; used by all threads.
 
-    ``parts_at_once`` is how many parts are to be worked on at a time, ``threads`` how many threads there are in all;
-    ``strands`` is one of `STRANDS`, or None where it is not a block's own choice; ``share`` bounds the memory of side
-    streams that are decoded.
+    ``make`` gives the coder of a choice, and ``choose`` the choices for the bases of a part: where there are several,
+    the one that gives the fewest bytes is taken. ``parts_at_once`` is how many parts are to be worked on at a time,
+    ``threads`` how many threads there are in all; ``share`` bounds the memory of side streams that are decoded.
     """
 
     def __init__(
         self,
         model_id: str,
-        make: Callable[[int], BaseCoder],
+        make: Callable[[Choice], BaseCoder],
+        choose: Callable[[Bases], Sequence[Choice]] = lambda _: (ONLY_CHOICE,),
         parts_at_once: int = 1,
-        strands: str | None = None,
         threads: int = 1,
         share: Share | None = None,
     ) -> None:
@@ -35,23 +79,26 @@ class Coders:
         self.threads, self.share = threads, share
         self.working = threading.BoundedSemaphore(max(threads, parts_at_once))
         """Held by whatever computes: a part may use two threads, and all parts no more than there are."""
-        self._make, self._strands = make, strands
-        self._coders: dict[int, BaseCoder] = {}
+        self._make, self._choose = make, choose
+        self._coders: dict[Choice, BaseCoder] = {}
         self._lock = threading.Lock()
 
-    def choose(self, bases: NDArray[np.uint8]) -> int:
-        """What the block of a part with these bases is to say of strands."""
-        if self._strands is None:
-            return AS_THE_MODEL
-        if self._strands != "auto":
-            return ONE_STRAND if self._strands == "one" else BOTH_STRANDS
-        from geneformer_codec.sequence.strands import both_strands
+    def encode(
+        self, bases: Bases, cut: Callable[[Choice], list[int]], progress: Progress | None
+    ) -> tuple[Choice, list[int], list[bytes]]:
+        """The choice for a part's bases, and its slices: their lengths, as ``cut`` by the choice, and bytes."""
+        tried: list[tuple[Choice, list[int], list[bytes]]] = []
+        for choice in self._choose(bases):
+            lengths = cut(choice)
+            slices = self.coder(choice).encode(bases, lengths, None if tried else progress) if lengths else []
+            if len(slices) != len(lengths):
+                raise RuntimeError(f"the coder gave {len(slices)} slices for {len(lengths)}")
+            tried.append((choice, lengths, slices))
+        return min(tried, key=lambda one: sum(map(len, one[2])))
 
-        return BOTH_STRANDS if both_strands(bases) else ONE_STRAND
-
-    def coder(self, strands: int) -> BaseCoder:
-        """The coder of blocks that say this of strands."""
+    def coder(self, choice: Choice) -> BaseCoder:
+        """The coder of blocks of this choice."""
         with self._lock:
-            if strands not in self._coders:
-                self._coders[strands] = self._make(strands)
-            return self._coders[strands]
+            if choice not in self._coders:
+                self._coders[choice] = self._make(choice)
+            return self._coders[choice]

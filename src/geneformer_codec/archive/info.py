@@ -61,9 +61,15 @@ class ArchiveInfo:
     slice_length: int
     """The most bases in a slice; 0 where each part is one slice."""
     part_bases: int
+    digests: str
+    """``auto`` or ``always``: when the digests of records are stored."""
     experts: dict[str, Any] | None
     """Settings of the experts, if they were used."""
+    without_model: dict[str, Any] | None
+    """Settings for parts that a model does not help."""
     both_strands_blocks: int
+    without_model_blocks: int
+    """Parts that the archive's model does not help, and that are coded without it."""
     parts: int
     blocks: int
     complete: bool
@@ -117,6 +123,7 @@ def archive_info(archive: Archive) -> ArchiveInfo:
         model_file_bytes=model.bytes,
         **manifest.settings.as_dict(),
         both_strands_blocks=sum(block.strands == BOTH_STRANDS for block in blocks),
+        without_model_blocks=sum(block.without_model for block in blocks),
         parts=sample.parts,
         blocks=len(blocks),
         complete=manifest.complete,

@@ -8,10 +8,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from geneformer_codec.archive.settings import LEVELS, MAX_PART_BYTES, MAX_SLICE_LENGTH, WHOLE_PART, Settings
+from geneformer_codec.archive.settings import DIGESTS, LEVELS, MAX_PART_BYTES, MAX_SLICE_LENGTH, WHOLE_PART, Settings
 from geneformer_codec.errors import FormatError
 from geneformer_codec.inputs.sample import MAX_PARTS, Sample
 from geneformer_codec.json_fields import HEX64, Fields, unique_fields
+from geneformer_codec.streams.interface import Choice
 from geneformer_codec.streams.table import STREAM_IDS
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ModelReference:
 class Block:
     """One compressed part, of ``slices`` slices.
 
-    ``strands`` is 1 or 2 where a part is coded without a model, by experts that look at one strand or at both; else 0.
+    ``strands`` and ``without_model`` are those of its `Choice`.
     """
 
     part: int
@@ -58,9 +59,19 @@ class Block:
     bases: int
     slices: int
     strands: int
+    without_model: bool
     streams: dict[str, int]
     starts_record: bool
     ends_record: bool
+
+    @property
+    def choice(self) -> Choice:
+        """How its bases are predicted."""
+        return Choice(self.strands, self.without_model)
+
+    def slice_length(self, settings: Settings) -> int:
+        """The most bases in a slice."""
+        return WHOLE_PART if self.without_model else settings.slice_length
 
     @property
     def entry(self) -> str:
@@ -125,10 +136,12 @@ class Manifest:
         fields.number("format_version", FORMAT_VERSION, FORMAT_VERSION)
         tool_version = fields.text("tool_version")
         settings, model = _settings(fields.inner("settings")), _model(fields.inner("model"))
-        if model.id in WITHOUT_MODEL and (settings.experts is not None) != (model.id == EXPERTS):
+        if model.id in WITHOUT_MODEL and (
+            (settings.experts is not None) != (model.id == EXPERTS) or settings.without_model
+        ):
             raise ValueError("its experts are not those of its model")
         sample = Sample.take(fields.inner("sample"))
-        blocks = (_block(Fields(item, "a block"), settings, model) for item in fields.items("blocks", MAX_PARTS))
+        blocks = (_block(Fields(item, "a block"), settings) for item in fields.items("blocks", MAX_PARTS))
         manifest = cls(tool_version, settings, model, sample, tuple(blocks))
         fields.done()
         numbers = [block.part for block in manifest.blocks]
@@ -158,6 +171,8 @@ def _settings(fields: Fields) -> Settings:
         slice_length=fields.number("slice_length", WHOLE_PART, MAX_SLICE_LENGTH),
         part_bases=fields.number("part_bases", 1, MAX_PART_BYTES),
         experts=_experts(fields.object("experts")),
+        without_model=_experts(fields.object("without_model")),
+        digests=fields.text("digests", "|".join(DIGESTS)),
     )
     fields.done()
     return settings
@@ -182,22 +197,27 @@ def _model(fields: Fields) -> ModelReference:
     return model
 
 
-def _block(fields: Fields, settings: Settings, model: ModelReference) -> Block:
+def _block(fields: Fields, settings: Settings) -> Block:
     part = fields.number("part", 0, MAX_PARTS - 1)
     text_bytes = fields.number("text_bytes", 0, MAX_PART_BYTES)
     digest = fields.text("sha256", HEX64)
     records = fields.number("records", 0, text_bytes)
     residues = fields.number("residues", 0, text_bytes)
     bases = fields.number("bases", 0, residues)
-    most = min(bases, 1) if settings.slice_length == WHOLE_PART else most_slices(bases, settings.slice_length)
+    alone = fields.flag("without_model")
+    if alone and settings.without_model is None:
+        raise ValueError("a part is coded without the model, and the settings do not say how")
+    whole = alone or settings.slice_length == WHOLE_PART
+    most = min(bases, 1) if whole else most_slices(bases, settings.slice_length)
     slices = fields.number("slices", min(bases, 1), most)
-    strands = fields.number("strands", *((1, 2) if model.id == EXPERTS else (0, 0)))
+    experts = settings.without_model if alone else settings.experts
+    strands = fields.number("strands", *((1, 2) if experts and not experts.network else (0, 0)))
     streams = fields.inner("streams")
     sizes = {name: streams.number(name, 0, 1 << 31) for name in STREAM_IDS}
     streams.done()
     ends = fields.flag("starts_record"), fields.flag("ends_record")
     fields.done()
-    return Block(part, text_bytes, digest, records, residues, bases, slices, strands, sizes, *ends)
+    return Block(part, text_bytes, digest, records, residues, bases, slices, strands, alone, sizes, *ends)
 
 
 def most_slices(bases: int, slice_length: int) -> int:

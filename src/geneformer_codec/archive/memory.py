@@ -29,9 +29,11 @@ def text_bytes(block: Block) -> int:
 
 def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
     """Of one part while it is decoded, with slices on so many threads."""
-    settings, longest = manifest.settings.experts, min(manifest.settings.slice_length or block.bases, block.bases)
+    settings = manifest.settings.without_model if block.without_model else manifest.settings.experts
+    longest = min(block.slice_length(manifest.settings) or block.bases, block.bases)
     slices = min(block.slices, threads * (1 if settings and not settings.network else _LOCKSTEP))
-    own_counts = settings.table_bytes if settings and manifest.model.id in WITHOUT_MODEL else 0
+    alone = block.without_model or manifest.model.id in WITHOUT_MODEL
+    own_counts = settings.table_bytes if settings and alone else 0
     coding = slices * (_slice_bytes(settings, longest) + own_counts) + _known_bytes(block)
     return max(coding, text_bytes(block))
 

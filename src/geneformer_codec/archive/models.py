@@ -4,14 +4,14 @@ import functools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from geneformer_codec.archive.coders import BOTH_STRANDS, Coders
+from geneformer_codec.archive.coders import Coders, CodingModel
+from geneformer_codec.archive.expert_coders import ExpertCoders
 from geneformer_codec.archive.manifest import EXPERTS, UNIFORM, WITHOUT_MODEL, ModelReference
 from geneformer_codec.archive.memory import Share, share_memory
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.settings import WHOLE_PART, Settings
-from geneformer_codec.coding.interface import BaseCoder
 from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option
 from geneformer_codec.limits import FLOOR, PROCESS, MemoryLimitError, check_need
@@ -23,43 +23,6 @@ if TYPE_CHECKING:
 
 SEARCH_PATH = "GFZ_MODEL_PATH"
 """The environment variable with directories, separated by colons, in which ``*.gfmodel`` files are looked for."""
-
-
-class CodingModel(Protocol):
-    """What is asked of a model here."""
-
-    @property
-    def id(self) -> str:
-        """The digest of its content, 64 hexadecimal digits."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What it was called in training, the species mostly."""
-        ...
-
-    @property
-    def data(self) -> bytes:
-        """The bytes of its file, as an archive embeds it."""
-        ...
-
-    def expert_settings(self, level: str) -> "ExpertSettings | None":
-        """How its experts are to predict at a level; None for a network alone."""
-        ...
-
-    @property
-    def memory_bytes(self) -> int:
-        """What it takes in memory, ready to code, but for slices and the tables that settings ask for."""
-        ...
-
-    def coder(
-        self,
-        settings: "ExpertSettings | None",
-        device: str = "auto",
-        threads: int = 0,
-    ) -> BaseCoder:
-        """The model made ready to code; ``settings`` are those that the archive states."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -99,12 +62,8 @@ def reference(model: CodingModel | None, embedded: bool) -> ModelReference:
     return ModelReference(model.id, model.name, len(model.data), embedded)
 
 
-def expert_settings(
-    model: CodingModel | None, level: str, bases: int, is_reads: bool = False
-) -> "ExpertSettings | None":
-    """How the experts are to predict at a level: as the model says, or untrained, for slices of at most ``bases``."""
-    if model is not None:
-        return model.expert_settings(level)
+def without_model(level: str, bases: int, is_reads: bool = False) -> "ExpertSettings":
+    """How experts that start untrained are to predict at a level, in slices of at most ``bases``."""
     from geneformer_codec.predict.settings import without_panel
 
     settings = without_panel(level)
@@ -144,10 +103,14 @@ def make_coders(
     threads = execution.threads or cores()
     if needed == UNIFORM:
         return Coders(UNIFORM, lambda _: TwoBitCoder(), threads=threads, share=share)
-    if needed == EXPERTS:
-        return _untrained(settings, threads, strands, share)
-    if model is None:
+    if needed != EXPERTS and model is None:
         raise ValueError(f"model {needed} is not at hand")
+    if settings.experts is not None and not settings.experts.network:
+        made = ExpertCoders(needed, model, settings, threads, strands)
+        # threads work on different parts if each is one slice, else on slices
+        at_once = threads if settings.slice_length == WHOLE_PART else 1
+        return Coders(needed, made.make, made.choose, at_once, threads, share)
+    assert model is not None
     coder = model.coder(settings.experts, execution.device, execution.threads)
     return Coders(needed, lambda _: coder, threads=threads, share=share)
 
@@ -184,24 +147,6 @@ def _share_memory(archive: Archive, model: CodingModel | None, threads: int) -> 
         check_need(archive.label, PROCESS + experts.initial_state_bytes, limit)
         model_bytes += experts.table_bytes if model else 0
     return share_memory(manifest, archive.label, limit, model_bytes, threads)
-
-
-def _untrained(settings: Settings, threads: int, strands: str, share: Share | None) -> Coders:
-    """Experts that start untrained: threads work on different parts if each is one slice, else on slices."""
-    experts, whole = settings.experts, settings.slice_length == WHOLE_PART
-    assert experts is not None
-
-    def make(strands: int) -> BaseCoder:
-        from geneformer_codec.model.initial_states import shipped_initial_state
-        from geneformer_codec.predict.coder import ExpertCoder
-        from geneformer_codec.predict.predictor import Predictor
-
-        state = shipped_initial_state(experts)
-        chosen = replace(experts, both_strands=strands == BOTH_STRANDS)
-        predictor = Predictor(chosen, mixer=state.mixer, low=state.low)
-        return ExpertCoder(predictor, EXPERTS, threads)  # of one slice alone, it uses one thread
-
-    return Coders(EXPERTS, make, threads if whole else 1, strands, threads, share)
 
 
 def find_model(archive: Archive, given: str | Path | CodingModel | None = None) -> CodingModel | None:

@@ -22,6 +22,7 @@ from geneformer_codec.coding.interface import Progress
 from geneformer_codec.errors import FormatError, GfzError, UsageError
 from geneformer_codec.sequence.digests import DIGEST_BYTES, RecordDigest
 from geneformer_codec.sequence.fasta import FastaText
+from geneformer_codec.streams.interface import Choice
 from geneformer_codec.streams.qualities.coder import decode_qualities
 from geneformer_codec.streams.table import TEXT_STREAMS
 
@@ -133,8 +134,8 @@ class SequenceReader:
 
     def _bases_of(self, span: Span) -> int:
         """How many bases may have to be decoded for a span, without opening its part: a few slices at most."""
-        slice_length = self._archive.manifest.settings.slice_length
-        bases = self._archive.blocks[span.block].bases
+        block = self._archive.blocks[span.block]
+        slice_length, bases = block.slice_length(self._archive.manifest.settings), block.bases
         return min(bases, span.stop - span.start + 2 * slice_length) if slice_length else bases
 
     def _residues(self, spans: list[Span]) -> Iterator[bytes]:
@@ -161,17 +162,17 @@ class SequenceReader:
                 wanted[place] = max(wanted.get(place, 0), size - max(end - stop, 0))
                 if 0 < len(self._slices.get(place, ())) < wanted[place]:
                     wanted[place] = size  # asked for again and again: once and for all
-        by_strands: dict[int, list[tuple[int, int]]] = {}
+        by_choice: dict[Choice, list[tuple[int, int]]] = {}
         for (number, slice_), size in wanted.items():
             if len(self._slices.get((number, slice_), ())) < size:
-                by_strands.setdefault(parts[number].block.strands, []).append((number, slice_))
+                by_choice.setdefault(parts[number].block.choice, []).append((number, slice_))
         self._archive.hold(
             parts[number].place(slice_)
-            for places in by_strands.values()
+            for places in by_choice.values()
             for number, slice_ in places
             if parts[number].data is None
         )
-        for strands, places in by_strands.items():
+        for choice, places in by_choice.items():
             coded = [self._coded(parts[number], slice_) for number, slice_ in places]
             lengths, sizes = (
                 [parts[number].bases_in(slice_) for number, slice_ in places],
@@ -179,7 +180,7 @@ class SequenceReader:
             )
             coders = self._coders()
             with error_context(parts[places[0][0]].block, self._archive.label):
-                coder = coders.coder(strands)
+                coder = coders.coder(choice)
             with self._error_context():
                 bases = coder.decode(coded, lengths, self._progress, sizes)
             for place, size, end in zip(places, sizes, np.cumsum(sizes).tolist(), strict=True):

@@ -75,7 +75,10 @@ def verify_archive(archive: Archive, coders: Coders, progress: Progress | None =
     digests = PartDigests()
     for number, content in enumerate(archive.decode_all(coders, progress)):
         block = archive.blocks[number]
-        if not block.is_reads and (found := digests.add(content.texts[0], block.ends_record)) != content.digests:
+        if block.is_reads:
+            continue
+        found = digests.add(content.texts[0], block.ends_record)
+        if content.digests and found != content.digests:
             places = range(0, len(found) + 1, DIGEST_BYTES)
             wrong = next(at for at in places if content.digests[at:][:DIGEST_BYTES] != found[at:][:DIGEST_BYTES])
             index = RecordIndex.read(archive)
@@ -119,10 +122,10 @@ class RecordIndex:
         fragments: _Fragments,
         first: Integers,
         last: Integers,
-        is_reads: NDArray[np.bool_],
+        has_digests: NDArray[np.bool_],
         read: Sequence[tuple[int, int, int]],
     ):
-        self._headers, self._is_reads, self._read = headers, is_reads, read
+        self._headers, self._has_digests, self._read = headers, has_digests, read
         self._blocks, self._starts, self._sizes, self._widths = fragments
         self._first, self._last = first, last
         self._ends = np.flatnonzero(np.frombuffer(headers, np.uint8) == 10)
@@ -157,8 +160,8 @@ class RecordIndex:
             before += len(layout.residues)
             open_record = (open_record or layout.records > 0) and not block.ends_record
         columns = _Fragments(*map(np.concatenate, zip(*fragments, strict=True)))
-        is_reads = np.array([block.is_reads for block in archive.blocks])
-        return cls(b"".join(headers), columns, _concatenate(first), _concatenate(last), is_reads, read)
+        has_digests = np.array([block.streams["digests"] > 0 for block in archive.blocks])
+        return cls(b"".join(headers), columns, _concatenate(first), _concatenate(last), has_digests, read)
 
     def check(self, number: int, entry: bytes) -> None:
         """Refuse a block's ``entry``, whose CRC-32 holds, if its names and layout are not those that were read here."""
@@ -227,7 +230,7 @@ class RecordIndex:
     def stored_digest(self, record: int) -> tuple[int, int] | None:
         """The number of the block that holds a record's digests, and where in its stream; None if there are none.
 
-        Short records have none, nor have reads.
+        Short records have none, nor have reads, nor those of blocks that digests would make much larger.
         """
         ends_in, digested, digests_before = self._digests
         if not digested[record]:
@@ -240,7 +243,7 @@ class RecordIndex:
     def _digests(self) -> tuple[Integers, NDArray[np.bool_], Integers]:
         """The block that each record ends in, whether it has digests, and how many records before it have."""
         ends_in = self._blocks[self._last - 1].astype(np.int64)
-        digested = (self.lengths >= DIGEST_MIN_RESIDUES) & ~self._is_reads[ends_in]
+        digested = (self.lengths >= DIGEST_MIN_RESIDUES) & self._has_digests[ends_in]
         return ends_in, digested, np.cumsum(digested) - digested
 
     def entries(self, archive: Archive, coders: Coders | None = None) -> Iterator[RecordEntry]:

@@ -9,8 +9,10 @@ if TYPE_CHECKING:
 LEVELS = ("fast", "balanced", "max")
 """How much time the experts take."""
 DEFAULT_LEVEL = "balanced"
-DEFAULT_SLICE_LENGTH = 1 << 16
-"""The most bases in a slice that is coded with a model. Without one, a part is one slice: it learns all itself."""
+FINE, COARSE = "fine", "coarse"
+ACCESS = (FINE, COARSE)
+FINE_SLICE_LENGTH = 1 << 16
+"""The most bases in a slice where regions are read often, and where a network predicts, which takes many at a time."""
 WHOLE_PART = 0
 """The slice length of an archive each of whose parts is one slice."""
 MAX_SLICE_LENGTH = 1 << 30
@@ -19,18 +21,28 @@ MAX_PART_BYTES = 1 << 30
 """The most bytes of text that a part may have."""
 
 
+AUTO, ALWAYS = "auto", "always"
+DIGESTS = (AUTO, ALWAYS)
+"""When blocks have the digests of their records: where they are less than `DIGEST_SHARE` of it, or always."""
+DIGEST_SHARE = 0.01
+
+
 @dataclass(frozen=True)
 class Settings:
     """What decides an archive's bytes beside the sample and the model.
 
     ``experts`` is None where none are at work: for a model that is a network alone, and for two bits a base.
+    ``without_model`` is how parts are predicted that a model of experts does not help; None without such a model.
     """
 
     level: str = DEFAULT_LEVEL
-    slice_length: int = DEFAULT_SLICE_LENGTH
+    slice_length: int = FINE_SLICE_LENGTH
     part_bases: int = DEFAULT_PART_BASES
     experts: "ExpertSettings | None" = None
+    without_model: "ExpertSettings | None" = None
+    digests: str = AUTO
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**vars(self), "experts": self.experts.as_dict() if self.experts else None}
+        experts = {"experts": self.experts, "without_model": self.without_model}
+        return vars(self) | {name: held.as_dict() if held else None for name, held in experts.items()}

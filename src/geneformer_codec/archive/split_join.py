@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from geneformer_codec.archive.coders import Coders
+from geneformer_codec.archive.coders import Coders, CodingModel
 from geneformer_codec.archive.manifest import Block, ModelReference
-from geneformer_codec.archive.models import CodingModel, check_memory
+from geneformer_codec.archive.models import check_memory
 from geneformer_codec.archive.plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.settings import Settings
@@ -177,7 +177,7 @@ def _made_alike(archive: Archive) -> tuple[object, ...]:
     manifest, settings = archive.manifest, archive.manifest.settings
     sample, is_reads = manifest.sample, any(block.is_reads for block in archive.blocks)
     derived = sample.mate is not None, sample.origin, sample.quality_bins
-    return manifest.model.id, settings.experts, settings.slice_length, is_reads, derived
+    return manifest.model.id, settings.experts, settings.without_model, settings.slice_length, is_reads, derived
 
 
 def _check_block(plan: Plan, archive: Archive, block: Block) -> None:

@@ -32,7 +32,7 @@ examples:
   gfz compress reads.bam -o reads.gfz                                  (the reads; warns of what is not kept)
   gfz compress --part parts/00000003.part -o 3.gfz --model fish.gfmodel   (one part of 'gfz split', for 'gfz gather')
 
-The same input, model, level, strands, slice length, part size and name give the same bytes on any machine.
+The same input, model, level, strands, access, part size and name give the same bytes on any machine.
 """
 
 DECOMPRESS = """\

@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from geneformer_codec import __version__
-from geneformer_codec.archive.settings import DEFAULT_LEVEL, DEFAULT_PART_BASES, DEFAULT_SLICE_LENGTH, LEVELS
+from geneformer_codec.archive.settings import (
+    ACCESS,
+    AUTO,
+    COARSE,
+    DEFAULT_LEVEL,
+    DEFAULT_PART_BASES,
+    DIGESTS,
+    FINE_SLICE_LENGTH,
+    LEVELS,
+)
 from geneformer_codec.cli import help as examples
 from geneformer_codec.cli.console import printable
 from geneformer_codec.limits import memory_size
-from geneformer_codec.training import EXPERTS
+from geneformer_codec.training import EXPERTS, GENOMES, PURPOSES
 
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
 
@@ -87,11 +96,18 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add("--preset",
         help=f"'{EXPERTS}' (fast to train, small models), or the size and form of a network "
         f"(default: {EXPERTS}, or with --base its preset)")  # fmt: skip
+    add("--base", type=Path, metavar="MODEL",
+        help="extend the panel of this model and go on learning, or fine-tune its network")  # fmt: skip
     add("--seed", type=int, default=0, metavar="S", help="of the split of the panel and all randomness (default: 0)")
     add("--log", type=Path, metavar="FILE", help="write one JSON object a line for each reported step")
     _force(parser)
     _execution(parser)
     add = parser.add_argument_group("experts").add_argument
+    add("--for", "--purpose", dest="purpose", choices=PURPOSES, default=GENOMES,
+        help="what is going to be coded: the model is tuned on records that are held out, or on reads drawn from the "
+        "panel (default: %(default)s)")  # fmt: skip
+    add("--tune", type=Path, metavar="FILE",
+        help="FASTA or FASTQ of what is going to be coded: the model is tuned on its first bases instead")  # fmt: skip
     add("--network", type=Path, metavar="MODEL",
         help="a model whose network becomes one more expert, at level max, if that is measured to pay")  # fmt: skip
     add("--refer-panel", action="store_true",
@@ -102,7 +118,6 @@ def _train(parser: argparse.ArgumentParser) -> None:
     ).add_argument
     add("--recipe", choices=("default", "paper"), default="default",
         help="a fast recipe, or that of the GeneFormer paper (default: %(default)s)")  # fmt: skip
-    add("--base", type=Path, metavar="MODEL", help="fine-tune this model")
     add("--hybrid", type=Path, action="append", default=[], metavar="FASTA",
         help="train on this species as well, with an equal share of each batch; may be repeated")  # fmt: skip
     add("--epochs", type=float, metavar="N", help="stop after this many passes over the panel")
@@ -124,10 +139,13 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
         help="smaller archives take longer, to write and to read (default: %(default)s)")  # fmt: skip
     add("--strands", choices=("auto", "one", "both"), default="auto",
-        help="without a model: learn from one strand or from both (default: measured)")  # fmt: skip
-    add("--slice-length", type=int, metavar="N",
-        help="the most bases that must be decoded to read one "
-        f"(default: {DEFAULT_SLICE_LENGTH:,} with a model, the whole part without)")  # fmt: skip
+        help="learn from one strand or from both (default: measured for each part)")  # fmt: skip
+    add("--access", type=_access, default=COARSE, metavar="{fine,coarse,N}",
+        help="how much is decoded to read a base: a part, for small archives, or for frequent reading of regions "
+        f"{FINE_SLICE_LENGTH:,} bases or N (default: %(default)s)")  # fmt: skip
+    add("--digests", choices=DIGESTS, default=AUTO,
+        help="store MD5 and refget digests of records where they take less than a hundredth of a part, or always "
+        "(default: %(default)s)")  # fmt: skip
     add("--part-bases", type=int, metavar="N",
         help=f"the most bases in a part; larger parts take more memory: without a model, that of one part a thread "
         f"(default: {DEFAULT_PART_BASES:,})")  # fmt: skip
@@ -287,6 +305,10 @@ _LONG = "name, block, slice, offset in bases, residues, bases, MD5 and refget di
 
 def _archive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN.gfz", help="the archive, its URL, or '-'")
+
+
+def _access(text: str) -> str | int:
+    return text if text in ACCESS or not text.isdecimal() else int(text)
 
 
 def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.files import input_error, open_readable, read_stream
@@ -177,6 +178,13 @@ class Model:
 
         workers = threads or len(os.sched_getaffinity(0))
         return open_panel(self.experts.panel, lambda coded, count: decode_panel(coded, count, workers))
+
+    def panel_records(self, threads: int = 0) -> list[NDArray[np.uint8]]:
+        """The records of the experts' panel, each uint8[length] of 0..3."""
+        from geneformer_codec.predict.panel_tables import unpacked_words
+
+        panel = self.panel(threads)
+        return np.split(unpacked_words(panel.words, panel.length), panel.starts[1:]) if panel else []
 
     def coder(
         self,

@@ -4,8 +4,8 @@ A panel has a folder ``panels/DIGEST`` of files, each built when it is first nee
 ``seeds-LENGTH-SAMPLING``; ``counts-ORDERS-BITS-STRANDS``. A file is `MAGIC`, a line of JSON (type and size of each
 array, and a checksum), zeros up to `HEADER_BYTES`, and the arrays, each from a multiple of `ALIGNMENT` bytes on. It is
 made under a lock, in a temporary file that takes its place when complete; of jobs that start at once one builds, and
-the others wait. Bases are checked by the panel's digest before they are cached, and every file by its checksum when it is
-opened: all of it, or, of one larger than `CHECKED_BYTES`, evenly spaced pages.
+the others wait. Bases are checked by the panel's digest before they are cached, and every file by its checksum when it
+is opened: all of it, or, of one larger than `CHECKED_BYTES`, evenly spaced pages.
 """
 
 import contextlib
@@ -155,7 +155,7 @@ def _publish(path: Path, layout: Layout, fill: Callable[[Arrays], None]) -> None
         with mmap.mmap(descriptor, size) as mapped:
             arrays = _views(mapped, layout)
             fill(arrays)
-            check = _checksum(np.frombuffer(mapped, np.uint8, offset=HEADER_BYTES))
+            check = _checksum(layout, mapped)
             mapped[:HEADER_BYTES] = _header(layout, check)
             arrays.clear()
             mapped.flush()
@@ -187,7 +187,7 @@ def _open(path: Path) -> Arrays | None:
         return None
     finally:
         os.close(descriptor)
-    if _checksum(np.frombuffer(mapped, np.uint8, offset=HEADER_BYTES)) != stated["check"]:
+    if _checksum(layout, mapped) != stated["check"]:
         return None
     return _views(mapped, layout)
 
@@ -207,15 +207,19 @@ def _views(mapped: mmap.mmap, layout: Layout) -> Arrays:
 
 
 def _header(layout: Layout, check: int) -> bytes:
-    stated = {"arrays": [[np.dtype(kind).str, size] for kind, size in layout], "check": check}
-    return (MAGIC + json.dumps(stated).encode()).ljust(HEADER_BYTES, b"\0")
+    return (MAGIC + json.dumps({"arrays": _stated(layout), "check": check}).encode()).ljust(HEADER_BYTES, b"\0")
 
 
-def _checksum(content: NDArray[np.uint8]) -> int:
-    """CRC-32 of all of it, or of evenly spaced pages."""
+def _stated(layout: Layout) -> list[list[Any]]:
+    return [[np.dtype(kind).str, size] for kind, size in layout]
+
+
+def _checksum(layout: Layout, mapped: mmap.mmap) -> int:
+    """CRC-32 of the JSON of the layout, and of all that follows the header or of evenly spaced pages of it."""
+    content = np.frombuffer(mapped, np.uint8, offset=HEADER_BYTES)
+    check = zlib.crc32(json.dumps(_stated(layout)).encode())
     if len(content) <= CHECKED_BYTES:
-        return zlib.crc32(content.data)
-    check = 0
+        return zlib.crc32(content.data, check)
     for page in range(_PAGES):
         start = page * (len(content) - _PAGE_BYTES) // (_PAGES - 1)
         check = zlib.crc32(content[start : start + _PAGE_BYTES].data, check)

@@ -4,6 +4,7 @@ A slice that the experts would not make smaller is stored plain, 2 bits a base: 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,13 @@ class ExpertCoder:
 
     def __init__(self, predictor: "Predictor", model_id: str, threads: int = 0) -> None:
         self.model_id = model_id
-        self._predictor = predictor
+        self.predictor = predictor
         self._threads = threads or cores()
+
+    def for_strands(self, both: bool) -> "ExpertCoder":
+        """The same, learning from one strand or from both."""
+        settings = replace(self.predictor.settings, both_strands=both)
+        return ExpertCoder(self.predictor.at(settings), self.model_id, self._threads)
 
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
@@ -34,7 +40,7 @@ class ExpertCoder:
 
         def work(number: int, report: Progress) -> None:
             slice_ = slices[number]
-            coded[number] = smaller(self._predictor.encode(slice_, report), slice_) if len(slice_) else b""
+            coded[number] = smaller(self.predictor.encode(slice_, report), slice_) if len(slice_) else b""
 
         work_on_all(work, _longest_first(slice_lengths, range(len(slices))), self._threads, progress)
         return coded
@@ -53,7 +59,7 @@ class ExpertCoder:
         coded = decode_plain(slices, slice_lengths, out, progress)
 
         def work(number: int, report: Progress) -> None:
-            self._predictor.decode(slices[number], slice_lengths[number], report, ends[number], out[number])
+            self.predictor.decode(slices[number], slice_lengths[number], report, ends[number], out[number])
 
         work_on_all(work, _longest_first(ends, coded), self._threads, progress)
         return bases

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from geneformer_codec.coding.integers import count_log
 from geneformer_codec.coding.range_coder import END_BYTES, WHOLE, finish, first_code
 from geneformer_codec.errors import FormatError
+from geneformer_codec.predict.panel_strands import count_hits
 from geneformer_codec.predict.panel_tables import COUNTS_PAD, MAX_BASES, PackedPanel, SeedIndex, count_places
 from geneformer_codec.predict.settings import ExpertSettings, index_bits
 from geneformer_codec.predict.slice import begin, run
@@ -157,6 +158,13 @@ class Predictor:
             return SliceCoder(slice_, symbols, np.zeros(_MAX_BASE_BYTES * length + END_BYTES, np.uint8))
         state.registers[LOW], state.numbers[POSITION] = first_code(data), 8
         return SliceCoder(slice_, symbols, np.frombuffer(bytearray(data + b"\0"), np.uint8), len(data), True)
+
+    def strand_hits(self, bases: NDArray[np.uint8]) -> tuple[int, int]:
+        """How many seeds of ``bases`` the panel has, with 32 equal bases, on this strand and on the other."""
+        hits = np.zeros(2, np.int64)
+        if self._tables:
+            count_hits(self._kernel_settings, self._tables, bases, hits)
+        return int(hits[0]), int(hits[1])
 
     def run_slices(self, slices: Sequence["SliceCoder"], book: NDArray[np.int64], stop: int) -> None:
         """Run all ``slices``, whose `lockstep.address_book` is ``book``, to ``stop`` or their ends."""

@@ -207,7 +207,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
         )  # fmt: skip
     if level == "max":
         return replace(
-            trained, copies=32, search_interval=2, attention_rate=8, trust_limit=1000, rate=max(trained.rate, 35),
+            trained, copies=40, search_interval=2, attention_rate=8, trust_limit=1000, rate=max(trained.rate, 35),
             match_run_length=256,
         )  # fmt: skip
     return replace(

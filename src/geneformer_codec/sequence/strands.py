@@ -23,16 +23,16 @@ _TWICE, _TURNED = 2, 4
 
 def both_strands(bases: NDArray[np.uint8]) -> bool:
     """``bases`` uint8 [n] of 0..3."""
-    twice, turned = word_pairs(sample(bases))
+    twice, turned = word_pairs(stretches(bases, STRETCHES, STRETCH))
     return turned * ENOUGH[1] >= twice * ENOUGH[0]
 
 
-def sample(bases: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """All of a short part, evenly spaced stretches of a long one."""
-    if len(bases) <= STRETCHES * STRETCH:
+def stretches(bases: NDArray[np.uint8], count: int, length: int) -> NDArray[np.uint8]:
+    """All of a short part, ``count`` evenly spaced stretches of ``length`` bases of a long one."""
+    if len(bases) <= count * length:
         return bases
-    starts = [number * (len(bases) - STRETCH) // (STRETCHES - 1) for number in range(STRETCHES)]
-    return np.concatenate([bases[start : start + STRETCH] for start in starts])
+    starts = [number * (len(bases) - length) // (count - 1) for number in range(count)]
+    return np.concatenate([bases[start : start + length] for start in starts])
 
 
 def word_pairs(bases: NDArray[np.uint8]) -> tuple[int, int]:

@@ -7,9 +7,10 @@ To add one, write a module with a subclass of `Stream`, add it to the table in `
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +25,32 @@ from geneformer_codec.streams.slice_table import SliceTable
 Bases = NDArray[np.uint8]
 
 
-class BaseCoders(Protocol):
-    """What codes bases, by the number of strands that are learned from."""
+class Choice(NamedTuple):
+    """How the bases of a block are predicted, as far as blocks of an archive differ.
 
-    def choose(self, bases: Bases) -> int:
-        """The number of strands to learn from for these bases, as stored in the archive."""
+    ``strands`` is 1 or 2 for experts that learn from one strand or from both, else 0. ``without_model``: the archive
+    has a model, which does not help here.
+    """
+
+    strands: int
+    without_model: bool
+
+
+ONLY_CHOICE = Choice(0, False)
+"""Where blocks do not differ."""
+
+
+class BaseCoders(Protocol):
+    """What codes bases, by how they are to be predicted."""
+
+    def encode(
+        self, bases: Bases, cut: Callable[[Choice], list[int]], progress: Progress | None
+    ) -> tuple[Choice, list[int], list[bytes]]:
+        """The best choice, and the lengths and bytes of the slices that ``cut`` gives for it."""
         ...
 
-    def coder(self, strands: int) -> BaseCoder:
-        """The coder for that number."""
+    def coder(self, choice: Choice) -> BaseCoder:
+        """What decodes blocks of a choice."""
         ...
 
 
@@ -44,6 +62,10 @@ class Coding:
     slice_length: int
     coders: BaseCoders | None = None
     progress: Progress | None = None
+
+    def slice_length_of(self, choice: Choice) -> int:
+        """The most bases in a slice of a block; 0 for all of it."""
+        return 0 if choice.without_model else self.slice_length
 
 
 @dataclass
@@ -60,7 +82,7 @@ class PartContent:
     residue_count: int = 0
     base_count: int = 0
     slice_count: int = 0
-    strands: int = 0
+    choice: Choice = ONLY_CHOICE
     payload_bytes: int = 0
     read_layouts: tuple[ReadLayout, ...] = ()
     layout: Layout = field(init=False)

@@ -15,13 +15,12 @@ class PayloadStream(Stream):
     counted_as = "payload"
 
     def encode(self, part: PartContent, coding: Coding) -> bytes:
-        """Sets ``slices`` and ``strands``, too."""
+        """Sets ``slices`` and ``choice``, too."""
         assert coding.coders is not None
-        lengths = cut_slices(part.fasta.fragment_bases, coding.slice_length)
-        part.strands = coding.coders.choose(part.bases)
-        slices = coding.coders.coder(part.strands).encode(part.bases, lengths, coding.progress) if lengths else []
-        if len(slices) != len(lengths):
-            raise RuntimeError(f"the coder gave {len(slices)} slices for {len(lengths)}")
+        fragments = part.fasta.fragment_bases
+        part.choice, lengths, slices = coding.coders.encode(
+            part.bases, lambda choice: cut_slices(fragments, coding.slice_length_of(choice)), coding.progress
+        )
         part.slices, part.slice_count = SliceTable(lengths, [len(slice_) for slice_ in slices]), len(slices)
         return b"".join(slices)
 
@@ -30,5 +29,5 @@ class PayloadStream(Stream):
         assert coding.coders is not None
         part.bases = np.zeros(0, np.uint8)
         if part.slice_count:
-            coder = coding.coders.coder(part.strands)
+            coder = coding.coders.coder(part.choice)
             part.bases = coder.decode(part.slices.split(data), part.slices.lengths, coding.progress)

@@ -20,5 +20,5 @@ class SlicesStream(Stream):
         """Sets ``slices``."""
         bases = part.fasta.base_count
         part.slices = SliceTable.unpack(
-            data, part.slice_count, bases, part.payload_bytes, longest=coding.slice_length or bases
+            data, part.slice_count, bases, part.payload_bytes, longest=coding.slice_length_of(part.choice) or bases
         )

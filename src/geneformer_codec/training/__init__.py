@@ -2,3 +2,6 @@
 
 EXPERTS = "experts"
 """The preset that trains no network."""
+GENOMES, READS = "genomes", "reads"
+PURPOSES = (GENOMES, READS)
+"""What models are trained to code."""

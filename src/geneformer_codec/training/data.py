@@ -11,10 +11,44 @@ from geneformer_codec.errors import InputError
 from geneformer_codec.inputs.decompress import open_input
 from geneformer_codec.sequence.fasta import parse
 from geneformer_codec.sequence.parts import split
+from geneformer_codec.streams.interface import PartContent
 
 Bases = NDArray[np.uint8]
 READ_BASES = 1 << 24
 SLICE_BASES = 1 << 16
+READ_ERRORS = 0.005
+"""The share of wrong bases in reads that are drawn."""
+
+
+def read_sample(path: str | Path, most: int) -> list[Bases]:
+    """The bases of the first records of a FASTA or FASTQ file, of about ``most`` bases together.
+
+    Raises ``InputError`` as `read_records`.
+    """
+    records: list[Bases] = []
+    with open_input(Path(path)) as stream:
+        for part in split(stream, most):
+            content = PartContent.parse(part)
+            records = [record for record in np.split(content.bases, content.fasta.base_edges[1:-1]) if len(record)]
+            break
+    if not records:
+        raise InputError(f"there are no bases in {path}; check that it is FASTA or FASTQ of nucleotides")
+    return records
+
+
+def draw_reads(records: Sequence[Bases], length: int, most: int, seed: int) -> list[Bases]:
+    """Reads of ``length`` bases from both strands of records, of about ``most`` bases together, with few errors."""
+    random = np.random.default_rng(seed)
+    long = [record for record in records if len(record) >= length] or list(records)
+    sizes = np.array([len(record) for record in long], np.float64)
+    reads = []
+    for number in random.choice(len(long), max(1, most // length), p=sizes / sizes.sum()):
+        start = int(random.integers(0, max(1, len(long[number]) - length)))
+        read = long[number][start : start + length].copy()
+        wrong = random.random(len(read)) < READ_ERRORS
+        read[wrong] = random.integers(0, 4, int(wrong.sum()))
+        reads.append(np.ascontiguousarray(3 - read[::-1]) if random.integers(2) else read)
+    return reads
 
 
 def read_records(paths: Sequence[str | Path]) -> list[Bases]:

@@ -59,20 +59,34 @@ def train_experts(
     *,
     network: Model | None = None,
     refer_panel: bool = False,
+    base: Model | None = None,
+    sample: list[Bases] | None = None,
     seed: int = 0,
     threads: int = 1,
 ) -> Model:
     """Train experts on the records of a panel.
 
     The panel goes into the model, or with ``refer_panel`` stays outside and is named by the refget digests of its
-    records. ``network`` is a model whose network becomes one more expert, if that pays. The same panel and seed give
-    the same bytes but for the times in the metadata.
+    records. ``base`` is a model whose panel is extended and whose state goes on learning, with its settings. ``sample``
+    are records as they will be coded, such as reads; without them some records of the panel are held out for that.
+    ``network`` is a model whose network becomes one more expert, if that pays. The same panel and seed give the same
+    bytes but for the times in the metadata.
     """
-    rest, teaching, measuring = hold_out(records, seed)
+    if sample:
+        rest, teaching, measuring = records, sample[::2], sample[1::2] or sample
+    else:
+        rest, teaching, measuring = hold_out(records, seed)
     expert = NetworkExpert(network) if network else None
-    settings, choices = choose(Relatives(sampled(rest, CHOOSING_BASES, seed)), teaching, measuring, expert)
+    begin, choices = None, list[Choice]()
+    if base:
+        assert base.experts is not None
+        begin, known = base.experts.initial_state, base.panel_records(threads)
+        settings, rest, records = begin.settings, known + rest, known + records
+    else:
+        settings, choices = choose(Relatives(sampled(rest, CHOOSING_BASES, seed)), teaching, measuring, expert)
     relatives = Relatives(sampled(rest, TEACHING_BASES, seed))
-    start = order_heads(fit(settings, relatives, [*teaching, *measuring], network=expert), relatives, measuring)
+    start = fit(settings, relatives, [*teaching, *measuring], network=expert, begin=begin)
+    start = order_heads(start, relatives, measuring)
     del relatives
     panel = Panel.of(records)
     coded = without_panel("balanced", settings.both_strands)
@@ -183,9 +197,10 @@ def fit(
     teaching: Sequence[Bases],
     most: int | None = None,
     network: NetworkExpert | None = None,
+    begin: InitialState | None = None,
 ) -> InitialState:
-    """The state that two passes over ``teaching`` lead to."""
-    experts = relatives.predictor(settings)
+    """The state that two passes over ``teaching`` lead to from ``begin``, or from an untrained one."""
+    experts = begin or relatives.predictor(settings)
     mixer, low = experts.mixer.copy(), experts.low.copy()
     for rate in ATTENTION_RATES:
         coder = relatives.predictor(replace(at_work(settings), attention_rate=rate, match_run_length=NEVER))

@@ -9,8 +9,11 @@ from geneformer_codec.errors import UsageError, option
 from geneformer_codec.files import atomic_output
 from geneformer_codec.model.file import Model, read_model
 from geneformer_codec.network.device import check_unused_device
-from geneformer_codec.training import EXPERTS
-from geneformer_codec.training.data import read_records
+from geneformer_codec.training import EXPERTS, GENOMES, PURPOSES, READS
+from geneformer_codec.training.data import draw_reads, read_records, read_sample
+
+READ_LENGTH = 150
+"""Bases of the reads that are drawn."""
 
 
 def train(
@@ -22,6 +25,8 @@ def train(
     network: str | Path | None = None,
     refer_panel: bool = False,
     base: str | Path | None = None,
+    purpose: str = GENOMES,
+    tune: str | Path | None = None,
     hybrid: Sequence[str | Path] = (),
     recipe: str = "default",
     epochs: float | None = None,
@@ -38,9 +43,12 @@ def train(
 
     By default it learns experts. The panel goes into the model, or with ``refer_panel`` stays outside and is named by
     the refget digests of its records. ``network`` is a model whose network becomes one more expert if that is measured
-    to pay.
+    to pay. ``base`` is a model of experts whose panel is extended, and whose state goes on learning. The ``purpose``,
+    ``genomes`` or ``reads``, says what is going to be coded: settings are chosen, and the state is learned, on records
+    held out, or on short reads drawn from both strands of the panel. ``tune`` is a FASTA or FASTQ file of what is going
+    to be coded, of which the first bases are taken for that instead.
 
-    With ``preset``, the name of a network's size and form, or ``base``, a model to fine-tune, it trains a network
+    With ``preset``, the name of a network's size and form, or ``base``, a network to fine-tune, it trains a network
     instead; this needs PyTorch (the extra ``network``). Each file of ``hybrid`` is one more species, and has an equal
     share of every batch. Training ends after ``epochs`` or ``minutes``, whichever comes first; without both, after the
     epochs of the ``recipe``. A killed run continues from ``checkpoint`` (by default ``out`` with ``.checkpoint``).
@@ -48,22 +56,32 @@ def train(
     ``log`` receives one JSON object a line; ``threads`` 0 are all cores. Raises ``InputError`` for unreadable panels,
     ``UsageError`` for options that do not fit together.
     """
+    start = read_model(base) if base else None
+    if purpose not in PURPOSES:
+        raise UsageError(f"invalid purpose {purpose!r}; choose {' or '.join(PURPOSES)}")
     for_networks = {"hybrid": hybrid, "epochs": epochs, "minutes": minutes, "checkpoint": checkpoint}
-    if preset == EXPERTS or not (preset or base):
-        if base:
-            raise UsageError(f"{option('base')} is for networks: leave {option('preset', EXPERTS)} out")
+    if preset == EXPERTS or (not preset and (start is None or start.experts)):
+        if start and not start.experts:
+            raise UsageError(f"{option('base')} has no experts: leave {option('preset', EXPERTS)} out")
         for given in (given for given, value in for_networks.items() if value):
             raise UsageError(f"{option(given)} is for networks: choose one with {option('preset')}, or leave it out")
         check_unused_device(device)
-        from geneformer_codec.training.experts import train_experts
+        from geneformer_codec.training.experts import HELD_OUT_BASES, train_experts
 
         expert = read_model(network) if network else None
         with atomic_output(out, force) as stream:  # before the work: can it be written at all?
+            records, sample = read_records(panels), None
+            if tune:
+                sample = read_sample(tune, HELD_OUT_BASES)
+            elif purpose == READS:
+                sample = draw_reads(records, READ_LENGTH, HELD_OUT_BASES, seed)
             model = train_experts(
-                read_records(panels),
+                records,
                 name,
                 network=expert,
                 refer_panel=refer_panel,
+                base=start,
+                sample=sample,
                 seed=seed,
                 threads=threads or cores(),
             )
@@ -72,10 +90,10 @@ def train(
             lines = [json.dumps({"event": "decision", **row}) for row in model.metadata["decisions"]]
             Path(log).write_text("".join(f"{line}\n" for line in lines))
         return model
-    if network or refer_panel:
+    if network or refer_panel or tune or purpose != GENOMES:
         raise UsageError(
-            f"{option('network')} and {option('refer_panel')} are for experts: leave {option('preset')} and "
-            f"{option('base')} out"
+            f"{option('network')}, {option('refer_panel')}, {option('tune')} and {option('purpose', READS)} are for "
+            f"experts: leave {option('preset')} out, and a {option('base')} that is a network"
         )
     from geneformer_codec.network.train import TrainingOptions, check_options, train_network
 
@@ -83,7 +101,6 @@ def train(
     options = TrainingOptions(
         preset, recipe, epochs, minutes, seed, threads, device, saved, Path(log) if log else None, progress
     )
-    start = read_model(base) if base else None
     check_options(options, start)
     with atomic_output(out, force) as stream:
         species = [read_records(panels), *(read_records([path]) for path in hybrid)]

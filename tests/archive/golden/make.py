@@ -65,7 +65,8 @@ def model(folder: Path) -> Model:
 def facts(archive: Path) -> dict[str, object]:
     """What is compared with an archive: what `gfz info` says, and where its records are, if these are no reads."""
     info = api.info(archive).as_dict()
-    info.pop("experts")  # later versions may have more settings
+    for later in ("experts", "without_model"):  # later versions may have more settings
+        info.pop(later)
     if info["kind"] == "FASTQ":
         return {"info": info}
     return {"info": info, "records": [vars(entry) for entry in api.read_index(archive)]}
@@ -76,8 +77,8 @@ ARCHIVES: dict[str, dict[str, Any]] = {
     "balanced": {"level": "balanced", "strands": "one"},
     "max": {"level": "max", "strands": "both"},
     "parts": {"level": "balanced", "strands": "both", "part_bases": 3000},
-    "model-fast": {"level": "fast", "slice_length": 2000},
-    "model": {"level": "max", "embed": True, "slice_length": 2000, "part_bases": 5000},
+    "model-fast": {"level": "fast", "access": 2000},
+    "model": {"level": "max", "embed": True, "access": 2000, "part_bases": 5000},
     "reads": {"level": "max"},
     "pair": {"level": "fast", "part_bases": 10_000},
 }

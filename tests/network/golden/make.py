@@ -16,7 +16,7 @@ def main() -> None:
     """Write both."""
     for form in ("stream", "paper"):
         source, out = HERE / f"{form}.fa", HERE / f"{form}.gfz"
-        compress(source, out, model=random_model(form), embed=True, slice_length=512, verify=True, force=True)
+        compress(source, out, model=random_model(form), embed=True, access=512, verify=True, force=True)
 
 
 if __name__ == "__main__":
