@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from geneformer_codec import api
 from geneformer_codec.archive.models import Execution
+from geneformer_codec.archive.read import Archive
 from geneformer_codec.cli.console import printable, say, show
 from geneformer_codec.cli.formatting import decisions_table, info_table, model_table, stats_table, summary
 from geneformer_codec.cli.parser import call_with
@@ -82,7 +83,7 @@ def _fetch(options: argparse.Namespace) -> None:
     if STREAM in (options.region_file, options.bed) and options.source == STREAM:
         raise UsageError("the archive and the regions cannot both come from standard input; name one of them")
     with (
-        api.open_archive(options.source, options.max_memory) as archive,
+        Archive(options.source, max_memory=options.max_memory) as archive,
         progress_bar(options, "decode", None) as progress,
         atomic_output(options.out, options.force) as out,
     ):
@@ -94,7 +95,7 @@ def _faidx(options: argparse.Namespace) -> None:
 
     seen = set()
     with (
-        api.open_archive(options.source, options.max_memory) as archive,
+        Archive(options.source, max_memory=options.max_memory) as archive,
         atomic_output(options.out, options.force) as out,
     ):
         for entry in index_text(archive, options.mate):
@@ -131,7 +132,7 @@ def _ls(options: argparse.Namespace) -> None:
         if options.long:
             _list_long(source, options)
             continue
-        with api.open_archive(source, options.max_memory) as archive:
+        with Archive(source, max_memory=options.max_memory) as archive:
             index = RecordIndex.read(archive)
         names = (name.decode(errors="surrogateescape") for name in index.names())
         rows = zip(names, index.lengths.tolist(), strict=True)
