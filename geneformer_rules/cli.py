@@ -215,11 +215,12 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _training_report(options: argparse.Namespace) -> None:
-    from geneformer_rules.html_report import training_page, write_page
+    from geneformer_rules.html_report import training_page
+    from geneformer_rules.records import write_text
     from geneformer_rules.reporting import logged_decisions, training_progress, validation_curve
 
     log = training_progress(options.progress)
-    write_page(training_page(options.name, logged_decisions(log), validation_curve(log)), options.output)
+    write_text(training_page(options.name, logged_decisions(log), validation_curve(log)), options.output)
 
 
 def _profile(options: argparse.Namespace) -> None:

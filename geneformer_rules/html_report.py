@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from geneformer_codec.files import atomic_output
 from geneformer_rules import charts
+from geneformer_rules.records import write_text
 from geneformer_rules.reporting import DECISION_COLUMNS, JOB_COLUMNS, SAMPLE_COLUMNS, SPECIES_COLUMNS, Numbers, Row
 
 MOST_JOBS = 2000
@@ -139,13 +139,7 @@ def training_page(name: str, decisions: Sequence[Row], curve: Sequence[tuple[flo
 def write_pages(numbers: Numbers, directory: Path) -> None:
     """Write the three pages of a run."""
     for name, page in (("sizes", sizes_page), ("models", models_page), ("jobs", jobs_page)):
-        write_page(page(numbers), directory / f"{name}.html")
-
-
-def write_page(page: str, path: Path) -> None:
-    """Write a page, whole or not at all."""
-    with atomic_output(path, force=True) as out:
-        out.write(page.encode())
+        write_text(page(numbers), directory / f"{name}.html")
 
 
 def render(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Iterable[Section]) -> str:

@@ -204,7 +204,7 @@ def atomic_output(
         WRITTEN.append(str(path))
         with _guarded(path):
             temporary.replace(target)
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
     except BaseException:
         if temporary.exists() and WRITTEN[-1:] == [str(path)]:
             WRITTEN.pop()
@@ -233,13 +233,13 @@ def atomic_directory(path: Path, force: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         with _guarded(path):
-            _sync_directory(temporary)
+            sync_directory(temporary)
             if path.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
                 path.rename(old)
             temporary.rename(path)
             WRITTEN.append(str(path))
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         if old.is_dir() and not path.exists():
@@ -313,7 +313,7 @@ def _kind(path: Path) -> str:
     return "file" if stat.S_ISREG(mode) else "special"
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make a rename in ``path`` last through a power cut, where the file system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
