@@ -25,7 +25,7 @@ from typing import BinaryIO, cast
 
 from geneformer_codec.archive.coders import STRANDS, Coders
 from geneformer_codec.archive.info import ArchiveInfo, archive_info
-from geneformer_codec.archive.manifest import WITHOUT_MODEL
+from geneformer_codec.archive.manifest import EXPERTS
 from geneformer_codec.archive.memory import needed_bytes
 from geneformer_codec.archive.models import (
     CodingModel,
@@ -259,7 +259,7 @@ def read_index(source: AnyFile, *, model: AnyModel | None = None, max_memory: in
     is given or without one.
     """
     with Archive(source, max_memory=max_memory) as archive:
-        needs_none = archive.manifest.model.id in WITHOUT_MODEL or archive.manifest.model.embedded
+        needs_none = archive.manifest.model.id == EXPERTS or archive.manifest.model.embedded
         coders = coders_of(archive, model) if model or needs_none else None
         return list(RecordIndex.read(archive).entries(archive, coders))
 

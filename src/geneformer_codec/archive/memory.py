@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from geneformer_codec.archive.manifest import WITHOUT_MODEL, Block, Manifest
+from geneformer_codec.archive.manifest import EXPERTS, Block, Manifest
 from geneformer_codec.limits import PROCESS, check_need
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
     """Of one part while it is decoded, with slices on so many threads."""
     settings, longest = manifest.settings.experts, min(manifest.settings.slice_length or block.bases, block.bases)
     slices = min(block.slices, threads * (1 if settings and not settings.network else _LOCKSTEP))
-    own_counts = settings.table_bytes if settings and manifest.model.id in WITHOUT_MODEL else 0
+    own_counts = settings.table_bytes if settings and manifest.model.id == EXPERTS else 0
     coding = slices * (_slice_bytes(settings, longest) + own_counts) + _known_bytes(block)
     return max(coding, text_bytes(block))
 
