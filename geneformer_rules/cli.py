@@ -207,11 +207,9 @@ def _report(options: argparse.Namespace) -> None:
     write_numbers(numbers, options.output, options.summary)
     notices = numbers.notices()
     for row in notices[:_MOST_NOTES]:
-        print(f"geneformer-rules: note: {row['sample']}: {row['notice']}", file=sys.stderr)
+        say(f"{_NAME}: note: {row['sample']}: {row['notice']}")
     if len(notices) > _MOST_NOTES:
-        print(
-            f"geneformer-rules: note: and {len(notices) - _MOST_NOTES:,} more, see {options.summary}", file=sys.stderr
-        )
+        say(f"{_NAME}: note: and {len(notices) - _MOST_NOTES:,} more, see {options.summary}")
 
 
 def _training_report(options: argparse.Namespace) -> None:

@@ -139,17 +139,6 @@ def find_odd_mates(one: Bytes, starts: Integers, other: Bytes, mates: Integers) 
 
 
 @kernel
-def gather_ranges(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
-    """The ranges start..stop of a text, one after the other."""
-    out, filled = np.empty(np.sum(stops - starts), np.uint8), 0
-    for number in range(len(starts)):
-        size = stops[number] - starts[number]
-        copy_bytes(text[starts[number] : stops[number]], out[filled : filled + size])
-        filled += size
-    return out
-
-
-@kernel
 def map_ranges(text: Bytes, starts: Integers, stops: Integers, table: Bytes) -> None:
     """Replace the bytes of ranges as ``table`` says."""
     for number in range(len(starts)):
