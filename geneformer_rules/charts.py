@@ -1,4 +1,4 @@
-"""Charts as SVG documents, which need nothing but a browser to be looked at."""
+"""Charts as SVG, which need nothing but a browser to be looked at."""
 
 import io
 import statistics
@@ -223,4 +223,4 @@ def human_bytes(size: float) -> str:
 def _svg(figure: "Figure") -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return text.getvalue()
+    return text.getvalue()[text.getvalue().index("<svg") :]  # without the declarations of a document

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from geneformer_rules import charts
 from geneformer_rules.records import write_text
@@ -144,26 +143,14 @@ def write_pages(numbers: Numbers, directory: Path) -> None:
 
 def render(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Iterable[Section]) -> str:
     """The HTML of a page."""
-    shown = [
-        {
-            "title": section.title,
-            "text": section.text,
-            "charts": [Markup(svg[svg.index("<svg") :]) for svg in section.charts],
-            "columns": [
-                {"key": key, "label": _LABELS.get(key, key.replace("_", " ")), "style": _style(key, section.rows)}
-                for key in section.columns
-            ],
-            "rows": [[_cell(key, row.get(key)) for key in section.columns] for row in section.rows],
-        }
-        for section in sections
-    ]
-    return _template().render(title=title, lead=lead, facts=facts, sections=shown)
+    return _template().render(title=title, lead=lead, facts=facts, sections=sections)
 
 
 @cache
 def _template() -> jinja2.Template:
     directory = Path(__file__).resolve().parent / "report"
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(directory), autoescape=True)
+    environment.globals |= {"labels": _LABELS, "style_of": _style, "cell_of": _cell}
     return environment.get_template("page.html.j2")
 
 
