@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from geneformer_codec import api
 from geneformer_codec.archive.coders import CodingModel
-from geneformer_codec.archive.manifest import WITHOUT_MODEL
+from geneformer_codec.archive.manifest import EXPERTS
 from geneformer_codec.archive.models import Execution, find_model, open_model
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.cli.console import message_of
@@ -22,8 +22,8 @@ from geneformer_rules import accessions
 from geneformer_rules.notices import print_notices
 from geneformer_rules.parts import read_plan
 from geneformer_rules.provenance import is_decompressed
-from geneformer_rules.publishing import write_json, write_report
-from geneformer_rules.records import RECORD, describe_files, read_json
+from geneformer_rules.publishing import write_report
+from geneformer_rules.records import RECORD, describe_files, read_json, write_json
 from geneformer_rules.sra import Downloads
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def decode_samples(
 
 
 def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], object]) -> list[str]:
-    models: dict[str, CodingModel | None] = dict.fromkeys(WITHOUT_MODEL)
+    models: dict[str, CodingModel | None] = {EXPERTS: None}
     errors = []
     for path in archives:
         try:

@@ -2,8 +2,7 @@
 
 A batch is named after its first sample and how many follow it among the samples of their species in the sheet:
 ``a+5`` are five, ``a+5-2-3`` five, and three more behind two that are left out. So a job on another machine knows its
-samples from its name, whatever has been archived since. A third word tells it from an earlier batch of the same samples
-whose check is still there.
+samples from its name, whatever has been archived since.
 """
 
 import itertools
@@ -37,7 +36,7 @@ class Batches:
 
     def members(self, batch: str) -> list[Sample]:
         """The samples of a batch; KeyError if it is unknown."""
-        first, counts = batch.split(SEPARATOR)[:2]
+        first, counts = batch.split(SEPARATOR)
         alike = self._by_species[self.samples[first].species]
         members: list[Sample] = []
         at = alike.index(self.samples[first])
@@ -103,12 +102,6 @@ def _stretches(places: Sequence[int]) -> list[int]:
 def alone(sample: str) -> str:
     """The batch of a sample that has a job to itself."""
     return f"{sample}{SEPARATOR}1"
-
-
-def fresh(batch: str, is_there: Callable[[str], bool]) -> str:
-    """A name of this batch under which nothing is there from an earlier run."""
-    names = itertools.chain([batch], (f"{batch}{SEPARATOR}{number}" for number in itertools.count(2)))
-    return next(name for name in names if not is_there(name))
 
 
 def _by_species(samples: Mapping[str, Sample]) -> dict[str, list[Sample]]:

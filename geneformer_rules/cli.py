@@ -5,16 +5,12 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from geneformer_codec.cli.console import drop, open_standard_streams, say, say_error, show
-from geneformer_codec.cli.parser import CommandParser
+from geneformer_codec.cli.parser import CommandParser, call_with
 from geneformer_codec.errors import GfzError, UsageError
 from geneformer_codec.files import os_error
 from geneformer_rules import __version__, profile
-
-if TYPE_CHECKING:
-    from geneformer_codec.archive.models import Execution
 
 _MOST_NOTES = 20
 """The most notices that are shown; the summary has all."""
@@ -25,13 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     try:
         options = _parser().parse_args(arguments)
-        step: Callable[[argparse.Namespace], None] = options.step
-        step(options)
+        if "threads" in options:
+            from geneformer_codec.archive.models import Execution
+
+            options.execution = Execution(options.threads, options.device)
+        step: Callable[[argparse.Namespace], int | None] = options.step
+        status = step(options)
         sys.stdout.flush()
-    except _BatchError as several:
-        for message in several.messages:
-            say(f"{_NAME}: error: {message}")
-        return several.exit_status
     except GfzError as error:
         say_error(_NAME, error)
         return error.exit_status
@@ -39,18 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         drop(sys.stdout)
         say_error(_NAME, os_error(error))
         return 1
-    return 0
+    return status or 0
 
 
 _NAME = "geneformer-rules"
 
 
-class _BatchError(GfzError):
-    """Errors of some of several files; the others are done."""
-
-    def __init__(self, messages: Sequence[str]) -> None:
-        super().__init__("; ".join(messages))
-        self.messages = messages
+def _say_errors(errors: Sequence[str]) -> None:
+    for error in errors:
+        say(f"{_NAME}: error: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--name", required=True, help="the sample")
     step.add_argument("--species", required=True, help="of the sample, for its record")
     step.add_argument("--part-bases", type=int, required=True)
-    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the parts")
+    step.add_argument("-o", "--output", dest="parts", type=Path, required=True, help="directory for the parts")
     step.add_argument("--plan", type=Path, required=True, help="the plan that is written, as JSON")
     step.set_defaults(step=_split)
 
@@ -97,31 +90,35 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--plan", type=Path, required=True, help="the plan that it has written")
     step.add_argument("--blocks", type=Path, required=True, help="directory of the compressed parts")
     step.add_argument("--jobs", type=int, required=True, help="how many jobs have compressed them")
-    step.add_argument("-o", "--output", type=Path, required=True, help="directory for the archive and its report")
+    step.add_argument(
+        "-o", "--output", dest="directory", type=Path, required=True, help="directory for the archive and its report"
+    )
     step.set_defaults(step=_gather)
     _add_model(step)
     _add_execution(step)
 
     step = steps.add_parser("publish", help="put a verified archive, and its report, in their places")
     step.add_argument("unpublished", type=Path, help="directory that 'archive' or 'gather' has written")
-    step.add_argument("--source", type=Path, nargs="*", default=(), help="the sample's file or pair")
+    step.add_argument("--source", dest="sources", type=Path, nargs="*", default=(), help="the sample's file or pair")
     step.add_argument("--model", type=Path, help="the model that the archive refers to; a copy is kept beside it")
-    step.add_argument("-o", "--output", type=Path, required=True, help="where the archive is published")
+    step.add_argument("-o", "--output", dest="archive", type=Path, required=True, help="where the archive is published")
     step.add_argument("--report", type=Path, required=True, help="where its report is published")
     step.set_defaults(step=_publish)
 
     step = steps.add_parser("decode", help="verify archives by decoding them, and decompress them if asked to")
     step.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
-    step.add_argument("-o", "--output", type=Path, help="directory for the texts; those that are up to date stay")
+    step.add_argument(
+        "-o", "--output", dest="directory", type=Path, help="directory for the texts; those that are up to date stay"
+    )
     step.add_argument("--only", type=Path, nargs="+", default=(), help="fail if the texts are not these")
     step.set_defaults(step=_decode)
     _add_execution(step)
 
     step = steps.add_parser("delete-source", help="delete a sample's files whose archive was verified")
-    step.add_argument("source", type=Path, nargs="+")
+    step.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
     step.add_argument("--archive", type=Path, required=True)
     step.add_argument("--report", type=Path, required=True, help="the report of its publication")
-    step.add_argument("-o", "--output", type=Path, required=True, help="what was deleted, as JSON")
+    step.add_argument("-o", "--output", dest="proof", type=Path, required=True, help="what was deleted, as JSON")
     step.set_defaults(step=_delete_source)
 
     step = steps.add_parser("report", help="tabulate and draw the sizes of archives, and what the jobs needed")
@@ -157,72 +154,48 @@ def _add_execution(step: argparse.ArgumentParser) -> None:
     step.add_argument("--device", default="auto")
 
 
-def _execution(options: argparse.Namespace) -> "Execution":
-    from geneformer_codec.archive.models import Execution
-
-    return Execution(options.threads, options.device)
-
-
 def _archive(options: argparse.Namespace) -> None:
     from geneformer_rules.archiving import Archiving
     from geneformer_rules.downloading import Patience
     from geneformer_rules.sra import Downloads
 
-    patience = Patience(options.tries, options.pause)
-    errors = Archiving(
-        options.species,
-        options.level,
-        options.part_bases,
-        options.model,
-        options.embed,
-        _execution(options),
-        options.downloads and Downloads(options.downloads, options.ena, patience, options.max_downloads, options.keep),
-    ).archive([(name, files) for name, *files in options.sample], options.output)
-    for error in errors:
-        say(f"{_NAME}: error: {error}")
+    if options.downloads:
+        patience = Patience(options.tries, options.pause)
+        options.downloads = Downloads(options.downloads, options.ena, patience, options.max_downloads, options.keep)
+    samples = [(name, files) for name, *files in options.sample]
+    _say_errors(call_with(Archiving, options).archive(samples, options.output))
 
 
 def _split(options: argparse.Namespace) -> None:
     from geneformer_rules.archiving import split_sample
 
-    split_sample(options.name, options.files, options.species, options.output, options.plan, options.part_bases)
+    call_with(split_sample, options)
 
 
 def _gather(options: argparse.Namespace) -> None:
     from geneformer_rules.archiving import gather_sample
 
-    gather_sample(
-        options.name,
-        options.parts,
-        options.plan,
-        options.blocks,
-        options.jobs,
-        options.output,
-        sources=options.sources,
-        model=options.model,
-        embed=options.embed,
-        execution=_execution(options),
-    )
+    call_with(gather_sample, options)
 
 
 def _publish(options: argparse.Namespace) -> None:
     from geneformer_rules.publishing import publish
 
-    publish(options.unpublished, options.source, options.model, options.output, options.report)
+    call_with(publish, options)
 
 
-def _decode(options: argparse.Namespace) -> None:
+def _decode(options: argparse.Namespace) -> int:
     from geneformer_rules.archiving import decode_samples
 
-    errors = decode_samples(options.archives, options.output, only=options.only, execution=_execution(options))
-    if errors:
-        raise _BatchError(errors)
+    errors = call_with(decode_samples, options)
+    _say_errors(errors)
+    return 1 if errors else 0
 
 
 def _delete_source(options: argparse.Namespace) -> None:
     from geneformer_rules.publishing import delete_sources
 
-    delete_sources(options.source, options.archive, options.report, options.output)
+    call_with(delete_sources, options)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -234,19 +207,18 @@ def _report(options: argparse.Namespace) -> None:
     write_numbers(numbers, options.output, options.summary)
     notices = numbers.notices()
     for row in notices[:_MOST_NOTES]:
-        print(f"geneformer-rules: note: {row['sample']}: {row['notice']}", file=sys.stderr)
+        say(f"{_NAME}: note: {row['sample']}: {row['notice']}")
     if len(notices) > _MOST_NOTES:
-        print(
-            f"geneformer-rules: note: and {len(notices) - _MOST_NOTES:,} more, see {options.summary}", file=sys.stderr
-        )
+        say(f"{_NAME}: note: and {len(notices) - _MOST_NOTES:,} more, see {options.summary}")
 
 
 def _training_report(options: argparse.Namespace) -> None:
-    from geneformer_rules.html_report import training_page, write_page
+    from geneformer_rules.html_report import training_page
+    from geneformer_rules.records import write_text
     from geneformer_rules.reporting import logged_decisions, training_progress, validation_curve
 
     log = training_progress(options.progress)
-    write_page(training_page(options.name, logged_decisions(log), validation_curve(log)), options.output)
+    write_text(training_page(options.name, logged_decisions(log), validation_curve(log)), options.output)
 
 
 def _profile(options: argparse.Namespace) -> None:

@@ -52,5 +52,5 @@ class CodingJobs:
             return attempt * int(60 * planner.config["sra"]["hours"])
         unknown = largest(planner.batch_bases)
         size = sum(unknown if found is None else found.total for found in self.parts(wildcards))
-        encode = planner.estimates.encode_minutes(size, attempt) if self.encodes else 0
-        return encode + (planner.estimates.decode_minutes(size, attempt) if self.decodes else 0)
+        works = ["encode"] * self.encodes + ["decode"] * self.decodes
+        return sum(planner.estimates.minutes(work, size, attempt) for work in works)

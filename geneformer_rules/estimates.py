@@ -61,13 +61,10 @@ class Estimates:
         threads: int = self.config["threads"][work]
         return threads if with_model or parts is None else min(threads, max(parts, 1))
 
-    def encode_minutes(self, text_bytes: int, attempt: int = 1) -> int:
-        """Time limit of compressing ``text_bytes``."""
-        return self._minutes(text_bytes, self.config["planning"]["encode_bases_per_second"], attempt)
-
-    def decode_minutes(self, text_bytes: int, attempt: int = 1) -> int:
-        """Time limit of decoding ``text_bytes``."""
-        return self._minutes(text_bytes, self.config["planning"]["decode_bases_per_second"], attempt)
+    def minutes(self, work: str, text_bytes: int, attempt: int = 1) -> int:
+        """Time limit of work on ``text_bytes``, ``encode`` or ``decode``."""
+        bases_per_second: float = self.config["planning"][f"{work}_bases_per_second"]
+        return (_START_MINUTES + math.ceil(text_bytes / bases_per_second / 60)) * attempt
 
     def split_memory_mb(self, attempt: int = 1) -> int:
         """Memory of splitting a sample."""
@@ -91,10 +88,6 @@ class Estimates:
             hours: float = self.config["planning"]["training_hours"]
             return math.ceil(hours * 60) * attempt
         return (math.ceil(1.5 * species.minutes) + _TRAINING_MINUTES) * attempt
-
-    @staticmethod
-    def _minutes(text_bytes: int, bases_per_second: float, attempt: int) -> int:
-        return (_START_MINUTES + math.ceil(text_bytes / bases_per_second / 60)) * attempt
 
 
 def splits_in_a_minute(text_bytes: int) -> bool:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
-from geneformer_codec.files import atomic_output
 from geneformer_rules import charts
+from geneformer_rules.records import write_text
 from geneformer_rules.reporting import DECISION_COLUMNS, JOB_COLUMNS, SAMPLE_COLUMNS, SPECIES_COLUMNS, Numbers, Row
 
 MOST_JOBS = 2000
@@ -139,37 +138,19 @@ def training_page(name: str, decisions: Sequence[Row], curve: Sequence[tuple[flo
 def write_pages(numbers: Numbers, directory: Path) -> None:
     """Write the three pages of a run."""
     for name, page in (("sizes", sizes_page), ("models", models_page), ("jobs", jobs_page)):
-        write_page(page(numbers), directory / f"{name}.html")
-
-
-def write_page(page: str, path: Path) -> None:
-    """Write a page, whole or not at all."""
-    with atomic_output(path, force=True) as out:
-        out.write(page.encode())
+        write_text(page(numbers), directory / f"{name}.html")
 
 
 def render(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Iterable[Section]) -> str:
     """The HTML of a page."""
-    shown = [
-        {
-            "title": section.title,
-            "text": section.text,
-            "charts": [Markup(svg[svg.index("<svg") :]) for svg in section.charts],
-            "columns": [
-                {"key": key, "label": _LABELS.get(key, key.replace("_", " ")), "style": _style(key, section.rows)}
-                for key in section.columns
-            ],
-            "rows": [[_cell(key, row.get(key)) for key in section.columns] for row in section.rows],
-        }
-        for section in sections
-    ]
-    return _template().render(title=title, lead=lead, facts=facts, sections=shown)
+    return _template().render(title=title, lead=lead, facts=facts, sections=sections)
 
 
 @cache
 def _template() -> jinja2.Template:
     directory = Path(__file__).resolve().parent / "report"
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(directory), autoescape=True)
+    environment.globals |= {"labels": _LABELS, "style_of": _style, "cell_of": _cell}
     return environment.get_template("page.html.j2")
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*(?:\+[0-9]+)?"
+BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*"
 """Matches the name of a batch (`batching`)."""
 NAME = r"[^/+]+"
 """Matches the name of a sample or species."""

@@ -371,32 +371,25 @@ class Planner:
     @_paths
     def decompressed(self, wildcards: Wildcards) -> list[str]:
         """The checks of the jobs that decompress what is not decompressed yet."""
-        return self._decompress_checks
+        return self._checks["decompress"]
 
     @_paths
     def verified(self, wildcards: Wildcards) -> list[str]:
         """The checks of the jobs that verify all archives, again whenever this is asked for."""
-        return self._verify_checks
+        return self._checks["verify"]
 
     @cached_property
-    def _decompress_checks(self) -> list[str]:
+    def _checks(self) -> dict[str, list[str]]:
+        """The outputs of the jobs that decode samples, by what they do. Those that an earlier run left do not count."""
         archives, texts = Path(self.results, "archives"), Path(self.results, "decompressed")
-        done = {name for name in self.sheets.done if provenance.is_decompressed(archives / f"{name}.gfz", texts)}
-        return self._checks("decompress", done)
-
-    @cached_property
-    def _verify_checks(self) -> list[str]:
-        return self._checks("verify", set())
-
-    def _checks(self, work: str, done: set[str]) -> list[str]:
-        """The outputs of jobs that decode samples, with new names, so that the files of earlier runs do not count."""
-        batch_of = batching.plan_batches(self.samples, done, self._size_if_shared, self.batch_bases).batch_of
-        batches = (batch_of.get(name, batching.alone(name)) for name in self.samples if name not in done)
-
-        def path(batch: str) -> str:
-            return f"{self.results}/checks/{work}/{batch}.ok"
-
-        return [path(batching.fresh(name, lambda name: Path(path(name)).exists())) for name in dict.fromkeys(batches)]
+        there = {name for name in self.sheets.done if provenance.is_decompressed(archives / f"{name}.gfz", texts)}
+        checks = {}
+        for work, done in (("decompress", there), ("verify", set[str]())):
+            batch_of = batching.plan_batches(self.samples, done, self._size_if_shared, self.batch_bases).batch_of
+            batches = (batch_of.get(name, batching.alone(name)) for name in self.samples if name not in done)
+            checks[work] = [f"{self.results}/checks/{work}/{batch}.ok" for batch in dict.fromkeys(batches)]
+            self.call.force(*checks[work])
+        return checks
 
     def _size_if_shared(self, sample: Sample) -> int | None:
         """The size of a sample whose archive is decoded in a job with others; None for one that has its own job."""
@@ -477,12 +470,6 @@ class Planner:
         """Temporary files that a killed attempt may have left beside its output, as a pattern for the shell."""
         path = Path(output[0])
         return f"{shlex.quote(str(path.parent))}/.{shlex.quote(path.name)}.*.tmp"
-
-    def stale_checks(self, wildcards: Wildcards, output: Output) -> str:
-        """The checks of earlier runs whose batches begin with the same sample, as a pattern for the shell."""
-        path = Path(output[0])
-        first = path.name.partition(batching.SEPARATOR)[0]
-        return f"{shlex.quote(str(path.parent))}/{shlex.quote(first + batching.SEPARATOR)}*.ok"
 
     @property
     def model_path(self) -> str:

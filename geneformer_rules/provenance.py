@@ -5,7 +5,6 @@ project, the text decides: it is compared with the digest in the report.
 """
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from geneformer_codec.errors import GfzError
-from geneformer_codec.files import atomic_output
 from geneformer_rules import models
 from geneformer_rules.publishing import check_text, held_digests
-from geneformer_rules.records import RECORD, Record, describe, read_json
+from geneformer_rules.records import RECORD, Record, describe, read_json, write_json
 from geneformer_rules.sheets import NO_MODEL, Sample, Species
 
 
@@ -35,8 +33,7 @@ class Published:
         """Put a new record into a report; its times stay, as what it reports on is the same."""
         path = self._reports / f"{sample}.json"
         before = path.stat()
-        with atomic_output(path, force=True) as out:
-            out.write((json.dumps({**report, RECORD: record}, indent=2) + "\n").encode())
+        write_json({**report, RECORD: record}, path)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 

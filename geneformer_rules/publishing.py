@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from geneformer_codec.errors import GfzError, OutputError
-from geneformer_codec.files import atomic_output
+from geneformer_codec.files import COPY_BYTES, atomic_output, sync_directory
 from geneformer_rules.notices import print_notices
-from geneformer_rules.records import RECORD, Record, file_state
-
-_CHUNK = 1 << 20
+from geneformer_rules.records import RECORD, Record, file_state, write_json
 
 
 class MismatchError(GfzError):
@@ -84,7 +82,7 @@ def check_text(source: Path, wanted: str, file: BinaryIO | None = None) -> None:
 
     digest = hashlib.sha256()
     with open_source(file or source) as opened:  # the text that is derived of it, of formats that hold more than text
-        while chunk := opened.streams[0].read(_CHUNK):
+        while chunk := opened.streams[0].read(COPY_BYTES):
             digest.update(chunk)
     if digest.hexdigest() != wanted:
         raise MismatchError(
@@ -224,31 +222,21 @@ def _put(source: Path, target: Path) -> None:
     try:
         linked.hardlink_to(source)
     except OSError:
-        return _copy(source, target)
+        _copy(source, target)
+        return
     os.utime(linked)  # the time of publication: later than that of all sources
     linked.replace(target)
     linked.unlink(missing_ok=True)  # replacing another name of the same file does nothing
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    return None
+    sync_directory(target.parent)
 
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as data, atomic_output(target, force=True) as out:
-        shutil.copyfileobj(data, out, _CHUNK)
+        shutil.copyfileobj(data, out, COPY_BYTES)
 
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(value: Mapping[str, Any], path: Path) -> None:
-    """Write ``value`` as readable JSON."""
-    with atomic_output(path, force=True) as out:
-        out.write((json.dumps(value, indent=2) + "\n").encode())

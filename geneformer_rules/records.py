@@ -7,10 +7,11 @@ is split and in the report of its archive.
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geneformer_codec.files import atomic_output
 from geneformer_rules import accessions
 from geneformer_rules.sheets import Sample
 
@@ -48,6 +49,17 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text, whole or not at all."""
+    with atomic_output(path, force=True) as out:
+        out.write(text.encode())
+
+
+def write_json(value: Mapping[str, Any], path: Path) -> None:
+    """Write ``value`` as readable JSON."""
+    write_text(json.dumps(value, indent=2) + "\n", path)
 
 
 def is_made_of(output: Path, samples: Iterable[Sample]) -> bool:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from geneformer_codec.errors import GfzError, InputError
-from geneformer_codec.files import atomic_output
 from geneformer_codec.model.file import ModelHeader, read_header
 from geneformer_rules.batching import SEPARATOR
 from geneformer_rules.notices import notices
+from geneformer_rules.records import write_text
 from geneformer_rules.sheets import sample_species
 
 Row = dict[str, Any]
@@ -217,8 +217,7 @@ def write_numbers(numbers: Numbers, directory: Path, summary: Path) -> None:
     for name, (columns, rows) in tables.items():
         write_table(columns, rows, summary if name == "samples" else directory / f"{name}.tsv")
     everything = {name: rows for name, (_, rows) in tables.items()} | {"training_curves": numbers.curves}
-    with atomic_output(directory / "numbers.json", force=True) as out:
-        out.write((json.dumps(everything, indent=1) + "\n").encode())
+    write_text(json.dumps(everything, indent=1) + "\n", directory / "numbers.json")
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], table: Path) -> None:
@@ -227,8 +226,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], table
     writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", delimiter="\t", lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    with atomic_output(table, force=True) as out:
-        out.write(text.getvalue().encode())
+    write_text(text.getvalue(), table)
 
 
 def _models(results: Path, identities: set[str]) -> list[tuple[Path, ModelHeader]]:

@@ -40,7 +40,7 @@ rule decode:
     input:
         archives=plan.archives,
     output:
-        passed=touch("<results>/checks/{work}/{batch}.ok"),
+        passed=temp(touch("<results>/checks/{work}/{batch}.ok")),
     log:
         "<logs>/{work}/{batch}.log",
     benchmark:
@@ -54,9 +54,7 @@ rule decode:
         **plan.decoding.resources,
     params:
         models=plan.model_path,
-        stale=plan.stale_checks,
         texts=plan.text_option,
     shell:
-        "rm -f {params.stale};"
-        " GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.texts}"
+        "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.texts}"
         " --threads {threads} --device {resources.device} > {log:q} 2>&1"

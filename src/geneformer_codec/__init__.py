@@ -69,18 +69,6 @@ __all__ = [
 ]
 
 _MODULES = {
-    "api": (
-        "cat",
-        "compress",
-        "compress_parts",
-        "decompress",
-        "gather",
-        "info",
-        "merge",
-        "read_index",
-        "split",
-        "verify",
-    ),
     "archive.record_index": ("RecordEntry",),
     "archive.info": ("ArchiveInfo",),
     "archive.models": ("Execution",),
@@ -91,16 +79,17 @@ _MODULES = {
     "reader": ("Reader", "Record", "open"),
     "training.train": ("train",),
 }
+"""Where names are that are not functions of ``api``."""
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    for module, names in _MODULES.items():
-        if name in names:
-            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = next((module for module, names in _MODULES.items() if name in names), "api")
+    value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -25,7 +25,7 @@ from typing import BinaryIO, cast
 
 from geneformer_codec.archive.coders import STRANDS, Coders, CodingModel
 from geneformer_codec.archive.info import ArchiveInfo, archive_info
-from geneformer_codec.archive.manifest import WITHOUT_MODEL
+from geneformer_codec.archive.manifest import EXPERTS
 from geneformer_codec.archive.memory import needed_bytes
 from geneformer_codec.archive.models import (
     Execution,
@@ -184,7 +184,7 @@ def decompress(
     """
     if isinstance(out, str | Path) and isinstance(mate, str | Path) and (str(out) == str(mate) or same_file(out, mate)):
         raise UsageError(f"both texts of the pair would go to {out}; choose another name for one of them")
-    with open_archive(source, max_memory) as archive:
+    with Archive(source, max_memory=max_memory) as archive:
         paired = archive.manifest.sample.mate is not None
         if paired and mate is None:
             raise UsageError(f"{archive.label}: holds a pair; give a file for the second text with {option('mate')}")
@@ -206,7 +206,7 @@ def cat(
     max_memory: int | None = None,
 ) -> None:
     """Write one text to ``out``: of a pair the first, or with ``mate`` the second."""
-    with open_archive(source, max_memory) as archive:
+    with Archive(source, max_memory=max_memory) as archive:
         if mate and archive.manifest.sample.mate is None:
             raise UsageError(f"{archive.label}: holds one text and no mates; leave {option('mate')} out")
         coders = _coders_for_text(archive, model, execution)
@@ -245,7 +245,7 @@ def verify(
 
     A failure is a ``FormatError`` that names the part or record. An archive of some parts of a sample is accepted.
     """
-    with open_archive(source, max_memory) as archive:
+    with Archive(source, max_memory=max_memory) as archive:
         verify_archive(archive, coders_of(archive, model, execution), progress)
         return archive_info(archive)
 
@@ -256,7 +256,7 @@ def info(source: AnyFile, *, max_memory: int | None = None) -> ArchiveInfo:
     >>> info("fish.gfz").bpb_payload  # doctest: +SKIP
     0.41
     """
-    with open_archive(source, max_memory) as archive:
+    with Archive(source, max_memory=max_memory) as archive:
         return archive_info(archive)
 
 
@@ -266,8 +266,8 @@ def read_index(source: AnyFile, *, model: AnyModel | None = None, max_memory: in
     Digests of short records are not stored: they are None unless the records can be decoded, with the ``model`` that
     is given or without one.
     """
-    with open_archive(source, max_memory) as archive:
-        needs_none = archive.manifest.model.id in WITHOUT_MODEL or archive.manifest.model.embedded
+    with Archive(source, max_memory=max_memory) as archive:
+        needs_none = archive.manifest.model.id == EXPERTS or archive.manifest.model.embedded
         coders = coders_of(archive, model) if model or needs_none else None
         return list(RecordIndex.read(archive).entries(archive, coders))
 
@@ -440,13 +440,6 @@ def _verify_written(archive: Archive, coders: Coders, progress: Progress | None)
             f"verification failed, so the archive was not kept: {error}. Memory or disk may be faulty, or this program "
             f"has a bug; try again with {option('device', 'cpu')}, and report it if it happens again"
         ) from error
-
-
-@contextlib.contextmanager
-def open_archive(source: AnyFile, max_memory: int | None = None) -> Iterator[Archive]:
-    """Open an archive, and close it at the end."""
-    with Archive(source, max_memory=max_memory) as archive:
-        yield archive
 
 
 @contextlib.contextmanager

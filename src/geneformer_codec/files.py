@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, BinaryIO, cast
 
 from geneformer_codec.errors import GfzError, InputError, OutputError, UsageError, option
@@ -98,15 +97,15 @@ def spooled(stream: BinaryIO, head: bytes, label: str) -> BinaryIO:
             f"there is no temporary directory for {label}; set TMPDIR to one that can be written"
         ) from error
     place = f"a temporary of {label} in {directory} (TMPDIR names another directory)"
-    with _Guard(place):
+    with _guarded(place):
         spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         data = head
         while data:
-            with _Guard(place):
+            with _guarded(place):
                 spool.write(data)
             data = read_stream(stream, COPY_BYTES, label)
-        with _Guard(place):
+        with _guarded(place):
             spool.flush()
     except BaseException:
         _close_quietly(spool)
@@ -126,6 +125,17 @@ def read_stream(stream: BinaryIO, size: int, label: str) -> bytes:
     return b"".join(pieces)
 
 
+@contextlib.contextmanager
+def _guarded(place: str | Path) -> Iterator[None]:
+    """Turn an ``OSError`` of the calls inside into an ``OutputError`` that names the output."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_error(place, error) from error
+
+
 class _OutputRaw(io.FileIO):
     """An output file whose failures are ``OutputError`` and name the file the user asked for, not the temporary."""
 
@@ -134,32 +144,11 @@ class _OutputRaw(io.FileIO):
         self._label = label
 
     def write(self, data: Any) -> int:
-        try:
+        with _guarded(self._label):
             return super().write(data)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise output_error(self._label, error) from error
-
-
-class _Guard(contextlib.AbstractContextManager["_Guard"]):
-    """Turns an ``OSError`` of the calls inside into an ``OutputError`` that names the output."""
-
-    def __init__(self, path: str | Path):
-        self._path = path
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise output_error(self._path, error) from error
 
 
 def _writer(descriptor: int, label: str) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedWriter(_OutputRaw(descriptor, label)))
-
-
-def _readable_writer(descriptor: int, label: str) -> BinaryIO:
     return cast(BinaryIO, io.BufferedRandom(_OutputRaw(descriptor, label)))
 
 
@@ -186,7 +175,7 @@ def atomic_output(
             yield out
         return
     target = Path(path)
-    with _Guard(path):
+    with _guarded(path):
         kind = _kind(target)
         if kind == "special":
             descriptor = os.open(target, os.O_WRONLY)
@@ -200,22 +189,22 @@ def atomic_output(
         check_absent(target, force)
         target = Path(os.path.realpath(target))
     temporary = target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}.{secrets.token_hex(4)}.tmp")
-    with _Guard(path):
+    with _guarded(path):
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
-        out = _readable_writer(descriptor, str(path))
+        out = _writer(descriptor, str(path))
         try:
             yield out
-            with _Guard(path):
+            with _guarded(path):
                 out.flush()
                 os.fsync(out.fileno())
         finally:
             _close_quietly(out)
         check_absent(target, force)
         WRITTEN.append(str(path))
-        with _Guard(path):
+        with _guarded(path):
             temporary.replace(target)
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
     except BaseException:
         if temporary.exists() and WRITTEN[-1:] == [str(path)]:
             WRITTEN.pop()
@@ -238,19 +227,19 @@ def atomic_directory(path: Path, force: bool = False) -> Iterator[Path]:
             f"cannot write directory {path}: it is not empty; remove it, or add {option('force', True)} to replace it"
         )
     temporary, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old")
-    with _Guard(path):
+    with _guarded(path):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
     try:
         yield temporary
-        with _Guard(path):
-            _sync_directory(temporary)
+        with _guarded(path):
+            sync_directory(temporary)
             if path.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
                 path.rename(old)
             temporary.rename(path)
             WRITTEN.append(str(path))
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         if old.is_dir() and not path.exists():
@@ -287,14 +276,14 @@ def same_file(first: str | Path, second: str | Path) -> bool:
 @contextlib.contextmanager
 def _written_through(descriptor: int, label: str, seekable: bool) -> Iterator[BinaryIO]:
     """The open ``descriptor`` itself, or for ``seekable`` a temporary that is copied to it at the end."""
-    out = _writer(descriptor, label)
+    out = cast(BinaryIO, io.BufferedWriter(_OutputRaw(descriptor, label)))
     with contextlib.ExitStack() as stack:
         stack.callback(_close_quietly, out)
         if seekable:
-            with _Guard(tempfile.gettempdir()):
+            with _guarded(tempfile.gettempdir()):
                 temporary = stack.enter_context(tempfile.TemporaryFile())
                 name = f"the temporary of {label} in {tempfile.gettempdir()}"
-                spool = _readable_writer(os.dup(temporary.fileno()), name)
+                spool = _writer(os.dup(temporary.fileno()), name)
             stack.callback(_close_quietly, spool)
             yield spool
             spool.seek(0)
@@ -324,7 +313,7 @@ def _kind(path: Path) -> str:
     return "file" if stat.S_ISREG(mode) else "special"
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make a rename in ``path`` last through a power cut, where the file system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

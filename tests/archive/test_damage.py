@@ -131,7 +131,6 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "no experts": ("settings", "experts", None),
     "experts unlike those of any version": ("settings", "experts", {"copies": 4}),
     "too many copies": ("settings", "experts", "copies", 1 << 20),
-    "experts where none are": ("model", "id", "uniform"),
     "experts alone": ("model", "id", "experts"),
     "stream too long": ("blocks", 0, "streams", "names", 1 << 30),
     "text too short": ("blocks", 0, "text_bytes", 100),

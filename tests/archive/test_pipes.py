@@ -78,7 +78,7 @@ def _stretch(path: Path) -> str:
 
 
 def _faidx(path: Path) -> list[bytes]:
-    with api.open_archive(path) as archive:
+    with api.Archive(path) as archive:
         return [entry.line() for entry in index_text(archive)]
 
 

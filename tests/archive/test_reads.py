@@ -157,7 +157,7 @@ def test_fetched_as_fastq(tmp_path: Path, write: Write, model: ZlibModel) -> Non
 
     def fetched(name: str, *regions: str, **how: bool) -> bytes:
         out = io.BytesIO()
-        with api.open_archive(tmp_path / name) as archive:
+        with api.Archive(tmp_path / name) as archive:
             fetch(archive, regions, out, model=model, **how)  # type: ignore[arg-type]
         return out.getvalue()
 

@@ -301,7 +301,7 @@ def test_ended_after_the_output_was_complete(
     assert main(["compress", "in.fa", "-o", "a.gfz"]) == status
     assert capfd.readouterr().err == f"gfz: {how}; written before that: a.gfz\n"
     assert main(["verify", "-q", "a.gfz"]) == 0
-    monkeypatch.setattr("geneformer_codec.files._sync_directory", end)
+    monkeypatch.setattr("geneformer_codec.files.sync_directory", end)
     assert main(["compress", "in.fa", "-o", "b.gfz"]) == status
     assert capfd.readouterr().err == f"gfz: {how}; written before that: b.gfz\n"
     monkeypatch.setattr("geneformer_codec.files.check_absent", end)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 
 from geneformer_codec.archive.block import decode_block, encode_block
 from geneformer_codec.archive.coders import Coders
-from geneformer_codec.archive.manifest import UNIFORM, Settings
+from geneformer_codec.archive.manifest import Settings
 from geneformer_codec.predict.two_bit import TwoBitCoder
 from geneformer_codec.sequence.fastq import is_fastq
 from geneformer_codec.sequence.parts import Part
@@ -15,7 +15,7 @@ from geneformer_codec.sequence.simulate import simulate
 
 from .texts import anything
 
-CODERS = Coders(UNIFORM, lambda _: TwoBitCoder())
+CODERS = Coders(TwoBitCoder.model_id, lambda _: TwoBitCoder())
 GENOMES = b"".join(
     b">%b\n%b\n" % (name.encode(), text.replace(b"N", b"N\n")) for name, text in simulate(5, 1500, 0.1, seed=3)
 )

@@ -85,7 +85,7 @@ def test_a_small_part_asks_for_little(estimates: Estimates) -> None:
     plan = PartSizes((16_000_000, 1_000))
     assert estimates.part_bytes(plan) == estimates.part_bytes(plan.of_job("00000000-00000000")) == 16_000_000
     assert estimates.memory_mb(estimates.part_bytes(plan.of_job("00000001-00000001"))) < estimates.memory_mb(16_000_000)
-    assert estimates.encode_minutes(1_000) < estimates.encode_minutes(16_000_000)
+    assert estimates.minutes("encode", 1_000) < estimates.minutes("encode", 16_000_000)
 
 
 def test_without_a_model_threads_work_on_parts(estimates: Estimates) -> None:
@@ -103,13 +103,13 @@ def test_before_the_split_the_largest_part_counts_that_it_may_make(estimates: Es
 
 def test_an_empty_sample_needs_something_too(estimates: Estimates) -> None:
     assert estimates.part_bytes(PartSizes((0,))) == 0
-    assert estimates.encode_minutes(0) > 0
+    assert estimates.minutes("encode", 0) > 0
 
 
 def test_a_retry_gets_more(estimates: Estimates) -> None:
     fish = Species("fish", 2, panel=("panel.fa",), preset="paper", minutes=30)
     assert estimates.memory_mb(10**6, attempt=2) == 2 * estimates.memory_mb(10**6)
-    assert estimates.decode_minutes(10**6, attempt=3) == 3 * estimates.decode_minutes(10**6)
+    assert estimates.minutes("decode", 10**6, attempt=3) == 3 * estimates.minutes("decode", 10**6)
     assert estimates.training_memory_mb(fish, 10, 2) == 2 * estimates.training_memory_mb(fish, 10)
     assert estimates.training_minutes(fish, 10, 2) == 2 * estimates.training_minutes(fish, 10) > 2 * 30
 

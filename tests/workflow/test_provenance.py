@@ -41,9 +41,8 @@ class Archived:
         digest = publishing.file_digest(self.first)
         mate = {"sha256": publishing.file_digest(self.second)} if sample.mate else None
         record = records.describe(sample)
-        publishing.write_json(
-            {"sha256": digest, "mate": mate, "level": "balanced", records.RECORD: record, **facts}, self.path
-        )
+        facts = {"sha256": digest, "mate": mate, "level": "balanced", records.RECORD: record, **facts}
+        records.write_json(facts, self.path)
 
     @property
     def path(self) -> Path:

@@ -162,7 +162,7 @@ class TestNotices:
         return capsys.readouterr().err.splitlines()
 
     def test_of_two_samples(self, noticed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        first, second = "made from BAM; not kept: <tags>", r"2 reads of 'a\tb\n\x1b[31m' are no mates"
+        first, second = "made from BAM; not kept: <tags>", r"2 reads of 'a\x09b\x0a\x1b[31m' are no mates"
         assert self.report(noticed, capsys) == [
             f"geneformer-rules: note: {sample}: {notice}"
             for sample, notice in [("b", first), ("a", first), ("a", second)]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from geneformer_rules import sheets
-from geneformer_rules.tables import load_schema
 
 SAMPLES = "sample\tpath\tspecies\none\tone.fa\tfish\n"
 SPECIES = "species\tpanel\tmodel\tbase\tpreset\trecipe\tminutes\tepochs\nfish\tpanel.fa\t\t\t\t\t\t\n"
@@ -238,13 +237,6 @@ def test_sources_that_are_to_be_deleted_are_not_shared() -> None:
     for other in ("./one.fa", "link.fa"):
         (problem,) = problems(SAMPLES + f"two\t{other}\tnone\n", delete_source=True)
         assert f"row 3, column 'path': '{other}' is already the file of row 2" in problem
-
-
-def test_every_key_and_column_is_described() -> None:
-    def described(schema: Mapping[str, Any]) -> bool:
-        return all("description" in entry and described(entry) for entry in schema.get("properties", {}).values())
-
-    assert all(described(load_schema(name)) for name in ("config", "samples", "species"))
 
 
 def test_pairs_and_runs_have_files_or_an_accession() -> None:

@@ -22,18 +22,15 @@ FORMAT = "gfz"
 FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 26
 
-UNIFORM = "uniform"
-"""The model id of an archive whose bases are stored at two bits each."""
 EXPERTS = "experts"
 """The model id of an archive whose parts are coded by experts that start untrained."""
-WITHOUT_MODEL = (UNIFORM, EXPERTS)
 
 
 @dataclass(frozen=True)
 class ModelReference:
     """The model that the archive needs. ``bytes`` is the size of its file, 0 for none; ``embedded``: it is inside."""
 
-    id: str = UNIFORM
+    id: str = EXPERTS
     name: str = ""
     bytes: int = 0
     embedded: bool = False
@@ -136,10 +133,8 @@ class Manifest:
         fields.number("format_version", FORMAT_VERSION, FORMAT_VERSION)
         tool_version = fields.text("tool_version")
         settings, model = _settings(fields.inner("settings")), _model(fields.inner("model"))
-        if model.id in WITHOUT_MODEL and (
-            (settings.experts is not None) != (model.id == EXPERTS) or settings.without_model
-        ):
-            raise ValueError("its experts are not those of its model")
+        if model.id == EXPERTS and (settings.experts is None or settings.without_model):
+            raise ValueError("its experts are not those of an archive without a model")
         sample = Sample.take(fields.inner("sample"))
         blocks = (_block(Fields(item, "a block"), settings) for item in fields.items("blocks", MAX_PARTS))
         manifest = cls(tool_version, settings, model, sample, tuple(blocks))
@@ -188,7 +183,7 @@ def _experts(fields: dict[str, Any] | None) -> "ExpertSettings | None":
 
 def _model(fields: Fields) -> ModelReference:
     model = ModelReference(
-        id=fields.text("id", f"{UNIFORM}|{EXPERTS}|{HEX64}"),
+        id=fields.text("id", f"{EXPERTS}|{HEX64}"),
         name=fields.text("name"),
         bytes=fields.number("bytes", 0, 1 << 40),
         embedded=fields.flag("embedded"),

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from geneformer_codec.archive.manifest import WITHOUT_MODEL, Block, Manifest
+from geneformer_codec.archive.manifest import EXPERTS, Block, Manifest
 from geneformer_codec.limits import PROCESS, check_need
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
     settings = manifest.settings.without_model if block.without_model else manifest.settings.experts
     longest = min(block.slice_length(manifest.settings) or block.bases, block.bases)
     slices = min(block.slices, threads * (1 if settings and not settings.network else _LOCKSTEP))
-    alone = block.without_model or manifest.model.id in WITHOUT_MODEL
+    alone = block.without_model or manifest.model.id == EXPERTS
     own_counts = settings.table_bytes if settings and alone else 0
     coding = slices * (_slice_bytes(settings, longest) + own_counts) + _known_bytes(block)
     return max(coding, text_bytes(block))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from geneformer_codec.archive.coders import Coders, CodingModel
 from geneformer_codec.archive.expert_coders import ExpertCoders
-from geneformer_codec.archive.manifest import EXPERTS, UNIFORM, WITHOUT_MODEL, ModelReference
+from geneformer_codec.archive.manifest import EXPERTS, ModelReference
 from geneformer_codec.archive.memory import Share, share_memory
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.settings import WHOLE_PART, Settings
@@ -16,7 +16,6 @@ from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option
 from geneformer_codec.limits import FLOOR, PROCESS, MemoryLimitError, check_need
 from geneformer_codec.network.device import check_unused_device
-from geneformer_codec.predict.two_bit import TwoBitCoder
 
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
@@ -98,11 +97,9 @@ def make_coders(
     share: Share | None = None,
 ) -> Coders:
     """What codes an archive of the model with the id ``needed`` and of these settings."""
-    if needed == UNIFORM or (settings.experts is not None and not settings.experts.network):
+    if settings.experts is not None and not settings.experts.network:
         check_unused_device(execution.device)
     threads = execution.threads or cores()
-    if needed == UNIFORM:
-        return Coders(UNIFORM, lambda _: TwoBitCoder(), threads=threads, share=share)
     if needed != EXPERTS and model is None:
         raise ValueError(f"model {needed} is not at hand")
     if settings.experts is not None and not settings.experts.network:
@@ -152,7 +149,7 @@ def _share_memory(archive: Archive, model: CodingModel | None, threads: int) -> 
 def find_model(archive: Archive, given: str | Path | CodingModel | None = None) -> CodingModel | None:
     """The model that the archive needs, None when it needs none. ``given`` counts when none is embedded."""
     wanted = archive.manifest.model
-    if wanted.id in WITHOUT_MODEL:
+    if wanted.id == EXPERTS:
         return None
     data = archive.model_data()
     if data is not None:

@@ -12,7 +12,7 @@ import io
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 from geneformer_codec.errors import FormatError, GfzError, InputError, UsageError
 
@@ -94,10 +94,6 @@ class RemoteFile(io.RawIOBase):
             raise ValueError("before the start of the file")
         return self._place
 
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._place
-
     def read(self, size: int | None = -1) -> bytes:
         """The next ``size`` bytes, fewer at the end of the file only."""
         stop = self.size if size is None or size < 0 else min(self.size, self._place + size)
@@ -122,19 +118,7 @@ class RemoteFile(io.RawIOBase):
         return data[start - begin : stop - begin] if stop <= begin + len(data) else None
 
 
-class _Store(Protocol):
-    """What holds a file."""
-
-    def begin(self, size: int) -> tuple[int, bytes]:
-        """The size of the file, and its first ``size`` bytes or fewer."""
-        ...
-
-    def fetch(self, ranges: Sequence[Range]) -> tuple[list[bytes], bool]:
-        """The bytes of each range, and whether they are sure to be of the file that was begun with."""
-        ...
-
-
-def _store_of(url: str) -> _Store:
+def _store_of(url: str) -> "_ObjectStore | _WebServer":
     try:
         import fsspec
 
@@ -155,7 +139,7 @@ class _ObjectStore:
         self._url, self._system, self._path = url, system, path
 
     def begin(self, size: int) -> tuple[int, bytes]:
-        """See `_Store`."""
+        """The size of the file, and its first ``size`` bytes or fewer."""
         try:
             found = self._system.info(self._path)["size"]
         except Exception as error:  # each kind of store has errors of its own
@@ -165,7 +149,7 @@ class _ObjectStore:
         return found, self.fetch([(0, min(size, found))])[0][0] if found else b""
 
     def fetch(self, ranges: Sequence[Range]) -> tuple[list[bytes], bool]:
-        """See `_Store`."""
+        """The bytes of each range, and whether they are sure to be of the file that was begun with."""
         starts, stops = [start for start, _ in ranges], [stop for _, stop in ranges]
         try:
             fetched = self._system.cat_ranges([self._path] * len(ranges), starts, stops, on_error="raise")
@@ -189,12 +173,12 @@ class _WebServer:
         self._first: Mapping[str, str] = {}
 
     def begin(self, size: int) -> tuple[int, bytes]:
-        """See `_Store`."""
+        """As that of `_ObjectStore`."""
         (head,), _ = self.fetch([(0, size)])
         return self._size or 0, head
 
     def fetch(self, ranges: Sequence[Range]) -> tuple[list[bytes], bool]:
-        """See `_Store`."""
+        """As that of `_ObjectStore`."""
         from fsspec import asyn
 
         async def all_of_them() -> list[tuple[bytes, bool]]:
@@ -323,9 +307,9 @@ def _failure(url: str, error: Exception) -> InputError:
     return InputError(f"cannot read {url}: {text}")
 
 
-def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _joined(ranges: Sequence[Range]) -> list[Range]:
     """The same bytes in as few ranges as can be, none of them empty."""
-    joined: list[tuple[int, int]] = []
+    joined: list[Range] = []
     for start, stop in sorted(ranges):
         if joined and start <= joined[-1][1]:
             joined[-1] = joined[-1][0], max(stop, joined[-1][1])

@@ -1,29 +1,29 @@
 """What each command of ``gfz`` does: call the library, show progress on a terminal, print a summary.
 
-Options have the names of the library's parameters, so that `_call` can pass them on.
+Options have the names of the library's parameters, so that `call_with` can pass them on.
 """
 
 import argparse
 import contextlib
-import inspect
 import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from geneformer_codec import api
 from geneformer_codec.archive.models import Execution
+from geneformer_codec.archive.read import Archive
 from geneformer_codec.cli.console import printable, say, show
 from geneformer_codec.cli.formatting import decisions_table, info_table, model_table, stats_table, summary
+from geneformer_codec.cli.parser import call_with
 from geneformer_codec.cli.progress import archived_bases, expected_bases, log_shown, progress_bar, progress_shown
 from geneformer_codec.errors import UsageError
 from geneformer_codec.files import STREAM, atomic_output
 
 _LOG = logging.getLogger("geneformer_codec")
-_Result = TypeVar("_Result")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -34,17 +34,10 @@ def run(options: argparse.Namespace) -> None:
         _COMMANDS[options.command](options)
 
 
-def _call(function: Callable[..., _Result], options: argparse.Namespace, **more: Any) -> _Result:
-    """Call a function of the library with the options that are its parameters; those not given keep its defaults."""
-    known = inspect.signature(function).parameters
-    given = {name: value for name, value in vars(options).items() if name in known and value is not None}
-    return function(**given | more)
-
-
 def _train(options: argparse.Namespace) -> None:
     from geneformer_codec.training.train import train
 
-    model = _call(train, options, progress=progress_shown(options))
+    model = call_with(train, options, progress=progress_shown(options))
     if model.experts:
         _say(options, *decisions_table(model.metadata).splitlines())
     sizes = ", ".join(f"{name} {size:,}" for name, size in model.sizes().items() if size)
@@ -66,7 +59,7 @@ def _compress(options: argparse.Namespace) -> None:
         raise UsageError(f"{names} are options of 'gfz split', not of its parts")
     started = time.monotonic()
     with progress_bar(options, "compress", expected_bases(parts or [options.source], options.verify)) as progress:
-        info = _call(api.compress_parts if parts else api.compress, options, progress=progress)
+        info = call_with(api.compress_parts if parts else api.compress, options, progress=progress)
     if options.json:
         _print_json(info.as_dict())
     else:
@@ -75,13 +68,13 @@ def _compress(options: argparse.Namespace) -> None:
 
 def _decompress(options: argparse.Namespace) -> None:
     with progress_bar(options, "decompress", archived_bases(options, options.source)) as progress:
-        _call(api.decompress, options, progress=progress)
+        call_with(api.decompress, options, progress=progress)
 
 
 def _cat(options: argparse.Namespace) -> None:
     with progress_bar(options, "cat", archived_bases(options, *options.sources)) as progress:
         for source in options.sources:
-            _call(api.cat, options, source=source, out=STREAM, progress=progress)
+            call_with(api.cat, options, source=source, out=STREAM, progress=progress)
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -90,11 +83,11 @@ def _fetch(options: argparse.Namespace) -> None:
     if STREAM in (options.region_file, options.bed) and options.source == STREAM:
         raise UsageError("the archive and the regions cannot both come from standard input; name one of them")
     with (
-        api.open_archive(options.source, options.max_memory) as archive,
+        Archive(options.source, max_memory=options.max_memory) as archive,
         progress_bar(options, "decode", None) as progress,
         atomic_output(options.out, options.force) as out,
     ):
-        _call(fetch, options, archive=archive, out=out, progress=progress)
+        call_with(fetch, options, archive=archive, out=out, progress=progress)
 
 
 def _faidx(options: argparse.Namespace) -> None:
@@ -102,7 +95,7 @@ def _faidx(options: argparse.Namespace) -> None:
 
     seen = set()
     with (
-        api.open_archive(options.source, options.max_memory) as archive,
+        Archive(options.source, max_memory=options.max_memory) as archive,
         atomic_output(options.out, options.force) as out,
     ):
         for entry in index_text(archive, options.mate):
@@ -115,7 +108,7 @@ def _faidx(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     with progress_bar(options, "verify", archived_bases(options, options.source)) as progress:
-        info = _call(api.verify, options, progress=progress)
+        info = call_with(api.verify, options, progress=progress)
     if options.json:
         return _print_json(info.as_dict())
     held = f"{info.records:,} records, {info.bases:,} bases in {info.blocks} of {info.parts} parts"
@@ -125,7 +118,7 @@ def _verify(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     if options.records:
         return _list_long(options.source, options)
-    info = _call(api.info, options)
+    info = call_with(api.info, options)
     if options.json:
         _print_json(info.as_dict())
     else:
@@ -139,7 +132,7 @@ def _ls(options: argparse.Namespace) -> None:
         if options.long:
             _list_long(source, options)
             continue
-        with api.open_archive(source, options.max_memory) as archive:
+        with Archive(source, max_memory=options.max_memory) as archive:
             index = RecordIndex.read(archive)
         names = (name.decode(errors="surrogateescape") for name in index.names())
         rows = zip(names, index.lengths.tolist(), strict=True)
@@ -151,7 +144,7 @@ def _ls(options: argparse.Namespace) -> None:
 
 def _list_long(source: str, options: argparse.Namespace) -> None:
     """All that the index says of the records of an archive, one a line."""
-    entries = _call(api.read_index, options, source=source)
+    entries = call_with(api.read_index, options, source=source)
     if options.json:
         return _write_lines(json.dumps(vars(entry)) for entry in entries)
     for entry in entries:
@@ -171,7 +164,7 @@ def _stats(options: argparse.Namespace) -> None:
 
 def _merge(options: argparse.Namespace) -> None:
     with progress_bar(options, "merge", archived_bases(options, *options.sources)) as progress:
-        info = _call(api.merge, options, progress=progress)
+        info = call_with(api.merge, options, progress=progress)
     _say(options, summary(info))
 
 
@@ -204,12 +197,12 @@ def _completion(options: argparse.Namespace) -> None:
 
 
 def _split(options: argparse.Namespace) -> None:
-    plan = _call(api.split, options)
+    plan = call_with(api.split, options)
     _say(options, f"{plan.sample.name}: {plan.sample.bytes:,} bytes in {len(plan.parts)} parts at {options.out}")
 
 
 def _gather(options: argparse.Namespace) -> None:
-    _say(options, summary(_call(api.gather, options)))
+    _say(options, summary(call_with(api.gather, options)))
 
 
 def _simulate(options: argparse.Namespace) -> None:

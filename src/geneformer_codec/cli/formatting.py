@@ -28,7 +28,7 @@ def summary(info: ArchiveInfo, seconds: float | None = None) -> str:
 def info_table(info: ArchiveInfo) -> str:
     """What ``gfz info`` shows."""
     streams = info.streams
-    model = [("model", "none, two bits a base" if info.experts is None else "none, predicted from the part itself")]
+    model = [("model", "none, predicted from the part itself")]
     if info.model_file_bytes:
         model = [
             ("model", f"{info.model_name} ({'embedded' if info.model_embedded else 'not embedded'})"),

@@ -1,9 +1,11 @@
 """The commands of ``gfz``, their options and help. Imports nothing heavy."""
 
 import argparse
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from geneformer_codec import __version__
 from geneformer_codec.archive.settings import (
@@ -21,6 +23,7 @@ from geneformer_codec.cli.console import printable
 from geneformer_codec.limits import memory_size
 from geneformer_codec.training import EXPERTS, GENOMES, PURPOSES
 
+_Result = TypeVar("_Result")
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
 
 
@@ -35,6 +38,15 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
         add_options(command)
     return parser
+
+
+def call_with(function: Callable[..., _Result], options: argparse.Namespace, **more: Any) -> _Result:
+    """Call a function with the options that are its parameters; those that were not given keep its defaults."""
+    found = {name: value for name, value in vars(options).items() if value is not None}
+    parameters = inspect.signature(function).parameters.values()
+    needed = {parameter.name: None for parameter in parameters if parameter.default is parameter.empty}
+    given = {parameter.name: found[parameter.name] for parameter in parameters if parameter.name in found}
+    return function(**needed | given | more)
 
 
 class CommandParser(argparse.ArgumentParser):

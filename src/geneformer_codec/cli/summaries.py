@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from geneformer_codec import api
 from geneformer_codec.archive.info import archive_info
 from geneformer_codec.archive.models import SEARCH_PATH
+from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.record_index import RecordIndex
 from geneformer_codec.errors import GfzError, InputError
 from geneformer_codec.model.file import Model, read_model
@@ -20,7 +20,7 @@ def stats(source: str | Path | BinaryIO, max_memory: int | None = None) -> dict[
 
     ``n50`` is the length of the shortest of the longest records that have half of all residues.
     """
-    with api.open_archive(source, max_memory) as archive:
+    with Archive(source, max_memory=max_memory) as archive:
         info, lengths = archive_info(archive), np.sort(RecordIndex.read(archive).lengths)
     half = np.searchsorted(np.cumsum(lengths[::-1]), lengths.sum() / 2)
     return {

@@ -40,8 +40,7 @@ class IntegerNetwork:
         relative = backend.empty(*tensors["relative"].shape)
         relative[:] = backend.load(tensors["relative"])
         self._relative = relative
-        score_shift, out_shift = (int(value) for value in tensors["attention_shifts"])
-        self._shifts = score_shift, out_shift
+        self._shifts = int(tensors["attention_shifts"][0]), int(tensors["attention_shifts"][1])
 
     def features(self, codes: NDArray[np.uint8]) -> tuple[Array, Array]:
         """Fine and coarse features [slices, outputs, width] of ``codes`` [slices, positions], symbols 0..4."""

@@ -76,18 +76,6 @@ SPECIES_LEARNING_RATE = 2e-3
 
 
 @dataclass(frozen=True)
-class Budget:
-    """When to stop: after ``bases`` were seen or ``seconds`` have passed."""
-
-    bases: float
-    seconds: float
-
-    def share(self, bases: float, seconds: float) -> float:
-        """The part of it that is used, 0 to 1."""
-        return min(1.0, max(bases / self.bases, seconds / self.seconds))
-
-
-@dataclass(frozen=True)
 class TrainingOptions:
     """How to train: see `geneformer_codec.train`, which has the same options."""
 
@@ -202,7 +190,7 @@ class _Run:
         most = MEASURED_BASES[self.config.form] // 4
         slices = [slice_ for records in species for slice_ in choose_slices(records.validation, most // len(species))]
         bases = sum(crop.bases for crop in crops)
-        budget = self._budget(bases)
+        self._set_budget(bases)
         log(
             {
                 "event": "resume" if resume else "start",
@@ -215,16 +203,18 @@ class _Run:
                 "device": self.device.type,
             }
         )
-        self._loop(crops, slices, budget, bases, log)
+        self._loop(crops, slices, bases, log)
         return self._finish(species, bases, log)
 
-    def _budget(self, bases: int) -> Budget:
+    def _set_budget(self, bases: int) -> None:
+        """When to stop: after so many bases were seen, or so many seconds have passed."""
         epochs, minutes = self.settings["epochs"], self.settings["minutes"]
         if epochs is None and minutes is None:
             epochs = self.recipe.epochs
-        return Budget(epochs * bases if epochs else math.inf, minutes * 60 if minutes else math.inf)
+        self._most_bases = epochs * bases if epochs else math.inf
+        self._most_seconds = minutes * 60 if minutes else math.inf
 
-    def _loop(self, crops: list[Crops], slices: list[Bases], budget: Budget, epoch: int, log: Log) -> None:
+    def _loop(self, crops: list[Crops], slices: list[Bases], epoch: int, log: Log) -> None:
         state = self.state
         if state["phase"] == "rounding":
             self.net.set_mode("round")
@@ -236,11 +226,11 @@ class _Run:
             desc=self.settings["name"],
             unit="%",
             disable=not self.options.progress,
-            initial=100 * self._share(budget),
+            initial=100 * self._share(),
             bar_format="{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining} {postfix}",
         )
         batches = self._batches(crops)
-        while (share := self._share(budget)) < 1:
+        while (share := self._share()) < 1:
             if state["phase"] == "float" and share >= 1 - self.recipe.rounding:
                 self._start_rounding(crops, slices, log)
             self._set_rate(share)
@@ -249,16 +239,16 @@ class _Run:
             state["steps"] += 1
             state["bases"] += count
             state["seconds"] = time.monotonic() - begun
-            bar.update(100 * self._share(budget) - bar.n)
+            bar.update(100 * self._share() - bar.n)
             if counted and state["steps"] % 10 == 0:
                 rate = state["bases"] / state["seconds"]
                 loss = losses / counted
                 bar.set_postfix_str(
                     f"{state['phase']} loss {loss:.4f} bpb {loss / math.log(2):.4f} {rate:,.0f} bases/s"
                 )
-            due = min(epoch / budget.bases if budget.bases < math.inf else 1.0, 1 / VALIDATIONS)
-            if self._share(budget) >= min(state["validated"] + due, 1.0):
-                state["validated"] = self._share(budget)
+            due = min(epoch / self._most_bases if self._most_bases < math.inf else 1.0, 1 / VALIDATIONS)
+            if self._share() >= min(state["validated"] + due, 1.0):
+                state["validated"] = self._share()
                 self._validate(
                     slices, log, losses / max(1, counted), counted / max(1e-9, state["seconds"] - since), epoch
                 )
@@ -271,8 +261,10 @@ class _Run:
             self._start_rounding(crops, slices, log)
             self._validate(slices, log, math.nan, 0.0, epoch)
 
-    def _share(self, budget: Budget) -> float:
-        return budget.share(self.state["bases"], self.state["seconds"])
+    def _share(self) -> float:
+        """The part of the budget that is used, 0 to 1."""
+        used: float = max(self.state["bases"] / self._most_bases, self.state["seconds"] / self._most_seconds)
+        return min(1.0, used)
 
     def _set_rate(self, share: float) -> None:
         if not self.recipe.scheduled:

@@ -216,7 +216,7 @@ def parse(text: bytes) -> tuple[FastaText, NDArray[np.uint8]]:
     *columns, starts, stops = kernels.scan_layout(octets, ends)
     has_preamble = bool(text) and not text.startswith(b">")
     layout = Layout(has_preamble, bool(text) and not text.endswith(b"\n"), *columns)
-    names = kernels.gather_spans(octets, starts, stops).tobytes()
+    names = kernels.gather_spans(octets, starts, stops, True).tobytes()
     total = int(layout.residues.sum())
     bases, lower, uracil, places, lengths, bytes_ = kernels.scan_residues(octets, ends, kernels.STATES, total)
     exceptions = Exceptions(places, lengths, bytes_.astype(np.uint8))

@@ -62,11 +62,12 @@ def parse_reads(texts: Sequence[bytes]) -> ParsedReads:
 
 
 def _parse_text(text: bytes) -> tuple[bytes, Octets, ReadLayout]:
-    from geneformer_codec.sequence.read_kernels import gather_qualities, gather_ranges, scan_reads
+    from geneformer_codec.sequence.kernels import gather_spans
+    from geneformer_codec.sequence.read_kernels import gather_qualities, scan_reads
 
     octets = np.frombuffer(text, np.uint8)
     starts, pluses, bodies, stops, _, repeats = scan_reads(octets, line_ends(octets))
-    fasta = gather_ranges(octets, starts, pluses)
+    fasta = gather_spans(octets, starts, pluses, False)
     fasta[np.cumsum(pluses - starts) - (pluses - starts)] = _HEADER
     before, after = np.append(0, stops), np.append(starts, len(text))
     places = np.flatnonzero(after > before)
@@ -76,7 +77,7 @@ def _parse_text(text: bytes) -> tuple[bytes, Octets, ReadLayout]:
         changes=_steps(np.flatnonzero(np.diff(repeats, prepend=0))),
         gaps=_steps(places),
         lengths=(after - before)[places],
-        unparsed=gather_ranges(octets, before[places], after[places]).tobytes(),
+        unparsed=gather_spans(octets, before[places], after[places], False).tobytes(),
     )
     return fasta.tobytes(), gather_qualities(octets, pluses, bodies, stops), layout
 

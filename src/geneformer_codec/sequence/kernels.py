@@ -242,14 +242,16 @@ def gather_residues(text: Bytes, ends: Integers, total: int) -> Bytes:
 
 
 @kernel
-def gather_spans(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
-    """The spans start..stop of a text, each followed by a line feed."""
-    out, filled = np.empty(np.sum(stops - starts) + len(starts), np.uint8), 0
+def gather_spans(text: Bytes, starts: Integers, stops: Integers, feeds: bool) -> Bytes:
+    """The spans start..stop of a text, one after the other; with ``feeds`` a line feed follows each."""
+    out, filled = np.empty(np.sum(stops - starts) + feeds * len(starts), np.uint8), 0
     for span in range(len(starts)):
         size = stops[span] - starts[span]
         copy_bytes(text[starts[span] : stops[span]], out[filled : filled + size])
-        out[filled + size] = LF
-        filled += size + 1
+        filled += size
+        if feeds:
+            out[filled] = LF
+            filled += 1
     return out
 
 

@@ -25,12 +25,10 @@ def _has_cr(text: Bytes, start: int, stop: int) -> bool:
 
 
 @helper
-def _same(text: Bytes, one: int, other: int, size: int) -> bool:
-    first, second = text[one : one + size], text[other : other + size]
-    if len(first) != len(second):
-        return False
-    for place in range(len(first)):  # noqa: SIM110 - compiled, and numba has no all() of a generator
-        if first[place] != second[place]:
+def _same(one: Bytes, start: int, other: Bytes, begin: int, size: int) -> bool:
+    """Whether as many bytes of two texts are the same, from these places on."""
+    for step in range(size):  # noqa: SIM110 - compiled, and numba has no all() of a generator
+        if one[start + step] != other[begin + step]:
             return False
     return True
 
@@ -58,7 +56,7 @@ def _read_at(text: Bytes, ends: Integers, first: int) -> tuple[int, bool]:
     lines = line - first - 1
     begin, size = ends[line - 1] + 1, ends[line] - ends[line - 1] - 2 - crlf
     named = size > 0
-    if named and (size != stop - start - 1 - crlf or not _same(text, start + 1, begin + 1, size)):
+    if named and (size != stop - start - 1 - crlf or not _same(text, start + 1, text, begin + 1, size)):
         return -1, False
     if line + lines >= len(ends):
         return -1, False
@@ -105,7 +103,7 @@ def scan_reads(text: Bytes, ends: Integers) -> tuple[Integers, Integers, Integer
     return starts[:reads], pluses[:reads], bodies[:reads], stops[:reads], counts[:reads], repeats[:reads]
 
 
-@kernel
+@helper
 def _name_stop(text: Bytes, start: int) -> int:
     """Where the name that begins at ``start`` ends: at the first blank."""
     stop = start
@@ -134,30 +132,10 @@ def find_odd_mates(one: Bytes, starts: Integers, other: Bytes, mates: Integers) 
         if second_of_two and other[end - 2] == SLASH:
             end -= 2
         size = stop - start
-        same = size == end - mate
-        if not same or not _same_in(one, start, other, mate, size):
+        if size != end - mate or not _same(one, start, other, mate, size):
             first = pair if odd == 0 else first
             odd += 1
     return odd, first
-
-
-@kernel
-def _same_in(one: Bytes, start: int, other: Bytes, mate: int, size: int) -> bool:
-    for step in range(size):  # noqa: SIM110 - compiled
-        if one[start + step] != other[mate + step]:
-            return False
-    return True
-
-
-@kernel
-def gather_ranges(text: Bytes, starts: Integers, stops: Integers) -> Bytes:
-    """The ranges start..stop of a text, one after the other."""
-    out, filled = np.empty(np.sum(stops - starts), np.uint8), 0
-    for number in range(len(starts)):
-        size = stops[number] - starts[number]
-        copy_bytes(text[starts[number] : stops[number]], out[filled : filled + size])
-        filled += size
-    return out
 
 
 @kernel

@@ -17,23 +17,18 @@ from numpy.typing import NDArray
 Codes = NDArray[np.uint8]
 
 _LETTERS = np.frombuffer(b"ACGTN", np.uint8)
+_WIDTH = 70
 _SCALE = 1 << 20  # probabilities are compared as integers out of this many
 _TRANSITIONS = 3  # of four substitutions, so many swap A with G or C with T
 
 
 def simulate(
-    genomes: int,
-    length: int = 16_000,
-    divergence: float = 0.01,
-    seed: int = 0,
-    *,
-    masked: bool = True,
-    unknown: bool = True,
+    genomes: int, length: int = 16_000, divergence: float = 0.01, seed: int = 0
 ) -> Iterator[tuple[str, bytes]]:
     """Yield ``genomes`` pairs of name and sequence of about ``length`` bases, related by a random tree.
 
-    ``divergence`` is about the share of bases in which a genome differs from their ancestor. ``masked`` and ``unknown``
-    add lower-case stretches and runs of N. Names say that the data are simulated. ValueError on impossible settings.
+    ``divergence`` is about the share of bases in which a genome differs from their ancestor. There are lower-case
+    stretches and runs of N. Names say that the data are simulated. ValueError on impossible settings.
     """
     if genomes < 0 or length < 0 or not 0 <= divergence <= 0.5 or seed < 0:
         raise ValueError("genomes, length and seed must not be negative, divergence must be from 0 to 0.5")
@@ -47,32 +42,21 @@ def simulate(
             parent = _evolve(random, parent, divergence / 2)
             lineages.append(parent)
         genome = _evolve(random, parent, divergence / 2)
-        letters = _LETTERS[_with_unknown(random, genome) if unknown else genome]
-        sequence = _with_mask(random, letters) if masked else letters
+        sequence = _with_mask(random, _LETTERS[_with_unknown(random, genome)])
         name = f"sim{seed}_{number:03d} simulated genome {number + 1} of {genomes}, seed {seed}, no real organism"
         yield name, sequence.tobytes()
 
 
 def write_fasta(
-    target: str | Path | BinaryIO,
-    genomes: int,
-    length: int = 16_000,
-    divergence: float = 0.01,
-    seed: int = 0,
-    *,
-    width: int = 70,
-    masked: bool = True,
-    unknown: bool = True,
+    target: str | Path | BinaryIO, genomes: int, length: int = 16_000, divergence: float = 0.01, seed: int = 0
 ) -> None:
-    """Write what :func:`simulate` yields as FASTA, in lines of ``width``, to a path or a binary stream."""
-    if width < 1:
-        raise ValueError("width must be at least 1")
+    """Write what :func:`simulate` yields as FASTA, in lines of 70, to a path or a binary stream."""
     if isinstance(target, str | Path):
         with Path(target).open("wb") as stream:
-            write_fasta(stream, genomes, length, divergence, seed, width=width, masked=masked, unknown=unknown)
+            write_fasta(stream, genomes, length, divergence, seed)
         return
-    for name, sequence in simulate(genomes, length, divergence, seed, masked=masked, unknown=unknown):
-        lines = [sequence[start : start + width] for start in range(0, len(sequence), width)]
+    for name, sequence in simulate(genomes, length, divergence, seed):
+        lines = [sequence[start : start + _WIDTH] for start in range(0, len(sequence), _WIDTH)]
         target.write(b"\n".join([b">" + name.encode(), *lines, b""]))
 
 

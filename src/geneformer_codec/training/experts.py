@@ -28,11 +28,13 @@ HELD_OUT = 0.08
 HELD_OUT_BASES = 3 << 20
 MEASURED_BASES = 1 << 19
 """Bases that teach, and that measure, one choice."""
+ORDERED_BASES = 1 << 17
+"""Bases by which one order of the heads is measured."""
 ATTENTION_RATES = (12, 4)
 """How fast attention learns in the first and the second pass over the training records."""
 LEAST_SAVING = 0.002
 """The share of the payload that a choice must save to be kept; smaller savings are noise."""
-CHOOSING_BASES = 1 << 24
+CHOOSING_BASES = 1 << 23
 TEACHING_BASES = 1 << 26
 """Of the panel, by which choices are measured, and the initial state is learned."""
 LONGEST = 1 << 20
@@ -215,7 +217,7 @@ def order_heads(start: InitialState, relatives: Relatives, measuring: Sequence[B
     def coded(level: str, begin: InitialState) -> int:
         settings = with_level(begin.settings, level)
         at, experts = begin.at(settings), relatives.predictor(settings)
-        pieces = [experts.adapt(slice_, at.mixer.copy(), at.low.copy()) for slice_ in slices(measuring, MEASURED_BASES)]
+        pieces = [experts.adapt(slice_, at.mixer.copy(), at.low.copy()) for slice_ in slices(measuring, ORDERED_BASES)]
         return sum(map(len, pieces))
 
     orders = [start.with_heads(order) for order in permutations(range(start.settings.heads))]
@@ -260,11 +262,11 @@ def choose(
             best, least = settings, bits
 
     consider("seeds of 12 bases, counts of order 12, one strand", best)
-    for length in (16, 20, 24, 11):
+    for length in (16, 20, 24):
         consider(f"seeds of {length} bases", replace(best, panel_seed_length=length))
     consider("copies compared by their longer history", replace(best, long_history_weight=8))
     consider("both strands", replace(best, both_strands=True), 0.005)
-    consider("reading frames", replace(best, frame_orders=(3, 5)))
+    consider("reading frames", replace(best, frame_orders=(3, 5)), 0.01)
     consider("weights that adapt faster", replace(best, rate=50))
     consider("counts of order 20 as well", replace(best, count_orders=(12, 20), count_priors=(10, 5)), 0.005)
     consider(
