@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import BaseCoder, Progress
 from geneformer_codec.errors import FormatError
-from geneformer_codec.predict.settings import ExpertSettings, with_level
+from geneformer_codec.predict.settings import ExpertSettings
 
 
 class ZlibCoder:
@@ -62,8 +62,8 @@ class ZlibModel:
         self.id = hashlib.sha256(self.data).hexdigest()
         self._fault = fault
 
-    def expert_settings(self, level: str) -> ExpertSettings:
-        return with_level(ExpertSettings(table_bits=20), level)
+    def expert_settings(self, level: str) -> ExpertSettings | None:
+        return None  # as a network, which codes all parts
 
     @property
     def memory_bytes(self) -> int:
@@ -75,8 +75,6 @@ class ZlibModel:
         device: str = "auto",
         threads: int = 0,
     ) -> BaseCoder:
-        if settings is None or settings.table_bits != 20:
-            raise FormatError("the model has experts, and needs settings for them")
         return ZlibCoder(self.id, self._fault)
 
 

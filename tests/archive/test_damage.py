@@ -13,6 +13,7 @@ from geneformer_codec import api
 from geneformer_codec.archive.container import ContainerReader, ContainerWriter
 from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.errors import FormatError, InputError
+from geneformer_codec.predict.settings import ExpertSettings
 
 from .conftest import ZlibModel
 
@@ -23,7 +24,7 @@ Write = Callable[[str, bytes], Path]
 def archive(tmp_path: Path, write: Write, fasta: bytes, model: ZlibModel) -> Path:
     """An archive of several parts with its model inside."""
     path = tmp_path / "a.gfz"
-    api.compress(write("in.fa", fasta), path, model=model, embed=True, access=128, part_bases=3000)
+    api.compress(write("in.fa", fasta), path, model=model, embed=True, access=128, digests="always", part_bases=3000)
     return path
 
 
@@ -128,9 +129,10 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "slices as a list": ("blocks", 0, "slices", [[128, 23]]),
     "strands of a part": ("blocks", 0, "strands", 1),
     "strands that are none": ("blocks", 0, "strands", 3),
-    "no experts": ("settings", "experts", None),
+    "a part without the model": ("blocks", 0, "without_model", True),
+    "digests": ("settings", "digests", "never"),
     "experts unlike those of any version": ("settings", "experts", {"copies": 4}),
-    "too many copies": ("settings", "experts", "copies", 1 << 20),
+    "too many copies": ("settings", "experts", ExpertSettings().as_dict() | {"copies": 1 << 20}),
     "experts alone": ("model", "id", "experts"),
     "stream too long": ("blocks", 0, "streams", "names", 1 << 30),
     "text too short": ("blocks", 0, "text_bytes", 100),

@@ -193,7 +193,7 @@ def test_part_archives_are_refused(tmp_path: Path, write: Write) -> None:
 def test_damage_is_noticed(tmp_path: Path, write: Write, model: ZlibModel, faulty_model: ZlibModel) -> None:
     """By the block's CRC-32 in a file; by the record's digests where slices decode to something else."""
     path = tmp_path / "a.gfz"
-    api.compress(write("in.fa", TEXTS["many"]), path, model=model, access=256)
+    api.compress(write("in.fa", TEXTS["many"]), path, model=model, access=256, digests="always")
     with open(path, model=faulty_model) as archive, pytest.raises(FormatError, match=r"record 'seq\d+' does not match"):
         _ = [str(record) for record in archive.records()]
     data = bytearray(path.read_bytes())
@@ -208,7 +208,7 @@ def test_unsound_names_and_layout(tmp_path: Path, write: Write) -> None:
     from geneformer_codec.archive.container import ContainerReader, ContainerWriter
 
     path = tmp_path / "a.gfz"
-    api.compress(write("in.fa", TEXTS["many"]), path, part_bases=20_000)
+    api.compress(write("in.fa", TEXTS["many"]), path, part_bases=20_000, digests="always")
     with path.open("rb") as file:
         reader = ContainerReader(file, "a.gfz")
         data, manifest = reader.read("blocks/00000000"), reader.manifest(1 << 20)

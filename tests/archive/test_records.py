@@ -50,7 +50,9 @@ TEXTS = {
 def test_records(tmp_path: Path, write: Write, case: str, part_bases: int, model: ZlibModel) -> None:
     text = TEXTS[case]
     out = tmp_path / "a.gfz"
-    api.compress(write("in.fa", text), out, model=model, part_bases=part_bases, access=256, verify=True)
+    api.compress(
+        write("in.fa", text), out, model=model, part_bases=part_bases, access=256, digests="always", verify=True
+    )
     wanted = expected(text)
     assert facts(api.read_index(out, model=model)) == wanted
     without = facts(api.read_index(out))
@@ -60,7 +62,7 @@ def test_records(tmp_path: Path, write: Write, case: str, part_bases: int, model
 
 def test_place_of_a_record(tmp_path: Path, write: Write) -> None:
     """The bases at block, slice and offset are those of the record."""
-    api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", part_bases=3000, access=256)
+    api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", part_bases=3000, access=256, digests="always")
     sequences = [b"".join(record.split(b"\n")[1:]).upper() for record in (b"\n" + TEXTS["many"]).split(b"\n>")[1:]]
     with Archive(tmp_path / "a.gfz") as archive:
         coders = api.make_coders("experts", None, archive.manifest.settings, api.Execution())

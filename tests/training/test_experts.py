@@ -14,7 +14,7 @@ from geneformer_codec.model.file import load_model, read_model
 from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.predict.settings import with_level
 from geneformer_codec.predict.state import FEATURES
-from geneformer_codec.training.data import read_records
+from geneformer_codec.training.data import draw_reads, read_records, read_sample
 from geneformer_codec.training.experts import Relatives, hold_out, order_heads, sampled, slices
 from geneformer_codec.training.train import train
 
@@ -139,3 +139,44 @@ def test_the_head_that_serves_best_alone_comes_first(trained: Path, tmp_path: Pa
         return sum(len(fast.adapt(record, at.mixer.copy(), at.low.copy())) for record in measuring)
 
     assert coded(ordered) < 0.95 * coded(start)
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_model_for_reads(trained: Path, tmp_path: Path, tuned: bool) -> None:
+    panel = read_records([trained / "panel.fa"])
+    reads = draw_reads(panel, 100, 60_000, seed=5)
+    text = "".join(f"@{n}\n{LETTERS[read].tobytes().decode()}\n+\n{'I' * len(read)}\n" for n, read in enumerate(reads))
+    (tmp_path / "reads.fq").write_text(text)
+    tune = {"tune": tmp_path / "reads.fq"} if tuned else {"purpose": "reads"}
+    train([trained / "panel.fa"], tmp_path / "m.gfmodel", "m", **tune)
+    told = compress(tmp_path / "reads.fq", tmp_path / "a.gfz", model=tmp_path / "m.gfmodel", verify=True)
+    other = compress(tmp_path / "reads.fq", tmp_path / "b.gfz", model=trained / "m.gfmodel")
+    assert told.both_strands_blocks == 1
+    assert told.payload_bytes < other.payload_bytes
+
+
+def test_the_first_bases_of_a_file_are_a_sample(trained: Path) -> None:
+    records = read_records([trained / "panel.fa"])
+    sample = read_sample(trained / "panel.fa", 4000)
+    assert 2 <= len(sample) <= 4
+    assert np.array_equal(sample[0], records[0])
+
+
+def test_a_model_goes_on_learning(trained: Path, tmp_path: Path) -> None:
+    more = fasta(tmp_path / "more.fa", 12, 11, rate=0.08)
+    model = train([more], tmp_path / "m.gfmodel", "m2", base=trained / "m.gfmodel")
+    first = read_model(trained / "m.gfmodel")
+    assert model.experts
+    assert first.experts
+    assert model.experts.settings == first.experts.settings
+    records = [*read_records([trained / "panel.fa"]), *read_records([more])]
+    assert all(np.array_equal(*pair) for pair in zip(model.panel_records(), records, strict=True))
+    source = fasta(tmp_path / "dev.fa", 5, 12, rate=0.08)
+    sizes = [compress(source, tmp_path / "a", model=known, force=True).payload_bytes for known in (model, first)]
+    assert sizes[0] < sizes[1]
+
+
+def test_a_network_is_no_base_of_experts(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--name", "m", "--preset", "stream-small", "--tune", "x.fq"]
+    assert main(["train", str(trained / "panel.fa"), "-o", str(tmp_path / "m"), *options]) == 2
+    assert "--tune and --purpose reads are for experts" in capsys.readouterr().err
