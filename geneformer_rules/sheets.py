@@ -7,7 +7,7 @@ collected and reported together.
 import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class Species:
     model: str | None = None
     base: str | None = None
     preset: str | None = None
-    recipe: str = "default"
+    recipe: str | None = None
     minutes: float | None = None
     epochs: float | None = None
 
@@ -274,15 +274,7 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
             problems.append(
                 f"{place}, columns 'minutes' and 'epochs': one budget is enough; leave one of the cells empty"
             )
-        preset = None if model or "base" in cells else cells.get("preset", training["preset"])
-        if preset == EXPERTS:
-            problems += [
-                f"{place}, column '{column}': experts, the preset of this row, learn the whole panel once; leave the "
-                "cell empty, or choose a network in the column 'preset'"
-                for column in _NETWORKS_ONLY
-                if column in cells
-            ]
-        network = bool(panel) and preset != EXPERTS
+        preset = None if model else EXPERTS if "base" in cells else cells.get("preset", training["preset"])
         species[name] = Species(
             name=name,
             row=row,
@@ -290,23 +282,36 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
             model=model,
             base=cells.get("base") and _as_path(cells["base"]),
             preset=preset,
-            recipe=cells.get("recipe", training["recipe"]),
-            minutes=cells.get("minutes", None if "epochs" in cells or not network else training["minutes"]),
+            recipe=cells.get("recipe"),
+            minutes=cells.get("minutes"),
             epochs=cells.get("epochs"),
         )
     for entry in species.values():
         _check_base(entry, species, sheet, problems)
-    return species
+    return {name: _with_budget(entry, species, sheet, training, problems) for name, entry in species.items()}
+
+
+def _with_budget(
+    entry: Species, species: Mapping[str, Species], sheet: str, training: Mapping[str, Any], problems: list[str]
+) -> Species:
+    """With the preset of its base, if it has one, and the budget of a network."""
+    if entry.base is not None and _is_network(entry.base, species):
+        entry = replace(entry, preset=None)
+    if entry.trains_experts:
+        problems += [
+            f"{sheet}, row {entry.row}, column '{column}': experts, which are trained here, learn the whole panel "
+            "once; leave the cell empty, or choose a network in the column 'preset' or 'base'"
+            for column in _NETWORKS_ONLY
+            if getattr(entry, column) is not None
+        ]
+    elif entry.panel:
+        minutes = training["minutes"] if entry.epochs is None and entry.minutes is None else entry.minutes
+        return replace(entry, recipe=entry.recipe or training["recipe"], minutes=minutes)
+    return entry
 
 
 def _check_base(entry: Species, species: Mapping[str, Species], sheet: str, problems: list[str]) -> None:
-    """A chain of species that start from one another must begin somewhere, and at a network."""
-    if entry.panel and entry.base is not None and _is_without_network(entry.base, species):
-        problems.append(
-            f"{sheet}, row {entry.row}, column 'base': the model '{entry.base}' has experts only, and what is trained "
-            "further is a network; name a model that has one, or leave the cell empty to train experts on this panel"
-        )
-        return
+    """A chain of species that start from one another must begin somewhere."""
     seen = {entry.name}
     base = entry.base
     while base is not None and base in species:
@@ -320,12 +325,16 @@ def _check_base(entry: Species, species: Mapping[str, Species], sheet: str, prob
         base = species[base].base
 
 
-def _is_without_network(base: str, species: Mapping[str, Species]) -> bool:
-    """Whether a base, the label of a species or a file, is known to have experts only."""
-    start = species.get(base)
-    if start is not None and start.model is None:
-        return start.trains_experts
-    return has_network(base if start is None or start.model is None else start.model) is False
+def _is_network(base: str, species: Mapping[str, Species]) -> bool:
+    """Whether a base, the label of a species or a file, has a network, or may have one."""
+    seen = set[str]()
+    while base in species and base not in seen:
+        seen.add(base)
+        start = species[base]
+        if start.model is None and start.base is None:
+            return not start.trains_experts
+        base = start.model or start.base or ""
+    return has_network(base) is not False
 
 
 def _missing_files(

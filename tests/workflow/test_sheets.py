@@ -68,14 +68,15 @@ def test_what_starts_from_a_network_has_no_preset_of_its_own() -> None:
     assert (trout.preset, trout.trains_experts, trout.minutes) == (None, False, 30)
 
 
-def test_a_base_must_have_a_network() -> None:
-    (problem,) = problems(SAMPLES, SPECIES + "trout\tmore.fa\t\tfish\n")
-    assert problem.startswith("species.tsv, row 3, column 'base': the model 'fish' has experts only")
+def test_what_starts_from_experts_trains_experts() -> None:
     header = {"format": "gfmodel/1", "id": "0", "metadata": "{}", "experts": "{}"}
     text = json.dumps({"__metadata__": {"gfmodel": json.dumps(header)}}).encode()
-    Path("fish.gfmodel").write_bytes(len(text).to_bytes(8, "little") + text)
-    (problem,) = problems(SAMPLES, SPECIES + "trout\tmore.fa\t\tfish.gfmodel\n")
-    assert problem.startswith("species.tsv, row 3, column 'base': the model 'fish.gfmodel' has experts only")
+    Path("known.gfmodel").write_bytes(len(text).to_bytes(8, "little") + text)
+    rows = "trout\tmore.fa\t\tfish\nsalmon\tmore.fa\t\ttrout\neel\tmore.fa\t\tknown.gfmodel\n"
+    species = load(species=SPECIES + rows).species
+    assert {(entry.preset, entry.minutes) for entry in species.values()} == {("experts", None)}
+    (problem,) = problems(SAMPLES, "species\tpanel\tbase\tepochs\nfish\tpanel.fa\t\t\ntrout\tmore.fa\tfish\t2\n")
+    assert problem.startswith("species.tsv, row 3, column 'epochs': experts, which are trained here, learn the whole")
 
 
 def test_comments_blank_rows_and_a_byte_order_mark_are_harmless() -> None:
@@ -140,10 +141,10 @@ def test_rows_of_the_sample_sheet(row: str, problem: str) -> None:
         ("b\tmore.fa\t\t\tsteam-tiny", "row 3, column 'preset': 'steam-tiny' is not one of experts, stream-tiny"),
         (
             "b\tmore.fa\t\t\t\tpaper",
-            "row 3, column 'recipe': experts, the preset of this row, learn the whole panel once",
+            "row 3, column 'recipe': experts, which are trained here, learn the whole panel",
         ),
-        ("b\tmore.fa\t\t\texperts\t\t5", "row 3, column 'minutes': experts, the preset of this row, learn the whole"),
-        ("b\tmore.fa\t\t\t\t\t\t2", "row 3, column 'epochs': experts, the preset of this row, learn the whole panel"),
+        ("b\tmore.fa\t\t\texperts\t\t5", "row 3, column 'minutes': experts, which are trained here, learn the"),
+        ("b\tmore.fa\t\t\t\t\t\t2", "row 3, column 'epochs': experts, which are trained here, learn the whole"),
         ("b\tmore.fa\t\t\tpaper\t\tlong", "row 3, column 'minutes': 'long' is not a number; correct it"),
         ("b\tmore.fa\t\t\tpaper\t\t0", "row 3, column 'minutes': 0.0 is too small; use more than 0"),
         ("b\tmore.fa\t\t\tpaper\t\t1\t1", "row 3, columns 'minutes' and 'epochs': one budget is enough"),

@@ -84,10 +84,10 @@ def packed_words(bases: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return words
 
 
-def unpacked_words(words: NDArray[np.uint64], length: int) -> NDArray[np.uint8]:
-    """The inverse of `packed_words`."""
+def unpacked_words(words: NDArray[np.uint64], length: int, first: int = 0) -> NDArray[np.uint8]:
+    """The inverse of `packed_words`, from base ``first`` on."""
     bases = np.empty(length, np.uint8)
-    unpack_words(words, bases)
+    unpack_words(words, first, bases)
     return bases
 
 
@@ -152,10 +152,11 @@ def pack_words(bases: NDArray[np.uint8], words: NDArray[np.uint64], first: Int) 
 
 
 @kernel
-def unpack_words(words: NDArray[np.uint64], bases: NDArray[np.uint8]) -> None:
-    """The first bases of ``words``."""
+def unpack_words(words: NDArray[np.uint64], first: Int, bases: NDArray[np.uint8]) -> None:
+    """The bases of ``words`` from ``first`` on."""
     for k in range(bases.shape[0]):
-        bases[k] = np.uint8((words[k >> 5] >> np.uint64(62 - 2 * (k & 31))) & np.uint64(3))
+        at = first + k
+        bases[k] = np.uint8((words[at >> 5] >> np.uint64(62 - 2 * (at & 31))) & np.uint64(3))
 
 
 @kernel

@@ -25,8 +25,8 @@ from geneformer_codec.training.data import SLICE_BASES, Bases
 
 HELD_OUT = 0.08
 """The share of a panel's bases that is held out, up to `HELD_OUT_BASES`."""
-HELD_OUT_BASES = 3 << 20
-MEASURED_BASES = 1 << 19
+HELD_OUT_BASES = 3 << 19
+TAUGHT_BASES, MEASURED_BASES = 1 << 18, 1 << 19
 """Bases that teach, and that measure, one choice."""
 ORDERED_BASES = 1 << 17
 """Bases by which one order of the heads is measured."""
@@ -240,7 +240,7 @@ def choose(
     best, least = ExpertSettings(), 0.0
 
     def measure(settings: ExpertSettings) -> tuple[float, float, int]:
-        start = fit(settings, relatives, teaching, MEASURED_BASES, network)
+        start = fit(settings, relatives, teaching, TAUGHT_BASES, network)
         experts = relatives.predictor(at_work(settings))
         coded, bases, seconds = 0, 0, 0.0
         for slice_ in slices(measuring, MEASURED_BASES):

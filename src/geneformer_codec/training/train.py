@@ -60,9 +60,9 @@ def train(
     if purpose not in PURPOSES:
         raise UsageError(f"invalid purpose {purpose!r}; choose {' or '.join(PURPOSES)}")
     for_networks = {"hybrid": hybrid, "epochs": epochs, "minutes": minutes, "checkpoint": checkpoint}
-    if preset == EXPERTS or (not preset and (start is None or start.experts)):
-        if start and not start.experts:
-            raise UsageError(f"{option('base')} has no experts: leave {option('preset', EXPERTS)} out")
+    if preset == EXPERTS or (not preset and (start is None or start.network is None)):
+        if start and start.experts is None:
+            raise UsageError(f"the model {start.name} has no experts: leave {option('preset', EXPERTS)} out")
         for given in (given for given, value in for_networks.items() if value):
             raise UsageError(f"{option(given)} is for networks: choose one with {option('preset')}, or leave it out")
         check_unused_device(device)
