@@ -15,7 +15,8 @@ from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.predict.settings import with_level
 from geneformer_codec.predict.state import FEATURES
 from geneformer_codec.training.data import draw_reads, read_records, read_sample
-from geneformer_codec.training.experts import Relatives, hold_out, order_heads, sampled, slices
+from geneformer_codec.training.experts import Relatives, hold_out, order_heads, slices
+from geneformer_codec.training.relatives import relatives_of
 from geneformer_codec.training.train import train
 
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
@@ -116,10 +117,17 @@ def test_slices_hold_all_and_hold_out_divides() -> None:
     rest, teaching, measuring = hold_out([np.zeros(100, np.uint8)] * 50, 0)
     assert len(rest) + len(teaching) + len(measuring) == 50
     rest, teaching, measuring = hold_out([np.zeros(30 << 20, np.uint8)] * 2, 0)
-    assert len(rest) == 57
+    assert len(rest) == 58
     assert {len(piece) for piece in rest + teaching + measuring} == {1 << 20}
-    assert 9 <= sum(map(len, sampled(records, 10, 0))) <= 140_000
-    assert sampled(records, 1 << 20, 0) is records
+
+
+def test_the_nearest_relatives_are_taken() -> None:
+    random = np.random.default_rng(4)
+    records = [random.integers(0, 4, 100_000).astype(np.uint8) for _ in range(5)]
+    held = [np.ascontiguousarray(3 - records[3][::-1][:30_000]), records[1][70_000:90_000]]
+    chosen = relatives_of(held, records, 60_000)
+    assert np.array_equal(np.concatenate(chosen), np.concatenate([records[1][1 << 16 :], records[3][1 << 16 :]]))
+    assert relatives_of(held, records, 500_000) == records
 
 
 def test_the_head_that_serves_best_alone_comes_first(trained: Path, tmp_path: Path) -> None:

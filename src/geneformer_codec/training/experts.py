@@ -21,22 +21,26 @@ from geneformer_codec.model.panel import Panel, embed, refer
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import NEVER, ExpertSettings, with_level, without_panel
+from geneformer_codec.sequence.strands import both_strands
 from geneformer_codec.training.data import SLICE_BASES, Bases
+from geneformer_codec.training.relatives import relatives_of
 
 HELD_OUT = 0.08
 """The share of a panel's bases that is held out, up to `HELD_OUT_BASES`."""
 HELD_OUT_BASES = 3 << 19
 TAUGHT_BASES, MEASURED_BASES = 1 << 18, 1 << 19
 """Bases that teach, and that measure, one choice."""
+MEASURED_BYTES = 1 << 14
+"""Bytes that these become, which are enough as well."""
 ORDERED_BASES = 1 << 17
 """Bases by which one order of the heads is measured."""
 ATTENTION_RATES = (12, 4)
 """How fast attention learns in the first and the second pass over the training records."""
 LEAST_SAVING = 0.002
 """The share of the payload that a choice must save to be kept; smaller savings are noise."""
-CHOOSING_BASES = 1 << 23
+CHOOSING_BASES = 1 << 24
 TEACHING_BASES = 1 << 26
-"""Of the panel, by which choices are measured, and the initial state is learned."""
+"""Of the panel, the nearest relatives, by which choices are measured, and the initial state is learned."""
 LONGEST = 1 << 20
 """Bases of a piece that is held out."""
 PIECES = 20
@@ -85,14 +89,20 @@ def train_experts(
         begin, known = base.experts.initial_state, base.panel_records(threads)
         settings, rest, records = begin.settings, known + rest, known + records
     else:
-        settings, choices = choose(Relatives(sampled(rest, CHOOSING_BASES, seed)), teaching, measuring, expert)
-    relatives = Relatives(sampled(rest, TEACHING_BASES, seed))
+        held = [*slices(teaching, TAUGHT_BASES), *slices(measuring, MEASURED_BASES)]
+        few = Relatives(relatives_of(held, rest, CHOOSING_BASES))
+        settings, choices = choose(few, teaching, measuring, expert)
+        del few
+    relatives = Relatives(relatives_of([*teaching, *measuring], rest, TEACHING_BASES))
     start = fit(settings, relatives, [*teaching, *measuring], network=expert, begin=begin)
     start = order_heads(start, relatives, measuring)
     del relatives
     panel = Panel.of(records)
-    coded = without_panel("balanced", settings.both_strands)
-    source = refer(panel) if refer_panel else embed(panel, lambda bases: encode_panel(bases, coded, threads))
+
+    def encode(bases: Bases) -> bytes:
+        return encode_panel(bases, without_panel("balanced", both_strands(bases)), threads)
+
+    source = refer(panel) if refer_panel else embed(panel, encode)
     metadata = {
         "name": name,
         "version": __version__,
@@ -150,15 +160,6 @@ def hold_out(records: list[Bases], seed: int) -> tuple[list[Bases], list[Bases],
     rest = [record for number, record in enumerate(records) if number not in without]
     chosen = [records[number] for number in held]
     return rest, chosen[::2] or rest[:1], chosen[1::2] or rest[:1]
-
-
-def sampled(records: list[Bases], most: int, seed: int) -> list[Bases]:
-    """Records drawn at random, in order, that have about ``most`` bases together."""
-    if sum(map(len, records)) <= most:
-        return records
-    order = np.random.default_rng(seed).permutation(len(records))
-    bases = np.cumsum([len(records[number]) for number in order])
-    return [records[number] for number in sorted(order[: int(np.searchsorted(bases, most)) + 1])]
 
 
 def slices(records: Sequence[Bases], most: int | None = None) -> Iterator[Bases]:
@@ -237,18 +238,21 @@ def choose(
 ) -> tuple[ExpertSettings, list[Choice]]:
     """The settings that measured best, and what was tried."""
     table: list[Choice] = []
+    pieces = list(slices(measuring, MEASURED_BASES))
     best, least = ExpertSettings(), 0.0
 
     def measure(settings: ExpertSettings) -> tuple[float, float, int]:
         start = fit(settings, relatives, teaching, TAUGHT_BASES, network)
         experts = relatives.predictor(at_work(settings))
         coded, bases, seconds = 0, 0, 0.0
-        for slice_ in slices(measuring, MEASURED_BASES):
+        for number, slice_ in enumerate(pieces):
             begun = time.perf_counter()
             logs = network.logs(slice_) if network and settings.network else None
             coded += len(experts.adapt(slice_, start.mixer.copy(), start.low.copy(), network_logs=logs))
             seconds += time.perf_counter() - begun
             bases += len(slice_)
+            if not table and coded >= MEASURED_BYTES:
+                del pieces[number + 1 :]
         size = len(start.to_bytes()) + (network.bytes if network and settings.network else 0)
         return 8 * coded / bases, bases / seconds, size
 
