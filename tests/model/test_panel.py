@@ -136,6 +136,8 @@ def test_settings_and_tensors_are_checked(values: dict[str, Any]) -> None:
 def test_references_are_checked(refget: NDArray[np.uint8]) -> None:
     with pytest.raises(FormatError, match="panel"):
         panel_source(*changed(refer(PANEL), refget=refget))
+    with pytest.raises(FormatError, match="16 bytes"):
+        panel_source(*changed(refer(PANEL), md5=np.zeros((5, 15), np.uint8)))
     with pytest.raises(FormatError, match="24 bytes"):
         panel_source(*changed(refer(PANEL), refget=np.zeros((5, 24), np.int8)))
 

@@ -2,6 +2,8 @@
 
 import bz2
 import gzip
+import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +20,12 @@ from panels import (
     same,
 )
 
-from geneformer_codec.errors import FormatError, ModelMissingError
+from geneformer_codec.errors import FormatError, InputError, ModelMissingError
+from geneformer_codec.inputs.two_bit import two_bit_sequences
 from geneformer_codec.model import panel_references as panel_search
 from geneformer_codec.model.panel import Panel, load, panel_source, refer
 from geneformer_codec.training.data import read_records
+from geneformer_codec.training.train import train
 
 FASTA = "".join(f">record {number}\n{text}\n" for number, text in enumerate(records_of(PANEL))).encode()
 
@@ -170,3 +174,76 @@ def test_a_model_that_understates_its_panel_takes_no_more_memory_than_it_states(
         load(panel_source(*changed(refer(PANEL), bases=600)), never, str(tmp_path))
     with pytest.raises(FormatError, match="digest"):
         load(panel_source(*changed(refer(PANEL), digest="0" * 64)), never, str(tmp_path))
+
+
+GENOME = b"NNNNACGTACGTTTGANNNNNNCCGATAGGC"
+
+
+def two_bit(records: dict[bytes, bytes], order: str = "<") -> bytes:
+    """By the description of UCSC."""
+
+    def numbers(*values: int) -> bytes:
+        return np.array(values, f"{order}u4").tobytes()
+
+    held, places = b"", []
+    first = 16 + sum(5 + len(name) for name in records)
+    for text in records.values():
+        places.append(first + len(held))
+        gaps = [(found.start(), len(found[0])) for found in re.finditer(b"[Nn]+", text)]
+        lower = [(found.start(), len(found[0])) for found in re.finditer(b"[a-z]+", text)]
+        codes = [b"TCAG".find(bytes([letter])) % 4 for letter in text.upper()] + [0] * (-len(text) % 4)
+        packed = bytes(a << 6 | b << 4 | c << 2 | d for a, b, c, d in zip(*[iter(codes)] * 4, strict=True))
+        held += numbers(len(text))
+        for blocks in (gaps, lower):
+            held += numbers(len(blocks), *(start for start, _ in blocks), *(length for _, length in blocks))
+        held += numbers(0) + packed
+    index = b"".join(bytes([len(name)]) + name + numbers(place) for name, place in zip(records, places, strict=True))
+    return numbers(0x1A412743, 0, len(records), 0) + index + held
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_a_two_bit_file(tmp_path: Path, order: str) -> None:
+    texts = {b"r%d" % number: f"NN{text.lower()}N".encode() for number, text in enumerate(records_of(PANEL))}
+    path = tmp_path / "genome.2bit"
+    path.write_bytes(two_bit(texts, order))
+    assert list(two_bit_sequences(path)) == [text.upper() for text in texts.values()]
+    for place in (path, tmp_path):
+        assert same(load(refer(PANEL), never, str(place)), PANEL)
+
+
+@pytest.mark.parametrize("size", [0, 3, 16, 40, -1])
+def test_a_two_bit_file_that_is_damaged(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "genome.2bit"
+    path.write_bytes(two_bit({b"a": GENOME})[:size])
+    with pytest.raises(InputError, match=r"genome\.2bit"):
+        list(two_bit_sequences(path))
+    with pytest.raises(ModelMissingError, match=r"genome\.2bit"):
+        load(refer(PANEL), never, str(path))
+
+
+@pytest.mark.parametrize(
+    ("variables", "name_of"),
+    [
+        ({"REF_CACHE": "{}/%2s/%2s/%s"}, "{0:.2}/{1}/{2}"),
+        ({"REF_PATH": "http://www.ebi.ac.uk/ena/cram/md5/%s:{}"}, "{3}"),
+        ({"REF_CACHE": "/nowhere/%s", "REF_PATH": "{}/%s"}, "{3}"),
+    ],
+)
+def test_where_cram_finds_its_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], name_of: str
+) -> None:
+    (tmp_path / "panel.fa").write_bytes(b">a\n" + GENOME[:10] + b"\r\n" + GENOME[10:] + b"\n>b\nNN\n>c\nACGTTACG\n")
+    model = train([tmp_path / "panel.fa"], tmp_path / "m.gfmodel", "m", refer_panel=True)
+    monkeypatch.setenv("GFZ_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ModelMissingError, match="2 were not found"):
+        model.panel()
+    for text in (GENOME, b"ACGTTACG"):
+        md5 = hashlib.md5(text).hexdigest()
+        path = tmp_path / "references" / name_of.format(md5, md5[2:4], md5[4:], md5)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(tmp_path / "references"))
+    panel = model.panel()
+    assert panel
+    assert panel.length == len(GENOME.replace(b"N", b"")) + 8

@@ -124,7 +124,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="a model whose network becomes one more expert, at level max, if that is measured to pay")  # fmt: skip
     add("--refer-panel", action="store_true",
         help="leave the panel out of the model and name its records by their refget digests; "
-        "they are then looked for in the FASTA files and directories of GFZ_REF_PATH")  # fmt: skip
+        "they are then looked for in the files and directories of GFZ_REF_PATH, REF_CACHE and REF_PATH")  # fmt: skip
     add = parser.add_argument_group(
         "networks", "They need PyTorch: pip install 'geneformer-rules[network]'"
     ).add_argument

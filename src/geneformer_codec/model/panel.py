@@ -25,7 +25,7 @@ from geneformer_codec.predict.panel_tables import (
     unpacked_words,
     words_of,
 )
-from geneformer_codec.sequence.digests import SHA512T24U_BYTES, refget_id
+from geneformer_codec.sequence.digests import MD5_BYTES, SHA512T24U_BYTES, refget_id
 
 Bases = NDArray[np.uint8]
 Encode = Callable[[Bases], bytes]
@@ -145,15 +145,22 @@ class EmbeddedPanel:
 
 @dataclass(frozen=True, eq=False)
 class ReferencedPanel:
-    """A panel outside its model: ``refget`` uint8[records, 24], the sha512t24u of each record. Checked as above."""
+    """A panel outside its model: ``refget`` uint8[records, 24], the sha512t24u of each record.
+
+    ``md5`` uint8[records, 16] is that of each whole sequence, with letters that are no bases, as in SAM headers; zeros
+    where it is not known. Checked as above.
+    """
 
     KIND: ClassVar[str] = "referenced"
 
     digest: str
     bases: int
     refget: NDArray[np.uint8]
+    md5: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
+        if self.md5.dtype != np.uint8 or self.md5.shape != (len(self.refget), MD5_BYTES):
+            raise FormatError("the MD5s of the model's panel are not 16 bytes for each record")
         if self.refget.dtype != np.uint8 or self.refget.ndim != 2 or self.refget.shape[1] != SHA512T24U_BYTES:
             raise FormatError("the digests of the model's panel are not 24 bytes for each record")
         _check(self.digest, self.bases, len(self.refget))
@@ -168,8 +175,8 @@ class ReferencedPanel:
         return _settings(self)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """What it holds as tensors: ``refget`` uint8[records, 24]."""
-        return {"refget": self.refget}
+        """What it holds as tensors: ``refget`` uint8[records, 24] and ``md5`` uint8[records, 16]."""
+        return {"refget": self.refget, "md5": self.md5}
 
 
 PanelSource = EmbeddedPanel | ReferencedPanel
@@ -180,15 +187,16 @@ def embed(panel: Panel, encode: Encode) -> EmbeddedPanel:
     return EmbeddedPanel(panel.digest, panel.length, panel.lengths, encode(panel.bases))
 
 
-def refer(panel: Panel) -> ReferencedPanel:
-    """The panel as a model names it."""
-    return ReferencedPanel(panel.digest, panel.length, panel.refget_digests)
+def refer(panel: Panel, md5s: Sequence[bytes] = ()) -> ReferencedPanel:
+    """The panel as a model names it; ``md5s`` as in `ReferencedPanel`."""
+    md5 = np.frombuffer(b"".join(md5s) or bytes(MD5_BYTES * len(panel.lengths)), np.uint8).reshape(-1, MD5_BYTES)
+    return ReferencedPanel(panel.digest, panel.length, panel.refget_digests, md5)
 
 
 def panel_source(settings: object, tensors: Mapping[str, NDArray[Any]]) -> PanelSource:
     """The inverse of ``settings()`` and ``tensors()``. Raises ``FormatError`` for anything else."""
     kind = settings.get("kind") if isinstance(settings, dict) else None
-    names = {"embedded": {"coded", "lengths"}, "referenced": {"refget"}}
+    names = {"embedded": {"coded", "lengths"}, "referenced": {"refget", "md5"}}
     if not isinstance(settings, dict) or not isinstance(kind, str) or kind not in names:
         raise FormatError(f"the model's panel is of a kind {str(kind)[:40]!r} that this version does not know")
     if set(settings) != {"kind", "digest", "bases", "records"} or set(tensors) != names[kind]:
@@ -199,7 +207,7 @@ def panel_source(settings: object, tensors: Mapping[str, NDArray[Any]]) -> Panel
         refget = tensors["refget"]
         if refget.ndim == 0 or len(refget) != records:
             raise FormatError(f"the model's panel has {records} records but tensors of shape {list(refget.shape)}")
-        return ReferencedPanel(digest, bases, refget)
+        return ReferencedPanel(digest, bases, refget, tensors["md5"])
     coded, packed = tensors["coded"], tensors["lengths"]
     for tensor in (coded, packed):
         if tensor.dtype != np.uint8 or tensor.ndim != 1:
@@ -220,7 +228,8 @@ def load(source: PanelSource, decode: Decode, search_path: str | None = None) ->
             raise FormatError(f"the model's panel is damaged: it does not decode to {source.bases} bases")
         found = np.split(bases, starts_of(source.lengths)[1:-1]) if source.records else []
     else:
-        found = find_records([digest.tobytes() for digest in source.refget], source.bases, search_path)
+        digests, md5s = ([row.tobytes() for row in rows] for rows in (source.refget, source.md5))
+        found = find_records(digests, source.bases, search_path, md5s)
         check_lengths(np.array([len(record) for record in found], np.int64), source.bases)
     panel = Panel.of(found)
     if panel.digest != source.digest:

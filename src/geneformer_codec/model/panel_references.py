@@ -1,16 +1,17 @@
 """Find the records of a panel that a model refers to: on a search path, as CRAM finds its references.
 
-``GFZ_REF_PATH`` lists, separated by colons, FASTA files; directories that hold FASTA files, or files of bare sequence
-named by refget digest, with or without ``SQ.``; and patterns of such names with ``%s`` and ``%2s`` in them, as in the
-REF_PATH of htslib. What counts of a record are its letters A, C, G and T alone, upper-cased, and U as T, just as they
-are coded; its digest is that of this text. Nothing is fetched from a network.
+``GFZ_REF_PATH`` lists, separated by colons, FASTA files, compressed or not, and .2bit files; directories that hold such
+files, or files of bare sequence named by refget digest, with or without ``SQ.``; and patterns of such names with ``%s``
+and ``%2s`` in them, as in the REF_PATH of htslib. After these, the places where CRAM finds its references, REF_CACHE
+and REF_PATH, are searched for files named by MD5. What counts of a record are its letters A, C, G and T alone,
+upper-cased, and U as T, just as they are coded; its digest is that of this text. Nothing is fetched from a network.
 """
 
 import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,12 +20,15 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError, InputError, ModelMissingError
 from geneformer_codec.inputs.decompress import open_input
+from geneformer_codec.inputs.two_bit import SUFFIX, two_bit_sequences
 from geneformer_codec.sequence.digests import SHA512T24U_BYTES, refget_id
 
 SEARCH_PATH = "GFZ_REF_PATH"
 """The environment variable with the places in which the records of a panel are looked for."""
+CRAM_PATHS = ("REF_CACHE", "REF_PATH")
+"""Those in which htslib looks for references by MD5, and their names have no other meaning here."""
 
-_FASTA = re.compile(r"\.(fa|fasta|fna)(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
+_FASTA = re.compile(r"\.((fa|fasta|fna)(\.(gz|bgz|bz2|xz|zst))?|2bit)$", re.IGNORECASE)
 _FIELD = re.compile(r"%(\d*)s|%%")
 _READ_BYTES = 1 << 20
 _SHOWN = 3
@@ -34,12 +38,15 @@ _TEXT = bytes.maketrans(b"acgtuU", b"ACGTTT")
 _CODES = bytes.maketrans(b"ACGT", b"\0\1\2\3")
 
 
-def find_records(digests: Sequence[bytes], max_bases: int, search_path: str | None = None) -> list[NDArray[np.uint8]]:
+def find_records(
+    digests: Sequence[bytes], max_bases: int, search_path: str | None = None, md5s: Sequence[bytes] = ()
+) -> list[NDArray[np.uint8]]:
     """The records of these sha512t24u digests (24 bytes each), in order, each uint8[length] of 0..3.
 
-    ``search_path`` replaces the environment's. Memory is a few times ``max_bases``: ``FormatError`` when the
-    records together have more bases than that. ``ModelMissingError`` when not all are found: it says which, and where
-    they were looked for. Equal records may be one array.
+    ``md5s`` (16 bytes each) are those of the whole sequences, as in SAM headers. ``search_path`` replaces the
+    environment's. Memory is a few times ``max_bases``: ``FormatError`` when the records together have more bases than
+    that. ``ModelMissingError`` when not all are found: it says which, and where they were looked for. Equal records may
+    be one array.
     """
     search = _Search(digests, max_bases)
     path = os.environ.get(SEARCH_PATH, "") if search_path is None else search_path
@@ -47,6 +54,12 @@ def find_records(digests: Sequence[bytes], max_bases: int, search_path: str | No
     for place in places:
         if search.missing:
             search.look_in(place)
+    by_md5 = {digest: (md5.hex(),) for digest, md5 in zip(digests, md5s, strict=False)}
+    for name in CRAM_PATHS if search_path is None else ():
+        for place in re.split(":(?!//)", os.environ.get(name, "")):
+            if search.missing and place and "://" not in place:  # nothing is fetched
+                search.look_up(place, {digest: by_md5[digest] for digest in search.missing if digest in by_md5})
+                places.append(place)
     if search.missing:
         raise ModelMissingError(search.complaint(places))
     return [search.found[digest] for digest in digests]
@@ -70,14 +83,14 @@ class _Search:
         try:
             path = Path(place)
             if path.is_dir():
-                self._look_up(place.rstrip("/").replace("%", "%%") + "/%s")
+                self.look_up(place.rstrip("/").replace("%", "%%") + "/%s", self._names())
                 for file in sorted(file for file in path.iterdir() if _FASTA.search(file.name)):
                     if self.missing and file.is_file():
                         self._scan(file)
             elif path.is_file():
                 self._scan(path)
             elif _FIELD.search(place):
-                self._look_up(place)
+                self.look_up(place, self._names())
             else:
                 self._troubles.append(f"{place} is not there")
         except OSError as error:
@@ -95,11 +108,15 @@ class _Search:
             "or use a model that has its panel embedded"
         )
 
-    def _look_up(self, pattern: str) -> None:
-        """Look for files named by what is missing."""
-        for digest in list(self.missing):
-            name = refget_id(digest)
-            for form in (name, name.removeprefix("SQ.")):
+    def _names(self) -> dict[bytes, tuple[str, ...]]:
+        """How files with what is missing may be called."""
+        names = {digest: refget_id(digest) for digest in self.missing}
+        return {digest: (name, name.removeprefix("SQ.")) for digest, name in names.items()}
+
+    def look_up(self, pattern: str, names: Mapping[bytes, tuple[str, ...]]) -> None:
+        """Look for files that have these names, by digest."""
+        for digest, forms in names.items():
+            for form in forms:
                 path = Path(_expand(pattern, form))
                 if digest in self.missing and path.is_file():
                     self._scan(path)
@@ -107,8 +124,13 @@ class _Search:
                         self._troubles.append(f"{path} has other content than its name says")
 
     def _scan(self, path: Path) -> None:
-        """Take what is missing out of a FASTA file, or of a file that is one bare sequence."""
+        """Take what is missing out of a FASTA or .2bit file, or of a file that is one bare sequence."""
         try:
+            if path.suffix.lower() == SUFFIX:
+                for sequence in two_bit_sequences(path):
+                    text = sequence.translate(_TEXT, _NO_BASE)
+                    self._take(hashlib.sha512(text).digest()[:SHA512T24U_BYTES], [text], len(text))
+                return
             with open_input(path) as stream:
                 self._scan_stream(stream)
         except InputError as error:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import InputError
 from geneformer_codec.inputs.decompress import open_input
+from geneformer_codec.sequence.digests import MD5_BYTES, RecordDigest
 from geneformer_codec.sequence.fasta import parse
 from geneformer_codec.sequence.parts import split
 from geneformer_codec.streams.interface import PartContent
@@ -51,26 +52,36 @@ def draw_reads(records: Sequence[Bases], length: int, most: int, seed: int) -> l
     return reads
 
 
-def read_records(paths: Sequence[str | Path]) -> list[Bases]:
+def read_records(paths: Sequence[str | Path], md5s: list[bytes] | None = None) -> list[Bases]:
     """The bases (0..3) of every record with any in the given FASTA files; other letters are left out, as in coding.
 
-    Raises ``InputError`` when a file cannot be read or all are without bases.
+    ``md5s`` takes the MD5 of each whole sequence, as in SAM headers. Raises ``InputError`` when a file cannot be read or
+    all are without bases.
     """
     records: list[Bases] = []
     for path in paths:
         pieces: list[Bases] = []
+        digest = RecordDigest()
+
+        def end(pieces: list[Bases], digest: RecordDigest) -> None:
+            if any(map(len, pieces)):
+                records.append(np.concatenate(pieces))
+                if md5s is not None:
+                    md5s.append(digest.stored()[:MD5_BYTES])
+
         with open_input(path) as stream:
             for part in split(stream, READ_BASES):
                 text, bases = parse(part.text)
-                for number, (start, end) in enumerate(itertools.pairwise(text.base_edges)):
+                residues = text.all_residues(bases)
+                ends = np.cumsum(text.layout.residues).tolist()
+                for number, (start, stop) in enumerate(itertools.pairwise(text.base_edges)):
                     if number or part.starts_record:
-                        if pieces:
-                            records.append(np.concatenate(pieces))
-                        pieces = []
-                    pieces.append(bases[start:end])
-        if pieces:
-            records.append(np.concatenate(pieces))
-    records = [record for record in records if len(record)]
+                        end(pieces, digest)
+                        pieces, digest = [], RecordDigest()
+                    pieces.append(bases[start:stop])
+                    if md5s is not None:
+                        digest.update(residues[ends[number - 1] if number else 0 : ends[number]].tobytes())
+        end(pieces, digest)
     if not records:
         names = ", ".join(str(path) for path in paths)
         raise InputError(f"there are no bases to train on in {names}; check that these are FASTA files of nucleotides")

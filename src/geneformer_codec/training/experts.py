@@ -67,6 +67,7 @@ def train_experts(
     refer_panel: bool = False,
     base: Model | None = None,
     sample: list[Bases] | None = None,
+    md5s: Sequence[bytes] = (),
     seed: int = 0,
     threads: int = 1,
 ) -> Model:
@@ -75,6 +76,7 @@ def train_experts(
     The panel goes into the model, or with ``refer_panel`` stays outside and is named by the refget digests of its
     records. ``base`` is a model whose panel is extended and whose state goes on learning, with its settings. ``sample``
     are records as they will be coded, such as reads; without them some records of the panel are held out for that.
+    ``md5s`` are those of the records, by which they may be found as well.
     ``network`` is a model whose network becomes one more expert, if that pays. The same panel and seed give the same
     bytes but for the times in the metadata.
     """
@@ -102,7 +104,7 @@ def train_experts(
     def encode(bases: Bases) -> bytes:
         return encode_panel(bases, without_panel("balanced", both_strands(bases)), threads)
 
-    source = refer(panel) if refer_panel else embed(panel, encode)
+    source = refer(panel, () if base else md5s) if refer_panel else embed(panel, encode)
     metadata = {
         "name": name,
         "version": __version__,

@@ -70,7 +70,8 @@ def train(
 
         expert = read_model(network) if network else None
         with atomic_output(out, force) as stream:  # before the work: can it be written at all?
-            records, sample = read_records(panels), None
+            md5s: list[bytes] = []
+            records, sample = read_records(panels, md5s if refer_panel else None), None
             if tune:
                 sample = read_sample(tune, HELD_OUT_BASES)
             elif purpose == READS:
@@ -82,6 +83,7 @@ def train(
                 refer_panel=refer_panel,
                 base=start,
                 sample=sample,
+                md5s=md5s,
                 seed=seed,
                 threads=threads or cores(),
             )
