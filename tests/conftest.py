@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# every core has a process with tests already, and more threads than cores wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # kernels may compile in the middle of a test, and machines are busy: how long an example takes tells nothing
-settings.register_profile("here", deadline=None)
-settings.load_profile("here")
+settings.register_profile("usual", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=300)
+settings.load_profile("usual")
 
 DATA = Path(os.environ.get("GENEFORMER_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
 REAL_FASTA = sorted(path.name.removesuffix(".fa.gz") for path in DATA.glob("*.fa.gz"))

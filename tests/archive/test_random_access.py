@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pysam
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samtools import faidx
 from sequence import texts
@@ -265,7 +265,6 @@ def test_names_are_found_among_many(tmp_path: Path, write: Write, monkeypatch: p
         assert np.array_equal(archive.sequences.index.lengths, np.ones(500))
 
 
-@settings(max_examples=80)
 @given(texts.texts, st.sampled_from([1024, 1 << 24]), st.integers(0, 500), st.integers(0, 300))
 def test_any_text(text: bytes, part_bases: int, start: int, size: int) -> None:
     """Names, lengths and residues are those of the index, and of the text itself."""

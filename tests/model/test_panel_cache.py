@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from panels import PANEL, PANELS, SOURCE, Bases, decode, encode, never, same
 
@@ -46,7 +46,6 @@ def test_the_cache_file_is_what_its_description_says(tmp_path: Path) -> None:
     assert data[24 + 40 :] == pack_bases(PANEL.bases).tobytes()
 
 
-@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_cache_is_made_again(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     cache = tmp_path_factory.getbasetemp() / "damaged"

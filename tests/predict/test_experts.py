@@ -5,7 +5,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geneformer_codec.archive.settings import LEVELS
@@ -102,7 +102,6 @@ def test_match_runs_are_coded_without_the_mixer() -> None:
     match_run_length=st.sampled_from([0, 1, 16, NEVER]),
     with_panel=st.booleans(),
 )
-@settings(max_examples=60)
 def test_any_bases_come_back(
     pieces: list[tuple[int, int, bool, int]],
     copies: int,
@@ -167,7 +166,6 @@ def test_training_lets_the_next_slice_start_better(related: Predictor) -> None:
 
 
 @given(data=st.binary(max_size=200), length=st.integers(0, 800))
-@settings(max_examples=50)
 def test_any_bytes_decode_to_something(related: Predictor, data: bytes, length: int) -> None:
     out = related.decode(data, length)
     assert len(out) == length

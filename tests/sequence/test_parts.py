@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geneformer_codec.sequence import parts as module
@@ -57,7 +57,6 @@ def check_sizes(found: list[Part], size: int, header: int = 0) -> None:
 @example(b">a\n" + b"acgt" * 64 + b"\n>b\n" + b"ACGT" * 64 + b"\r\n", 7)
 @example(b">a\n" + b"acgN \t" * 64 + b"\n>b\n" + b"ACGT" * 64 + b"\r\n", 100)
 @example(b"A>>>>>\r\nA", 1)
-@settings(max_examples=150)
 def test_any_text(text: bytes, size: int) -> None:
     for part in check(text, size)[:10]:
         fasta, bases = parse(part.text)
@@ -71,7 +70,6 @@ def test_any_text(text: bytes, size: int) -> None:
 @example([(3, 100, 70)] * 12, 250)
 @example([(2, 10, 70), (2, 300, 400)], 100)
 @example([(2, 49, 70), (30, 10, 70)], 100)
-@settings(max_examples=150, deadline=None)
 def test_no_part_is_short(records: list[tuple[int, int, int]], size: int) -> None:
     pieces = []
     for name, residues, line in records:

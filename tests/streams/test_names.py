@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import reference_names
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geneformer_codec.errors import FormatError
@@ -50,7 +50,6 @@ def lines(names: list[bytes]) -> bytes:
 
 
 @given(name_lists)
-@settings(max_examples=300)
 def test_names_come_back(names: list[bytes]) -> None:
     text = lines(names)
     assert unpack_names(pack_names(text), len(names), len(text)) == text
@@ -91,7 +90,6 @@ def test_text_on_a_header_line(monkeypatch: pytest.MonkeyPatch, names: list[byte
 
 
 @given(name_lists, st.sampled_from(KINDS))
-@settings(max_examples=300)
 def test_every_kind_comes_back(names: list[bytes], kind: int) -> None:
     text = lines(names)
     if not text or (kind in (module.TABLE, module.PADDED_TABLE) and (b"\1" in text or b"\2" in text)):
@@ -101,7 +99,6 @@ def test_every_kind_comes_back(names: list[bytes], kind: int) -> None:
 
 
 @given(name_lists, st.sampled_from(KINDS[1:]), st.data())
-@settings(max_examples=200)
 def test_damage(names: list[bytes], kind: int, data: st.DataObject) -> None:
     text = lines(names)
     if not text or b"\1" in text or b"\2" in text:
