@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import pickle
@@ -425,6 +426,7 @@ def test_what_cannot_be_compiled_leaves_no_lock(cache: Path) -> None:
 # --- users and disks ----------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def as_nobody() -> tuple[str, ...]:
     if not ROOT or not shutil.which("setpriv"):
         pytest.skip("only root can be another user")

@@ -92,10 +92,9 @@ def test_a_short_rest_belongs_to_the_part_before(records: int) -> None:
     }[records]
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 100_000, 1_000_000])
+@pytest.mark.parametrize("size", [1, 7, 1000, 100_000])
 def test_real_files(real_fasta: str, size: int, real_data: Callable[[str], bytes]) -> None:
-    text = real_data(real_fasta)
-    text = text[: size * 300]
+    text = real_data(real_fasta)[: min(300 * size, 1_000_000)]
     found = check(text, size)
     for part in found[:: len(found) // 50 + 1]:
         fasta, bases = parse(part.text)
