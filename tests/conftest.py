@@ -2,7 +2,8 @@
 
 import gzip
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,15 @@ def real_data() -> Callable[[str], bytes]:
 def real_texts() -> list[bytes]:
     """The beginnings of all real files; nothing where there are none."""
     return [gzip.open(path).read(200_000) for path in sorted(DATA.glob("*.gz"))]
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB at ``disk``."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

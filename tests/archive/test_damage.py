@@ -14,9 +14,7 @@ from geneformer_codec.archive.container import ContainerReader, ContainerWriter
 from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.errors import FormatError, InputError
 
-from .conftest import ZlibModel
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import io
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,7 @@ from geneformer_codec.archive.regions import Region
 from geneformer_codec.errors import FormatError, ModelMissingError
 from geneformer_codec.reader import Reader, open, reverse_complement
 
-from .conftest import ZlibCoder, ZlibModel, make_fasta
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibCoder, ZlibModel, make_fasta
 
 TEXTS = {
     "many": make_fasta(30, 900),

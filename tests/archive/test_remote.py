@@ -21,9 +21,7 @@ from geneformer_codec.archive.remote import RemoteFile, is_url
 from geneformer_codec.errors import FormatError, InputError, UsageError
 from geneformer_codec.reader import open
 
-from .conftest import ZlibModel, make_fasta
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel, make_fasta
 
 
 class Server:
@@ -215,7 +213,7 @@ def test_without_a_secure_connection(server: Server) -> None:
 def test_a_server_that_is_silent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_SILENCE", 0.2)
     waiting = threading.Event()
-    server.before = lambda number: waiting.wait(5) and None
+    server.before = lambda number: waiting.wait(1800) and None
     with pytest.raises(InputError, match="does not answer in time"):
         api.info(f"{server.url}/a.gfz")
     waiting.set()

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,18 +114,6 @@ def test_missing_directory(gfz: Gfz, source: Path) -> None:
     done = gfz("compress", "in.fa", "-o", "no/a.gfz")
     assert done.returncode == 1
     assert b"no/a.gfz: its directory does not exist" in done.stderr
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB at ``disk``."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 def random_record(bases: int) -> bytes:
@@ -316,7 +303,7 @@ def test_killed_in_the_middle(tmp_path: Path, number: signal.Signals, command: s
         assert process.stderr is not None
         process.stdin.write(b">a\n" + b"ACGTTGCAAC\n" * 500_000)
         process.stdin.flush()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 1800
         while len(names(tmp_path)) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.5)

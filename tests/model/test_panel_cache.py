@@ -197,7 +197,7 @@ class LoggedDecode:
 
 
 def job(source: EmbeddedPanel, log: Path, cache: Path, together: Barrier) -> None:
-    together.wait(120)
+    together.wait(1800)
     found = unpacked(source, LoggedDecode(log), cache)
     (cache / f"{multiprocessing.current_process().name}.done").write_text(found.digest)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from panels import mutated
 
 from geneformer_codec.archive.settings import LEVELS
 from geneformer_codec.coding import integers
@@ -18,15 +19,6 @@ from geneformer_codec.predict import predictor
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import INITIAL_STATES, NEVER, ExpertSettings, with_level, without_panel
 from geneformer_codec.predict.state import COPIES, LOW_ROW, TRUST_ROWS, MixerState, untrained_low
-
-
-def mutated(bases: np.ndarray, rate: float, seed: int) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    out = bases.copy()
-    where = random.random(len(out)) < rate
-    out[where] = random.integers(0, 4, int(where.sum()))
-    return out
-
 
 ANCESTOR = np.random.default_rng(1).integers(0, 4, 4000).astype(np.uint8)
 PANEL = np.concatenate([mutated(ANCESTOR, 0.05, seed) for seed in range(2, 12)])
