@@ -30,6 +30,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(argument, names or none)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no process has it left when the others are done."""
+    items.sort(key=lambda item: "workflow/" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], bytes]:
     """Gives the text of a file of real sequence, by name without .gz; skips the test where there is none."""

@@ -31,7 +31,9 @@ def shell(directory: Path, command: str, redirected: str, **more: str) -> "subpr
     )
 
 
-@pytest.mark.parametrize("redirected", ["2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "redirected", ["<&- >&- 2>&-", *(pytest.param(to, marks=pytest.mark.slow) for to in ("2>&-", "2>/dev/full"))]
+)
 def test_work_is_done_without_them(archive: Path, redirected: str) -> None:
     """What is written does not depend on them, and no message, here a warning and a summary, gets into a file."""
     text = "no record\n"

@@ -350,9 +350,9 @@ def another_that_compiles(cache: Path) -> Iterator["subprocess.Popen[str]"]:
 
 def test_who_waits_says_so(cache: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "_NOTABLE", 0.0)
-    said = kernel_cache._LOG.info
+    say = kernel_cache._say
     with another_that_compiles(cache) as holder:
-        monkeypatch.setattr(kernel_cache._LOG, "info", lambda *what: (said(*what), holder.kill()))
+        monkeypatch.setattr(kernel_cache, "_say", lambda *what: (say(*what), holder.kill()))
         assert not is_kept()
     assert log() == ["waiting for another process that compiles", LINE]
     assert is_kept()
@@ -435,6 +435,7 @@ def as_nobody() -> tuple[str, ...]:
     return before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
@@ -482,6 +483,7 @@ def test_a_cache_that_root_filled_serves_others(tmp_path: Path) -> None:
     assert end(start(with_cache, before)) == ["kept"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["4k", "8k"])
 def test_a_full_disk(tmp_path: Path, size: str) -> None:
     mount = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size={size} none {tmp_path} && exec "$@"', "sh")

@@ -77,8 +77,7 @@ def packed_as(
 @pytest.mark.parametrize("profile", [0, 1, 2])
 @pytest.mark.parametrize("effort", [0, 1, 2, 4])
 def test_the_description_suffices(kind: str, profile: int, effort: int) -> None:
-    reads = simulated(kind, 24)
-    values, lengths, residues = arrays(reads)
+    values, lengths, residues = arrays(simulated(kind, 16))
     packed = packed_as(profile, effort, values, lengths, residues)
     assert packed[:2] == bytes((profile, effort))
     assert reference_qualities.decode(packed, lengths.tolist(), residues.tobytes()) == values.tobytes()

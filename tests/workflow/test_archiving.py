@@ -128,6 +128,7 @@ def test_sizes_stand_side_by_side_in_the_summary(finished: Project, texts: dict[
     assert rows["plain"]["species"] == "none"
 
 
+@pytest.mark.slow
 def test_a_report_for_people(finished: Project) -> None:
     """Snakemake's own report holds our pages with their captions."""
     finished.run("--report", "report.html", "compress_all", "train_all")
@@ -315,6 +316,7 @@ def test_a_job_compresses_several_parts(project: Project) -> None:
     assert archive == (project.directory / "once.gfz").read_bytes()
 
 
+@pytest.mark.slow
 def test_jobs_that_go_to_a_cluster_are_larger(project: Project) -> None:
     project.settings["part_bases"] = 1024
     for number in range(3):
@@ -358,6 +360,7 @@ def test_real_data(with_model: Project, real_data: Callable[[str], bytes]) -> No
         assert project.result("decompressed", f"{name}.fa").read_bytes() == expected, name
 
 
+@pytest.mark.slow
 def test_only_networks_ask_for_a_gpu(with_model: Project, panel: bytes) -> None:
     """What a model consists of that is given as a file is read from the file."""
     project = with_model

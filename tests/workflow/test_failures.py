@@ -166,6 +166,7 @@ def test_one_bad_sample_does_not_stop_the_others(project: Project) -> None:
     assert not project.result("unpublished").exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_is_no_model(project: Project) -> None:
     project.settings["retries"] = 0
     (project.directory / "broken.gfmodel").write_bytes(b"this is no model")
