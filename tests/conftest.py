@@ -2,15 +2,20 @@
 
 import gzip
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+# every core has a process with tests already, and more threads than cores wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # kernels may compile in the middle of a test, and machines are busy: how long an example takes tells nothing
-settings.register_profile("here", deadline=None)
-settings.load_profile("here")
+settings.register_profile("usual", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=300)
+settings.load_profile("usual")
 
 DATA = Path(os.environ.get("GENEFORMER_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
 REAL_FASTA = sorted(path.name.removesuffix(".fa.gz") for path in DATA.glob("*.fa.gz"))
@@ -23,6 +28,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for argument, names in (("real_fasta", REAL_FASTA), ("real_fastq", REAL_FASTQ)):
         if argument in metafunc.fixturenames:
             metafunc.parametrize(argument, names or none)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no process has it left when the others are done."""
+    items.sort(key=lambda item: "workflow/" not in item.nodeid)
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +52,15 @@ def real_data() -> Callable[[str], bytes]:
 def real_texts() -> list[bytes]:
     """The beginnings of all real files; nothing where there are none."""
     return [gzip.open(path).read(200_000) for path in sorted(DATA.glob("*.gz"))]
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB at ``disk``."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

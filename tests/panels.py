@@ -18,6 +18,14 @@ BASES = st.binary(max_size=70).map(lambda data: np.frombuffer(data, np.uint8) & 
 PANELS = st.lists(BASES, max_size=12).map(Panel.of)
 
 
+def mutated(bases: Bases, rate: float, seed: int) -> Bases:
+    random = np.random.default_rng(seed)
+    out = bases.copy()
+    where = random.random(len(out)) < rate
+    out[where] = random.integers(0, 4, int(where.sum()))
+    return out
+
+
 def encode(bases: Bases) -> bytes:
     return bytes(bases[::-1])
 

@@ -17,6 +17,8 @@ from geneformer_codec.coding.interface import BaseCoder, Progress
 from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.settings import ExpertSettings
 
+Write = Callable[[str, bytes], Path]
+
 
 class ZlibCoder:
     """Codes each slice with zlib; ``fault`` makes it decode wrongly."""
@@ -123,7 +125,7 @@ def fasta() -> bytes:
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
+def write(tmp_path: Path) -> Write:
     """Write a file into the test's directory."""
 
     def writer(name: str, data: bytes) -> Path:

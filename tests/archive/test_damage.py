@@ -15,9 +15,7 @@ from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.errors import FormatError, InputError
 from geneformer_codec.predict.settings import ExpertSettings
 
-from .conftest import ZlibModel
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The .fai index is that of samtools faidx and fqidx."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pysam
@@ -11,9 +10,7 @@ from geneformer_codec.archive.fai import index_text
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import FormatError, UsageError
 
-from .conftest import make_fasta
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, make_fasta
 
 TEXTS = {
     "many": make_fasta(30, 900),

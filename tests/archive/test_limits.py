@@ -1,7 +1,6 @@
 """What an archive or a model asks for is bounded: by what the caller allows, or in proportion to its size."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -20,15 +19,15 @@ from geneformer_codec.archive.memory import needed_bytes, share_memory
 from geneformer_codec.archive.models import expert_settings
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.settings import LEVELS
+from geneformer_codec.cli.main import main
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.limits import FLOOR, RATIO, MemoryLimitError, default_limit, memory_size
 from geneformer_codec.reader import open
 from geneformer_codec.streams.packing import ZSTD, encode_varint, frame, pack, pack_integers
 from geneformer_codec.streams.table import STREAM_IDS
 
-from .conftest import make_fasta
+from .conftest import Write, make_fasta
 
-Write = Callable[[str, bytes], Path]
 Change = Callable[[dict[str, Any], dict[str, bytes]], None]
 
 MANY = 1 << 28
@@ -157,6 +156,12 @@ PEAK = """
 
     def peak():  # mebibytes; getrusage would have those of the process before this program
         return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) >> 10
+
+    class Nowhere:
+        def write(self, data):
+            return len(data)
+        def flush(self):
+            pass
 """
 
 READ = (
@@ -164,12 +169,6 @@ READ = (
     + """
     import geneformer_codec as gfz
     from geneformer_codec.cli.summaries import stats
-
-    class Nowhere:
-        def write(self, data):
-            return len(data)
-        def flush(self):
-            pass
 
     def fetch(path):
         with gfz.open(path) as archive:
@@ -292,12 +291,6 @@ MEASURE = (
     from geneformer_codec.archive.memory import needed_bytes
     from geneformer_codec.archive.read import Archive
 
-    class Nowhere:
-        def write(self, data):
-            return len(data)
-        def flush(self):
-            pass
-
     with Archive(sys.argv[1]) as archive:
         needed = needed_bytes(archive.manifest)
     gfz.decompress(sys.argv[1], Nowhere(), execution=gfz.Execution(threads=1))
@@ -350,14 +343,10 @@ def test_model_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["", "-1", "0", "x", "4Q", "1..5G", "nan", "G"])
-def test_sizes_that_are_none(size: str, tmp_path: Path, write: Write) -> None:
-    api.compress(write("in.fa", b">a\nACGTA\n"), tmp_path / "a.gfz")
-    done = subprocess.run(
-        [sys.executable, "-m", "geneformer_codec", "cat", "a.gfz", f"--max-memory={size}"],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "is no size; give one such as 512M or 4G" in done.stderr
+def test_sizes_that_are_none(size: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["cat", "a.gfz", f"--max-memory={size}"]) == 2
+    assert "is no size; give one such as 512M or 4G" in capsys.readouterr().err
 
 
 def test_sizes() -> None:

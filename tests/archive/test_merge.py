@@ -1,6 +1,5 @@
 """Merged archives are the archive of the joined texts; blocks are not coded again."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,7 @@ from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.predict.coder import ExpertCoder
 
-from .conftest import ZlibModel, make_fasta
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel, make_fasta
 
 
 def compressed(write: Write, name: str, text: bytes, **coding: object) -> Path:

@@ -1,6 +1,5 @@
 """Which model an archive is decoded with, and what is said when it is not there."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,7 @@ import pytest
 from geneformer_codec import api
 from geneformer_codec.errors import FormatError, ModelMissingError
 
-from .conftest import ZlibModel
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ from geneformer_codec import api
 from geneformer_codec.cli.formatting import info_table, summary
 from geneformer_codec.inputs.sample import OddMates
 
-from .conftest import ZlibModel
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel
 
 READ = b"@%b\nACGT\n+\nIIII\n"
 PROTEIN = b">p\n" + b"MKVLEFQIPLQEEFILLQPIQEFL\n" * 40

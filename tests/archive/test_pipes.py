@@ -19,9 +19,8 @@ from geneformer_codec.cli import summaries as listing
 from geneformer_codec.errors import FormatError, InputError, OutputError
 from geneformer_codec.reader import open
 
-from .conftest import ZlibModel, make_fasta
+from .conftest import Write, ZlibModel, make_fasta
 
-Write = Callable[[str, bytes], Path]
 Pipe = Callable[[bytes], Path]
 
 
@@ -47,7 +46,7 @@ def pipe(tmp_path: Path) -> Iterator[Pipe]:
 
     yield make
     for thread in threads:
-        thread.join(10)
+        thread.join(1800)
         assert not thread.is_alive()
 
 

@@ -2,14 +2,13 @@
 
 import io
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pysam
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samtools import faidx
 from sequence import texts
@@ -19,9 +18,7 @@ from geneformer_codec.archive.regions import Region
 from geneformer_codec.errors import FormatError, ModelMissingError
 from geneformer_codec.reader import Reader, open, reverse_complement
 
-from .conftest import ZlibCoder, ZlibModel, make_fasta
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibCoder, ZlibModel, make_fasta
 
 TEXTS = {
     "many": make_fasta(30, 900),
@@ -265,7 +262,6 @@ def test_names_are_found_among_many(tmp_path: Path, write: Write, monkeypatch: p
         assert np.array_equal(archive.sequences.index.lengths, np.ones(500))
 
 
-@settings(max_examples=80)
 @given(texts.texts, st.sampled_from([1024, 1 << 24]), st.integers(0, 500), st.integers(0, 300))
 def test_any_text(text: bytes, part_bases: int, start: int, size: int) -> None:
     """Names, lengths and residues are those of the index, and of the text itself."""

@@ -3,7 +3,6 @@
 import gzip
 import io
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from geneformer_codec.cli.extract import fetch
 from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.errors import FormatError, InputError, UsageError
 
-from .conftest import ZlibModel
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel
 
 
 def make_reads(count: int, mate: int = 1, seed: int = 1, size: int = 100) -> bytes:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,7 @@ from geneformer_codec import api
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.record_index import RecordEntry, RecordIndex
 
-from .conftest import ZlibModel, make_fasta
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel, make_fasta
 
 
 def expected(text: bytes) -> list[tuple[str, int, int, str, str]]:

@@ -21,9 +21,7 @@ from geneformer_codec.archive.remote import RemoteFile, is_url
 from geneformer_codec.errors import FormatError, InputError, UsageError
 from geneformer_codec.reader import open
 
-from .conftest import ZlibModel, make_fasta
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel, make_fasta
 
 
 class Server:
@@ -42,6 +40,7 @@ class Server:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # it holds a body back until the header was acknowledged
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -73,7 +72,7 @@ class Server:
 
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
         self._http.shutdown()
@@ -214,7 +213,7 @@ def test_without_a_secure_connection(server: Server) -> None:
 def test_a_server_that_is_silent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_SILENCE", 0.2)
     waiting = threading.Event()
-    server.before = lambda number: waiting.wait(5) and None
+    server.before = lambda number: waiting.wait(1800) and None
     with pytest.raises(InputError, match="does not answer in time"):
         api.info(f"{server.url}/a.gfz")
     waiting.set()

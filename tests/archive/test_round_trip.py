@@ -14,9 +14,7 @@ from geneformer_codec import api
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.errors import OutputError, UsageError
 
-from .conftest import ZlibModel, make_fasta
-
-Write = Callable[[str, bytes], Path]
+from .conftest import Write, ZlibModel, make_fasta
 
 ODD = {
     "empty": b"",

@@ -5,7 +5,6 @@ import gzip
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from geneformer_codec import api
 from geneformer_codec.errors import InputError, UsageError
 from geneformer_codec.inputs.import_formats import origin_of
 
-from .conftest import ZlibModel, make_fasta
+from .conftest import Write, ZlibModel, make_fasta
 
 pysam = pytest.importorskip("pysam")
 pytest.importorskip("Bio")
-
-Write = Callable[[str, bytes], Path]
 
 
 def write_alignments(path: Path, mode: str, reference: Path) -> None:

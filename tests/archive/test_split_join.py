@@ -1,7 +1,6 @@
 """Parts compressed apart and joined are the archive of the whole, byte for byte."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ import pytest
 from geneformer_codec import api
 from geneformer_codec.errors import FormatError, GfzError, InputError, ModelMissingError, OutputError, UsageError
 
-from .conftest import ZlibModel, make_fasta
+from .conftest import Write, ZlibModel, make_fasta
 
-Write = Callable[[str, bytes], Path]
 PART_BASES = 3000
 
 

@@ -4,7 +4,6 @@ import gzip
 import io
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,9 +12,8 @@ import pytest
 from geneformer_codec import api
 from geneformer_codec.errors import FormatError, InputError
 
-from .conftest import make_fasta
+from .conftest import Write, make_fasta
 
-Write = Callable[[str, bytes], Path]
 TEXT = make_fasta(20, 900)
 
 

@@ -3,7 +3,6 @@
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,8 @@ from geneformer_codec.archive.models import Execution
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import FormatError
 
-Write = Callable[[str, bytes], Path]
+from .conftest import Write
+
 TURNED = bytes.maketrans(b"ACGT", b"TGCA")
 
 

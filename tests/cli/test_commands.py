@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,12 @@ import geneformer_codec
 from geneformer_codec.cli.main import main
 from geneformer_codec.cli.parser import build_parser
 
-from .conftest import GFZ, environment
+from .conftest import calls, environment, process
 
 COMMANDS = [
     "train", "compress", "decompress", "cat", "fetch", "faidx", "verify", "info", "ls", "stats", "merge", "split",
     "gather", "model", "simulate", "completion",
 ]  # fmt: skip
-
-Gfz = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +29,7 @@ def _in_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_lists_the_commands() -> None:
-    done = subprocess.run([*GFZ, "--help"], capture_output=True, env=environment(), check=True)
+    done = process("--help")
     for command in COMMANDS:
         assert f"    {command}".encode() in done.stdout
 
@@ -83,16 +80,14 @@ def test_quiet(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_pipes(gfz: Gfz, source: Path) -> None:
+def test_pipes(source: Path) -> None:
     text = source.read_bytes()
-    archived = gfz("compress", "-", "-o", "-", "--name", "in.fa", stdin=text)
+    archived = process("compress", "-", "-o", "-", "--name", "in.fa", stdin=text)
     assert archived.returncode == 0
-    main(["compress", "in.fa", "-o", "a.gfz", "-q"])
+    assert main(["compress", "in.fa", "-o", "a.gfz", "-q"]) == 0
     assert Path("a.gfz").read_bytes() == archived.stdout
-    assert gfz("decompress", "-", "-o", "-", stdin=archived.stdout).stdout == text
-    assert json.loads(gfz("info", "-", "--json", stdin=archived.stdout).stdout)["input_bytes"] == len(text)
-    assert gfz("verify", "-", stdin=archived.stdout).returncode == 0
-    assert gfz("decompress", "-", "-o", "-", stdin=archived.stdout[:-1]).stdout == b""
+    assert process("decompress", "-", "-o", "-", stdin=archived.stdout).stdout == text
+    assert json.loads(process("info", "-", "--json", stdin=archived.stdout).stdout)["input_bytes"] == len(text)
 
 
 def test_info(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,17 +171,12 @@ def test_every_option_is_a_parameter_of_the_library() -> None:
 
 
 WITHOUT_TORCH = """
-import sys
-
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "torch":
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
 sys.meta_path.insert(0, Refuse())
-from geneformer_codec.cli.main import main
-from geneformer_codec.cli.parser import build_parser
-sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -203,33 +193,28 @@ def test_without_pytorch(source: Path) -> None:
     Path("both.gfmodel").write_bytes(Model.of(network.network, experts, {"name": "both"}).to_bytes())
     assert main(["compress", "in.fa", "-o", "net.gfz", "--model", "net.gfmodel", "--embed", "-q"]) == 0
 
-    def gfz(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-c", WITHOUT_TORCH, *arguments],
-            capture_output=True,
-            text=True,
-            env=environment(),
-            check=False,
-        )
-
+    work = []
     for number, model in enumerate(([], ["--model", "both.gfmodel"])):
         out = f"{number}.gfz"
-        assert gfz("compress", "in.fa", "-o", out, "-l", "fast", "--verify", *model).returncode == 0
-        assert gfz("decompress", out, "-o", f"{number}.fa", *model).returncode == 0
-        assert Path(f"{number}.fa").read_bytes() == source.read_bytes()
-    assert gfz("info", "net.gfz").returncode == gfz("model", "show", "net.gfmodel").returncode == 0
-    for call in (
+        work.append(["compress", "in.fa", "-o", out, "-l", "fast", "--verify", *model])
+        work.append(["decompress", out, "-o", f"{number}.fa", *model])
+    work += [["info", "net.gfz"], ["model", "show", "net.gfmodel"]]
+    refused = [
         ["verify", "net.gfz"],
         ["decompress", "net.gfz", "-o", "x"],
         ["compress", "in.fa", "-o", "x", "--model", "net.gfmodel"],
         ["compress", "in.fa", "-o", "x", "--device", "cuda"],
         ["train", "in.fa", "-o", "x", "--name", "x", "--preset", "stream-tiny", "--epochs", "1"],
         ["train", "in.fa", "-o", "x", "--name", "x", "--network", "net.gfmodel"],
-    ):
-        done = gfz(*call)
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert "pip install 'geneformer-rules[network]'" in done.stderr
-        assert not Path("x").exists()
+    ]
+    done = calls(*work, *refused, before=WITHOUT_TORCH)
+    assert not any(call.returncode for call in done[: len(work)])
+    for number in range(2):
+        assert Path(f"{number}.fa").read_bytes() == source.read_bytes()
+    for call in done[len(work) :]:
+        assert (call.returncode, call.stderr.count(b"\n")) == (2, 1), call.stderr
+        assert b"pip install 'geneformer-rules[network]'" in call.stderr
+    assert not Path("x").exists()
 
 
 def test_paths_that_begin_with_a_dash(source: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,6 @@ import pty
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ import pytest
 from geneformer_codec.cli import console
 from geneformer_codec.cli.main import main
 
-from .conftest import GFZ, environment
+from .conftest import GFZ, calls, environment, process
 
-Gfz = Callable[..., "subprocess.CompletedProcess[bytes]"]
 RULES = [sys.executable, "-m", "geneformer_rules.cli"]
 
 CLOSED = b"error: cannot write standard output: it is closed"
@@ -33,14 +31,9 @@ def shell(directory: Path, command: str, redirected: str, **more: str) -> "subpr
     )
 
 
-@pytest.fixture
-def archive(source: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(source.parent)
-    assert main(["compress", "in.fa", "-o", "a.gfz", "-q"]) == 0
-    return source.with_name("a.gfz")
-
-
-@pytest.mark.parametrize("redirected", ["2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "redirected", ["<&- >&- 2>&-", *(pytest.param(to, marks=pytest.mark.slow) for to in ("2>&-", "2>/dev/full"))]
+)
 def test_work_is_done_without_them(archive: Path, redirected: str) -> None:
     """What is written does not depend on them, and no message, here a warning and a summary, gets into a file."""
     text = "no record\n"
@@ -126,30 +119,31 @@ def odd(archive: Path) -> Path:
     "settings", [{"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C.UTF-8"}], ids=["ASCII", "UTF-8"]
 )
 def test_people_see_no_control_characters_and_programs_the_bytes(odd: Path, settings: dict[str, str]) -> None:
-    for command in (
-        "info odd.gfz",
-        "stats odd.gfz",
-        "fetch odd.gfz $'no\\x1b[1m\\n'",
-        "compress $'n\\x1b' -o again.gfz",
-    ):
-        done = shell(odd.parent, f"gfz {command}", "", **settings)
+    *seen, listed, fetched, json_lines = calls(
+        ["info", "odd.gfz"],
+        ["stats", "odd.gfz"],
+        ["fetch", "odd.gfz", "no\x1b[1m\n"],
+        ["compress", "n\x1b", "-o", "again.gfz"],
+        ["ls", "odd.gfz"],
+        ["fetch", "odd.gfz", NAMES[0]],
+        ["ls", "--json", "odd.gfz"],
+        **settings,
+    )
+    for done in seen:
         assert b"Traceback" not in done.stderr
         assert b"\\x1b" in done.stdout + done.stderr
         assert not {octet for octet in done.stdout + done.stderr if octet < 32} - set(b"\n\t")
     names = [name.encode(errors="surrogateescape") for name in NAMES]
-    assert shell(odd.parent, "gfz ls odd.gfz", "", **settings).stdout == b"".join(name + b"\t4\n" for name in names)
-    assert (
-        shell(odd.parent, "gfz fetch odd.gfz $'a\\x1b[31mred'", "", **settings).stdout == b">" + names[0] + b"\nACGT\n"
-    )
-    lines = shell(odd.parent, "gfz ls --json odd.gfz", "", **settings).stdout.splitlines()
-    assert [json.loads(line)["name"] for line in lines] == NAMES
+    assert listed.stdout == b"".join(name + b"\t4\n" for name in names)
+    assert fetched.stdout == b">" + names[0] + b"\nACGT\n"
+    assert [json.loads(line)["name"] for line in json_lines.stdout.splitlines()] == NAMES
 
 
 def test_a_list_on_a_terminal(odd: Path) -> None:
     for long in ([], ["--long"]):
         leader, follower = pty.openpty()
         termios.tcsetwinsize(follower, (24, 200))
-        subprocess.run([*GFZ, "ls", *long, "odd.gfz"], stdout=follower, cwd=odd.parent, env=environment(), check=True)
+        process("ls", *long, "odd.gfz", stdout=follower, check=True)
         os.close(follower)
         shown = os.read(leader, 10_000)
         os.close(leader)

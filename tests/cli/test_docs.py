@@ -26,6 +26,7 @@ def test_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert failed == 0
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     commands = [match for block in BLOCK.findall((DOCS / "command.md").read_text()) for match in COMMAND.findall(block)]
     assert len(commands) > 12

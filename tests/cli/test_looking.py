@@ -3,7 +3,6 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,6 @@ import pytest
 
 from geneformer_codec.cli.main import main
 from geneformer_codec.cli.parser import build_parser
-
-Gfz = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
-
-@pytest.fixture
-def archive(source: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(source.parent)
-    assert main(["compress", "in.fa", "-o", "a.gfz", "-q"]) == 0
-    return source.with_name("a.gfz")
 
 
 def lines(captured: str) -> list[list[str]]:
@@ -74,10 +64,7 @@ def test_cat_and_merge(archive: Path, capfdbinary: pytest.CaptureFixture[bytes])
     assert capfdbinary.readouterr().out == 2 * text
 
 
-def test_json_of_what_was_done(
-    source: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(source.parent)
+def test_json_of_what_was_done(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["compress", "in.fa", "-o", "a.gfz", "--json", "-k", "-l", "fast", "-T", "1"]) == 0
     info = json.loads(capfd.readouterr().out)
     assert (info["sample"], info["level"], source.exists()) == ("in.fa", "fast", True)
@@ -89,7 +76,6 @@ def test_json_of_what_was_done(
 def test_models(source: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     from networks import random_model
 
-    monkeypatch.chdir(source.parent)
     model = random_model("stream")
     Path("models").mkdir()
     Path("models/x.gfmodel").write_bytes(model.to_bytes())
@@ -109,14 +95,11 @@ def test_models(source: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Cap
     assert main(["model"]) == 2
 
 
-def test_show_a_model_of_experts(
-    source: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_show_a_model_of_experts(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from geneformer_codec.model.file import Experts, Model
     from geneformer_codec.model.initial_state import InitialState
     from geneformer_codec.predict.settings import ExpertSettings
 
-    monkeypatch.chdir(source.parent)
     decision = {"choice": "some seeds", "bits": 1.5, "saves": 0.1, "speed": 1.0, "kept": True}
     model = Model.of(
         None, Experts(InitialState.untrained(ExpertSettings()), None), {"name": "fish", "decisions": [decision]}

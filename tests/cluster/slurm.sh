@@ -33,7 +33,7 @@ export SLURM_CONF=$state/slurm.conf
 wait_for() { # what it is called, then the command that succeeds once it is there
   local what=$1
   shift
-  for _ in {1..150}; do
+  for _ in {1..9000}; do
     "$@" >/dev/null 2>&1 && return
     sleep 0.2
   done

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import SMALL, random_model, random_tensors
 
@@ -43,7 +43,6 @@ def test_the_id_is_that_of_the_content() -> None:
     assert Model.make(one.config, changed, {}, {}).id != one.id
 
 
-@settings(max_examples=300)
 @given(st.integers(0, 8 * len(DATA) - 1))
 def test_a_flipped_bit_is_found(bit: int) -> None:
     damaged = bytearray(DATA)
@@ -57,7 +56,6 @@ def test_a_flipped_bit_is_found(bit: int) -> None:
         assert found.id == load_model(DATA).id
 
 
-@settings(max_examples=100)
 @given(st.integers(0, len(DATA) - 1))
 def test_a_truncated_file_is_found(size: int) -> None:
     with pytest.raises(FormatError):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from panels import PANEL, PANELS, SOURCE, Bases, decode, encode, never, random_panel, same
 
@@ -89,7 +89,6 @@ def test_a_large_file_is_checked_in_places(tmp_path: Path, monkeypatch: pytest.M
     assert same(open_panel(source, decode, tmp_path), panel)
 
 
-@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_cache_is_made_again(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     cache = tmp_path_factory.getbasetemp() / "damaged"
@@ -242,7 +241,7 @@ class LoggedDecode:
 
 
 def job(source: EmbeddedPanel, log: Path, cache: Path, together: Barrier) -> None:
-    together.wait(120)
+    together.wait(1800)
     found = open_panel(source, LoggedDecode(log), cache)
     (cache / f"{multiprocessing.current_process().name}.done").write_text(str(same(found, PANEL)))
 

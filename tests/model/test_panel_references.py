@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from panels import (
     PANEL,
@@ -97,7 +97,6 @@ def test_the_places_of_the_environment_complement_each_other(tmp_path: Path, mon
         load(refer(PANEL), never)
 
 
-@settings(max_examples=200)
 @given(
     st.lists(st.text("ACGTUNacgtun-\r\n", max_size=12), max_size=6),
     st.text("ACGT\n", max_size=4),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geneformer_codec.network.slice_coder import TOTAL, SliceDecoder, SliceEncoder
@@ -27,13 +27,13 @@ def decode(streams: list[bytes], frequencies: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sharpness", [0.005, 0.1, 10])
-def test_a_million_symbols_take_their_entropy(sharpness: float) -> None:
+def test_many_symbols_take_their_entropy(sharpness: float) -> None:
     rng = np.random.default_rng(1)
-    frequencies = random_frequencies(rng, (1, 1_000_000), sharpness)
+    frequencies = random_frequencies(rng, (1, 200_000), sharpness)
     cumulative = frequencies[0].astype(np.int64).cumsum(-1)
-    symbols = (rng.integers(0, TOTAL, 1_000_000)[:, None] >= cumulative).sum(-1).astype(np.uint8)[None]
-    encoder = SliceEncoder(np.array([1_000_000]))
-    encoder.encode(symbols, frequencies, np.array([1_000_000]))
+    symbols = (rng.integers(0, TOTAL, 200_000)[:, None] >= cumulative).sum(-1).astype(np.uint8)[None]
+    encoder = SliceEncoder(np.array([200_000]))
+    encoder.encode(symbols, frequencies, np.array([200_000]))
     (stream,) = encoder.finish()
     chosen = np.take_along_axis(frequencies[0], symbols[0][:, None].astype(np.int64), -1).astype(np.float64)
     entropy_bytes = -np.log2(chosen / TOTAL).sum() / 8
@@ -41,7 +41,6 @@ def test_a_million_symbols_take_their_entropy(sharpness: float) -> None:
     assert (decode([stream], frequencies) == symbols).all()
 
 
-@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     slices=st.integers(1, 9),

@@ -100,6 +100,7 @@ def test_a_killed_run_goes_on(panel: Path, tmp_path: Path, monkeypatch: pytest.M
         train([panel], out, "sim", preset="tiny", epochs=6, threads=1, force=True)
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_where_the_base_is(panel: Path, tmp_path: Path) -> None:
     base = train([panel], tmp_path / "base.gfmodel", "base", preset="tiny", epochs=8, threads=1)
     log = tmp_path / "tuned.jsonl"
@@ -117,6 +118,7 @@ def test_fine_tuning_starts_where_the_base_is(panel: Path, tmp_path: Path) -> No
         train([panel], tmp_path / "x.gfmodel", "x", base=tmp_path / "embedded.gfmodel", epochs=1)
 
 
+@pytest.mark.slow
 def test_several_species_share_every_batch(panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "other.fa"
     write_fasta(other, 12, 1500, 0.02, 9)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geneformer_codec.errors import FormatError
@@ -137,7 +137,6 @@ BOUNDED = st.builds(
 )
 
 
-@settings(max_examples=40)
 @given(chosen=BOUNDED, seed=st.integers(0, 1000))
 def test_whatever_settings_an_archive_may_state(chosen: ExpertSettings, seed: int) -> None:
     assert ExpertSettings.from_dict(chosen.as_dict()) == chosen

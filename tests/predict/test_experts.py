@@ -5,8 +5,9 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from panels import mutated
 
 from geneformer_codec.archive.settings import LEVELS
 from geneformer_codec.coding import integers
@@ -19,15 +20,6 @@ from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import INITIAL_STATES, NEVER, ExpertSettings, with_level, without_panel
 from geneformer_codec.predict.state import COPIES, LOW_ROW, TRUST_ROWS, MixerState, untrained_low
-
-
-def mutated(bases: np.ndarray, rate: float, seed: int) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    out = bases.copy()
-    where = random.random(len(out)) < rate
-    out[where] = random.integers(0, 4, int(where.sum()))
-    return out
-
 
 ANCESTOR = np.random.default_rng(1).integers(0, 4, 4000).astype(np.uint8)
 PANEL = np.concatenate([mutated(ANCESTOR, 0.05, seed) for seed in range(2, 12)])
@@ -107,7 +99,6 @@ def test_match_runs_are_coded_without_the_mixer() -> None:
     match_run_length=st.sampled_from([0, 1, 16, NEVER]),
     with_panel=st.booleans(),
 )
-@settings(max_examples=60)
 def test_any_bases_come_back(
     pieces: list[tuple[int, int, bool, int]],
     copies: int,
@@ -172,7 +163,6 @@ def test_training_lets_the_next_slice_start_better(related: Predictor) -> None:
 
 
 @given(data=st.binary(max_size=200), length=st.integers(0, 800))
-@settings(max_examples=50)
 def test_any_bytes_decode_to_something(related: Predictor, data: bytes, length: int) -> None:
     out = related.decode(data, length)
     assert len(out) == length

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from networks import random_model
-from numpy.typing import NDArray
+from panels import Bases, mutated
 from reference import ReferenceModel
 from reference_experts import Slice, decode_panel, decode_slice
 from reference_state import EXP, LOG, ExpertModel, Panel, State, count_log
@@ -28,19 +28,10 @@ from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import _BOUNDS, ExpertSettings, without_panel
 
-Bases = NDArray[np.uint8]
 GOLDEN = Path(__file__).parents[1] / "archive" / "golden"
 LEVELS = ["fast", "balanced", "max"]
 MOST = {"fast": 2400, "balanced": 1600, "max": 800}
 """Bases of a slice: the reference takes about a millisecond for a base at the highest level."""
-
-
-def mutated(bases: Bases, rate: float, seed: int) -> Bases:
-    random = np.random.default_rng(seed)
-    out = bases.copy()
-    where = random.random(len(out)) < rate
-    out[where] = random.integers(0, 4, int(where.sum()))
-    return out
 
 
 def turned(bases: Bases) -> Bases:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geneformer_codec.errors import FormatError
@@ -74,7 +74,6 @@ def test_odd_texts_come_back(text: bytes) -> None:
 
 
 @given(texts)
-@settings(max_examples=400)
 def test_any_text_comes_back(text: bytes) -> None:
     assert joined(text) == text
 
@@ -96,7 +95,6 @@ def test_reads_come_back_too(real_data: Callable[[str], bytes]) -> None:
 
 
 @given(texts, st.data())
-@settings(max_examples=200)
 def test_any_range_of_residues(text: bytes, data: st.DataObject) -> None:
     content, streams = encoded(text)
     found = decoded(content, streams)
@@ -133,7 +131,6 @@ def test_residues_that_are_no_sequence_are_kept_as_they_are() -> None:
 
 
 @given(texts, st.sampled_from(TEXT_STREAMS[1:]), st.data())
-@settings(max_examples=600)
 def test_damage_is_an_error_or_harmless(text: bytes, stream: str, data: st.DataObject) -> None:
     content, streams = encoded(text)
     blob = bytearray(streams[stream])

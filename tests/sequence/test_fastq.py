@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geneformer_codec.errors import FormatError
@@ -30,7 +30,6 @@ def check(*texts: bytes) -> ParsedReads:
     return reads
 
 
-@settings(deadline=None)
 @given(fastq_like)
 @example(b"@a\nAC\n+\nII")
 @example(b"@a\r\nAC\r\n+\r\nII")
@@ -41,7 +40,6 @@ def test_any_text(text: bytes) -> None:
     check(text)
 
 
-@settings(deadline=None)
 @given(anything, anything)
 def test_any_pair(text: bytes, mate: bytes) -> None:
     check(text, mate)
@@ -115,7 +113,6 @@ def test_damage() -> None:
         render_reads(reads.layouts, reads.fasta, reads.qualities, size - 1)
 
 
-@settings(deadline=None)
 @given(st.lists(fastq_like, min_size=1, max_size=2), st.sampled_from([1, 20, 200]))
 def test_parts_of_any_text(texts: list[bytes], part_bases: int) -> None:
     parts = list(split_reads([io.BytesIO(text) for text in texts], part_bases))
@@ -132,7 +129,6 @@ def check_sizes(parts: list[Part], part_bases: int) -> None:
     assert max(sizes) <= part_bases * 3
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), max_size=30),
     st.integers(0, 20),

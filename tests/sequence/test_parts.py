@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geneformer_codec.sequence import parts as module
@@ -57,7 +57,6 @@ def check_sizes(found: list[Part], size: int, header: int = 0) -> None:
 @example(b">a\n" + b"acgt" * 64 + b"\n>b\n" + b"ACGT" * 64 + b"\r\n", 7)
 @example(b">a\n" + b"acgN \t" * 64 + b"\n>b\n" + b"ACGT" * 64 + b"\r\n", 100)
 @example(b"A>>>>>\r\nA", 1)
-@settings(max_examples=150)
 def test_any_text(text: bytes, size: int) -> None:
     for part in check(text, size)[:10]:
         fasta, bases = parse(part.text)
@@ -71,7 +70,6 @@ def test_any_text(text: bytes, size: int) -> None:
 @example([(3, 100, 70)] * 12, 250)
 @example([(2, 10, 70), (2, 300, 400)], 100)
 @example([(2, 49, 70), (30, 10, 70)], 100)
-@settings(max_examples=150, deadline=None)
 def test_no_part_is_short(records: list[tuple[int, int, int]], size: int) -> None:
     pieces = []
     for name, residues, line in records:
@@ -94,10 +92,9 @@ def test_a_short_rest_belongs_to_the_part_before(records: int) -> None:
     }[records]
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 100_000, 1_000_000])
+@pytest.mark.parametrize("size", [1, 7, 1000, 100_000])
 def test_real_files(real_fasta: str, size: int, real_data: Callable[[str], bytes]) -> None:
-    text = real_data(real_fasta)
-    text = text[: size * 300]
+    text = real_data(real_fasta)[: min(300 * size, 1_000_000)]
     found = check(text, size)
     for part in found[:: len(found) // 50 + 1]:
         fasta, bases = parse(part.text)

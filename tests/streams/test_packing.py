@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geneformer_codec.errors import FormatError
@@ -70,7 +70,6 @@ def test_every_method(method: int, size: int) -> None:
 
 
 @given(contents, st.data())
-@settings(max_examples=300)
 def test_damaged_pack(data: bytes, draw: st.DataObject) -> None:
     blob = bytearray(packing.pack(data))
     if blob:
@@ -82,7 +81,6 @@ def test_damaged_pack(data: bytes, draw: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 100))
-@settings(max_examples=300)
 def test_garbage(data: bytes, most: int) -> None:
     for unpack in (packing.unpack, packing.unpack_integers):
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import reference_qualities
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -57,7 +57,6 @@ def any_reads(draw: st.DrawFn) -> Reads:
 
 
 @given(any_reads(), st.sampled_from(LEVELS))
-@settings(max_examples=40)
 def test_qualities_come_back(reads: Reads, level: str) -> None:
     values, lengths, residues = arrays(reads)
     packed = encode_qualities(values, lengths, residues, level)
@@ -78,8 +77,7 @@ def packed_as(
 @pytest.mark.parametrize("profile", [0, 1, 2])
 @pytest.mark.parametrize("effort", [0, 1, 2, 4])
 def test_the_description_suffices(kind: str, profile: int, effort: int) -> None:
-    reads = simulated(kind, 24)
-    values, lengths, residues = arrays(reads)
+    values, lengths, residues = arrays(simulated(kind, 16))
     packed = packed_as(profile, effort, values, lengths, residues)
     assert packed[:2] == bytes((profile, effort))
     assert reference_qualities.decode(packed, lengths.tolist(), residues.tobytes()) == values.tobytes()
@@ -153,7 +151,6 @@ def test_no_reads_and_empty_reads() -> None:
 
 
 @given(st.data())
-@settings(max_examples=40)
 def test_damage(data: st.DataObject) -> None:
     values, lengths, residues = arrays(simulated(data.draw(st.sampled_from(["binned", "many", "steady"])), 12))
     packed = bytearray(encode_qualities(values, lengths, residues, "balanced"))
@@ -204,7 +201,6 @@ def test_lengths_must_add_up() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(33, 126), st.integers(1, 10**9)), min_size=1, unique_by=lambda one: one[0]))
-@settings(max_examples=100)
 def test_every_value_has_a_place_in_the_tree(counts: list[tuple[int, int]]) -> None:
     counts.sort()
     values = np.array([value for value, _ in counts], np.uint8)

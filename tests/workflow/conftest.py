@@ -12,6 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from geneformer_codec.model.file import Experts, Model
+from geneformer_codec.model.initial_state import InitialState
+from geneformer_codec.model.panel import Panel, embed
+from geneformer_codec.model.panel_coding import encode_panel
+from geneformer_codec.predict.settings import ExpertSettings, without_panel
+from geneformer_codec.training.data import read_records
+
 ROOT = Path(__file__).resolve().parents[2]
 
 MODULE = """
@@ -122,7 +129,7 @@ def related(count: int, length: int, seed: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def panel() -> bytes:
-    return related(count=24, length=1500, seed=1)
+    return related(count=12, length=1500, seed=1)
 
 
 @pytest.fixture(scope="session")
@@ -130,10 +137,10 @@ def model(tmp_path_factory: pytest.TempPathFactory, panel: bytes) -> Path:
     """A small model of experts; how well it predicts does not matter here."""
     directory = tmp_path_factory.mktemp("model")
     (directory / "panel.fa").write_bytes(panel)
-    gfz = "import sys; from geneformer_codec.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", gfz, "train", "panel.fa", "-o", "small.gfmodel"]
-    command += ["--name", "small", "--threads", "1"]
-    subprocess.run(command, cwd=directory, env=environment(), check=True, capture_output=True, timeout=1800)
+    records = Panel.of(read_records([directory / "panel.fa"]))
+    source = embed(records, lambda bases: encode_panel(bases, without_panel("fast"), 1))
+    experts = Experts(InitialState.untrained(ExpertSettings()), source)
+    (directory / "small.gfmodel").write_bytes(Model.of(None, experts, {"name": "small"}).to_bytes())
     return directory / "small.gfmodel"
 
 
@@ -142,19 +149,3 @@ def with_model(project: Project, model: Path) -> Project:
     """A project whose species ``small`` has a model already."""
     project.add_species("small", model=str(model))
     return project
-
-
-Texts = dict[str, bytes]
-
-
-@pytest.fixture(scope="session")
-def odd_texts() -> Texts:
-    """Samples that are legal, and that somebody has."""
-    plain = related(count=4, length=700, seed=2)
-    return {
-        "crlf": plain.replace(b"\n", b"\r\n"),
-        "blank_lines": plain.replace(b"\n>", b"\n\n\n>").rstrip(b"\n"),
-        "soft_masked_gaps": plain.replace(b"ACG", b"NNN").replace(b"TT", b"-R").replace(b"GA", b"ga"),
-        "empty": b"",
-        "text_first": b"; remark\nACGU\n>empty\n>protein\nMKVLAAGIVGLLLAQW*\n" + plain,
-    }

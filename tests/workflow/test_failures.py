@@ -50,6 +50,13 @@ def job(process: subprocess.Popen[bytes], command: str) -> psutil.Process | None
     return None
 
 
+def kill_a_job(process: subprocess.Popen[bytes], command: str) -> None:
+    """Kill the first process of ``gfz command`` that there is."""
+    victim: list[psutil.Process] = []
+    wait_for(lambda: victim.extend(filter(None, [job(process, command)])) or bool(victim), process)
+    victim[0].kill()
+
+
 def finish(process: subprocess.Popen[bytes]) -> None:
     """End a process group that a failed test may have left."""
     with contextlib.suppress(ProcessLookupError):
@@ -83,14 +90,7 @@ class TestKilled:
         process = started(project, "compress_all")
         try:
             wait_for(lambda: any(project.result("blocks").rglob("*.gfz")), process)
-            victim: list[psutil.Process] = []
-
-            def caught() -> bool:
-                victim.extend(filter(None, [job(process, "compress")]))
-                return bool(victim)
-
-            wait_for(caught, process)
-            victim[0].kill()
+            kill_a_job(process, "compress")
             assert process.wait(timeout=1800) == 1
         finally:
             finish(process)
@@ -140,14 +140,7 @@ def test_a_failed_job_is_tried_again(many_parts: Project) -> None:
     many_parts.settings["retries"] = 1
     process = started(many_parts, "compress_all")
     try:
-        victim: list[psutil.Process] = []
-
-        def caught() -> bool:
-            victim.extend(filter(None, [job(process, "compress")]))
-            return bool(victim)
-
-        wait_for(caught, process)
-        victim[0].kill()
+        kill_a_job(process, "compress")
         assert process.wait(timeout=1800) == 0
     finally:
         finish(process)
@@ -173,6 +166,7 @@ def test_one_bad_sample_does_not_stop_the_others(project: Project) -> None:
     assert not project.result("unpublished").exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_is_no_model(project: Project) -> None:
     project.settings["retries"] = 0
     (project.directory / "broken.gfmodel").write_bytes(b"this is no model")

@@ -153,7 +153,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (),
         pytest.param(("--profile", "slurm", "compress_all"), marks=SLURM),
-        pytest.param(("--workflow-profile", "slurm"), marks=SLURM),
+        pytest.param(("--workflow-profile", "slurm"), marks=[SLURM, pytest.mark.slow]),
         ("--snakefile", "{packaged}", "--configfile", "config/config.yaml"),
     ],
 )

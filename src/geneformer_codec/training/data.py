@@ -55,8 +55,8 @@ def draw_reads(records: Sequence[Bases], length: int, most: int, seed: int) -> l
 def read_records(paths: Sequence[str | Path], md5s: list[bytes] | None = None) -> list[Bases]:
     """The bases (0..3) of every record with any in the given FASTA files; other letters are left out, as in coding.
 
-    ``md5s`` takes the MD5 of each whole sequence, as in SAM headers. Raises ``InputError`` when a file cannot be read or
-    all are without bases.
+    ``md5s`` takes the MD5 of each whole sequence, as in SAM headers. Raises ``InputError`` when a file cannot be read
+    or all are without bases.
     """
     records: list[Bases] = []
     for path in paths:
