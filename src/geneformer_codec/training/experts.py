@@ -28,7 +28,7 @@ from geneformer_codec.training.relatives import relatives_of
 HELD_OUT = 0.08
 """The share of a panel's bases that is held out, up to `HELD_OUT_BASES`."""
 HELD_OUT_BASES = 3 << 19
-TAUGHT_BASES, MEASURED_BASES = 1 << 18, 1 << 19
+TAUGHT_BASES, MEASURED_BASES = 1 << 17, 1 << 19
 """Bases that teach, and that measure, one choice."""
 MEASURED_BYTES = 1 << 14
 """Bytes that these become, which are enough as well."""
@@ -160,8 +160,10 @@ def hold_out(records: list[Bases], seed: int) -> tuple[list[Bases], list[Bases],
         bases += len(records[number])
     without = set(held)
     rest = [record for number, record in enumerate(records) if number not in without]
-    chosen = [records[number] for number in held]
-    return rest, chosen[::2] or rest[:1], chosen[1::2] or rest[:1]
+    halves: tuple[list[Bases], list[Bases]] = [], []
+    for number in held:
+        min(halves, key=lambda half: sum(map(len, half))).append(records[number])
+    return rest, halves[0] or rest[:1], halves[1] or rest[:1]
 
 
 def slices(records: Sequence[Bases], most: int | None = None) -> Iterator[Bases]:
@@ -224,8 +226,8 @@ def order_heads(start: InitialState, relatives: Relatives, measuring: Sequence[B
         return sum(map(len, pieces))
 
     orders = [start.with_heads(order) for order in permutations(range(start.settings.heads))]
-    # one level after the other, as they do not share tables
-    fast, balanced = ([coded(level, begin) for begin in orders] for level in ("fast", "balanced"))
+    # the tables of balanced are there, and those of fast are others
+    balanced, fast = ([coded(level, begin) for begin in orders] for level in ("balanced", "fast"))
     return orders[min(range(len(orders)), key=lambda order: fast[order] * balanced[order])]
 
 
