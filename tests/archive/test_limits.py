@@ -16,7 +16,7 @@ from geneformer_codec import api
 from geneformer_codec.archive.container import ContainerReader, ContainerWriter
 from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.archive.memory import needed_bytes, share_memory
-from geneformer_codec.archive.models import expert_settings
+from geneformer_codec.archive.models import without_model
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.settings import LEVELS
 from geneformer_codec.cli.main import main
@@ -249,7 +249,7 @@ def manifest_of(path: Path, level: str, bases: int, parts: int = 1) -> Any:
     with Archive(path) as archive:
         manifest = archive.manifest
     block = replace(manifest.blocks[0], text_bytes=bases + 5, residues=bases, bases=bases, strands=2)
-    experts = expert_settings(None, level, bases)
+    experts = without_model(level, bases)
     return replace(
         manifest,
         settings=replace(manifest.settings, level=level, experts=experts, part_bases=bases),

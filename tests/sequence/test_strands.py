@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geneformer_codec.sequence.strands import STRETCH, STRETCHES, WORD, both_strands, sample, word_pairs
+from geneformer_codec.sequence.strands import STRETCH, STRETCHES, WORD, both_strands, stretches, word_pairs
 
 
 def plainly(bases: list[int]) -> tuple[int, int]:
@@ -48,9 +48,9 @@ def test_without_repeats_both_do_no_harm() -> None:
 
 def test_stretches_of_long_parts() -> None:
     part = np.arange(3 * STRETCHES * STRETCH, dtype=np.uint32)
-    taken = sample(part)
+    taken = stretches(part, STRETCHES, STRETCH)
     assert (len(taken), taken[0], taken[-1]) == (STRETCHES * STRETCH, 0, part[-1])
-    assert (sample(part[:1000]) == part[:1000]).all()
+    assert (stretches(part[:1000], STRETCHES, STRETCH) == part[:1000]).all()
 
 
 @pytest.mark.parametrize(
