@@ -277,7 +277,7 @@ class Copies:
     def sample(self, coded: bool, seeking: bool) -> None:
         t, (taken, number), k = len(self.bases), self.in_hand, self.history_seed_length
         if not taken:
-            h = mix(self.context(k) + self.reverse_context(k) & (1 << 64) - 1)
+            h = mix(min(self.context(k), self.reverse_context(k)))
             if t >= k and (h & 0xFFFF) * self.sampling < 1 << 16:
                 self.in_hand = t, h >> (64 - self.bits)
         elif t == taken + 1:

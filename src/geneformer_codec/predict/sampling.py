@@ -1,7 +1,7 @@
 """The slice's history, entered and searched at some seeds only: the same ones wherever a passage comes again.
 
 Hash chains of all seeds touch, for every base, a row of a table larger than any cache. Which seeds are taken depends on
-a hash of the seed and its reverse complement together, so that both strands choose the same places and share a row.
+a hash of the seed or its reverse complement, whichever is less: both strands choose the same places and share a row.
 One seed at a time is at work, for three bases, to hide the latency of memory: its row is prefetched, then the seed is
 entered there and the place that the row had is prefetched, then that place is compared.
 """
@@ -34,7 +34,7 @@ def sample(slice_: Slice, recent: Recent, searching: Int, seeking: Int) -> None:
     settings, panel, state, _, _ = slice_
     done, taken, length = state.numbers[DONE], state.numbers[SAMPLE], settings.history_seed_length
     if taken == 0:
-        mixed = hashed(forward_seed(recent, length) + reverse_seed(recent, length))
+        mixed = hashed(min(forward_seed(recent, length), reverse_seed(recent, length)))
         if is_chosen(mixed, settings.history_sampling) and done >= length:
             row = np.int64(mixed >> np.uint64(64 - state.chain_bits))
             prefetch(state.chain_heads, row)

@@ -44,7 +44,7 @@ def find_seeds(bases: NDArray[np.uint8], seen: NDArray[np.bool_], marking: bool)
         base = np.uint64(bases[k])
         history = ((history << np.uint64(2)) | base) & mask
         reverse_complement = (reverse_complement >> np.uint64(2)) | ((np.uint64(3) - base) << top)
-        mixed = hashed(history + reverse_complement)
+        mixed = hashed(min(history, reverse_complement))
         if k + 1 < SEED_LENGTH or (mixed & np.uint64(0xFFFF)) * np.uint64(SAMPLING) >= np.uint64(0x10000):
             continue
         row = np.int64(mixed >> np.uint64(64 - _BITS))
