@@ -93,3 +93,24 @@ def test_digests_are_left_out_where_they_cost_much(tmp_path: Path, write: Write,
     assert known[0]
     long = np.random.default_rng(3).integers(0, 4, 60_000).astype(np.uint8)
     assert api.compress(write("long.fa", fasta(long)), tmp_path / "b.gfz", digests=digests).streams["digests"] == 40
+
+
+def test_parts_with_and_without_the_model_are_joined(tmp_path: Path, write: Write, model: Path) -> None:
+    text = fasta(ANCESTOR, OTHER, ANCESTOR)
+    source, whole = write("in.fa", text), tmp_path / "whole.gfz"
+    api.compress(source, whole, model=model, part_bases=30_000)
+    api.split(source, tmp_path / "parts", part_bases=30_000)
+    parts = sorted((tmp_path / "parts").glob("*.part"))
+    archives = [part.with_suffix(".gfz") for part in parts]
+    for part, archive in zip(parts, archives, strict=True):
+        info = api.compress_parts([part], archive, model=model)
+        assert (info.without_model is None) == (info.without_model_blocks == 0)
+    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "joined.gfz")
+    assert (tmp_path / "joined.gfz").read_bytes() == whole.read_bytes()
+    merged = tmp_path / "merged.gfz"
+    helped = api.compress(write("one.fa", fasta(ANCESTOR)), tmp_path / "one.gfz", model=model)
+    assert helped.without_model is None
+    info = api.merge([tmp_path / "one.gfz", whole], merged, model=model)
+    assert info.without_model_blocks == 1
+    api.decompress(merged, tmp_path / "back.fa", model=model)
+    assert (tmp_path / "back.fa").read_bytes() == fasta(ANCESTOR) + text

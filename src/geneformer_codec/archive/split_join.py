@@ -60,6 +60,9 @@ def join_parts(plan: Plan, archives: Sequence[Path], out: BinaryIO, model: Codin
     for path in archives:
         with Archive(path) as archive:
             found = archive.manifest.settings, replace(archive.manifest.model, embedded=False)
+            if common is not None:  # settings are only there if a part needs them
+                found = _with_all(found[0], common[0]), found[1]
+                common = _with_all(common[0], found[0]), common[1]
             if common is not None and found != common:
                 raise FormatError(
                     f"{path}: was compressed with other settings or another model than {archives[0]} "
@@ -105,7 +108,7 @@ def join_archives(
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(Archive(sources[0], max_memory=max_memory))
         manifest, model_data = first.manifest, first.model_data() or b""
-        coders, common = coders_of(first), _made_alike(first)
+        coders, common, settings = coders_of(first), _made_alike(first), manifest.settings
         joined, number = _Joined(manifest.sample), 0
         pairs, trailing, odd = 0, 0, None
         writer = stack.enter_context(ArchiveWriter(out, manifest.settings, manifest.model))
@@ -114,7 +117,11 @@ def join_archives(
             again = source is sources[0]
             with contextlib.nullcontext(first) if again else Archive(source, max_memory=max_memory) as archive:
                 check_memory(archive)
-                if _made_alike(archive) != common:
+                found = archive.manifest.settings
+                if found.without_model and not settings.without_model:
+                    settings = writer.settings = found
+                    coders = coders_of(archive)
+                if _made_alike(archive) != common or found.without_model not in (None, settings.without_model):
                     raise FormatError(
                         f"{source}: was made with another model, version, slice length, or other experts, or of "
                         f"another kind of text, than {sources[0]}; decompress them, and compress their texts together"
@@ -172,12 +179,17 @@ class _Joined:
         return replace(whole, **sizes[0], mate=replace(mate, **sizes[1]) if mate else None)
 
 
+def _with_all(settings: Settings, others: Settings) -> Settings:
+    """With those for parts that the model does not help, if the others have them."""
+    return replace(settings, without_model=settings.without_model or others.without_model)
+
+
 def _made_alike(archive: Archive) -> tuple[object, ...]:
     """What must agree for blocks to stand in one archive."""
     manifest, settings = archive.manifest, archive.manifest.settings
     sample, is_reads = manifest.sample, any(block.is_reads for block in archive.blocks)
     derived = sample.mate is not None, sample.origin, sample.quality_bins
-    return manifest.model.id, settings.experts, settings.without_model, settings.slice_length, is_reads, derived
+    return manifest.model.id, settings.experts, settings.slice_length, is_reads, derived
 
 
 def _check_block(plan: Plan, archive: Archive, block: Block) -> None:

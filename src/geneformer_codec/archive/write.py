@@ -28,7 +28,7 @@ class ArchiveWriter(contextlib.AbstractContextManager["ArchiveWriter"]):
 
     def __init__(self, out: BinaryIO, settings: Settings, model: ModelReference):
         self._container = ContainerWriter(out)
-        self._settings, self._model = settings, model
+        self.settings, self._model = settings, model
         self._blocks: list[Block] = []
 
     def add(self, block: Block, data: bytes) -> None:
@@ -40,7 +40,9 @@ class ArchiveWriter(contextlib.AbstractContextManager["ArchiveWriter"]):
         """Add the model when it is to be embedded, and the manifest."""
         if self._model.embedded:
             self._container.add(self._model.entry, model_data)
-        manifest = Manifest(__version__, self._settings, self._model, sample, tuple(self._blocks))
+        alone = any(block.without_model for block in self._blocks)
+        settings = self.settings if alone else replace(self.settings, without_model=None)
+        manifest = Manifest(__version__, settings, self._model, sample, tuple(self._blocks))
         self._container.finish(manifest.dump())
         return manifest
 
