@@ -14,6 +14,7 @@ from geneformer_codec.archive.coders import CodingModel
 from geneformer_codec.archive.manifest import EXPERTS
 from geneformer_codec.archive.models import Execution, find_model, open_model
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.settings import COARSE
 from geneformer_codec.cli.console import message_of
 from geneformer_codec.errors import GfzError, UsageError
 from geneformer_codec.files import atomic_directory
@@ -63,6 +64,7 @@ class Archiving:
     species: str
     level: str
     part_bases: int
+    access: str = COARSE
     model: Path | None = None
     embed: bool = False
     execution: Execution = field(default_factory=Execution)
@@ -119,6 +121,7 @@ class Archiving:
             name=out.stem,
             model=model,
             level=self.level,
+            access=self.access,
             embed=self.embed and model is not None,
             verify=True,
             execution=self.execution,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from geneformer_codec.archive.settings import ACCESS, COARSE
 from geneformer_codec.cli.console import drop, open_standard_streams, say, say_error, show
 from geneformer_codec.cli.parser import CommandParser, call_with
 from geneformer_codec.errors import GfzError, UsageError
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--species", required=True, help="of the samples, for their records")
     step.add_argument("--level", required=True)
     step.add_argument("--part-bases", type=int, required=True)
+    step.add_argument("--access", choices=ACCESS, default=COARSE)
     step.add_argument("--downloads", type=Path, help="directory to which runs are downloaded")
     step.add_argument("--max-downloads", type=int, default=1, help="how many runs there may be in it at a time")
     step.add_argument("--keep", action="store_true", help="keep what was downloaded")

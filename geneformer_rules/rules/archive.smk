@@ -23,8 +23,9 @@ rule archive:
     threads: plan.archiving.threads
     resources:
         **plan.archiving.resources,
-        # not a parameter, or Snakemake would make every archive again when it is changed
+        # not parameters, or Snakemake would make every archive again when they are changed
         part_bases=plan.config["part_bases"],
+        access=plan.config["access"],
         sra_downloads=plan.downloads,
     params:
         samples=plan.sample_options,
@@ -36,4 +37,5 @@ rule archive:
     shell:
         "geneformer-rules archive {params.samples} -o {output.archives:q} {params.species} {params.fetch}"
         " {params.model} {params.embed} --level {params.level} --part-bases {resources.part_bases}"
+        " --access {resources.access}"
         " --threads {threads} --device {resources.device} > {log:q} 2>&1"

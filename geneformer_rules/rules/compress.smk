@@ -16,6 +16,7 @@ rule compress:
     threads: plan.compressing.threads
     resources:
         **plan.compressing.resources,
+        access=plan.config["access"],  # as in archive.smk
     params:
         model=plan.model_option,
         level=plan.config["level"],
@@ -25,4 +26,4 @@ rule compress:
         "rm -f {params.leftovers};"
         " ( IFS=$'\\n';"
         " gfz compress --part $(seq -f {input.parts:q}/%08.0f.part {params.numbers}) -o {output.block:q} {params.model}"
-        " --level {params.level} --threads {threads} --device {resources.device} ) > {log:q} 2>&1"
+        " --level {params.level} --access {resources.access} --threads {threads} --device {resources.device} ) > {log:q} 2>&1"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from geneformer_codec import api
+from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.model.file import Experts, Model
 from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed
@@ -42,6 +43,7 @@ def test_a_part_that_the_model_does_not_help_is_coded_without_it(tmp_path: Path,
     source = write("in.fa", fasta(ANCESTOR, OTHER, ANCESTOR))
     info = api.compress(source, tmp_path / "a.gfz", model=model, part_bases=30_000, verify=True)
     assert (info.parts, info.without_model_blocks) == (3, 1)
+    assert "model use    1 of 3 parts without the model, as it does not help them" in info_table(info)
     alone = api.compress(write("other.fa", fasta(OTHER)), tmp_path / "alone.gfz")
     given = api.compress(write("other.fa", fasta(OTHER)), tmp_path / "given.gfz", model=model)
     assert given.without_model_blocks == 1

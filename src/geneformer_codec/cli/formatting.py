@@ -18,11 +18,17 @@ def summary(info: ArchiveInfo, seconds: float | None = None) -> str:
     if info.model_file_bytes:
         where = "included" if info.model_embedded else "not included, needed to decompress"
         line += f" (model of {info.model_file_bytes:,} bytes {where})"
+    if info.without_model_blocks:
+        line += f"; {_parts_without(info)}"
     if seconds and info.bases:
         line += f"; {info.bases / seconds:,.0f} bases/s"
     if notices := info.notices:
         line += f"; {len(notices)} warning{'s' if len(notices) > 1 else ''}, also in 'gfz info'"
     return line
+
+
+def _parts_without(info: ArchiveInfo) -> str:
+    return f"{info.without_model_blocks:,} of {info.blocks:,} parts without the model"
 
 
 def info_table(info: ArchiveInfo) -> str:
@@ -35,6 +41,8 @@ def info_table(info: ArchiveInfo) -> str:
             ("model id", info.model_id),
             ("model file", f"{info.model_file_bytes:,} bytes"),
         ]
+    if info.without_model_blocks:
+        model.append(("model use", f"{_parts_without(info)}, as it does not help them"))
     slices = f"{info.slices:,} of at most {info.slice_length:,} bases" if info.slice_length else "one a part"
     held = "" if info.complete else f", only {info.blocks} of them here"
     rows: list[tuple[str, str]] = [
