@@ -41,6 +41,8 @@ LEAST_SAVING = 0.002
 CHOOSING_BASES = 1 << 24
 TEACHING_BASES = 1 << 26
 """Of the panel, the nearest relatives, by which choices are measured, and the initial state is learned."""
+SMALL_PANEL = 1 << 26
+"""Bases up to which the index may have every second seed, and 3.25 bytes a base instead of 1.5."""
 LONGEST = 1 << 20
 """Bases of a piece that is held out."""
 PIECES = 20
@@ -93,7 +95,8 @@ def train_experts(
     else:
         held = [*slices(teaching, TAUGHT_BASES), *slices(measuring, MEASURED_BASES)]
         few = Relatives(relatives_of(held, rest, CHOOSING_BASES))
-        settings, choices = choose(few, teaching, measuring, expert)
+        dense = sum(map(len, records)) <= SMALL_PANEL
+        settings, choices = choose(few, teaching, measuring, expert, dense)
         del few
     relatives = Relatives(relatives_of([*teaching, *measuring], rest, TEACHING_BASES))
     start = fit(settings, relatives, [*teaching, *measuring], network=expert, begin=begin)
@@ -238,9 +241,13 @@ def at_work(settings: ExpertSettings) -> ExpertSettings:
 
 
 def choose(
-    relatives: Relatives, teaching: Sequence[Bases], measuring: Sequence[Bases], network: NetworkExpert | None = None
+    relatives: Relatives,
+    teaching: Sequence[Bases],
+    measuring: Sequence[Bases],
+    network: NetworkExpert | None = None,
+    dense: bool = False,
 ) -> tuple[ExpertSettings, list[Choice]]:
-    """The settings that measured best, and what was tried."""
+    """The settings that measured best, and what was tried; a ``dense`` index is tried only where it may be large."""
     table: list[Choice] = []
     pieces = list(slices(measuring, MEASURED_BASES))
     best, least = ExpertSettings(), 0.0
@@ -280,6 +287,8 @@ def choose(
     consider(
         "counts of orders 11, 16 and 22", replace(best, count_orders=(11, 16, 22), count_priors=(30, 10, 5)), 0.005
     )
+    if dense:
+        consider("every second seed in the index", replace(best, panel_sampling=2), 0.005)
     if network:
         consider(f"the network {network.name}, at max", replace(best, network=True))
     return best, table
