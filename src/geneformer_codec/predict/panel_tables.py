@@ -1,6 +1,7 @@
 """The panel as the experts use it: bases packed 32 a word, an index of sampled seeds, and counts, each built by passes.
 
-A panel may have billions of bases, so nothing here holds more than its result: words and index, at the usual sampling 1.5 bytes a base.
+A panel may have billions of bases, so nothing here holds more than its result: words and index, at the usual sampling
+1.5 bytes a base.
 """
 
 from collections.abc import Sequence
