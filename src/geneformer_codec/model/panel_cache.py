@@ -48,6 +48,8 @@ ALIGNMENT = 64
 CHECKED_BYTES = 1 << 28
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 _PAGES, _PAGE_BYTES = 4096, 4096
+_KINDS = {np.dtype(kind).str: np.dtype(kind) for kind in (np.uint8, np.uint16, np.uint32, np.uint64, np.int64)}
+"""Types of arrays, by name: numpy would read a damaged name as Python."""
 _LOG = logging.getLogger("geneformer_codec")
 _PATIENCE = 600.0
 _PATIENT_BASES = 50_000
@@ -178,7 +180,7 @@ def _open(path: Path) -> Arrays | None:
         size = os.fstat(descriptor).st_size
         head = os.pread(descriptor, HEADER_BYTES, 0)
         stated = json.loads(head[len(MAGIC) :].rstrip(b"\0")) if head.startswith(MAGIC) else {}
-        layout = [(np.dtype(kind), count) for kind, count in stated["arrays"]]
+        layout = [(_KINDS[kind], count) for kind, count in stated["arrays"]]
         if size != _places(layout)[-1] or head != _header(layout, stated["check"]):
             return None
         # private, as compiled code has one type for arrays that it writes and those it reads: pages stay shared
