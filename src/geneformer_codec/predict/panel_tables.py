@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.integers import hashed
-from geneformer_codec.coding.jit import Int, kernels, prefetch
+from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.predict.counts import add_count, count_place, last_bases
 from geneformer_codec.predict.search import is_chosen, panel_tag
 
@@ -124,8 +124,9 @@ def fill_counts(
 
 def count_seeds(panel: PackedPanel, seed_length: int, sampling: int) -> NDArray[np.uint32]:
     """Where the places of each row start."""
-    rows = np.zeros((1 << row_bits(panel.length, sampling)) + 1, np.uint32)
-    count_rows(panel.words, panel.length, seed_length, sampling, rows)
+    bits = row_bits(panel.length, sampling)
+    rows = np.zeros((1 << bits) + 1, np.uint32)
+    count_rows(panel.words, panel.length, seed_length, sampling, rows, bits)
     if int(rows.sum(dtype=np.int64)) >= 1 << 32:
         raise ValueError("the index of a panel has at most 2**32 places: sample fewer of its seeds")
     np.cumsum(rows, out=rows)
@@ -144,6 +145,12 @@ def fill_seeds(panel: PackedPanel, seed_length: int, sampling: int, index: SeedI
         first = stop
 
 
+@inline
+def base_of(words: NDArray[np.uint64], k: Int) -> Int:
+    """Base ``k`` of packed words."""
+    return (words[k >> 5] >> np.uint64(62 - 2 * (k & 31))) & np.uint64(3)
+
+
 @kernel
 def pack_words(bases: NDArray[np.uint8], words: NDArray[np.uint64], first: Int) -> None:
     """Put ``bases`` behind the first ``first`` bases of ``words``, which are 0 from there on."""
@@ -156,35 +163,21 @@ def pack_words(bases: NDArray[np.uint8], words: NDArray[np.uint64], first: Int) 
 def unpack_words(words: NDArray[np.uint64], first: Int, bases: NDArray[np.uint8]) -> None:
     """The bases of ``words`` from ``first`` on."""
     for k in range(bases.shape[0]):
-        at = first + k
-        bases[k] = np.uint8((words[at >> 5] >> np.uint64(62 - 2 * (at & 31))) & np.uint64(3))
+        bases[k] = np.uint8(base_of(words, first + k))
 
 
 @kernel
 def count_rows(
-    words: NDArray[np.uint64], length: Int, seed_length: Int, sampling: Int, rows: NDArray[np.uint32]
+    words: NDArray[np.uint64], length: Int, seed_length: Int, sampling: Int, rows: NDArray[np.uint32], bits: Int
 ) -> None:
     """Count the places of row r in ``rows[r + 1]``."""
-    history, word = np.uint64(0), np.uint64(0)
-    mask, bits = (np.uint64(1) << np.uint64(2 * seed_length)) - np.uint64(1), bits_of(rows.shape[0] - 1)
+    history = np.uint64(0)
+    mask = (np.uint64(1) << np.uint64(2 * seed_length)) - np.uint64(1)
     for k in range(length):
-        if k & 31 == 0:
-            word = words[k >> 5]
-        history = (history << np.uint64(2)) | (word >> np.uint64(62))
-        word <<= np.uint64(2)
-        mixed = hashed(history & mask)
+        history = ((history << np.uint64(2)) | base_of(words, k)) & mask
+        mixed = hashed(history)
         if is_chosen(mixed, sampling) and k + 1 >= seed_length:
             rows[np.int64(mixed >> np.uint64(64 - bits)) + 1] += np.uint32(1)
-
-
-@kernel
-def bits_of(rows: Int) -> Int:
-    """log2 of a power of two."""
-    bits = 0
-    while rows > 1:
-        rows >>= 1
-        bits += 1
-    return bits
 
 
 @kernel
@@ -193,14 +186,11 @@ def enter_rows(
     nexts: NDArray[np.uint32], bits: Int,
 ) -> None:  # fmt: skip
     """Enter the places of the rows from ``first`` on that have a number in ``nexts``, where their next place goes."""
-    history, word = np.uint64(0), np.uint64(0)
+    history = np.uint64(0)
     mask = (np.uint64(1) << np.uint64(2 * seed_length)) - np.uint64(1)
     for k in range(length):
-        if k & 31 == 0:
-            word = words[k >> 5]
-        history = (history << np.uint64(2)) | (word >> np.uint64(62))
-        word <<= np.uint64(2)
-        mixed = hashed(history & mask)
+        history = ((history << np.uint64(2)) | base_of(words, k)) & mask
+        mixed = hashed(history)
         if is_chosen(mixed, sampling) and k + 1 >= seed_length:
             row = np.int64(mixed >> np.uint64(64 - bits)) - first
             if 0 <= row < nexts.shape[0]:
@@ -229,7 +219,7 @@ def count_all(
         old, base = rows[slot], next_[slot]
         rows[slot] = -1
         if k < length:
-            base_here = np.int64((words[k >> 5] >> np.uint64(62 - 2 * (k & 31))) & np.uint64(3))
+            base_here = np.int64(base_of(words, k))
             if k >= order:
                 rows[slot] = count_place(order, last_bases(history, order), bits)
                 next_[slot] = base_here
