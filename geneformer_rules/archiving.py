@@ -25,6 +25,7 @@ from geneformer_rules.parts import read_plan
 from geneformer_rules.provenance import is_decompressed
 from geneformer_rules.publishing import write_report
 from geneformer_rules.records import RECORD, describe_files, read_json, write_json
+from geneformer_rules.sheets import NO_MODEL
 from geneformer_rules.sra import Downloads
 
 if TYPE_CHECKING:
@@ -130,10 +131,14 @@ class Archiving:
         return facts
 
 
-def split_sample(name: str, files: Sequence[str], species: str, parts: Path, plan: Path, part_bases: int) -> None:
+def split_sample(
+    name: str, files: Sequence[str], species: str, parts: Path, plan: Path, part_bases: int, level: str
+) -> None:
     """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample."""
     made_of = describe_files(files, species)
-    api.split(files[0], parts, mate=files[1] if len(files) == 2 else None, part_bases=part_bases, name=name)
+    mate = files[1] if len(files) == 2 else None
+    own = species == NO_MODEL
+    api.split(files[0], parts, mate=mate, part_bases=part_bases, name=name, self_panel=own, level=level)
     write_json({RECORD: made_of, **read_json(parts / "plan.json")}, plan)
 
 

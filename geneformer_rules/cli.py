@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--name", required=True, help="the sample")
     step.add_argument("--species", required=True, help="of the sample, for its record")
     step.add_argument("--part-bases", type=int, required=True)
+    step.add_argument("--level", required=True, help="of the archive, for the sample's own panel")
     step.add_argument("-o", "--output", dest="parts", type=Path, required=True, help="directory for the parts")
     step.add_argument("--plan", type=Path, required=True, help="the plan that is written, as JSON")
     step.set_defaults(step=_split)

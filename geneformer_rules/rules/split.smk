@@ -25,6 +25,8 @@ for RULE, SAMPLES, LOCAL in (("split", plan.split_in_jobs, False), ("split_local
         params:
             files=plan.source_files,
             species=plan.species_option,
+            level=plan.config["level"],
         shell:
             "geneformer-rules split {params.files} -o {output.parts:q} --plan {output.plan:q}"
-            " --name {wildcards.sample} {params.species} --part-bases {resources.part_bases} > {log:q} 2>&1"
+            " --name {wildcards.sample} {params.species} --level {params.level}"
+            " --part-bases {resources.part_bases} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ Sources and outputs are paths, ``-`` or binary streams. Parameters that recur:
 """
 
 import contextlib
+import itertools
 import logging
 import shutil
 import tempfile
@@ -36,7 +37,7 @@ from geneformer_codec.archive.models import (
     without_model,
 )
 from geneformer_codec.archive.notices import sample_notices
-from geneformer_codec.archive.plan import PLAN_NAME, Plan, read_part
+from geneformer_codec.archive.plan import PANEL_NAME, PLAN_NAME, Plan, read_panel, read_part
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.record_index import RecordEntry, RecordIndex, verify_archive
 from geneformer_codec.archive.settings import (
@@ -105,6 +106,7 @@ def compress(
     name: str | None = None,
     as_is: bool = False,
     bin_qualities: str | None = None,
+    self_panel: bool = True,
     embed: bool = False,
     verify: bool = False,
     force: bool = False,
@@ -121,6 +123,8 @@ def compress(
     ``level`` is ``fast``, ``balanced`` or ``max``; ``strands`` is ``one``, ``both`` or ``auto`` (measured for each
     part). ``access`` says how much is decoded to read one base: ``coarse``, a part; ``fine``, 65,536 bases; or a number
     of bases. (Models with a network know no coarse access.) A part that the model does not help is coded without it.
+    Without a model, what recurs in several parts of a FASTA file becomes a ``self_panel``, a model inside the archive,
+    if that is smaller; for it, the file is read twice, and one that is no regular file is copied to a temporary.
     ``digests`` of records are stored, by ``auto``, where they take less than a hundredth of a part, or ``always``; they
     can be computed at any time. ``part_bases`` is the size of parts, ``name`` that of the sample. ``embed`` puts the
     model into the archive; ``verify`` decodes the archive before it appears. The same source, model, settings and name
@@ -130,9 +134,24 @@ def compress(
     job.settings(part_bases, False)  # checked before anything is read
     for given in (source, mate):
         _check_distinct(given, out)
-    with open_source(source, mate, name, as_is, bin_qualities) as opened:
-        settings = job.settings(part_bases, opened.is_reads)
-        info = job.write(opened.parts(part_bases), opened.sample, out, settings)
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(open_source(source, mate, name, as_is, bin_qualities))
+        parts, sample = opened.parts(part_bases), opened.sample
+        if self_panel and job.model is None and not opened.is_reads:
+            first = list(itertools.islice(parts, 2))
+            parts = itertools.chain(first, parts)
+            if len(first) > 1 and isinstance(source, str | Path) and Path(source).is_file():
+                from geneformer_codec.archive.self_panel import make_self_panel
+
+                job = job.with_panel(make_self_panel(parts, level, str(source), job.threads))
+                opened = stack.enter_context(open_source(source, mate, name, as_is, bin_qualities))
+                parts, sample = opened.parts(part_bases), opened.sample
+            elif len(first) > 1:
+                directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                plan = split_sample(parts, sample, directory, part_bases, level, job.threads)
+                job = job.with_panel(_panel_of(plan, directory))
+                parts, sample = (read_part(plan, directory / part.file) for part in plan.parts), lambda: plan.sample
+        info = job.write(parts, sample, out, job.settings(part_bases, opened.is_reads))
     _log_notices(source, info.notices)
     return info
 
@@ -146,6 +165,7 @@ def compress_parts(
     strands: str = "auto",
     access: str | int = COARSE,
     digests: str = AUTO,
+    self_panel: bool = True,
     embed: bool = False,
     verify: bool = False,
     force: bool = False,
@@ -154,7 +174,7 @@ def compress_parts(
 ) -> ArchiveInfo:
     """Compress one or more parts of a directory that `split` made into an archive of parts, for `gather`.
 
-    Parameters as for `compress`.
+    Parameters as for `compress`; without a model, the ``self_panel`` is the one that `split` made, if it made one.
     """
     paths = sorted(map(Path, parts))
     if not paths or len({path.parent for path in paths}) > 1 or len(set(paths)) < len(paths):
@@ -162,6 +182,8 @@ def compress_parts(
     for path in paths:
         _check_distinct(path, out)
     plan = Plan.read(paths[0].with_name(PLAN_NAME))
+    if model is None and self_panel:
+        model = _panel_of(plan, paths[0].parent)
     job = _Compression(open_model(model), level, strands, access, digests, embed, verify, force, execution, progress)
     settings = job.settings(plan.part_bases, plan.is_reads)
     return job.write((read_part(plan, path) for path in paths), lambda: plan.sample, out, settings)
@@ -281,15 +303,26 @@ def split(
     name: str | None = None,
     as_is: bool = False,
     bin_qualities: str | None = None,
+    self_panel: bool = True,
+    level: str = DEFAULT_LEVEL,
     force: bool = False,
+    execution: Execution | None = None,
 ) -> Plan:
-    """Cut a sample into a directory of parts, ``plan.json`` beside them, to be compressed by separate jobs."""
+    """Cut a sample into a directory of parts, ``plan.json`` beside them, to be compressed by separate jobs.
+
+    Beside the parts of a FASTA file is their ``self_panel``, as in `compress`, if there is one that pays. The ``level``
+    is that of the panel, which is coded here.
+    """
+    check_level(level)
     check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     with (
         open_source(source, mate, name, as_is, bin_qualities) as opened,
         atomic_directory(Path(out), force) as directory,
     ):
-        plan = split_sample(opened.parts(part_bases), opened.sample, directory, part_bases)
+        threads = (execution or Execution()).threads
+        plan = split_sample(
+            opened.parts(part_bases), opened.sample, directory, part_bases, level if self_panel else None, threads
+        )
     _log_notices(source, sample_notices(plan.sample))
     return plan
 
@@ -304,14 +337,15 @@ def gather(
 ) -> ArchiveInfo:
     """Join part archives into the archive of the sample, without compressing again.
 
-    The bytes are those that `compress` writes for the whole sample with the same settings, model and name.
+    The bytes are those that `compress` writes for the whole sample with the same settings, model and name. The self
+    panel is looked for beside ``plan``, if the parts need it.
     """
     for part in parts:
         _check_distinct(part, out)
     wanted = Plan.read(Path(plan))
-    model = open_model(embed_model)
+    model, panel = open_model(embed_model), None if embed_model else _panel_of(wanted, Path(plan).parent)
     with atomic_output(out, force, seekable=True, binary=True) as file:
-        join_parts(wanted, [Path(part) for part in parts], file, model)
+        join_parts(wanted, [Path(part) for part in parts], file, model, panel)
         file.flush()
         info = archive_info(Archive(file, str(out), UNLIMITED))
     _log_notices(out, info.notices)
@@ -348,8 +382,7 @@ def make_settings(
     model: CodingModel | None, level: str, access: str | int, part_bases: int, is_reads: bool = False
 ) -> Settings:
     """The settings of an archive, of FASTQ or not."""
-    if level not in LEVELS:
-        raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
+    check_level(level)
     check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     if isinstance(access, str) and access not in ACCESS:
         raise UsageError(f"invalid access {access!r}; choose {' or '.join(ACCESS)}, or a number of bases")
@@ -365,6 +398,12 @@ def make_settings(
         return Settings(level, slice_length, part_bases, without_model(level, slice_length or part_bases, is_reads))
     alone = without_model(level, part_bases, is_reads) if experts and not experts.network else None
     return Settings(level, slice_length, part_bases, experts, alone)
+
+
+def check_level(level: str) -> None:
+    """``UsageError`` for a level that there is not."""
+    if level not in LEVELS:
+        raise UsageError(f"there is no level {level!r}; choose one of {', '.join(LEVELS)}")
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
@@ -387,6 +426,15 @@ class _Compression:
     force: bool
     execution: Execution | None
     progress: Progress | None
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are; 0: all cores."""
+        return (self.execution or Execution()).threads
+
+    def with_panel(self, panel: CodingModel | None) -> "_Compression":
+        """The same, with the sample's own panel in the archive if it has one."""
+        return self if panel is None else replace(self, model=panel, embed=True)
 
     def settings(self, part_bases: int, is_reads: bool) -> Settings:
         """The settings of the archive; ``UsageError`` for options that do not fit together."""
@@ -422,6 +470,15 @@ class _Compression:
             except MemoryLimitError as error:
                 _LOG.warning("reading this archive needs permission: %s", error)
             return info
+
+
+def _panel_of(plan: Plan, directory: Path) -> CodingModel | None:
+    """The panel of a split sample, if it has one."""
+    from geneformer_codec.model.file import load_model
+
+    data = read_panel(plan, directory)
+    model: CodingModel | None = load_model(data, str(directory / PANEL_NAME)) if data else None
+    return model
 
 
 def _log_notices(place: AnyFile, notices: Iterable[str]) -> None:

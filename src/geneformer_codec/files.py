@@ -90,6 +90,23 @@ def open_readable(path: Path) -> BinaryIO:
 
 def spooled(stream: BinaryIO, head: bytes, label: str) -> BinaryIO:
     """What is left of a ``stream`` of which ``head`` was read, in a temporary file that can be sought in."""
+    spool, place = temporary(label)
+    try:
+        data = head
+        while data:
+            with guarded(place):
+                spool.write(data)
+            data = read_stream(stream, COPY_BYTES, label)
+        with guarded(place):
+            spool.flush()
+    except BaseException:
+        _close_quietly(spool)
+        raise
+    return spool
+
+
+def temporary(label: str) -> tuple[BinaryIO, str]:
+    """A temporary file without a name, for the caller to close, and what to call it in errors."""
     try:
         directory = tempfile.gettempdir()
     except OSError as error:
@@ -97,20 +114,8 @@ def spooled(stream: BinaryIO, head: bytes, label: str) -> BinaryIO:
             f"there is no temporary directory for {label}; set TMPDIR to one that can be written"
         ) from error
     place = f"a temporary of {label} in {directory} (TMPDIR names another directory)"
-    with _guarded(place):
-        spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    try:
-        data = head
-        while data:
-            with _guarded(place):
-                spool.write(data)
-            data = read_stream(stream, COPY_BYTES, label)
-        with _guarded(place):
-            spool.flush()
-    except BaseException:
-        _close_quietly(spool)
-        raise
-    return cast(BinaryIO, spool)
+    with guarded(place):
+        return cast(BinaryIO, tempfile.TemporaryFile()), place
 
 
 def read_stream(stream: BinaryIO, size: int, label: str) -> bytes:
@@ -126,7 +131,7 @@ def read_stream(stream: BinaryIO, size: int, label: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _guarded(place: str | Path) -> Iterator[None]:
+def guarded(place: str | Path) -> Iterator[None]:
     """Turn an ``OSError`` of the calls inside into an ``OutputError`` that names the output."""
     try:
         yield
@@ -144,7 +149,7 @@ class _OutputRaw(io.FileIO):
         self._label = label
 
     def write(self, data: Any) -> int:
-        with _guarded(self._label):
+        with guarded(self._label):
             return super().write(data)
 
 
@@ -175,7 +180,7 @@ def atomic_output(
             yield out
         return
     target = Path(path)
-    with _guarded(path):
+    with guarded(path):
         kind = _kind(target)
         if kind == "special":
             descriptor = os.open(target, os.O_WRONLY)
@@ -189,20 +194,20 @@ def atomic_output(
         check_absent(target, force)
         target = Path(os.path.realpath(target))
     temporary = target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}.{secrets.token_hex(4)}.tmp")
-    with _guarded(path):
+    with guarded(path):
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
         out = _writer(descriptor, str(path))
         try:
             yield out
-            with _guarded(path):
+            with guarded(path):
                 out.flush()
                 os.fsync(out.fileno())
         finally:
             _close_quietly(out)
         check_absent(target, force)
         WRITTEN.append(str(path))
-        with _guarded(path):
+        with guarded(path):
             temporary.replace(target)
             sync_directory(target.parent)
     except BaseException:
@@ -227,12 +232,12 @@ def atomic_directory(path: Path, force: bool = False) -> Iterator[Path]:
             f"cannot write directory {path}: it is not empty; remove it, or add {option('force', True)} to replace it"
         )
     temporary, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old")
-    with _guarded(path):
+    with guarded(path):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
     try:
         yield temporary
-        with _guarded(path):
+        with guarded(path):
             sync_directory(temporary)
             if path.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
@@ -280,7 +285,7 @@ def _written_through(descriptor: int, label: str, seekable: bool) -> Iterator[Bi
     with contextlib.ExitStack() as stack:
         stack.callback(_close_quietly, out)
         if seekable:
-            with _guarded(tempfile.gettempdir()):
+            with guarded(tempfile.gettempdir()):
                 temporary = stack.enter_context(tempfile.TemporaryFile())
                 name = f"the temporary of {label} in {tempfile.gettempdir()}"
                 spool = _writer(os.dup(temporary.fileno()), name)

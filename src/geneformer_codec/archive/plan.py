@@ -14,6 +14,8 @@ from geneformer_codec.json_fields import HEX64, Fields, unique_fields
 from geneformer_codec.sequence.parts import Part
 
 PLAN_NAME = "plan.json"
+PANEL_NAME = "panel.gfmodel"
+"""The model beside a plan that is the panel of its sample."""
 PLAN_FORMAT = "gfz-plan"
 PLAN_VERSION = 1
 MAX_PLAN_BYTES = 1 << 28
@@ -43,12 +45,13 @@ class PlannedPart:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sample and its parts; ``is_reads``: it is FASTQ."""
+    """A sample and its parts; ``is_reads``: it is FASTQ; ``panel`` is the SHA-256 of the file of its panel, if any."""
 
     sample: Sample
     is_reads: bool
     part_bases: int
     parts: tuple[PlannedPart, ...]
+    panel: str | None = None
 
     def dump(self) -> bytes:
         """The JSON of the plan."""
@@ -60,6 +63,7 @@ class Plan:
             **{name: value for name, value in sample.items() if name != "parts"},
             "is_reads": self.is_reads,
             "part_bases": self.part_bases,
+            "panel": self.panel,
             "parts": [vars(part) for part in self.parts],
         }
         return json.dumps(fields, indent=1).encode() + b"\n"
@@ -86,12 +90,12 @@ class Plan:
             raise ValueError("it has no parts")
         parts = tuple(_part(Fields(item, f"part {number}"), number) for number, item in enumerate(items))
         is_reads, part_bases = fields.flag("is_reads"), fields.number("part_bases", 1, MAX_PART_BYTES)
+        panel = fields.text_or_none("panel", HEX64)
         sample = Sample.take(fields, "sample", len(parts))
         mates = sum(part.mate_bytes for part in parts)
         if sum(part.text_bytes for part in parts) != sample.all_bytes or mates != sample.all_bytes - sample.bytes:
             raise ValueError("the sizes of the parts do not sum to the size of the sample")
-        plan = cls(sample, is_reads, part_bases, parts)
-        return plan
+        return cls(sample, is_reads, part_bases, parts, panel)
 
 
 def read_part(plan: Plan, path: Path) -> Part:
@@ -99,22 +103,26 @@ def read_part(plan: Plan, path: Path) -> Part:
     planned = next((part for part in plan.parts if part.file == path.name), None)
     if planned is None:
         raise FormatError(f"{path}: is not in the {PLAN_NAME} beside it; give one of the parts listed there")
-    contents = []
-    for file, digest in (
-        (path, planned.sha256),
-        (path.with_name(planned.digests_file), planned.digests_sha256),
-    ):
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise input_error(file, error, "it is written by 'gfz split'") from error
-        if sha256_hex(data) != digest:
-            raise FormatError(f"{file}: does not match its SHA-256 in {PLAN_NAME}; run 'gfz split' again")
-        contents.append(data)
-    text, digests = contents
+    text = _read(path, planned.sha256)
+    digests = _read(path.with_name(planned.digests_file), planned.digests_sha256)
     cut, paired = len(text) - planned.mate_bytes, plan.sample.mate is not None
     ends = planned.starts_record, planned.ends_record
     return Part(planned.number, text[:cut], digests, *ends, plan.is_reads, text[cut:] if paired else None)
+
+
+def read_panel(plan: Plan, directory: Path) -> bytes | None:
+    """The file of the sample's panel in the directory of its parts, checked against the plan; None if it has none."""
+    return None if plan.panel is None else _read(directory / PANEL_NAME, plan.panel)
+
+
+def _read(file: Path, digest: str) -> bytes:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise input_error(file, error, "it is written by 'gfz split'") from error
+    if sha256_hex(data) != digest:
+        raise FormatError(f"{file}: does not match its SHA-256 in {PLAN_NAME}; run 'gfz split' again")
+    return data
 
 
 def sha256_hex(data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from geneformer_codec.archive.coders import Coders, CodingModel
 from geneformer_codec.archive.manifest import Block, ModelReference
 from geneformer_codec.archive.models import check_memory
-from geneformer_codec.archive.plan import PLAN_NAME, Plan, PlannedPart, sha256_hex
+from geneformer_codec.archive.plan import PANEL_NAME, PLAN_NAME, Plan, PlannedPart, read_part, sha256_hex
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.settings import Settings
 from geneformer_codec.archive.write import ArchiveWriter, Taken
@@ -22,10 +22,18 @@ from geneformer_codec.sequence.fastq import is_fastq
 from geneformer_codec.sequence.parts import Part
 
 
-def split_sample(parts: Iterable[Part], sample: Callable[[], Sample], directory: Path, part_bases: int) -> Plan:
-    """Write the parts of a sample and their plan into ``directory``; memory is that of one part.
+def split_sample(
+    parts: Iterable[Part],
+    sample: Callable[[], Sample],
+    directory: Path,
+    part_bases: int,
+    panel_level: str | None = None,
+    threads: int = 0,
+) -> Plan:
+    """Write the parts of a sample and their plan into ``directory``.
 
-    The ``sample`` is asked for when all parts were taken.
+    The ``sample`` is asked for when all parts were taken. With a ``panel_level`` the panel of a FASTA sample of several
+    parts is written as well, coded at that level, if one pays.
     """
     taken, planned, is_reads = Taken(parts), [], False
     for part in taken:
@@ -46,12 +54,27 @@ def split_sample(parts: Iterable[Part], sample: Callable[[], Sample], directory:
         _write(directory / planned[-1].digests_file, part.digests)
         is_reads = part.is_reads
     plan = Plan(taken.complete(sample()), is_reads, part_bases, tuple(planned))
+    if panel_level and not is_reads and len(planned) > 1:
+        from geneformer_codec.archive.self_panel import make_self_panel
+
+        written = (read_part(plan, directory / part.file) for part in planned)
+        if panel := make_self_panel(written, panel_level, plan.sample.name, threads):
+            _write(directory / PANEL_NAME, panel.data)
+            plan = replace(plan, panel=sha256_hex(panel.data))
     _write(directory / PLAN_NAME, plan.dump())
     return plan
 
 
-def join_parts(plan: Plan, archives: Sequence[Path], out: BinaryIO, model: CodingModel | None = None) -> None:
+def join_parts(
+    plan: Plan,
+    archives: Sequence[Path],
+    out: BinaryIO,
+    model: CodingModel | None = None,
+    panel: CodingModel | None = None,
+) -> None:
     """Copy the blocks of part archives into the archive of the sample; ``model`` is embedded when given.
+
+    So is the ``panel`` of the sample if the parts were made with it.
 
     Every part of the plan must be there once, made with the same settings and model, and match the plan.
     """
@@ -81,6 +104,8 @@ def join_parts(plan: Plan, archives: Sequence[Path], out: BinaryIO, model: Codin
             f"{len(missing)} parts are missing ({listed}); compress them, and gather all {len(plan.parts)}"
         )
     settings, reference = common
+    if model is None and panel is not None and panel.id == reference.id:
+        model = panel
     if model is not None and model.id != reference.id:
         raise ModelMissingError(
             f"the parts need model {reference.id} ({reference.name}), not {model.id} ({model.name}); give that one"

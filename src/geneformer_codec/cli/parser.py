@@ -164,12 +164,19 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _as_is(parser)
     _bin_qualities(parser)
+    _self_panel(parser)
     add("--embed", action="store_true", help="put the model into the archive, so that decoding needs no other file")
     add("--verify", action="store_true", help="decode the archive and compare before it appears")
     _json(parser, "print what 'gfz info --json' prints, instead of the summary")
     _keep(parser)
     _force(parser)
     _execution(parser)
+
+
+def _self_panel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-self-panel", dest="self_panel", action="store_false",
+        help="without a model, predict each part from itself alone, and not from what recurs in other parts of a "
+        "FASTA file")  # fmt: skip
 
 
 def _decompress(parser: argparse.ArgumentParser) -> None:
@@ -285,6 +292,9 @@ def _split(parser: argparse.ArgumentParser) -> None:
     add("--part-bases", type=int, default=DEFAULT_PART_BASES, metavar="N",
         help="the most bases in a part (default: %(default)s)")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
+    _self_panel(parser)
+    add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
+        help="that of the self panel, which is coded here (default: %(default)s)")  # fmt: skip
     _as_is(parser)
     _bin_qualities(parser)
     _force(parser)

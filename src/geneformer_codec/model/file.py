@@ -1,11 +1,11 @@
 """The model file: safetensors with JSON metadata, and the digest of its content as its id.
 
 A model holds experts (settings, the state that slices start from, and a panel, embedded or referred to), a network, or
-both. Tensors named ``network.*`` are the integers of the network (`config.tensor_shapes`); ``float.*`` are the network
-that they were made from, kept for fine-tuning and left out when an archive embeds the model; ``panel.*`` belong to the
-panel and ``experts.initial_state`` is the packed state. The id is the SHA-256 of all that coding depends on, the
-panel's digest in place of the panel: the file with its panel, the one that refers to it and the one in an archive are
-the same model.
+both; or a panel alone, for experts that start as without a model. Tensors named ``network.*`` are the integers of the
+network (`config.tensor_shapes`); ``float.*`` are the network that they were made from, kept for fine-tuning and left
+out when an archive embeds the model; ``panel.*`` belong to the panel and ``experts.initial_state`` is the packed state.
+The id is the SHA-256 of all that coding depends on, the panel's digest in place of the panel: the file with its panel,
+the one that refers to it and the one in an archive are the same model.
 """
 
 import hashlib
@@ -38,15 +38,22 @@ MAX_HEADER_BYTES = 100_000_000
 
 @dataclass(frozen=True, eq=False)
 class Experts:
-    """Experts as they were trained: the ``initial_state`` of slices, which has the settings, and the panel, if any."""
+    """Experts as they were trained: the ``initial_state`` of slices, which has the settings, and the panel, if any.
 
-    initial_state: "InitialState"
+    Without an initial state, slices start from the one that the settings of an archive name.
+    """
+
+    initial_state: "InitialState | None"
     panel: PanelSource | None
 
+    def __post_init__(self) -> None:
+        if self.initial_state is None and self.panel is None:
+            raise ValueError("experts need an initial state or a panel")
+
     @property
-    def settings(self) -> "ExpertSettings":
+    def settings(self) -> "ExpertSettings | None":
         """As trained; levels are made of them."""
-        return self.initial_state.settings
+        return self.initial_state.settings if self.initial_state else None
 
 
 def content_id(network: Network | None, experts: Experts | None) -> str:
@@ -55,11 +62,11 @@ def content_id(network: Network | None, experts: Experts | None) -> str:
     header = {
         "format": FORMAT,
         "network": network.config.as_dict() if network else None,
-        "experts": experts.settings.as_dict() if experts else None,
+        "experts": experts.settings.as_dict() if experts and experts.settings else None,
         "panel": {"digest": panel.digest, "bases": panel.bases, "records": panel.records} if panel else None,
     }
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    if experts:
+    if experts and experts.initial_state:
         experts.initial_state.update(digest)
     for name, tensor in sorted(network.tensors.items()) if network else ():
         array = np.ascontiguousarray(tensor)
@@ -127,9 +134,10 @@ class Model:
     def sizes(self) -> dict[str, int]:
         """Bytes of the file by what they are for: ``panel``, ``start`` (of the experts), ``network`` and ``floats``."""
         panel = self.experts.panel.tensors() if self.experts and self.experts.panel else {}
+        state = self.experts.initial_state if self.experts else None
         return {
             "panel": _bytes_of(panel),
-            "start": len(self.experts.initial_state.to_bytes()) if self.experts else 0,
+            "start": len(state.to_bytes()) if state else 0,
             "network": _bytes_of(self.network.tensors) if self.network else 0,
             "floats": _bytes_of(self.network.floats) if self.network else 0,
         }
@@ -145,12 +153,12 @@ class Model:
                 f"network.{name}": np.ascontiguousarray(tensor) for name, tensor in self.network.tensors.items()
             }
             tensors |= {f"float.{name}": np.ascontiguousarray(tensor) for name, tensor in floats.items()}
-        if self.experts:
-            header["experts"] = json.dumps(self.experts.settings.as_dict(), sort_keys=True)
-            tensors["experts.initial_state"] = np.frombuffer(self.experts.initial_state.to_bytes(), np.uint8)
-            if panel := self.experts.panel:
-                header["panel"] = json.dumps(panel.settings(), sort_keys=True)
-                tensors |= {f"panel.{name}": np.ascontiguousarray(tensor) for name, tensor in panel.tensors().items()}
+        if self.experts and (state := self.experts.initial_state):
+            header["experts"] = json.dumps(state.settings.as_dict(), sort_keys=True)
+            tensors["experts.initial_state"] = np.frombuffer(state.to_bytes(), np.uint8)
+        if self.experts and (panel := self.experts.panel):
+            header["panel"] = json.dumps(panel.settings(), sort_keys=True)
+            tensors |= {f"panel.{name}": np.ascontiguousarray(tensor) for name, tensor in panel.tensors().items()}
         # safetensors writes its metadata in no fixed order: one key keeps the file the same every time
         return bytes(save(tensors, {"gfmodel": json.dumps(header, sort_keys=True)}))
 
@@ -158,9 +166,9 @@ class Model:
         """How the experts predict at a level; None for a network alone."""
         if self.experts is None:
             return None
-        from geneformer_codec.predict.settings import with_level
+        from geneformer_codec.predict.settings import with_level, with_panel_alone
 
-        return with_level(self.experts.settings, level)
+        return with_level(self.experts.settings, level) if self.experts.settings else with_panel_alone(level)
 
     @property
     def memory_bytes(self) -> int:
@@ -177,7 +185,8 @@ class Model:
         from geneformer_codec.model.panel_coding import decode_panel
 
         workers = threads or len(os.sched_getaffinity(0))
-        return open_panel(self.experts.panel, lambda coded, count: decode_panel(coded, count, workers))
+        alone = self.experts.initial_state is None
+        return open_panel(self.experts.panel, lambda coded, count: decode_panel(coded, count, workers), passing=alone)
 
     def panel_records(self, threads: int = 0) -> list[NDArray[np.uint8]]:
         """The records of the experts' panel, each uint8[length] of 0..3."""
@@ -204,10 +213,12 @@ class Model:
             return NetworkCoder(self.id, self.network, device, threads)
         if self.experts is None:
             raise FormatError(f"the model {self.name} has no experts, but settings for them were given")
+        from geneformer_codec.model.initial_states import shipped_initial_state
         from geneformer_codec.predict.coder import ExpertCoder
         from geneformer_codec.predict.predictor import Predictor
 
-        state = self.experts.initial_state.at(settings)
+        trained = self.experts.initial_state
+        state = trained.at(settings) if trained else shipped_initial_state(settings)
         panel = self.panel(threads)
         predictor = Predictor(settings, panel, state.mixer, state.low)
         if not settings.network:
@@ -281,10 +292,10 @@ def load_model(data: bytes, place: str = "the model", max_memory: int | None = N
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise FormatError(f"{place} is damaged: {error}") from error
     try:
-        if not given or ("panel" in given and "experts" not in given):
-            raise FormatError(f"needs experts or a network, but has {' and '.join(given) or 'nothing'}")
+        if not given or set(given) == {"panel", "network"}:
+            raise FormatError(f"needs experts, a panel or a network, but has {' and '.join(given) or 'nothing'}")
         network = _network(given["network"], tensors) if "network" in given else None
-        experts = _experts(given, tensors) if "experts" in given else None
+        experts = _experts(given, tensors) if {"experts", "panel"} & set(given) else None
     except FormatError as error:
         raise FormatError(f"{place}: {error}") from error
     if content_id(network, experts) != stated:
@@ -309,11 +320,13 @@ def _experts(given: dict[str, Any], tensors: Tensors) -> Experts:
     from geneformer_codec.model.initial_state import InitialState
     from geneformer_codec.predict.settings import ExpertSettings
 
+    panel = panel_source(given["panel"], _under(tensors, "panel.")) if "panel" in given else None
+    if "experts" not in given:
+        return Experts(None, panel)
     settings = ExpertSettings.from_dict(given["experts"])
     packed = tensors.get("experts.initial_state")
     if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
         raise FormatError("the experts' initial state is missing, or is not bytes")
-    panel = panel_source(given["panel"], _under(tensors, "panel.")) if "panel" in given else None
     return Experts(InitialState.from_bytes(settings, packed.tobytes()), panel)
 
 

@@ -5,7 +5,8 @@ A panel has a folder ``panels/DIGEST`` of files, each built when it is first nee
 array, and a checksum), zeros up to `HEADER_BYTES`, and the arrays, each from a multiple of `ALIGNMENT` bytes on. It is
 made under a lock, in a temporary file that takes its place when complete; of jobs that start at once one builds, and
 the others wait. Bases are checked by the panel's digest before they are cached, and every file by its checksum when it
-is opened: all of it, or, of one larger than `CHECKED_BYTES`, evenly spaced pages.
+is opened: all of it, or, of one larger than `CHECKED_BYTES`, evenly spaced pages. Panels of single archives are in
+``self-panels`` instead, and the oldest go.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import json
 import logging
 import mmap
 import os
+import shutil
 import sys
 import zlib
 from collections.abc import Callable, Sequence
@@ -46,6 +48,7 @@ MAGIC = b"gfpanel1"
 HEADER_BYTES = 4096
 ALIGNMENT = 64
 CHECKED_BYTES = 1 << 28
+PASSING, PASSING_BYTES = "self-panels", 1 << 32
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 _PAGES, _PAGE_BYTES = 4096, 4096
 _KINDS = {np.dtype(kind).str: np.dtype(kind) for kind in (np.uint8, np.uint16, np.uint32, np.uint64, np.int64)}
@@ -90,10 +93,11 @@ class CachedPanel(PackedPanel):
         return _stored(self.folder / name, lambda: ([(np.uint16, size)], fill), self.length)[0]
 
 
-def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None) -> PackedPanel:
+def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, passing: bool = False) -> PackedPanel:
     """The panel of ``source``, from the cache (``cache``, else `cache_directory`), where `load` puts it first.
 
     Where the cache cannot be used, a warning is logged once and all is built in memory. Raises what `load` raises.
+    ``passing`` panels are of single archives: of them, those used last are kept, up to `PASSING_BYTES`.
     """
 
     def prepare() -> tuple[Layout, Callable[[Arrays], None]]:
@@ -105,8 +109,12 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None) -
         return [(np.int64, len(panel.starts)), (np.uint64, len(panel.words))], fill
 
     try:
-        folder = (cache_directory() if cache is None else cache) / "panels" / source.digest
+        kind = PASSING if passing else "panels"
+        folder = (cache_directory() if cache is None else cache) / kind / source.digest
         folder.mkdir(parents=True, exist_ok=True)
+        if passing:
+            os.utime(folder)
+            _keep_last(folder)
     except OSError as error:
         _warn(f"{error.filename or 'cache'}: {error.strerror or error}")
         return load(source, decode).packed
@@ -114,6 +122,17 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None) -
     if isinstance(source, EmbeddedPanel) and not np.array_equal(np.diff(starts), source.lengths):
         return load(source, decode).packed  # the model is damaged: this says so
     return CachedPanel(words, source.bases, starts[starts < source.bases], folder)
+
+
+def _keep_last(folder: Path) -> None:
+    """Remove the panels beside ``folder`` that were used longest ago; a process that has one open keeps it."""
+    left = PASSING_BYTES
+    with contextlib.suppress(OSError):  # another process may remove them as well
+        panels = sorted(folder.parent.iterdir(), key=lambda panel: -panel.stat().st_mtime_ns)
+        for panel in panels:
+            left -= sum(file.stat().st_size for file in panel.iterdir())
+            if left < 0 and panel != folder:
+                shutil.rmtree(panel, ignore_errors=True)
 
 
 def _stored(path: Path, prepare: Prepare, bases: int) -> Arrays:

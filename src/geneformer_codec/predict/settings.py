@@ -243,6 +243,12 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     )  # fmt: skip
 
 
+def with_panel_alone(level: str) -> ExpertSettings:
+    """The settings for parts that a panel is given for, but no experts that were trained on it."""
+    # half as many places to look at as with shorter seeds, at the same size
+    return replace(without_panel(level), panel_seed_length=16)
+
+
 def _check(name: str, value: Any, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise FormatError(f"the experts' {name} is {str(value)[:40]!r}, not a number from {low} to {high}")

@@ -87,11 +87,11 @@ def train_experts(
     else:
         rest, teaching, measuring = hold_out(records, seed)
     expert = NetworkExpert(network) if network else None
-    begin, choices = None, list[Choice]()
-    if base:
-        assert base.experts is not None
-        begin, known = base.experts.initial_state, base.panel_records(threads)
-        settings, rest, records = begin.settings, known + rest, known + records
+    begin, choices = base.experts.initial_state if base and base.experts else None, list[Choice]()
+    known = base.panel_records(threads) if base else []
+    rest, records = known + rest, known + records
+    if begin:
+        settings = begin.settings
     else:
         held = [*slices(teaching, TAUGHT_BASES), *slices(measuring, MEASURED_BASES)]
         few = Relatives(relatives_of(held, rest, CHOOSING_BASES))
