@@ -316,15 +316,15 @@ class ExpertModel:
         ends = {name: entry["data_offsets"] for name, entry in header.items()}
         data = {name: file[begin + first : begin + last] for name, (first, last) in ends.items()}
         self.stated_id: str = stated["id"]
-        self.settings: Settings = json.loads(stated["experts"])
-        self.state = State.read(self.settings, data["experts.initial_state"])
+        self.settings: Settings | None = json.loads(stated["experts"]) if "experts" in stated else None
+        self.state = State.read(self.settings, data["experts.initial_state"]) if self.settings else None
         self.panel: dict[str, Any] = json.loads(stated["panel"])
         lengths = unpack(data["panel.lengths"])
         self.coded, self.lengths = data["panel.coded"], from_planes(lengths, 0, len(lengths) // 4)
         panel = {name: self.panel[name] for name in ("bases", "digest", "records")}
         content = {"experts": self.settings, "format": "gfmodel/1", "network": None, "panel": panel}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        for name, (dtype, values) in sorted(self.state.arrays().items()):
+        for name, (dtype, values) in sorted(self.state.arrays().items()) if self.state else ():
             digest.update(f"\ninitial_state.{name} {dtype} [{len(values)}]\n".encode())
             digest.update(struct.pack(f"<{len(values)}{TYPES[dtype]}", *values))
         self.id = digest.hexdigest()

@@ -380,7 +380,7 @@ class ReferenceCoder:
         return np.concatenate([np.array(bases, np.uint8) for bases in decoded])
 
 
-@pytest.mark.parametrize("name", ["balanced", "model-fast", "fast"])
+@pytest.mark.parametrize("name", ["balanced", "model-fast", "fast", "self-panel"])
 def test_golden_archives(name: str) -> None:
     with Archive(GOLDEN / f"{name}.gfz") as archive:
         settings = archive.manifest.settings.experts
@@ -390,10 +390,14 @@ def test_golden_archives(name: str) -> None:
         if archive.manifest.model.id == "experts":
             state = State.read(given, packed_state(settings.initial_state))
         else:
-            model = ExpertModel((GOLDEN / "species.gfmodel").read_bytes())
+            model = ExpertModel(archive.model_data() or (GOLDEN / "species.gfmodel").read_bytes())
             assert model.id == archive.manifest.model.id
+            assert not any(block.without_model for block in archive.blocks)
             bases = decode_panel(model.coded, model.panel["bases"], packed_state)
-            state = model.state.converted(model.settings, given)
+            if model.state is None:
+                state = State.read(given, packed_state(settings.initial_state))
+            else:
+                state = model.state.converted(model.settings, given)
             panel = Panel(settings.as_dict(), bases, model.lengths)
         coder: Any = ReferenceCoder(given, state, panel)
         decoded = archive.decode_all(Coders(archive.manifest.model.id, lambda _: coder))

@@ -62,6 +62,16 @@ def model(folder: Path) -> Model:
     return Model.of(None, Experts(InitialState(settings, mixer, low), source), {"name": "simulated"})
 
 
+def panel_alone(folder: Path) -> Model:
+    """As a sample of several parts has one of its own."""
+    panel = folder / "panel.fa"
+    write_fasta(panel, 2, 900, 0.03, 2)
+    known = Panel.of(read_records([panel]))
+    panel.unlink()
+    source = embed(known, lambda bases: encode_panel(bases, without_panel("fast")))
+    return Model.of(None, Experts(None, source), {"name": "self panel"})
+
+
 def facts(archive: Path) -> dict[str, object]:
     """What is compared with an archive: what `gfz info` says, and where its records are, if these are no reads."""
     info = api.info(archive).as_dict()
@@ -79,6 +89,7 @@ ARCHIVES: dict[str, dict[str, Any]] = {
     "parts": {"level": "balanced", "strands": "both", "part_bases": 3000},
     "model-fast": {"level": "fast", "access": 2000},
     "model": {"level": "max", "embed": True, "access": 2000, "part_bases": 5000},
+    "self-panel": {"level": "balanced", "embed": True, "part_bases": 3000},
     "reads": {"level": "max"},
     "pair": {"level": "fast", "part_bases": 10_000},
 }
@@ -95,7 +106,7 @@ def main(folder: Path) -> None:
         write_fastq([first, second], 60, seed=2)
         first.write(ODD_READS)
     for name, options in ARCHIVES.items():
-        given = taught if "model" in name else None
+        given = taught if "model" in name else panel_alone(folder) if "panel" in name else None
         out = folder / f"{name}.gfz"
         source = pair[0] if name in ("reads", "pair") else sample
         mate = pair[1] if name == "pair" else None
