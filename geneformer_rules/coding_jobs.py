@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from geneformer_codec.archive.settings import SELF_PANEL_BASES
 from geneformer_rules.parts import PartSizes, largest
 from geneformer_rules.sheets import NO_MODEL
 
@@ -41,9 +42,12 @@ class CodingJobs:
         species = self.planner.samples_of_job(wildcards)[0].species
         at_once = threads if species == NO_MODEL else 1
         part = max(map(estimates.part_bytes, self.parts(wildcards)))
+        panel = self.planner.panel_bases(species)
         if self.encodes and self.planner.downloads(wildcards):
             part *= 2  # the qualities of reads take as much as their bases
-        return estimates.memory_mb(part, attempt, at_once, self.planner.panel_bases(species))
+        elif species == NO_MODEL and any(found is None or len(found.sizes) > 1 for found in self.parts(wildcards)):
+            panel = SELF_PANEL_BASES
+        return estimates.memory_mb(part, attempt, at_once, panel)
 
     def minutes(self, wildcards: Wildcards, attempt: int) -> int:
         """Time limit of a job; a run that is fetched has one of its own."""

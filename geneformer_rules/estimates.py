@@ -26,6 +26,15 @@ _BASES_PER_MINUTE = {"fast": 256 << 20, "balanced": 96 << 20, "max": 32 << 20}
 _SPLIT_BYTES_PER_MINUTE = 4 << 30
 """Bytes of text that take a minute or more to split."""
 
+_SELF_PANEL_MB = 1200
+"""Memory of making a sample's own panel: its seeds, and what coding takes."""
+
+_SELF_PANEL_SECONDS = {"fast": 30, "balanced": 60, "max": 300}
+"""The most that coding it takes, by level."""
+
+_SKETCHED_BYTES_PER_SECOND = 5_000_000
+"""How much text is searched in a second for what recurs."""
+
 
 @dataclass(frozen=True)
 class Estimates:
@@ -66,13 +75,23 @@ class Estimates:
         bases_per_second: float = self.config["planning"][f"{work}_bases_per_second"]
         return (_START_MINUTES + math.ceil(text_bytes / bases_per_second / 60)) * attempt
 
-    def split_memory_mb(self, attempt: int = 1) -> int:
-        """Memory of splitting a sample."""
-        return attempt * (500 + 4 * int(self.config["part_bases"]) // 1_000_000)
+    def split_memory_mb(self, attempt: int = 1, self_panel: bool = False) -> int:
+        """Memory of splitting a sample, which may get a panel of its own."""
+        own = _SELF_PANEL_MB if self_panel else 0
+        return attempt * (500 + own + 4 * int(self.config["part_bases"]) // 1_000_000)
 
-    def split_minutes(self, file_bytes: int, attempt: int = 1) -> int:
+    def split_minutes(self, file_bytes: int, text_bytes: int, attempt: int = 1, self_panel: bool = False) -> int:
         """Time limit of splitting files of this size: 10 MB a second, as from a busy network disk."""
-        return attempt * (5 + file_bytes // 600_000_000)
+        own = 2 * self._self_panel_seconds(text_bytes) / 60 if self_panel else 0
+        return attempt * (5 + file_bytes // 600_000_000 + math.ceil(own))
+
+    def splits_in_a_minute(self, text_bytes: int, self_panel: bool) -> bool:
+        """Whether splitting so much text takes less than a minute."""
+        own = self._self_panel_seconds(text_bytes) if self_panel else 0
+        return text_bytes / _SPLIT_BYTES_PER_MINUTE + own / 60 < 1
+
+    def _self_panel_seconds(self, text_bytes: int) -> float:
+        return text_bytes / _SKETCHED_BYTES_PER_SECOND + _SELF_PANEL_SECONDS[self.config["level"]]
 
     def training_memory_mb(self, species: Species, panel_bases: int, attempt: int = 1) -> int:
         """Memory of a training job."""
@@ -88,11 +107,6 @@ class Estimates:
             hours: float = self.config["planning"]["training_hours"]
             return math.ceil(hours * 60) * attempt
         return (math.ceil(1.5 * species.minutes) + _TRAINING_MINUTES) * attempt
-
-
-def splits_in_a_minute(text_bytes: int) -> bool:
-    """Whether splitting so much text takes less than a minute."""
-    return text_bytes < _SPLIT_BYTES_PER_MINUTE
 
 
 def trains_in_a_minute(panel_bases: int) -> bool:

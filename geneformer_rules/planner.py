@@ -26,7 +26,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import batching, models, provenance, sheets
 from geneformer_rules.coding_jobs import CodingJobs
-from geneformer_rules.estimates import Estimates, splits_in_a_minute, trains_in_a_minute
+from geneformer_rules.estimates import Estimates, trains_in_a_minute
 from geneformer_rules.parts import PartSizes, largest, parts_of_archive, parts_of_text, read_plan, text_bytes
 from geneformer_rules.patterns import any_of, none_of
 from geneformer_rules.records import is_made_of
@@ -193,9 +193,13 @@ class Planner:
     @cached_property
     def split_locally(self) -> str:
         """Matches the samples that are split where Snakemake runs: on a cluster, those that take less than a minute."""
-        waiting = (sample for sample in self.samples.values() if sample.name not in self.sheets.done)
-        sizes = {sample.name: self._text_bytes(sample.files) for sample in waiting if self.call.on_cluster}
-        return any_of(name for name, size in sizes.items() if size is not None and splits_in_a_minute(size))
+        waiting = [sample for sample in self.samples.values() if sample.name not in self.sheets.done]
+        sizes = [(sample, self._text_bytes(sample.files)) for sample in waiting if self.call.on_cluster]
+        return any_of(
+            sample.name
+            for sample, size in sizes
+            if size is not None and self.estimates.splits_in_a_minute(size, _has_self_panel(sample))
+        )
 
     @cached_property
     def trained_locally(self) -> str:
@@ -587,12 +591,14 @@ class Planner:
 
     def split_memory_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Memory of a job that splits a sample."""
-        return self.estimates.split_memory_mb(attempt)
+        return self.estimates.split_memory_mb(attempt, _has_self_panel(self._sample(wildcards)))
 
     def split_minutes(self, wildcards: Wildcards, attempt: int) -> int:
         """Time limit of a job that splits a sample."""
-        files = map(Path, self._sample(wildcards).files)
-        return self.estimates.split_minutes(sum(path.stat().st_size for path in files if path.is_file()), attempt)
+        sample = self._sample(wildcards)
+        there = [path for path in map(Path, sample.files) if path.is_file()]
+        size, text = sum(path.stat().st_size for path in there), text_bytes(map(str, there))
+        return self.estimates.split_minutes(size, text, attempt, _has_self_panel(sample))
 
     def training_memory_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Memory of a training."""
@@ -603,6 +609,11 @@ class Planner:
         """Time limit of a training."""
         species = self._species(wildcards)
         return self.estimates.training_minutes(species, self.panel_bases(species.name), attempt)
+
+
+def _has_self_panel(sample: Sample) -> bool:
+    """Whether a panel of its own is looked for when the sample is split, unless it turns out to be reads."""
+    return sample.species == NO_MODEL and sample.mate is None
 
 
 def option(name: str, value: str | None) -> str:

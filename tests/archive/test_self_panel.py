@@ -125,7 +125,7 @@ def panel_of(text: bytes) -> int:
 
 def test_the_panel_is_bounded(monkeypatch: pytest.MonkeyPatch, genomes: bytes) -> None:
     assert panel_of(genomes) >= LENGTH
-    monkeypatch.setattr(self_panel, "MOST_BASES", 5 * self_panel.STRETCH)
+    monkeypatch.setattr(self_panel, "SELF_PANEL_BASES", 5 * self_panel.STRETCH)
     assert panel_of(genomes) == 5 * self_panel.STRETCH
 
 

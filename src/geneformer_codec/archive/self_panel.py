@@ -2,7 +2,7 @@
 
 All parts are read once. Of each stretch of `STRETCH` bases some seeds are kept, sampled by hash, fewer the larger the
 sample is. A seed that is in several parts recurs. Those stretches become the panel of which most seeds recur and are
-not in the panel yet, best first, up to `MOST_BASES`. The panel is used if it pays: it is stored once, and each part no
+not in the panel yet, best first, up to `SELF_PANEL_BASES`. The panel is used if it pays: it is stored once, and each part no
 longer has to store what it has of it.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.archive.settings import SELF_PANEL_BASES
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import cores, in_order
 from geneformer_codec.files import guarded, temporary
@@ -29,14 +30,12 @@ from geneformer_codec.streams.interface import PartContent
 
 NAME = "self panel"
 """The name of such a model."""
-STRETCH = 1 << 13
-MOST_BASES = 1 << 25
-"""Bases of the panel: it is coded, and decoded before any part, by one thread."""
+STRETCH = 1 << 14
 SAMPLING = 32
 """One seed in so many is kept at first."""
 MOST_SEEDS = 1 << 22
 """Seeds that are kept at most; where there are more, half as many are sampled."""
-HUNDREDTHS = (50, 20, 5, 2)
+HUNDREDTHS = (50, 20, 5, 1)
 """Shares of a stretch's seeds that must be new for the panel: stretches with most come first."""
 LEAST_SAVING = 0.01
 """The share of the sample's different seeds that the panel must save."""
@@ -127,7 +126,7 @@ class Sketch(contextlib.AbstractContextManager["Sketch"]):
         recurs, covered = first < last, np.zeros(len(known), np.bool_)
         taken = np.zeros(self._ends[-1], np.bool_)
         for share in HUNDREDTHS:
-            take_stretches(seeds, stretches, recurs, covered, taken, share, MOST_BASES // STRETCH)
+            take_stretches(seeds, stretches, recurs, covered, taken, share, SELF_PANEL_BASES // STRETCH)
         # a seed saves as many as there are parts that have it, less the one time that the panel has it
         pairs = np.unique(seeds * len(counts) + part_of)
         saved = int(covered[pairs // len(counts)].sum()) - int(covered.sum())

@@ -320,14 +320,14 @@ def _experts(given: dict[str, Any], tensors: Tensors) -> Experts:
     from geneformer_codec.model.initial_state import InitialState
     from geneformer_codec.predict.settings import ExpertSettings
 
-    panel = panel_source(given["panel"], _under(tensors, "panel.")) if "panel" in given else None
-    if "experts" not in given:
-        return Experts(None, panel)
-    settings = ExpertSettings.from_dict(given["experts"])
-    packed = tensors.get("experts.initial_state")
-    if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
-        raise FormatError("the experts' initial state is missing, or is not bytes")
-    return Experts(InitialState.from_bytes(settings, packed.tobytes()), panel)
+    state = None
+    if "experts" in given:
+        settings = ExpertSettings.from_dict(given["experts"])
+        packed = tensors.get("experts.initial_state")
+        if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
+            raise FormatError("the experts' initial state is missing, or is not bytes")
+        state = InitialState.from_bytes(settings, packed.tobytes())
+    return Experts(state, panel_source(given["panel"], _under(tensors, "panel.")) if "panel" in given else None)
 
 
 def _bytes_of(tensors: Tensors) -> int:
