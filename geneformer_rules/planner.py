@@ -459,6 +459,7 @@ class Planner:
         """The settings of a training that decide what model comes out."""
         species = self._species(wildcards)
         options = [] if species.base else [f"--preset {species.preset}"]
+        options += ["--recurring"] if species.from_samples else []
         if not species.trains_experts:
             budget = f"--minutes {species.minutes:g}" if species.epochs is None else f"--epochs {species.epochs:g}"
             options += [f"--recipe {species.recipe}", budget]

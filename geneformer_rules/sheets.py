@@ -18,6 +18,8 @@ from geneformer_rules.models import has_network
 from geneformer_rules.tables import did_you_mean, load_schema, rows, violations
 
 NO_MODEL = "none"
+SAMPLES = "samples"
+"""In place of the files of a panel: those of the samples of the species."""
 """The species of a sample that is to be coded without a model."""
 
 _MOST_PROBLEMS_TOLD = 20
@@ -78,7 +80,7 @@ class Species:
     """One row of the species sheet: a panel to train on, or a model that exists.
 
     What is trained is of the ``preset``, or of that of the ``base`` that it starts from; ``minutes`` or ``epochs`` are
-    the budget of a network.
+    the budget of a network. ``from_samples``: the panel is what recurs in the files of its samples.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Species:
     recipe: str | None = None
     minutes: float | None = None
     epochs: float | None = None
+    from_samples: bool = False
 
     @property
     def trains_experts(self) -> bool:
@@ -124,6 +127,7 @@ def load(
     readable = species if species or not problems else None
     samples = _read_samples(settings, readable, problems)
     done = find_done(Sheets(settings, samples, species))
+    species = {name: _with_samples(entry, samples, done) for name, entry in species.items()}
     if exists is not None:
         problems += _missing_files(settings, samples, species, exists, done)
     if problems:
@@ -274,6 +278,12 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
             problems.append(
                 f"{place}, columns 'minutes' and 'epochs': one budget is enough; leave one of the cells empty"
             )
+        from_samples = panel == (SAMPLES,)
+        if from_samples and ("base" in cells or cells.get("preset", training["preset"]) != EXPERTS):
+            problems.append(
+                f"{place}, column 'panel': '{SAMPLES}' is for experts that start from nothing; leave 'base' and "
+                "'preset' empty, or name the files of the panel"
+            )
         preset = None if model else EXPERTS if "base" in cells else cells.get("preset", training["preset"])
         species[name] = Species(
             name=name,
@@ -285,10 +295,19 @@ def _read_species(settings: Mapping[str, Any], problems: list[str]) -> dict[str,
             recipe=cells.get("recipe"),
             minutes=cells.get("minutes"),
             epochs=cells.get("epochs"),
+            from_samples=from_samples,
         )
     for entry in species.values():
         _check_base(entry, species, sheet, problems)
     return {name: _with_budget(entry, species, sheet, training, problems) for name, entry in species.items()}
+
+
+def _with_samples(entry: Species, samples: Mapping[str, Sample], done: Set[str]) -> Species:
+    """With the files of its samples as its panel, if that is asked for; those of samples that are done may be gone."""
+    if not entry.from_samples:
+        return entry
+    own = [sample for sample in samples.values() if sample.species == entry.name and sample.files]
+    return replace(entry, panel=tuple(one.path for one in own if one.name not in done or Path(one.path).is_file()))
 
 
 def _with_budget(
@@ -358,7 +377,7 @@ def _missing_files(
             needed.add(base)
             base = species[base].base
     for entry in species.values():
-        files = [("panel", path) for path in entry.panel]
+        files = [] if entry.from_samples else [("panel", path) for path in entry.panel]
         files += [("model", entry.model)] if entry.model else []
         files += [("base", entry.base)] if entry.base and entry.base not in species else []
         for column, path in files:

@@ -9,12 +9,12 @@ import pytest
 from geneformer_codec import compress, decompress
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.cli.main import main
-from geneformer_codec.errors import ModelMissingError
+from geneformer_codec.errors import InputError, ModelMissingError, UsageError
 from geneformer_codec.model.file import read_model
 from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.predict.settings import with_level
 from geneformer_codec.predict.state import FEATURES
-from geneformer_codec.training.data import draw_reads, read_records, read_sample
+from geneformer_codec.training.data import draw_reads, read_records, read_sample, recurring_records
 from geneformer_codec.training.experts import Relatives, hold_out, order_heads, slices
 from geneformer_codec.training.relatives import relatives_of
 from geneformer_codec.training.train import train
@@ -100,6 +100,20 @@ def test_tiny_panels(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.fa").write_text(text)
     train([tmp_path / "p.fa"], tmp_path / "m.gfmodel", "tiny")
     compress(tmp_path / "p.fa", tmp_path / "a.gfz", model=tmp_path / "m.gfmodel", verify=True)
+
+
+def test_what_recurs_in_several_files_is_the_panel(tmp_path: Path) -> None:
+    files = [fasta(tmp_path / f"{seed}.fa", 1, seed, 100_000, 0.01) for seed in range(3)]
+    records = recurring_records(files)
+    assert 100_000 <= sum(map(len, records)) <= 200_000
+    with pytest.raises(InputError, match="nothing that is worth a panel recurs"):
+        recurring_records(files[:1])
+    with pytest.raises(UsageError, match="names whole records: leave --recurring out"):
+        train(files, tmp_path / "m.gfmodel", "m", recurring=True, refer_panel=True)
+    model = train([*files, fasta(tmp_path / "other.fa", 20, 9)], tmp_path / "m.gfmodel", "m", recurring=True)
+    assert model.experts
+    assert model.experts.panel
+    assert model.experts.panel.bases == sum(map(len, records))
 
 
 def test_slices_hold_all_and_hold_out_divides() -> None:

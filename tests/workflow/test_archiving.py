@@ -374,3 +374,37 @@ def test_only_networks_ask_for_a_gpu(with_model: Project, panel: bytes) -> None:
     jobs = re.findall(r"wildcards: (\S+)\n *resources: (.*)", said)
     assert {wildcards for wildcards, asked in jobs if "gpu=1" in asked} == {"species=network", "batch=of_network+1"}
     assert len(jobs) > 2
+
+
+@pytest.mark.slow
+def test_a_split_sample_has_a_panel_of_its_own(project: Project) -> None:
+    """Several jobs know what recurs in the parts of others, and write what one command writes."""
+    project.settings |= {"part_bases": 120_000, "level": "fast", "planning": {"job_bases": 120_000}}
+    source = project.add_sample("alike", related(count=5, length=100_000, seed=3), "none")
+    project.run("compress_all", "decompress_all")
+    report = project.report("alike")
+    assert (report["model_name"], report["model_embedded"], report["parts"]) == ("self panel", True, 5)
+    assert not list(project.result("archives", "models").glob("*")), "it is inside"
+    assert project.result("decompressed", "alike.fa").read_bytes() == source.read_bytes()
+    api.compress(source, project.directory / "whole.gfz", part_bases=120_000, level="fast", name="alike")
+    assert project.result("archives", "alike.gfz").read_bytes() == (project.directory / "whole.gfz").read_bytes()
+
+
+@pytest.mark.slow
+def test_samples_share_a_panel_of_what_recurs_in_them(project: Project) -> None:
+    project.settings["level"] = "fast"
+    project.add_species("strains", panel="samples")
+    records = related(count=4, length=60_000, seed=6).split(b">")[1:]
+    texts = {f"strain_{number}": b">" + record for number, record in enumerate(records)}
+    for name, text in texts.items():
+        project.add_sample(name, text, "strains")
+    project.run("compress_all", "decompress_all")
+    for name, text in texts.items():
+        assert project.result("decompressed", f"{name}.fa").read_bytes() == text
+        assert project.report(name)["model_name"] == "strains"
+        assert project.report(name)["total_bytes"] < 6000, "most of it is in the panel"
+    before = {name: project.result("archives", f"{name}.gfz").read_bytes() for name in texts}
+    project.add_sample("strain_9", related(count=1, length=60_000, seed=6), "strains")
+    project.run("compress_all")
+    assert project.result("archives", "strain_9.gfz").is_file()
+    assert before == {name: project.result("archives", f"{name}.gfz").read_bytes() for name in texts}

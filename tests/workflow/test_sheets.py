@@ -229,6 +229,16 @@ def test_a_sample_that_has_its_archive_may_have_lost_its_file_and_its_panel() ->
     assert problem.startswith("species.tsv, row 3, column 'panel': file 'gone.fa' not found")
 
 
+def test_the_samples_of_a_species_are_its_panel() -> None:
+    rows = "two\ttwo.fa\tfish\narchived\tgone.fa\tfish\nother\tmore.fa\tnone\n"
+    species = load(SAMPLES + rows, "species\tpanel\nfish\tsamples\n").species["fish"]
+    assert (species.panel, species.from_samples) == (("one.fa", "two.fa"), True)
+    (problem,) = problems(SAMPLES, "species\tpanel\tpreset\nfish\tsamples\tpaper\n")
+    assert problem.startswith("species.tsv, row 2, column 'panel': 'samples' is for experts")
+    (problem,) = problems(SAMPLES.replace("one.fa", "gone.fa"), "species\tpanel\nfish\tsamples\n")
+    assert problem.startswith("samples.tsv, row 2, column 'path': file 'gone.fa' not found")
+
+
 def test_sources_that_are_to_be_deleted_are_not_shared() -> None:
     shared = SAMPLES + "two\tone.fa\tfish\n"
     assert set(load(shared).samples) == {"one", "two"}

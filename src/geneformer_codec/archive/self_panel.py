@@ -2,8 +2,8 @@
 
 All parts are read once. Of each stretch of `STRETCH` bases some seeds are kept, sampled by hash, fewer the larger the
 sample is. A seed that is in several parts recurs. Those stretches become the panel of which most seeds recur and are
-not in the panel yet, best first, up to `SELF_PANEL_BASES`. The panel is used if it pays: it is stored once, and each part no
-longer has to store what it has of it.
+not in the panel yet, best first, up to `SELF_PANEL_BASES`. The panel is used if it pays: it is stored once, and each
+part no longer has to store what it has of it.
 """
 
 import contextlib
@@ -74,10 +74,15 @@ def make_self_panel(
 def _sampled(part: Part, _: Progress) -> tuple[Bases, NDArray[np.uint64], NDArray[np.int64]]:
     """The bases of a part, and its seeds."""
     bases = PartContent.parse(part).bases
+    return bases, *seeds_of(bases)
+
+
+def seeds_of(bases: Bases) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hashes and ends of the seeds that a `Sketch` takes."""
     room = len(bases) // SAMPLING * 2 + 1024
     hashes, ends = np.empty(room, np.uint64), np.empty(room, np.int64)
     count = sampled_seeds(np.require(bases, requirements=["C", "W"]), SAMPLING, hashes, ends)
-    return bases, hashes[:count], ends[:count]
+    return hashes[:count], ends[:count]
 
 
 class Sketch(contextlib.AbstractContextManager["Sketch"]):

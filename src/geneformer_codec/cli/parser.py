@@ -122,6 +122,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="FASTA or FASTQ of what is going to be coded: the model is tuned on its first bases instead")  # fmt: skip
     add("--network", type=Path, metavar="MODEL",
         help="a model whose network becomes one more expert, at level max, if that is measured to pay")  # fmt: skip
+    add("--recurring", action="store_true",
+        help="make the panel of what recurs in several of the files, once, not of all that is in them")  # fmt: skip
     add("--refer-panel", action="store_true",
         help="leave the panel out of the model and name its records by their refget digests; "
         "they are then looked for in the files and directories of GFZ_REF_PATH, REF_CACHE and REF_PATH")  # fmt: skip

@@ -247,7 +247,7 @@ def with_panel_alone(level: str) -> ExpertSettings:
     """The settings for parts that a panel is given for, but no experts that were trained on it."""
     # longer seeds have half as many places to look at, at the same size; match runs are what most of a part is
     alone = without_panel(level)
-    return replace(alone, panel_seed_length=16, match_run_length=alone.match_run_length or 256)
+    return replace(alone, panel_seed_length=16, panel_sampling=2, match_run_length=alone.match_run_length or 256)
 
 
 def _check(name: str, value: Any, low: int, high: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.errors import InputError
+from geneformer_codec.errors import InputError, option
 from geneformer_codec.inputs.decompress import open_input
 from geneformer_codec.sequence.digests import MD5_BYTES, RecordDigest
 from geneformer_codec.sequence.fasta import parse
@@ -50,6 +50,23 @@ def draw_reads(records: Sequence[Bases], length: int, most: int, seed: int) -> l
         read[wrong] = random.integers(0, 4, int(wrong.sum()))
         reads.append(np.ascontiguousarray(3 - read[::-1]) if random.integers(2) else read)
     return reads
+
+
+def recurring_records(paths: Sequence[str | Path]) -> list[Bases]:
+    """Stretches of the given FASTA files that are in several of them, once; raises ``InputError`` if there are none."""
+    from geneformer_codec.archive.self_panel import Sketch, seeds_of
+
+    with Sketch("the panel") as sketch:
+        for path in paths:
+            bases = np.concatenate(read_records([path]))
+            sketch.add(bases, *seeds_of(bases))
+        found = sketch.chosen()
+    if not found:
+        names = ", ".join(str(path) for path in paths[:3]) + (" ..." if len(paths) > 3 else "")
+        raise InputError(
+            f"nothing that is worth a panel recurs in {names}; leave {option('recurring')} out, or use no model"
+        )
+    return found
 
 
 def read_records(paths: Sequence[str | Path], md5s: list[bytes] | None = None) -> list[Bases]:

@@ -10,7 +10,7 @@ from geneformer_codec.files import atomic_output
 from geneformer_codec.model.file import Model, read_model
 from geneformer_codec.network.device import check_unused_device
 from geneformer_codec.training import EXPERTS, GENOMES, PURPOSES, READS
-from geneformer_codec.training.data import draw_reads, read_records, read_sample
+from geneformer_codec.training.data import draw_reads, read_records, read_sample, recurring_records
 
 READ_LENGTH = 150
 """Bases of the reads that are drawn."""
@@ -23,6 +23,7 @@ def train(
     *,
     preset: str | None = None,
     network: str | Path | None = None,
+    recurring: bool = False,
     refer_panel: bool = False,
     base: str | Path | None = None,
     purpose: str = GENOMES,
@@ -41,12 +42,13 @@ def train(
 ) -> Model:
     """Train a model on the FASTA files ``panels`` of the species ``name``, and write it to ``out``.
 
-    By default it learns experts. The panel goes into the model, or with ``refer_panel`` stays outside and is named by
-    the refget digests of its records. ``network`` is a model whose network becomes one more expert if that is measured
-    to pay. ``base`` is a model of experts whose panel is extended, and whose state goes on learning. The ``purpose``,
-    ``genomes`` or ``reads``, says what is going to be coded: settings are chosen, and the state is learned, on records
-    held out, or on short reads drawn from both strands of the panel. ``tune`` is a FASTA or FASTQ file of what is going
-    to be coded, of which the first bases are taken for that instead.
+    By default it learns experts. With ``recurring``, the panel is what recurs in several of the files, once, up to
+    33,554,432 bases, and not all that is in them. The panel goes into the model, or with ``refer_panel`` stays outside
+    and is named by the refget digests of its records. ``network`` is a model whose network becomes one more expert if
+    that is measured to pay. ``base`` is a model of experts whose panel is extended, and whose state goes on learning.
+    The ``purpose``, ``genomes`` or ``reads``, says what is going to be coded: settings are chosen, and the state is
+    learned, on records held out, or on short reads drawn from both strands of the panel. ``tune`` is a FASTA or FASTQ
+    file of what is going to be coded, of which the first bases are taken for that instead.
 
     With ``preset``, the name of a network's size and form, or ``base``, a network to fine-tune, it trains a network
     instead; this needs PyTorch (the extra ``network``). Each file of ``hybrid`` is one more species, and has an equal
@@ -65,13 +67,16 @@ def train(
             raise UsageError(f"the model {start.name} has no experts: leave {option('preset', EXPERTS)} out")
         for given in (given for given, value in for_networks.items() if value):
             raise UsageError(f"{option(given)} is for networks: choose one with {option('preset')}, or leave it out")
+        if recurring and refer_panel:
+            raise UsageError(f"{option('refer_panel')} names whole records: leave {option('recurring')} out")
         check_unused_device(device)
         from geneformer_codec.training.experts import HELD_OUT_BASES, train_experts
 
         expert = read_model(network) if network else None
         with atomic_output(out, force) as stream:  # before the work: can it be written at all?
             md5s: list[bytes] = []
-            records, sample = read_records(panels, md5s if refer_panel else None), None
+            records = recurring_records(panels) if recurring else read_records(panels, md5s if refer_panel else None)
+            sample = None
             if tune:
                 sample = read_sample(tune, HELD_OUT_BASES)
             elif purpose == READS:
@@ -92,10 +97,11 @@ def train(
             lines = [json.dumps({"event": "decision", **row}) for row in model.metadata["decisions"]]
             Path(log).write_text("".join(f"{line}\n" for line in lines))
         return model
-    if network or refer_panel or tune or purpose != GENOMES:
+    if network or recurring or refer_panel or tune or purpose != GENOMES:
         raise UsageError(
-            f"{option('network')}, {option('refer_panel')}, {option('tune')} and {option('purpose', READS)} are for "
-            f"experts: leave {option('preset')} out, and a {option('base')} that is a network"
+            f"{option('network')}, {option('recurring')}, {option('refer_panel')}, {option('tune')} and "
+            f"{option('purpose', READS)} are for experts: leave {option('preset')} out, and a {option('base')} that is "
+            "a network"
         )
     from geneformer_codec.network.train import TrainingOptions, check_options, train_network
 
