@@ -44,6 +44,8 @@ def _as_option(marked: re.Match[str]) -> str:
     if name == "max_memory" and value:
         value = f"{-(-int(value) >> 20)}M"
     called = _SHORT.get(name, f"--{name.replace('_', '-')}")
+    if value == "False":
+        return f"--no-{name.replace('_', '-')}"
     return called if value in ("", "True") else f"{called} {value.strip(chr(39))}"
 
 

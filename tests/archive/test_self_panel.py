@@ -49,7 +49,7 @@ def test_parts_are_predicted_from_what_recurs(tmp_path: Path, write: Write, geno
     source = write("in.fa", genomes)
     info = api.compress(source, tmp_path / "a.gfz", part_bases=PART, verify=True)
     assert info.parts > 4
-    assert (info.model_name, info.model_embedded) == (self_panel.NAME, True)
+    assert (info.model_name, info.model_embedded) == (self_panel.SELF_PANEL, True)
     alone = api.compress(source, tmp_path / "b.gfz", part_bases=PART, self_panel=False)
     assert alone.model_id == "experts"
     assert info.total_bytes < 0.4 * alone.total_bytes
@@ -185,6 +185,15 @@ def test_parts_made_without_the_panel_are_gathered_without_it(tmp_path: Path, wr
     api.compress_parts(paths, tmp_path / "all.gfz", self_panel=False)
     info = api.gather(tmp_path / "parts" / "plan.json", [tmp_path / "all.gfz"], tmp_path / "a.gfz")
     assert (info.model_id, info.model_embedded) == ("experts", False)
+
+
+def test_archives_with_panels_of_their_own_are_not_merged(tmp_path: Path, write: Write, genomes: bytes) -> None:
+    records = genomes.split(b">")[1:]
+    for name, kept in (("a", records[:6]), ("b", records[4:])):
+        api.compress(write(name, b"".join(b">" + record for record in kept)), tmp_path / f"{name}.gfz", part_bases=PART)
+    with pytest.raises(FormatError, match="panels of their own") as caught:
+        api.merge([tmp_path / "a.gfz", tmp_path / "b.gfz"], tmp_path / "c.gfz")
+    assert "again with --no-self-panel, or" in caught.value.command_message()
 
 
 def test_old_panels_leave_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, genomes: bytes) -> None:

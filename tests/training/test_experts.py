@@ -108,7 +108,7 @@ def test_what_recurs_in_several_files_is_the_panel(tmp_path: Path) -> None:
     assert 100_000 <= sum(map(len, records)) <= 200_000
     with pytest.raises(InputError, match="nothing that is worth a panel recurs"):
         recurring_records(files[:1])
-    with pytest.raises(UsageError, match="names whole records: leave --recurring out"):
+    with pytest.raises(UsageError, match="names whole records: leave recurring= out"):
         train(files, tmp_path / "m.gfmodel", "m", recurring=True, refer_panel=True)
     model = train([*files, fasta(tmp_path / "other.fa", 20, 9)], tmp_path / "m.gfmodel", "m", recurring=True)
     assert model.experts

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.archive.settings import SELF_PANEL_BASES
+from geneformer_codec.archive.settings import SELF_PANEL, SELF_PANEL_BASES
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import cores, in_order
 from geneformer_codec.files import guarded, temporary
@@ -28,8 +28,6 @@ from geneformer_codec.sequence.seeds import sampled_seeds, still_sampled, take_s
 from geneformer_codec.sequence.strands import both_strands
 from geneformer_codec.streams.interface import PartContent
 
-NAME = "self panel"
-"""The name of such a model."""
 STRETCH = 1 << 14
 SAMPLING = 32
 """One seed in so many is kept at first."""
@@ -66,7 +64,7 @@ def make_self_panel(
     bases = panel.bases
     settings = without_panel(level, both_strands(bases))
     source = embed(panel, lambda bases: encode_panel(bases, settings, threads, progress))
-    model = Model.of(None, Experts(None, source), {"name": NAME})
+    model = Model.of(None, Experts(None, source), {"name": SELF_PANEL})
     open_panel(source, lambda coded, count: bases, passing=True)  # so that it is not decoded at once
     return model
 

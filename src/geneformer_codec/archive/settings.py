@@ -19,6 +19,8 @@ MAX_SLICE_LENGTH = 1 << 30
 DEFAULT_PART_BASES = 1 << 24
 MAX_PART_BYTES = 1 << 30
 """The most bytes of text that a part may have."""
+SELF_PANEL = "self panel"
+"""The name of a model that is a sample's own panel."""
 SELF_PANEL_BASES = 1 << 25
 """The most bases in a sample's own panel: one thread codes it, and decodes it before any part."""
 

@@ -12,10 +12,10 @@ from geneformer_codec.archive.manifest import Block, ModelReference
 from geneformer_codec.archive.models import check_memory
 from geneformer_codec.archive.plan import PANEL_NAME, PLAN_NAME, Plan, PlannedPart, read_part, sha256_hex
 from geneformer_codec.archive.read import Archive
-from geneformer_codec.archive.settings import Settings
+from geneformer_codec.archive.settings import SELF_PANEL, Settings
 from geneformer_codec.archive.write import ArchiveWriter, Taken
 from geneformer_codec.coding.interface import Progress
-from geneformer_codec.errors import FormatError, ModelMissingError, UsageError
+from geneformer_codec.errors import FormatError, ModelMissingError, UsageError, option
 from geneformer_codec.files import output_error
 from geneformer_codec.inputs.sample import MAX_PARTS, OddMates, Sample
 from geneformer_codec.sequence.fastq import is_fastq
@@ -147,6 +147,11 @@ def join_archives(
                     settings = writer.settings = found
                     coders = coders_of(archive)
                 if _made_alike(archive) != common or found.without_model not in (None, settings.without_model):
+                    if SELF_PANEL in (manifest.model.name, archive.manifest.model.name):
+                        raise FormatError(
+                            f"{source} and {sources[0]}: have panels of their own, and one archive has one; compress "
+                            f"them again with {option('self_panel', False)}, or their texts together"
+                        )
                     raise FormatError(
                         f"{source}: was made with another model, version, slice length, or other experts, or of "
                         f"another kind of text, than {sources[0]}; decompress them, and compress their texts together"
