@@ -45,13 +45,8 @@ Bases = NDArray[np.uint8]
 _LOG = logging.getLogger("geneformer_codec")
 
 
-def make_self_panel(
-    parts: Iterable[Part], level: str, label: str, threads: int = 0, progress: Progress | None = None
-) -> Model | None:
-    """The model that is a panel of these parts, coded at ``level``; None where none pays.
-
-    ``label`` names the sample in errors, ``progress`` is called with numbers of bases of the panel.
-    """
+def make_self_panel(parts: Iterable[Part], level: str, label: str, threads: int = 0) -> Model | None:
+    """The model that is a panel of these parts, coded at ``level``; None where none pays. ``label`` names the sample."""
     threads = threads or cores()
     with Sketch(label) as sketch:
         for bases, hashes, ends in in_order(_sampled, parts, threads):
@@ -63,7 +58,7 @@ def make_self_panel(
     _LOG.info("%s: a panel of %s bases recurs in its parts", label, f"{panel.length:,}")
     bases = panel.bases
     settings = without_panel(level, both_strands(bases))
-    source = embed(panel, lambda bases: encode_panel(bases, settings, threads, progress))
+    source = embed(panel, lambda bases: encode_panel(bases, settings, threads))
     model = Model.of(None, Experts(None, source), {"name": SELF_PANEL})
     open_panel(source, lambda coded, count: bases, passing=True)  # so that it is not decoded at once
     return model
@@ -148,8 +143,7 @@ class Sketch(contextlib.AbstractContextManager["Sketch"]):
                     self._file.seek(place)
                     words = np.frombuffer(self._file.read(size), np.uint64)
                 bases = unpacked_words(words, length)
-                records += [
-                    bases[STRETCH * start : STRETCH * stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)
-                ]
+                for start, stop in zip(edges[::2], edges[1::2], strict=True):
+                    records.append(bases[STRETCH * start : STRETCH * stop].copy())  # a view would hold all of the part
             place += size
         return records
