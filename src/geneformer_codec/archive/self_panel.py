@@ -46,7 +46,10 @@ _LOG = logging.getLogger("geneformer_codec")
 
 
 def make_self_panel(parts: Iterable[Part], level: str, label: str, threads: int = 0) -> Model | None:
-    """The model that is a panel of these parts, coded at ``level``; None where none pays. ``label`` names the sample."""
+    """The model that is a panel of these parts, coded at ``level``; None where none pays.
+
+    ``label`` names the sample in errors.
+    """
     threads = threads or cores()
     with Sketch(label) as sketch:
         for bases, hashes, ends in in_order(_sampled, parts, threads):
