@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,21 @@ def cache_directory() -> Path:
         return Path.home() / ".cache" / "geneformer-rules"
     except RuntimeError as error:
         raise FileNotFoundError(errno.ENOENT, "there is no home directory") from error
+
+
+def own(place: Path) -> Path:
+    """The folder; ``OSError`` if it is someone else's, or others may write to it."""
+    with contextlib.suppress(FileNotFoundError):
+        if why := distrusted(place.stat()):
+            raise PermissionError(errno.EPERM, why, str(place))
+    return place
+
+
+def distrusted(status: os.stat_result) -> str:
+    """Why a file or folder is not to be trusted; empty if it is."""
+    if status.st_uid not in (0, os.geteuid()):
+        return "it belongs to another user"
+    return "other users may write to it (chmod go-w)" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
 
 
 def acquire(path: Path, patience: float, say: Callable[[], None] | None = None) -> int:

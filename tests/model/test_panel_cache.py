@@ -179,6 +179,14 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("fresh_warnings")
+def test_a_cache_that_others_may_write_to(tmp_path: Path) -> None:
+    (tmp_path / "panels").mkdir()
+    (tmp_path / "panels").chmod(0o777)
+    decoded_with_one_warning(tmp_path, "other users may write to it")
+    assert not list((tmp_path / "panels").iterdir())
+
+
+@pytest.mark.usefixtures("fresh_warnings")
 def test_a_directory_in_the_place_of_the_cache_file(tmp_path: Path) -> None:
     cached(tmp_path).mkdir(parents=True)
     decoded_with_one_warning(tmp_path, "Is a directory|not empty|exists")

@@ -29,7 +29,7 @@ from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 from numba.core.compiler_lock import global_compiler_lock
 
-from geneformer_codec.caches import CACHE, acquire, cache_directory, held
+from geneformer_codec.caches import CACHE, acquire, cache_directory, distrusted, held, own
 
 _LOG = logging.getLogger("geneformer_codec")
 _MAGIC = b"gfkernl1"
@@ -89,7 +89,7 @@ class KernelCache(_Base):  # type: ignore[misc]
         """The compiled form; None if there is none, and then no other process compiles before `turn` is over."""
         target_context.refresh()
         try:
-            place = _own(kernel_directory())
+            place = own(kernel_directory())
             path = place / self.file_name(sig, target_context.codegen())
             found = _read(path, target_context)
             if found is None:
@@ -106,7 +106,7 @@ class KernelCache(_Base):  # type: ignore[misc]
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled form."""
         try:
-            place = _own(kernel_directory())
+            place = own(kernel_directory())
             _write(place / self.file_name(sig, data.codegen), _dumps(data._reduce()))
             _bound(place)
         except OSError as error:
@@ -164,20 +164,6 @@ _TURN = _Turn()
 turn = _TURN.__call__
 
 
-def _own(place: Path) -> Path:
-    """The folder; ``OSError`` if it is someone else's, or others may write to it."""
-    with contextlib.suppress(FileNotFoundError):
-        if fault := _fault(place.stat()):
-            raise PermissionError(errno.EPERM, fault, str(place))
-    return place
-
-
-def _fault(status: os.stat_result) -> str:
-    if status.st_uid not in (0, os.geteuid()):
-        return "it belongs to another user"
-    return "other users may write to it (chmod go-w)" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
-
-
 def _read(path: Path, target_context: Any) -> Any:
     """What is in a file; None if there is none, or it is not to be used. ``OSError`` where it cannot be read."""
     try:
@@ -193,8 +179,8 @@ def _read(path: Path, target_context: Any) -> Any:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if fault := _fault(status) or ("" if stat.S_ISREG(status.st_mode) else "it is no file"):
-            return _refused(path, fault)
+        if why := distrusted(status) or ("" if stat.S_ISREG(status.st_mode) else "it is no file"):
+            return _refused(path, why)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read()
         if time.time() - status.st_mtime > _DAY:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.caches import CACHE, acquire, cache_directory, held
+from geneformer_codec.caches import CACHE, acquire, cache_directory, held, own
 from geneformer_codec.model.panel import Decode, EmbeddedPanel, PanelSource, load
 from geneformer_codec.predict.panel_tables import (
     COUNTS_PAD,
@@ -110,8 +110,9 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, p
 
     try:
         kind = PASSING if passing else "panels"
-        folder = (cache_directory() if cache is None else cache) / kind / source.digest
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = own((cache_directory() if cache is None else cache) / kind) / source.digest
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         if passing:
             os.utime(folder)
             _keep_last(folder)
