@@ -136,6 +136,8 @@ def compress(
         _check_distinct(given, out)
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(open_source(source, mate, name, as_is, bin_qualities))
+        # before the work: can it be written?
+        file = stack.enter_context(_output(out, force, seekable=True, binary=True))
         parts, sample = opened.parts(part_bases), opened.sample
         if self_panel and job.model is None and not opened.is_reads:
             first = list(itertools.islice(parts, 2))
@@ -151,7 +153,7 @@ def compress(
                 plan = split_sample(parts, sample, directory, part_bases, level, job.threads)
                 job = job.with_panel(_panel_of(plan, directory))
                 parts, sample = (read_part(plan, directory / part.file) for part in plan.parts), lambda: plan.sample
-        info = job.write(parts, sample, out, job.settings(part_bases, opened.is_reads))
+        info = job.write(parts, sample, file, str(out), job.settings(part_bases, opened.is_reads))
     _log_notices(source, info.notices)
     return info
 
@@ -186,7 +188,8 @@ def compress_parts(
         model = _panel_of(plan, paths[0].parent)
     job = _Compression(open_model(model), level, strands, access, digests, embed, verify, force, execution, progress)
     settings = job.settings(plan.part_bases, plan.is_reads)
-    return job.write((read_part(plan, path) for path in paths), lambda: plan.sample, out, settings)
+    with _output(out, force, seekable=True, binary=True) as file:
+        return job.write((read_part(plan, path) for path in paths), lambda: plan.sample, file, str(out), settings)
 
 
 def decompress(
@@ -448,28 +451,27 @@ class _Compression:
         return replace(settings, digests=self.digests)
 
     def write(
-        self, parts: Iterator[Part], sample: Callable[[], Sample], out: AnyFile, settings: Settings
+        self, parts: Iterator[Part], sample: Callable[[], Sample], file: BinaryIO, label: str, settings: Settings
     ) -> ArchiveInfo:
-        """Write the archive; ``sample`` is called after the last part."""
+        """Write the archive to ``file``; ``sample`` is called after the last part."""
         named, data = reference(self.model, self.embed), self.model.data if self.model and self.embed else b""
         coders = make_coders(named.id, self.model, settings, self.execution or Execution(), self.strands)
-        with _output(out, self.force, seekable=True, binary=True) as file:
-            write_archive(file, parts, coders, settings, named, sample, data, self.progress)
-            file.flush()
-            archive = Archive(file, str(out), UNLIMITED)
-            if self.verify:
-                _verify_written(archive, coders, self.progress)
-            info = archive_info(archive)
-            try:
-                check_need(
-                    str(out),
-                    needed_bytes(archive.manifest),
-                    default_limit(info.total_bytes + (0 if self.embed else info.model_file_bytes)),
-                )
-                archive.check_text()
-            except MemoryLimitError as error:
-                _LOG.warning("reading this archive needs permission: %s", error)
-            return info
+        write_archive(file, parts, coders, settings, named, sample, data, self.progress)
+        file.flush()
+        archive = Archive(file, label, UNLIMITED)
+        if self.verify:
+            _verify_written(archive, coders, self.progress)
+        info = archive_info(archive)
+        try:
+            check_need(
+                label,
+                needed_bytes(archive.manifest),
+                default_limit(info.total_bytes + (0 if self.embed else info.model_file_bytes)),
+            )
+            archive.check_text()
+        except MemoryLimitError as error:
+            _LOG.warning("reading this archive needs permission: %s", error)
+        return info
 
 
 def _panel_of(plan: Plan, directory: Path) -> CodingModel | None:
