@@ -350,17 +350,7 @@ def learn_copies(slice_: Slice, previous: Int, base: Int, teach: bool) -> None:
             bank[u(GAIN + k)] = np.int32(bank[u(LOG_HIT + k)] << np.int32(2))
     ends = np.int32(0)
     end, before = panel.length, panel.history_offset - 1
-    for k in range(width):
-        gain = bank[u(GAIN + k)]
-        bank[u(GAIN_SUMS + k)] = np.int32(
-            bank[u(GAIN_SUMS + k)] + np.int32(gain - (bank[u(GAIN_SUMS + k)] >> np.int32(2)))
-        )
-        at = GAIN_SUMS + ROOM + k
-        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(4))))
-        at = GAIN_SUMS + 2 * ROOM + k
-        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(6))))
-        at = GAIN_SUMS + 3 * ROOM + k
-        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(8))))
+    decay_gains(bank, width)
     for k in range(width):
         miss = np.int32(bank[u(BASE + k)] != came)
         bank[u(MISSES + k)] = np.int32(np.int32(bank[u(MISSES + k)] << np.int32(1)) | miss)
@@ -374,6 +364,22 @@ def learn_copies(slice_: Slice, previous: Int, base: Int, teach: bool) -> None:
         state.numbers[COPIES] = drop(state, live, end, panel.history_offset, done + 1, settings.max_mismatches)
     if (done & 7) == 7:
         rebase(bank, np.int64(state.numbers[COPIES]))
+
+
+@inline
+def decay_gains(bank: NDArray[np.int32], width: Int) -> None:
+    """Take the gains into their sums, over four horizons."""
+    for k in range(width):
+        gain = bank[u(GAIN + k)]
+        bank[u(GAIN_SUMS + k)] = np.int32(
+            bank[u(GAIN_SUMS + k)] + np.int32(gain - (bank[u(GAIN_SUMS + k)] >> np.int32(2)))
+        )
+        at = GAIN_SUMS + ROOM + k
+        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(4))))
+        at = GAIN_SUMS + 2 * ROOM + k
+        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(6))))
+        at = GAIN_SUMS + 3 * ROOM + k
+        bank[u(at)] = np.int32(bank[u(at)] + np.int32(gain - (bank[u(at)] >> np.int32(8))))
 
 
 @inline

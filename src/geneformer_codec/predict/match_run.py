@@ -2,24 +2,34 @@
 
 The probability that this base is wrong is learned by the length of the run, how often the guess missed lately, how many
 copies there are, and the base. The other bases share it by the substitutions of copies.
+
+Most runs go on for long. So the next bases of all copies are compared at once (`look_ahead`), and while the guesses
+hit, the copies are left as they were, to be moved on together in the end (`move_copies`).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from geneformer_codec.coding.integers import adaptation_rate, clamp, count_ones_64, leading_zeros, u
-from geneformer_codec.coding.jit import Int, inline
-from geneformer_codec.predict.copies import base_at, padded
+from geneformer_codec.coding.integers import adaptation_rate, clamp, count_ones_64, leading_zeros, reversed_bits, u
+from geneformer_codec.coding.jit import Int, apart, inline
+from geneformer_codec.predict.copies import base_at, decay_gains, padded, rebase
 from geneformer_codec.predict.mixer import FLOOR, TOTAL
+from geneformer_codec.predict.search import window
 from geneformer_codec.predict.state import (
     BASE,
     COPIES,
+    DONE,
     FLIP,
+    GAIN,
     GUESS,
     LOG_HIT,
     LOG_MISS,
+    MISSES,
     NOISY,
     RUN,
     RUN_ROW,
+    STEP,
     TRUST_ROWS,
     MixerState,
     PanelTables,
@@ -73,16 +83,91 @@ def find_run(panel: PanelTables, state: SliceState, scratch: Scratch, miss_histo
             return 0
         guess = base
     scratch.recall[GUESS] = guess
+    scratch.recall[RUN_ROW] = run_row(longest, miss_history, live, guess)
+    return longest
+
+
+@inline
+def run_row(longest: Int, miss_history: Int, live: Int, guess: Int) -> Int:
+    """The row of such runs in the table of trust."""
     if longest < LEAST_RUN:
-        scratch.recall[RUN_ROW] = SHORT_ROWS + longest * 4 + guess
-        return longest
+        return SHORT_ROWS + longest * 4 + guess
     shift = 63 - leading_zeros(longest)
     length = min(2 * shift + ((longest >> (shift - 1)) & 1) - 6, 15)
     missed = count_ones_64(miss_history)
     density = (missed >= 1) + (missed >= 2) + (missed >= 4)
     crowd = (live >= 2) + (live >= 4) + (live >= 8)
-    scratch.recall[RUN_ROW] = TRUST_ROWS + ((length * 4 + density) * 4 + crowd) * 4 + guess
-    return longest
+    return TRUST_ROWS + ((length * 4 + density) * 4 + crowd) * 4 + guess
+
+
+class Ahead(NamedTuple):
+    """The next bases, on which all copies agree."""
+
+    count: Int  # int64: at most 32
+    bases: Int  # uint64: the first in the highest bits
+
+
+@apart
+def look_ahead(panel: PanelTables, state: SliceState) -> Ahead:
+    """How many of the next bases all copies have and agree on, and these."""
+    bank, done = state.bank, state.numbers[DONE]
+    count, first = np.int64(32), np.uint64(0)
+    for k in range(state.numbers[COPIES]):
+        place, step = state.copy_places[u(k)], np.int64(bank[u(STEP + k)])
+        in_panel = place < panel.history_offset
+        if in_panel:
+            here, left = place, (panel.length - place) if step > 0 else place + 1
+        else:
+            here = place - panel.history_offset
+            left = (done - here) if step > 0 else here + 1
+        if step < 0 and here < 31:
+            return Ahead(np.int64(0), first)
+        end = (here + 32) if step > 0 else here + 1
+        bases = window(panel.words, end) if in_panel else window(state.words, end)
+        if step < 0:
+            bases = turned(bases)
+        if k == 0:
+            first = bases
+        differ = bases ^ first
+        if differ:
+            left = min(left, leading_zeros(np.int64(differ)) >> 1)
+        count = min(count, left)
+    return Ahead(count, first)
+
+
+@inline
+def turned(bases: Int) -> Int:
+    """The reverse complement of 32 bases."""
+    low, high = np.uint64(bases & np.uint64(0xFFFFFFFF)), np.uint64(bases >> np.uint64(32))
+    bits = (np.uint64(reversed_bits(low)) << np.uint64(32)) | np.uint64(reversed_bits(high))
+    even = np.uint64(0x5555555555555555)
+    return ~(((bits & even) << np.uint64(1)) | ((bits >> np.uint64(1)) & even))
+
+
+@inline
+def can_run_on(settings: Settings, miss_history: Int) -> Int:
+    """Whether a hit cannot end a run: it cannot raise the length from which one is coded."""
+    return settings.match_run_length_noisy == 0 or np.int64(count_ones_64(miss_history)) < NOISY_MISSES
+
+
+@apart
+def move_copies(state: SliceState, hits: Int, guess: Int) -> None:
+    """Move all copies on, which predicted the last ``hits`` bases and now predict ``guess``."""
+    bank, live = state.bank, np.int64(state.numbers[COPIES])
+    first = state.numbers[DONE] - hits
+    width = padded(live)
+    count = np.int32(hits)
+    for k in range(width):
+        bank[u(BASE + k)] = np.int32(guess)
+        bank[u(GAIN + k)] = np.int32(0)
+        bank[u(MISSES + k)] = np.int32(bank[u(MISSES + k)] << count)
+        bank[u(RUN + k)] = np.int32(bank[u(RUN + k)] + count)
+    for k in range(width):
+        state.copy_places[u(k)] += np.int64(hits) * np.int64(bank[u(STEP + k)])
+    for number in range(hits):
+        decay_gains(bank, width)
+        if ((first + number) & 7) == 7:
+            rebase(bank, live)
 
 
 @inline

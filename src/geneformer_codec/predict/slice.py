@@ -9,7 +9,17 @@ from geneformer_codec.coding.range_coder import RangeCoder, decode_base, encode_
 from geneformer_codec.predict.codon_phase import learn_frames, predict_frames
 from geneformer_codec.predict.copies import learn_attention, learn_copies, predict_copies, refresh_all, summarise
 from geneformer_codec.predict.counts import learn_contexts, predict_counts, predict_low, prefetch_counts, put
-from geneformer_codec.predict.match_run import find_run, learn_run, predict_run, prepare_copies, run_length
+from geneformer_codec.predict.match_run import (
+    can_run_on,
+    find_run,
+    learn_run,
+    look_ahead,
+    move_copies,
+    predict_run,
+    prepare_copies,
+    run_length,
+    run_row,
+)
 from geneformer_codec.predict.mixer import TOTAL_BITS, choose_weights, correct, inputs_used, learn_weights, mix
 from geneformer_codec.predict.sampling import sample
 from geneformer_codec.predict.search import (
@@ -37,6 +47,7 @@ from geneformer_codec.predict.state import (
     RUN_ROW,
     WIDTH,
     Recent,
+    Scratch,
     Slice,
 )
 
@@ -44,6 +55,8 @@ kernel = kernels(announced="compiling the experts for this machine, once; about 
 
 FEW = 4
 """Copies below which searches come at `search_interval_few`."""
+MOST_HITS = 30
+"""Hits of a match run after which the copies are moved on: their misses, a bit each, are shifted by as many."""
 CERTAIN = 15 << 18
 """A probability of 2**22 (15/16) above which attention learns next to nothing from a base."""
 
@@ -90,6 +103,20 @@ def learn(slice_: Slice, previous: Int, base: Int, inputs: Int) -> None:
 
 
 @inline
+def code_base(
+    scratch: Scratch, coder: RangeCoder, symbols: NDArray[np.uint8], done: Int, stream: NDArray[np.uint8],
+    stream_end: Int, decoding: bool,
+) -> tuple[RangeCoder, Int]:  # fmt: skip
+    """The coder after the base, and the base, which is read from ``symbols`` or, decoding, written there."""
+    if decoding:
+        coder, base = decode_base(coder, stream, stream_end, scratch.frequencies, TOTAL_BITS)
+        symbols[u(done)] = base
+        return coder, base
+    base = np.int64(symbols[u(done)])
+    return encode_base(coder, stream, scratch.frequencies, base, TOTAL_BITS), base
+
+
+@inline
 def extended(recent: Recent, base: Int) -> Recent:
     """The history with ``base``; that of misses follows when all have learned."""
     return Recent(
@@ -128,12 +155,31 @@ def run(
             predict(slice_, recent, previous, inputs)
 
         # Code. All that follows is the same for encoder and decoder.
-        if decoding:
-            coder, base = decode_base(coder, stream, stream_end, scratch.frequencies, TOTAL_BITS)
-            symbols[u(done)] = base
-        else:
-            base = np.int64(symbols[u(done)])
-            coder = encode_base(coder, stream, scratch.frequencies, base, TOTAL_BITS)
+        coder, base = code_base(scratch, coder, symbols, done, stream, stream_end, decoding)
+        if in_run and base == run_base and done + 1 < stop and can_run_on(settings, recent.miss_history):
+            # What copies predict next needs no look at each of them, as long as all agree and the guesses hit.
+            ahead = look_ahead(panel, state)
+            most, hits = min(ahead.count - 1, stop - done - 1, MOST_HITS), np.int64(0)
+            while base == run_base and hits < most:
+                learn_run(mixer, scratch.recall[RUN_ROW], True)
+                after = extended(recent, base)
+                recent = Recent(after.history, after.reverse_complement, recent.miss_history << np.uint64(1))
+                append(state, base)
+                if settings.history_sampling:
+                    sample(slice_, recent, False, False)
+                else:
+                    enter(settings, state, row + base)
+                    row = prefetch_chain(settings, state, recent.history)
+                hits, done, previous = hits + 1, done + 1, base
+                run_base = np.int64((ahead.bases >> np.uint64(62 - 2 * hits)) & np.uint64(3))
+                scratch.recall[RUN_ROW] = run_row(longest + hits, recent.miss_history, numbers[COPIES], run_base)
+                scratch.recall[GUESS] = run_base
+                predict_run(mixer, scratch, previous)
+                coder, base = code_base(scratch, coder, symbols, done, stream, stream_end, decoding)
+            if hits:
+                move_copies(state, hits, run_base)
+                to_search = (to_search - 1 - hits) % settings.search_interval + 1
+                to_search_few = (to_search_few - 1 - hits) % settings.search_interval_few + 1
 
         # Learn. A run updates its own row even where it was not coded; the copies always learn.
         if longest:
