@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from geneformer_codec.archive.settings import SELF_PANEL_BASES
 from geneformer_rules.parts import PartSizes, largest
 from geneformer_rules.sheets import Species
 
@@ -29,8 +30,8 @@ _SPLIT_BYTES_PER_MINUTE = 4 << 30
 _SELF_PANEL_MB = 1200
 """Memory of making a sample's own panel: its seeds, and what coding takes."""
 
-_SELF_PANEL_SECONDS = {"fast": 30, "balanced": 60, "max": 300}
-"""The most that coding it takes, by level."""
+_SELF_PANEL_BASES_PER_SECOND = {"fast": 1_200_000, "balanced": 600_000, "max": 120_000}
+"""How much of it is coded in a second, by level."""
 
 _SKETCHED_BYTES_PER_SECOND = 5_000_000
 """How much text is searched in a second for what recurs."""
@@ -91,7 +92,8 @@ class Estimates:
         return text_bytes / _SPLIT_BYTES_PER_MINUTE + own / 60 < 1
 
     def _self_panel_seconds(self, text_bytes: int) -> float:
-        return text_bytes / _SKETCHED_BYTES_PER_SECOND + _SELF_PANEL_SECONDS[self.config["level"]]
+        panel = min(text_bytes, SELF_PANEL_BASES) / _SELF_PANEL_BASES_PER_SECOND[self.config["level"]]
+        return text_bytes / _SKETCHED_BYTES_PER_SECOND + panel
 
     def training_memory_mb(self, species: Species, panel_bases: int, attempt: int = 1) -> int:
         """Memory of a training job."""
