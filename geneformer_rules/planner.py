@@ -198,7 +198,7 @@ class Planner:
         return any_of(
             sample.name
             for sample, size in sizes
-            if size is not None and self.estimates.splits_in_a_minute(size, _has_self_panel(sample))
+            if size is not None and self.estimates.splits_in_a_minute(size, sample.seeks_self_panel)
         )
 
     @cached_property
@@ -592,14 +592,14 @@ class Planner:
 
     def split_memory_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Memory of a job that splits a sample."""
-        return self.estimates.split_memory_mb(attempt, _has_self_panel(self._sample(wildcards)))
+        return self.estimates.split_memory_mb(attempt, self._sample(wildcards).seeks_self_panel)
 
     def split_minutes(self, wildcards: Wildcards, attempt: int) -> int:
         """Time limit of a job that splits a sample."""
         sample = self._sample(wildcards)
         there = [path for path in map(Path, sample.files) if path.is_file()]
         size, text = sum(path.stat().st_size for path in there), text_bytes(map(str, there))
-        return self.estimates.split_minutes(size, text, attempt, _has_self_panel(sample))
+        return self.estimates.split_minutes(size, text, attempt, sample.seeks_self_panel)
 
     def training_memory_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Memory of a training."""
@@ -610,11 +610,6 @@ class Planner:
         """Time limit of a training."""
         species = self._species(wildcards)
         return self.estimates.training_minutes(species, self.panel_bases(species.name), attempt)
-
-
-def _has_self_panel(sample: Sample) -> bool:
-    """Whether a panel of its own is looked for when the sample is split, unless it turns out to be reads."""
-    return sample.species == NO_MODEL and sample.mate is None
 
 
 def option(name: str, value: str | None) -> str:

@@ -68,6 +68,11 @@ class Sample:
         return (self.path,) if self.mate is None else (self.path, self.mate)
 
     @property
+    def seeks_self_panel(self) -> bool:
+        """Whether a panel of its own is looked for when it is split, unless it turns out to be reads."""
+        return self.species == NO_MODEL and self.mate is None
+
+    @property
     def is_pair(self) -> bool | None:
         """Whether it has two texts; None for a run of which nothing is known."""
         if self.accession:
@@ -127,6 +132,13 @@ def load(
     readable = species if species or not problems else None
     samples = _read_samples(settings, readable, problems)
     done = find_done(Sheets(settings, samples, species))
+    with_files = {sample.species for sample in samples.values() if sample.files}
+    problems += [
+        f"{settings['species']}, row {entry.row}, column 'panel': '{SAMPLES}', but no sample of '{entry.name}' has a "
+        "file; name the files of the panel"
+        for entry in species.values()
+        if entry.from_samples and readable is not None and entry.name not in with_files
+    ]
     species = {name: _with_samples(entry, samples, done) for name, entry in species.items()}
     if exists is not None:
         problems += _missing_files(settings, samples, species, exists, done)

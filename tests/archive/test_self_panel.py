@@ -130,7 +130,7 @@ def test_the_panel_is_bounded(monkeypatch: pytest.MonkeyPatch, genomes: bytes) -
 
 
 def test_few_seeds_find_the_same(monkeypatch: pytest.MonkeyPatch, genomes: bytes) -> None:
-    monkeypatch.setattr(self_panel, "HUNDREDTHS", (50,))
+    monkeypatch.setattr(self_panel, "PERCENTAGES", (50,))
     all_seeds = panel_of(genomes)
     monkeypatch.setattr(self_panel, "MOST_SEEDS", 3000)
     sketches = []
@@ -206,7 +206,7 @@ def test_old_panels_leave_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         digests.append(folder.name)
         os.utime(folder, (number, number))  # as if it were long ago
         monkeypatch.setattr(
-            panel_cache, "PASSING_BYTES", 3 * sum(file.stat().st_size for file in folder.iterdir()) // 2
+            panel_cache, "OF_ARCHIVES_BYTES", 3 * sum(file.stat().st_size for file in folder.iterdir()) // 2
         )
     assert len(set(digests)) == 3
     assert {path.name for path in (tmp_path / "self-panels").iterdir()} == set(digests[1:])

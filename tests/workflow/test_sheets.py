@@ -235,6 +235,8 @@ def test_the_samples_of_a_species_are_its_panel() -> None:
     assert (species.panel, species.from_samples) == (("one.fa", "two.fa"), True)
     (problem,) = problems(SAMPLES, "species\tpanel\tpreset\nfish\tsamples\tpaper\n")
     assert problem.startswith("species.tsv, row 2, column 'panel': 'samples' is for experts")
+    (problem,) = problems(SAMPLES, SPECIES + "empty\tsamples\n")
+    assert problem.startswith("species.tsv, row 3, column 'panel': 'samples', but no sample of 'empty' has a file")
     (problem,) = problems(SAMPLES.replace("one.fa", "gone.fa"), "species\tpanel\nfish\tsamples\n")
     assert problem.startswith("samples.tsv, row 2, column 'path': file 'gone.fa' not found")
 

@@ -1,9 +1,9 @@
 """A panel made of the sample itself: what recurs in several of its parts, which otherwise know nothing of each other.
 
 All parts are read once. Of each stretch of `STRETCH` bases some seeds are kept, sampled by hash, fewer the larger the
-sample is. A seed that is in several parts recurs. Those stretches become the panel of which most seeds recur and are
-not in the panel yet, best first, up to `SELF_PANEL_BASES`. The panel is used if it pays: it is stored once, and each
-part no longer has to store what it has of it.
+sample is. A seed that is in several parts recurs. The stretches with most seeds that recur and are not in
+the panel yet become the panel, best first, up to `SELF_PANEL_BASES`. The panel is used if it pays: it is stored once,
+and each part no longer has to store what it has of it.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ SAMPLING = 32
 """One seed in so many is kept at first."""
 MOST_SEEDS = 1 << 22
 """Seeds that are kept at most; where there are more, half as many are sampled."""
-HUNDREDTHS = (50, 20, 5, 1)
+PERCENTAGES = (50, 20, 5, 1)
 """Shares of a stretch's seeds that must be new for the panel: stretches with most come first."""
 LEAST_SAVING = 0.01
 """The share of the sample's different seeds that the panel must save."""
@@ -63,7 +63,7 @@ def make_self_panel(parts: Iterable[Part], level: str, label: str, threads: int 
     settings = without_panel(level, both_strands(bases))
     source = embed(panel, lambda bases: encode_panel(bases, settings, threads))
     model = Model.of(None, Experts(None, source), {"name": SELF_PANEL})
-    open_panel(source, lambda coded, count: bases, passing=True)  # so that it is not decoded at once
+    open_panel(source, lambda coded, count: bases, of_archive=True)  # so that it is not decoded at once
     return model
 
 
@@ -126,7 +126,7 @@ class Sketch(contextlib.AbstractContextManager["Sketch"]):
         np.maximum.at(last, seeds, part_of)
         recurs, covered = first < last, np.zeros(len(known), np.bool_)
         taken = np.zeros(self._ends[-1], np.bool_)
-        for share in HUNDREDTHS:
+        for share in PERCENTAGES:
             take_stretches(seeds, stretches, recurs, covered, taken, share, SELF_PANEL_BASES // STRETCH)
         # a seed saves as many as there are parts that have it, less the one time that the panel has it
         pairs = np.unique(seeds * len(counts) + part_of)

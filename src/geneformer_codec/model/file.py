@@ -186,7 +186,9 @@ class Model:
 
         workers = threads or len(os.sched_getaffinity(0))
         alone = self.experts.initial_state is None
-        return open_panel(self.experts.panel, lambda coded, count: decode_panel(coded, count, workers), passing=alone)
+        return open_panel(
+            self.experts.panel, lambda coded, count: decode_panel(coded, count, workers), of_archive=alone
+        )
 
     def panel_records(self, threads: int = 0) -> list[NDArray[np.uint8]]:
         """The records of the experts' panel, each uint8[length] of 0..3."""

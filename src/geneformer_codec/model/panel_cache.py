@@ -6,7 +6,7 @@ array, and a checksum), zeros up to `HEADER_BYTES`, and the arrays, each from a 
 made under a lock, in a temporary file that takes its place when complete; of jobs that start at once one builds, and
 the others wait. Bases are checked by the panel's digest before they are cached, and every file by its checksum when it
 is opened: all of it, or, of one larger than `CHECKED_BYTES`, evenly spaced pages. Panels of single archives are in
-``self-panels`` instead, and the oldest go.
+``self-panels`` instead; the least recently used are deleted.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ MAGIC = b"gfpanel1"
 HEADER_BYTES = 4096
 ALIGNMENT = 64
 CHECKED_BYTES = 1 << 28
-PASSING, PASSING_BYTES = "self-panels", 1 << 32
+OF_ARCHIVES, OF_ARCHIVES_BYTES = "self-panels", 1 << 32
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 _PAGES, _PAGE_BYTES = 4096, 4096
 _KINDS = {np.dtype(kind).str: np.dtype(kind) for kind in (np.uint8, np.uint16, np.uint32, np.uint64, np.int64)}
@@ -93,11 +93,11 @@ class CachedPanel(PackedPanel):
         return _stored(self.folder / name, lambda: ([(np.uint16, size)], fill), self.length)[0]
 
 
-def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, passing: bool = False) -> PackedPanel:
+def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, of_archive: bool = False) -> PackedPanel:
     """The panel of ``source``, from the cache (``cache``, else `cache_directory`), where `load` puts it first.
 
     Where the cache cannot be used, a warning is logged once and all is built in memory. Raises what `load` raises.
-    ``passing`` panels are of single archives: of them, those used last are kept, up to `PASSING_BYTES`.
+    A panel ``of_archive`` is that of a single archive: the least recently used are deleted beyond `OF_ARCHIVES_BYTES`.
     """
 
     def prepare() -> tuple[Layout, Callable[[Arrays], None]]:
@@ -109,13 +109,13 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, p
         return [(np.int64, len(panel.starts)), (np.uint64, len(panel.words))], fill
 
     try:
-        kind = PASSING if passing else "panels"
+        kind = OF_ARCHIVES if of_archive else "panels"
         folder = own((cache_directory() if cache is None else cache) / kind) / source.digest
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
-        if passing:
+        if of_archive:
             os.utime(folder)
-            _keep_last(folder)
+            _evict(folder)
     except OSError as error:
         _warn(f"{error.filename or 'cache'}: {error.strerror or error}")
         return load(source, decode).packed
@@ -125,9 +125,9 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, p
     return CachedPanel(words, source.bases, starts[starts < source.bases], folder)
 
 
-def _keep_last(folder: Path) -> None:
+def _evict(folder: Path) -> None:
     """Remove the panels beside ``folder`` that were used longest ago; a process that has one open keeps it."""
-    left = PASSING_BYTES
+    left = OF_ARCHIVES_BYTES
     with contextlib.suppress(OSError):  # another process may remove them as well
         panels = sorted(folder.parent.iterdir(), key=lambda panel: -panel.stat().st_mtime_ns)
         for panel in panels:

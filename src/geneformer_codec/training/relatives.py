@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.integers import hashed
 from geneformer_codec.coding.jit import Int, kernels
+from geneformer_codec.sequence.seeds import next_seed
 from geneformer_codec.training.data import Bases
 
 kernel = kernels()
@@ -39,11 +40,8 @@ def relatives_of(held: Sequence[Bases], records: Sequence[Bases], most: int) -> 
 def find_seeds(bases: NDArray[np.uint8], seen: NDArray[np.bool_], marking: bool) -> Int:
     """How many sampled seeds of ``bases`` are ``seen``, or, when ``marking``, there are: then they are from now on."""
     history, reverse_complement, count = np.uint64(0), np.uint64(0), 0
-    mask, top = (np.uint64(1) << np.uint64(2 * SEED_LENGTH)) - np.uint64(1), np.uint64(2 * SEED_LENGTH - 2)
     for k in range(bases.shape[0]):
-        base = np.uint64(bases[k])
-        history = ((history << np.uint64(2)) | base) & mask
-        reverse_complement = (reverse_complement >> np.uint64(2)) | ((np.uint64(3) - base) << top)
+        history, reverse_complement = next_seed(history, reverse_complement, bases[k], SEED_LENGTH)
         mixed = hashed(min(history, reverse_complement))
         if k + 1 < SEED_LENGTH or (mixed & np.uint64(0xFFFF)) * np.uint64(SAMPLING) >= np.uint64(0x10000):
             continue

@@ -48,7 +48,7 @@ def train(
     that is measured to pay. ``base`` is a model of experts whose panel is extended, and whose state goes on learning.
     The ``purpose``, ``genomes`` or ``reads``, says what is going to be coded: settings are chosen, and the state is
     learned, on records held out, or on short reads drawn from both strands of the panel. ``tune`` is a FASTA or FASTQ
-    file of what is going to be coded, of which the first bases are taken for that instead.
+    file of what is going to be coded, whose first bases are used for that instead.
 
     With ``preset``, the name of a network's size and form, or ``base``, a network to fine-tune, it trains a network
     instead; this needs PyTorch (the extra ``network``). Each file of ``hybrid`` is one more species, and has an equal
