@@ -139,12 +139,14 @@ def compress(
         # before the work: can it be written?
         file = stack.enter_context(_output(out, force, seekable=True, binary=True))
         parts, sample = opened.parts(part_bases), opened.sample
-        if self_panel and job.model is None and not opened.is_reads:
+        if self_panel and job.model is None:
+            from geneformer_codec.archive.self_panel import make_self_panel
+
             first = list(itertools.islice(parts, 2))
             parts = itertools.chain(first, parts)
-            if len(first) > 1 and isinstance(source, str | Path) and Path(source).is_file():
-                from geneformer_codec.archive.self_panel import make_self_panel
-
+            if len(first) == 1 and opened.is_reads:
+                job = job.with_panel(make_self_panel(first, level, str(source), job.threads))
+            elif len(first) > 1 and _is_file(source) and (mate is None or _is_file(mate)):
                 job = job.with_panel(make_self_panel(parts, level, str(source), job.threads))
                 opened = stack.enter_context(open_source(source, mate, name, as_is, bin_qualities))
                 parts, sample = opened.parts(part_bases), opened.sample
@@ -472,6 +474,11 @@ class _Compression:
         except MemoryLimitError as error:
             _LOG.warning("reading this archive needs permission: %s", error)
         return info
+
+
+def _is_file(source: AnyFile) -> bool:
+    """Whether it can be read twice."""
+    return isinstance(source, str | Path) and Path(source).is_file()
 
 
 def _panel_of(plan: Plan, directory: Path) -> CodingModel | None:

@@ -22,6 +22,8 @@ def encode_block(
     """Compress a part: what the manifest has of the block, and the bytes of its entry."""
     with coders.working:
         content = PartContent.parse(part)
+        if content.base_count and part.is_reads and (aligner := coders.aligner()):
+            content.align(aligner)
     coding = Coding(settings.level, settings.slice_length, coders, progress)
 
     def encode(stream: Stream) -> bytes:
@@ -42,6 +44,7 @@ def encode_block(
         records=content.record_count,
         residues=content.residue_count,
         bases=content.base_count,
+        slice_bases=len(content.own_bases),
         slices=content.slice_count,
         **content.choice._asdict(),
         streams={name: len(data[name]) for name in STREAM_IDS},
@@ -65,6 +68,7 @@ def decode_streams(
         record_count=block.records,
         residue_count=block.residues,
         base_count=block.bases,
+        own_count=block.slice_bases,
         slice_count=block.slices,
         choice=block.choice,
         payload_bytes=block.streams["payload"],

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.archive.memory import Share
 from geneformer_codec.coding.interface import BaseCoder, Progress
-from geneformer_codec.streams.interface import ONLY_CHOICE, Choice
+from geneformer_codec.streams.interface import ONLY_CHOICE, Choice, ReadAligner
 
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
@@ -64,6 +64,7 @@ class Coders:
     ``make`` gives the coder of a choice, and ``choose`` the choices for the bases of a part: where there are several,
     the one that gives the fewest bytes is taken. ``parts_at_once`` is how many parts are to be worked on at a time,
     ``threads`` how many threads there are in all; ``share`` bounds the memory of side streams that are decoded.
+    ``aligner`` gives what maps reads.
     """
 
     def __init__(
@@ -74,12 +75,13 @@ class Coders:
         parts_at_once: int = 1,
         threads: int = 1,
         share: Share | None = None,
+        aligner: Callable[[], ReadAligner | None] = lambda: None,
     ) -> None:
         self.model_id, self.parts_at_once = model_id, parts_at_once
         self.threads, self.share = threads, share
         self.working = threading.BoundedSemaphore(max(threads, parts_at_once))
         """Held by whatever computes: a part may use two threads, and all parts no more than there are."""
-        self._make, self._choose = make, choose
+        self._make, self._choose, self._aligner = make, choose, aligner
         self._coders: dict[Choice, BaseCoder] = {}
         self._lock = threading.Lock()
 
@@ -95,6 +97,10 @@ class Coders:
                 raise RuntimeError(f"the coder gave {len(slices)} slices for {len(lengths)}")
             tried.append((choice, lengths, slices))
         return min(tried, key=lambda one: sum(map(len, one[2])))
+
+    def aligner(self) -> ReadAligner | None:
+        """What maps reads to the panel of the model; None without one."""
+        return self._aligner()
 
     def coder(self, choice: Choice) -> BaseCoder:
         """The coder of blocks of this choice."""

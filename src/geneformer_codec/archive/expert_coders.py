@@ -15,7 +15,7 @@ from geneformer_codec.archive.manifest import EXPERTS
 from geneformer_codec.archive.settings import Settings
 from geneformer_codec.coding.interface import BaseCoder
 from geneformer_codec.sequence.strands import ENOUGH, both_strands, stretches
-from geneformer_codec.streams.interface import Choice
+from geneformer_codec.streams.interface import Choice, ReadAligner
 
 STRETCHES = 4
 LEAST_STRETCH, MOST_STRETCH = 1 << 12, 1 << 16
@@ -61,6 +61,17 @@ class ExpertCoders:
             if self._opened is None:
                 self._opened = self._model.coder(self._settings.experts, "auto", self._threads)
         return self._opened.for_strands(both) if isinstance(self._opened, ExpertCoder) else self._opened
+
+    def aligner(self) -> ReadAligner | None:
+        """What maps reads to the panel of the model; None without one."""
+        from geneformer_codec.align.aligner import Aligner
+        from geneformer_codec.predict.coder import ExpertCoder
+
+        coder = self.make(Choice(ONE_STRAND, False)) if self._model else None
+        experts = self._settings.experts
+        if not isinstance(coder, ExpertCoder) or coder.predictor.tables is None or experts is None:
+            return None
+        return Aligner(coder.predictor.tables, experts.panel_seed_length, experts.panel_sampling)
 
     def choose(self, bases: Bases) -> Sequence[Choice]:
         """The choice for a part with these bases, or two of which the better one is to be taken."""

@@ -9,7 +9,7 @@ from geneformer_codec.archive.manifest import FORMAT, FORMAT_VERSION
 from geneformer_codec.archive.notices import archive_notices
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.unparsed import find_unparsed
-from geneformer_codec.streams.table import INDEX_STREAMS, SIDE_STREAMS, STREAM_IDS, STREAMS
+from geneformer_codec.streams.table import INDEX_STREAMS, PAYLOAD_STREAMS, SIDE_STREAMS, STREAM_IDS, STREAMS
 
 _READS_STREAMS = [stream.id for stream in STREAMS if stream.of_reads]
 
@@ -88,7 +88,9 @@ def archive_info(archive: Archive) -> ArchiveInfo:
     manifest, blocks, total_bytes = archive.manifest, archive.blocks, archive.file_bytes
     sample, model = manifest.sample, manifest.model
     streams = {name: sum(block.streams[name] for block in blocks) for name in STREAM_IDS}
-    side, index = (sum(streams[name] for name in names) for names in (SIDE_STREAMS, INDEX_STREAMS))
+    payload, side, index = (
+        sum(streams[name] for name in names) for names in (PAYLOAD_STREAMS, SIDE_STREAMS, INDEX_STREAMS)
+    )
     model_bytes = model.bytes if model.embedded else 0
     bases = sum(block.bases for block in blocks)
     unparsed = find_unparsed(archive)
@@ -109,13 +111,13 @@ def archive_info(archive: Archive) -> ArchiveInfo:
         trailing_bytes=sample.trailing_bytes,
         outside_records=[text.as_dict() for text in unparsed if text.places],
         notices=archive_notices(archive, unparsed),
-        payload_bytes=streams["payload"],
+        payload_bytes=payload,
         side_bytes=side,
         index_bytes=index,
         model_bytes=model_bytes,
-        container_bytes=total_bytes - streams["payload"] - side - index - model_bytes,
+        container_bytes=total_bytes - payload - side - index - model_bytes,
         total_bytes=total_bytes,
-        bpb_payload=streams["payload"] * 8 / bases if bases else None,
+        bpb_payload=payload * 8 / bases if bases else None,
         bpb_total=total_bytes * 8 / bases if bases else None,
         model_id=model.id,
         model_name=model.name,

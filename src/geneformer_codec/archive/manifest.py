@@ -43,7 +43,7 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class Block:
-    """One compressed part, of ``slices`` slices.
+    """One compressed part, of ``slices`` slices with ``slice_bases`` of its bases: all but those of mapped reads.
 
     ``strands`` and ``without_model`` are those of its `Choice`.
     """
@@ -54,6 +54,7 @@ class Block:
     records: int
     residues: int
     bases: int
+    slice_bases: int
     slices: int
     strands: int
     without_model: bool
@@ -79,6 +80,11 @@ class Block:
     def is_reads(self) -> bool:
         """Whether its text is FASTQ."""
         return self.streams["reads"] > 0
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether some of its reads are mapped."""
+        return self.streams["alignments"] > 0
 
     @property
     def stored_bytes(self) -> int:
@@ -199,20 +205,23 @@ def _block(fields: Fields, settings: Settings) -> Block:
     records = fields.number("records", 0, text_bytes)
     residues = fields.number("residues", 0, text_bytes)
     bases = fields.number("bases", 0, residues)
+    slice_bases = fields.number("slice_bases", 0, bases)
     alone = fields.flag("without_model")
     if alone and settings.without_model is None:
         raise ValueError("a part is coded without the model, and the settings do not say how")
-    whole = alone or settings.slice_length == WHOLE_PART
-    most = min(bases, 1) if whole else most_slices(bases, settings.slice_length)
-    slices = fields.number("slices", min(bases, 1), most)
-    experts = settings.without_model if alone else settings.experts
-    strands = fields.number("strands", *((1, 2) if experts and not experts.network else (0, 0)))
     streams = fields.inner("streams")
     sizes = {name: streams.number(name, 0, 1 << 31) for name in STREAM_IDS}
     streams.done()
+    whole = alone or settings.slice_length == WHOLE_PART
+    most = min(slice_bases, 1) if whole else most_slices(slice_bases, settings.slice_length)
+    slices = fields.number("slices", min(slice_bases, 1), most)
+    if slice_bases != bases and not sizes["alignments"]:
+        raise ValueError("bases are neither in slices nor in mapped reads")
+    experts = settings.without_model if alone else settings.experts
+    strands = fields.number("strands", *((1, 2) if experts and not experts.network else (0, 0)))
     ends = fields.flag("starts_record"), fields.flag("ends_record")
     fields.done()
-    return Block(part, text_bytes, digest, records, residues, bases, slices, strands, alone, sizes, *ends)
+    return Block(part, text_bytes, digest, records, residues, bases, slice_bases, slices, strands, alone, sizes, *ends)
 
 
 def most_slices(bases: int, slice_length: int) -> int:

@@ -17,6 +17,8 @@ _RECORD, _SLICE = 100, 200
 """Of what is known of each: its name as an object, its place and lengths in several arrays."""
 _MIXER = 36 << 20
 """Counters of names or of qualities."""
+_ALIGNED = 48 << 20
+"""What is counted while mapped reads are coded."""
 _LOCKSTEP = 64
 """Slices that a thread works on at once where a network predicts them."""
 
@@ -30,12 +32,12 @@ def text_bytes(block: Block) -> int:
 def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
     """Of one part while it is decoded, with slices on so many threads."""
     settings = manifest.settings.without_model if block.without_model else manifest.settings.experts
-    longest = min(block.slice_length(manifest.settings) or block.bases, block.bases)
+    longest = min(block.slice_length(manifest.settings) or block.slice_bases, block.slice_bases)
     slices = min(block.slices, threads * (1 if settings and not settings.network else _LOCKSTEP))
     alone = block.without_model or manifest.model.id == EXPERTS
     own_counts = settings.table_bytes if settings and alone else 0
     coding = slices * (_slice_bytes(settings, longest) + own_counts) + _known_bytes(block)
-    return max(coding, text_bytes(block))
+    return max(coding, text_bytes(block) + (_ALIGNED + 5 * block.bases if block.is_aligned else 0))
 
 
 def _slice_bytes(settings: "ExpertSettings | None", length: int) -> int:

@@ -107,6 +107,8 @@ class SequenceReader:
         block = self._archive.blocks[number]
         if not block.is_reads:
             raise UsageError(f"{self._archive.label}: is FASTA, which has no qualities")
+        if block.is_aligned:
+            return self._archive.decode(block, self._coders()).qualities.tobytes()
         residues = b"".join(self._residues([Span(number, 0, block.residues)]))
         with error_context(block, self._archive.label):
             # all of the block is needed, so that it can be checked
@@ -165,6 +167,9 @@ class SequenceReader:
         by_choice: dict[Choice, list[tuple[int, int]]] = {}
         for (number, slice_), size in wanted.items():
             if len(self._slices.get((number, slice_), ())) < size:
+                if parts[number].block.is_aligned:
+                    self._slices[number, slice_] = self._archive.decode(parts[number].block, self._coders()).bases
+                    continue
                 by_choice.setdefault(parts[number].block.choice, []).append((number, slice_))
         self._archive.hold(
             parts[number].place(slice_)
@@ -239,6 +244,8 @@ class SequenceReader:
             with error_context(block, archive.label):
                 self.index.check(number, data)
         content = archive.content(block, split_streams(block, head, _BEFORE_PAYLOAD))
+        if block.is_aligned:  # as one slice
+            return _Part(block, content.fasta, np.array([block.bases]), np.array([stop, stop]), None)
         payload = np.concatenate(([0], np.cumsum(content.slices.sizes, dtype=np.int64))) + stop
         kept = data if archive.remote else None
         return _Part(block, content.fasta, np.cumsum(content.slices.lengths, dtype=np.int64), payload, kept)
@@ -246,4 +253,6 @@ class SequenceReader:
 
 def _is_read_whole(block: Block) -> bool:
     """Whether a block of a remote archive is fetched whole, and so checked: small, or one slice, most of it."""
-    return block.stored_bytes <= WHOLE_BYTES or (block.slices <= 1 and not block.streams["qualities"])
+    if block.is_aligned or block.stored_bytes <= WHOLE_BYTES:
+        return True
+    return block.slices <= 1 and not block.streams["qualities"]

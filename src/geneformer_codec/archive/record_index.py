@@ -41,7 +41,8 @@ class RecordEntry:
     """Where a record is and what its digests are.
 
     ``name`` is the header up to the first blank, ``header`` all of it without ``>``. The record's first base is
-    ``offset`` bases into ``slice_`` of the block of part ``block``; a record of a huge sample may end in a later one.
+    ``offset`` bases into ``slice_`` of the block of part ``block``, or into the block where some of its reads are
+    mapped; a record of a huge sample may end in a later one.
     ``md5`` and ``refget`` (GA4GH, ``SQ.`` and sha512t24u) are of the upper-cased sequence, as samtools' M5; None
     where they are not stored and no coder was at hand to compute them.
     """
@@ -256,7 +257,9 @@ class RecordIndex:
             content = archive.text_content(block, data)
             begin, end = np.searchsorted(self._blocks, (number, number + 1)).tolist()
             bases[begin:end] = content.fasta.fragment_bases
-            slices[begin:end], offsets[begin:end] = content.slices.places(content.fasta.base_edges[:-1])
+            offsets[begin:end] = content.fasta.base_edges[:-1]
+            if not block.is_aligned:
+                slices[begin:end], offsets[begin:end] = content.slices.places(offsets[begin:end])
             # records that end here, and the one that goes on in the next part
             stop, until = int(np.searchsorted(ends_in, number, "right")), int(np.searchsorted(self._first, end))
             residues = None

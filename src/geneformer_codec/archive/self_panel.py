@@ -1,5 +1,7 @@
 """A panel made of the sample itself: what recurs in several of its parts, which otherwise know nothing of each other.
 
+That of reads is made of their contigs (`read_panel`); the rest of this module is about FASTA.
+
 All parts are read once. Of each stretch of `STRETCH` bases some seeds are kept, sampled by hash, fewer the larger the
 sample is. A seed that is in several parts recurs. The stretches with most seeds that recur and are not in
 the panel yet become the panel, best first, up to `SELF_PANEL_BASES`. The panel is used if it pays: it is stored once,
@@ -7,12 +9,14 @@ and each part no longer has to store what it has of it.
 """
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.archive.read_panel import read_contigs
 from geneformer_codec.archive.settings import SELF_PANEL, SELF_PANEL_BASES
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import cores, in_order
@@ -50,21 +54,28 @@ def make_self_panel(parts: Iterable[Part], level: str, label: str, threads: int 
 
     ``label`` names the sample in errors.
     """
-    threads = threads or cores()
-    with Sketch(label) as sketch:
-        for bases, hashes, ends in in_order(_sampled, parts, threads):
-            sketch.add(bases, hashes, ends)
-        records = sketch.chosen()
+    threads, parts = threads or cores(), iter(parts)
+    first = next(parts)
+    parts = itertools.chain((first,), parts)
+    records = read_contigs(parts, level, threads) if first.is_reads else _recurring(parts, label, threads)
     if not records:
         return None
     panel = Panel.of(records)
-    _LOG.info("%s: a panel of %s bases recurs in its parts", label, f"{panel.length:,}")
+    _LOG.info("%s: has a panel of its own, of %s bases", label, f"{panel.length:,}")
     bases = panel.bases
     settings = without_panel(level, both_strands(bases))
     source = embed(panel, lambda bases: encode_panel(bases, settings, threads))
     model = Model.of(None, Experts(None, source), {"name": SELF_PANEL})
     open_panel(source, lambda coded, count: bases, of_archive=True)  # so that it is not decoded at once
     return model
+
+
+def _recurring(parts: Iterable[Part], label: str, threads: int) -> list[Bases]:
+    """Stretches that are in several parts."""
+    with Sketch(label) as sketch:
+        for bases, hashes, ends in in_order(_sampled, parts, threads):
+            sketch.add(bases, hashes, ends)
+        return sketch.chosen()
 
 
 def _sampled(part: Part, _: Progress) -> tuple[Bases, NDArray[np.uint64], NDArray[np.int64]]:

@@ -24,6 +24,9 @@ SELF_PANEL = "self panel"
 SELF_PANEL_BASES = 1 << 25
 """The most bases in a sample's own panel: one thread codes it, and decodes it before any part."""
 
+READ_PANEL_BASES = 1 << 27
+"""The most bases in the panel of a sample of reads, which is coded in one go."""
+
 AUTO, ALWAYS = "auto", "always"
 DIGESTS = (AUTO, ALWAYS)
 """When blocks have the digests of their records: where they are less than `DIGEST_SHARE` of it, or always."""

@@ -32,8 +32,8 @@ def split_sample(
 ) -> Plan:
     """Write the parts of a sample and their plan into ``directory``.
 
-    The ``sample`` is asked for when all parts were taken. With a ``panel_level`` the panel of a FASTA sample of several
-    parts is written as well, coded at that level, if one pays.
+    The ``sample`` is asked for when all parts were taken. With a ``panel_level`` the panel of the sample is written as
+    well, coded at that level, if one pays: of reads, or of FASTA in several parts.
     """
     taken, planned, is_reads = Taken(parts), [], False
     for part in taken:
@@ -54,7 +54,7 @@ def split_sample(
         _write(directory / planned[-1].digests_file, part.digests)
         is_reads = part.is_reads
     plan = Plan(taken.complete(sample()), is_reads, part_bases, tuple(planned))
-    if panel_level and not is_reads and len(planned) > 1:
+    if panel_level and (is_reads or len(planned) > 1):
         from geneformer_codec.archive.self_panel import make_self_panel
 
         written = (read_part(plan, directory / part.file) for part in planned)

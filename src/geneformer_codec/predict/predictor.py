@@ -82,6 +82,11 @@ class Predictor:
         mixer, low = (self.mixer, self.low) if kept else (None, None)
         return Predictor(settings, self._panel, mixer, low, self._tables)
 
+    @property
+    def tables(self) -> PanelTables | None:
+        """The panel's; None without a panel."""
+        return self._tables
+
     def _panel_tables(self) -> PanelTables:
         """Tables of the panel, or of a slice's own counts without one, that have seen nothing."""
         settings, panel = self.settings, self._panel

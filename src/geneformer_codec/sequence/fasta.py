@@ -110,6 +110,16 @@ class Exceptions:
         ends = np.concatenate((np.zeros(1, np.int64), self.places + self.lengths))
         return places - (before[run] - np.maximum(ends[run] - places, 0))
 
+    def are_bases(self, residues: int) -> NDArray[np.bool_]:
+        """Which of so many residues are bases."""
+        if self.literal is not None:
+            return np.zeros(residues, np.bool_)
+        steps = np.zeros(residues + 1, np.int8)
+        steps[self.places] = -1
+        steps[self.places + self.lengths] += 1
+        bases: NDArray[np.bool_] = np.cumsum(steps[:-1], dtype=np.int8) == 0
+        return bases
+
 
 class FastaText:
     """A FASTA text without its bases: names, layout, case and exceptions, checked against each other.

@@ -7,10 +7,10 @@ To add one, write a module with a subclass of `Stream`, add it to the table in `
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,48 @@ ONLY_CHOICE = Choice(0, False)
 """Where blocks do not differ."""
 
 
+class ReadAlignment(Protocol):
+    """How the reads of a part are coded: mapped to a panel, or by themselves."""
+
+    own: Bases
+    """The bases of reads that are coded by themselves; empty until they are decoded."""
+
+    @property
+    def own_lengths(self) -> NDArray[np.int64]:
+        """How many of these each such read has."""
+        ...
+
+
+class ReadAligner(Protocol):
+    """What maps reads to a panel, and codes those that are mapped (`align.aligner`)."""
+
+    def align(self, bases: Bases, lengths: NDArray[np.int64], texts: Sequence[int]) -> ReadAlignment | None:
+        """How reads of so many ``lengths`` are coded, of which each text has so many; None: all by themselves."""
+        ...
+
+    def encode_places(self, alignment: Any) -> bytes:
+        """Where the reads lie."""
+        ...
+
+    def decode_places(
+        self, coded: bytes, lengths: NDArray[np.int64], texts: Sequence[int], own_count: int
+    ) -> ReadAlignment:
+        """The inverse of `encode_places`; so many bases are in reads that are coded by themselves."""
+        ...
+
+    def expected(self, alignment: Any) -> Bases:
+        """All bases, as far as they are known without the differences."""
+        ...
+
+    def encode_differences(self, alignment: Any, bases: Bases, qualities: NDArray[np.uint8]) -> bytes:
+        """Where ``bases`` differ from those expected, given the quality of each."""
+        ...
+
+    def decode_differences(self, coded: bytes, alignment: Any, qualities: NDArray[np.uint8]) -> Bases:
+        """All bases."""
+        ...
+
+
 class BaseCoders(Protocol):
     """What codes bases, by how they are to be predicted."""
 
@@ -51,6 +93,10 @@ class BaseCoders(Protocol):
 
     def coder(self, choice: Choice) -> BaseCoder:
         """What decodes blocks of a choice."""
+        ...
+
+    def aligner(self) -> ReadAligner | None:
+        """What maps reads; None without a panel."""
         ...
 
 
@@ -81,6 +127,8 @@ class PartContent:
     record_count: int = 0
     residue_count: int = 0
     base_count: int = 0
+    own_count: int = 0
+    """Bases that are coded in slices: all but those of mapped reads."""
     slice_count: int = 0
     choice: Choice = ONLY_CHOICE
     payload_bytes: int = 0
@@ -90,6 +138,8 @@ class PartContent:
     """Each followed by a line feed."""
     case: Case = field(init=False)
     exceptions: Exceptions = field(init=False)
+    alignment: ReadAlignment | None = None
+    """How reads are coded, if some are mapped to a panel."""
     slices: SliceTable = field(init=False)
     bases: Bases = field(init=False)
     qualities: NDArray[np.uint8] = field(init=False)
@@ -117,6 +167,36 @@ class PartContent:
         if fasta.base_count != self.base_count or (fasta.text_bytes != self.text_bytes and not self.is_reads):
             raise FormatError("its side streams are not those of the manifest; the archive is damaged")
         return fasta
+
+    @property
+    def read_counts(self) -> tuple[int, ...]:
+        """How many reads each text has."""
+        return tuple(layout.reads for layout in self.read_layouts)
+
+    def align(self, aligner: ReadAligner) -> None:
+        """Map the reads, before anything is encoded."""
+        self.alignment = aligner.align(self.bases, self.fasta.fragment_bases, self.read_counts)
+
+    def aligner(self, coding: Coding) -> ReadAligner:
+        """What codes mapped reads; ``FormatError`` for damaged data that have some and no panel."""
+        assert coding.coders is not None
+        if (aligner := coding.coders.aligner()) is None:
+            raise FormatError("reads are mapped, and the archive has no panel; the archive is damaged")
+        return aligner
+
+    @property
+    def own_bases(self) -> Bases:
+        """Bases that are coded in slices."""
+        return self.alignment.own if self.alignment else self.bases
+
+    @property
+    def own_lengths(self) -> NDArray[np.int64]:
+        """How many of them each fragment has that has any."""
+        return self.alignment.own_lengths if self.alignment else self.fasta.fragment_bases
+
+    def base_qualities(self) -> NDArray[np.uint8]:
+        """The qualities of bases, without those of other residues."""
+        return self.qualities[self.fasta.exceptions.are_bases(self.residue_count)]
 
     @cached_property
     def residues(self) -> NDArray[np.uint8]:

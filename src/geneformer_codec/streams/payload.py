@@ -9,7 +9,7 @@ from geneformer_codec.streams.slice_table import SliceTable, cut_slices
 
 
 class PayloadStream(Stream):
-    """Bases, coded by a model, by experts without one, or at two bits each."""
+    """Bases but those of mapped reads, coded by a model, by experts without one, or at two bits each."""
 
     id = "payload"
     counted_as = "payload"
@@ -17,17 +17,21 @@ class PayloadStream(Stream):
     def encode(self, part: PartContent, coding: Coding) -> bytes:
         """Sets ``slices`` and ``choice``, too."""
         assert coding.coders is not None
-        fragments = part.fasta.fragment_bases
+        fragments = part.own_lengths
         part.choice, lengths, slices = coding.coders.encode(
-            part.bases, lambda choice: cut_slices(fragments, coding.slice_length_of(choice)), coding.progress
+            part.own_bases, lambda choice: cut_slices(fragments, coding.slice_length_of(choice)), coding.progress
         )
         part.slices, part.slice_count = SliceTable(lengths, [len(slice_) for slice_ in slices]), len(slices)
         return b"".join(slices)
 
     def decode(self, data: bytes, part: PartContent, coding: Coding) -> None:
-        """Sets ``bases``."""
+        """Sets ``bases``, or of an ``alignment`` those of reads coded by themselves."""
         assert coding.coders is not None
-        part.bases = np.zeros(0, np.uint8)
+        bases = np.zeros(0, np.uint8)
         if part.slice_count:
             coder = coding.coders.coder(part.choice)
-            part.bases = coder.decode(part.slices.split(data), part.slices.lengths, coding.progress)
+            bases = coder.decode(part.slices.split(data), part.slices.lengths, coding.progress)
+        if part.alignment:
+            part.alignment.own = bases
+        else:
+            part.bases = bases

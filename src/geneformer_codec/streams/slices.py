@@ -18,7 +18,7 @@ class SlicesStream(Stream):
 
     def decode(self, data: bytes, part: PartContent, coding: Coding) -> None:
         """Sets ``slices``."""
-        bases = part.fasta.base_count
+        bases = part.own_count
         part.slices = SliceTable.unpack(
             data, part.slice_count, bases, part.payload_bytes, longest=coding.slice_length_of(part.choice) or bases
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from geneformer_codec.streams.alignments import AlignmentsStream, DifferencesStream
 from geneformer_codec.streams.case import CaseStream
 from geneformer_codec.streams.digests import DigestsStream
 from geneformer_codec.streams.exceptions import ExceptionsStream
@@ -20,14 +21,17 @@ STREAMS: tuple[Stream, ...] = (
     CaseStream(),
     ExceptionsStream(),
     SlicesStream(),
+    AlignmentsStream(),
     PayloadStream(),
     QualitiesStream(),
+    DifferencesStream(),
     DigestsStream(),
 )
 """In the order of the file, in which they are decoded; they are encoded in the reverse order."""
 
 STREAM_IDS = tuple(stream.id for stream in STREAMS)
 SIDE_STREAMS = tuple(stream.id for stream in STREAMS if stream.counted_as == "side")
+PAYLOAD_STREAMS = tuple(stream.id for stream in STREAMS if stream.counted_as == "payload")
 INDEX_STREAMS = tuple(stream.id for stream in STREAMS if stream.counted_as == "index")
 RECORD_STREAMS = ("reads", "layout", "names")
 """What an index of records is made of."""

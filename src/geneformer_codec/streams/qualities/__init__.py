@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geneformer_codec.streams.interface import Coding, PartContent, Stream
 
@@ -20,7 +21,7 @@ class QualitiesStream(Stream):
 
         if not part.is_reads:
             return b""
-        return encode_qualities(part.qualities, part.layout.residues, part.residues, coding.level)
+        return encode_qualities(part.qualities, part.layout.residues, _residues(part, coding), coding.level)
 
     def decode(self, data: bytes, part: PartContent, coding: Coding) -> None:
         """Sets ``qualities``."""
@@ -28,4 +29,11 @@ class QualitiesStream(Stream):
 
         part.qualities = np.zeros(0, np.uint8)
         if part.is_reads:
-            part.qualities = decode_qualities(data, part.layout.residues, part.residues)
+            part.qualities = decode_qualities(data, part.layout.residues, _residues(part, coding))
+
+
+def _residues(part: PartContent, coding: Coding) -> NDArray[np.uint8]:
+    """All residues; of mapped reads those that are expected, as the others are coded after the qualities."""
+    if part.alignment is None:
+        return part.residues
+    return part.fasta.all_residues(part.aligner(coding).expected(part.alignment))
