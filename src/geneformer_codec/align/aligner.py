@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from geneformer_codec.align import coding
 from geneformer_codec.align.coding import Alignments, DifferenceModel, PlaceModel, Reads
 from geneformer_codec.align.mapping import Seeds, map_reads
-from geneformer_codec.align.reference import Reference
+from geneformer_codec.align.reference import OVERHANG, Reference
 from geneformer_codec.coding.mixing import LINE, PLACE, coder_state, finish, new_mixer
 from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.state import PanelTables
@@ -147,7 +147,7 @@ class Aligner:
         return Reference(self._tables, alignment.own)
 
     def _place_bits(self, own_count: int) -> int:
-        return max(1, (self._tables.length + own_count - 1).bit_length())
+        return (self._tables.length + own_count + 2 * OVERHANG - 1).bit_length()
 
 
 def _most_events(bases: int) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.align.reference import UNKNOWN, Reference, predicted
+from geneformer_codec.align.reference import OVERHANG, UNKNOWN, Reference, predicted
 from geneformer_codec.coding.integers import clamp, u
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import Mixer, decode, encode, predict, start_decoding, update, updated_counter
@@ -151,7 +151,7 @@ def code_number(bits: NDArray[np.uint32], run: Run, which: Int, number: Int) -> 
 @inline
 def code_place(model: PlaceModel, run: Run, place_bits: Int, place: Int) -> Int:
     """Encode or decode a place."""
-    return code_node(model.bits, run, PLACES, model.tree, 0, place, place_bits)
+    return code_node(model.bits, run, PLACES, model.tree, 0, place + OVERHANG, place_bits) - OVERHANG
 
 
 # --- places ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.align.coding import DELETED, INSERTED, MOVED, Alignments
-from geneformer_codec.align.reference import Reference, predicted
+from geneformer_codec.align.reference import OVERHANG, Reference, predicted
 from geneformer_codec.coding.integers import count_ones, hashed, u
 from geneformer_codec.coding.jit import Int, inline, kernels
 from geneformer_codec.predict.search import is_chosen, panel_place, panel_row, panel_tag
@@ -27,6 +27,8 @@ MOST_PLACES = 8
 """Places of a seed that are looked at."""
 MOST_SEEDS = 6
 """Seeds with places that a read is looked for by."""
+MOST_OVERHANG = OVERHANG // 2
+"""So far before the reference a read may begin, or behind a seed on the other strand."""
 COMPARED = 320
 """Bases at which two places of a read are compared."""
 LOST = 14
@@ -77,6 +79,8 @@ def better(
     step = np.int64(-1 if strand else 1)
     place = after - length + offset if strand else after - offset - 1
     if place == best.place and step == best.step:
+        return best
+    if place < -MOST_OVERHANG or place > after + MOST_OVERHANG:
         return best
     compared = min(end - begin, COMPARED)
     misses = compared - hits(reference, bases, begin, end, place, step, compared)
@@ -173,7 +177,7 @@ def follow(
     """Write the events of a read; gives the number of the next, and what the read costs but for its start, in bits."""
     place, step, at, next_try = start.place, start.step, first, first + LEAST_LEFT
     recent, mismatches, cost = np.uint32(0), np.int64(0), np.int64(0)
-    first_event, room = event, alignments.at.shape[0] - 2
+    settled, room = first, alignments.at.shape[0] - 2  # no event is taken back
     while at < end:
         if np.int64(bases[u(at)]) == predicted(reference, place, step):
             recent <<= np.uint32(1)
@@ -184,11 +188,13 @@ def follow(
         if deleted and event < room:
             event = put_event(alignments, event, at, DELETED, deleted, step)
             place += deleted * step
+            settled = at
             cost += INDEL_BITS
             continue
         if inserted and event < room:
             event = put_event(alignments, event, at, INSERTED, inserted, step)
             at += inserted
+            settled = at
             cost += INDEL_BITS + 2 * inserted
             continue
         mismatches += 1
@@ -198,21 +204,19 @@ def follow(
         if np.int64(count_ones(recent)) > LOST and at >= next_try and end - at > LEAST_LEFT and event < room:
             # Lost: the read may go on elsewhere, from some bases before.
             next_try = at + NEXT_TRY
-            begin = max(at - BACK, first)
-            while event > first_event and alignments.at[event - 1] >= begin:
-                begin = at  # no event is taken back
-                break
+            begin = max(at - BACK, settled)
             here = place - (at - begin) * step
             other = find_start(reference, seeds, bases, begin, end, MOST_SEEDS // 2)
             window = min(end - begin, 4 * BACK)
             now = hits(reference, bases, begin, end, here, step, window)
             if other.step and hits(reference, bases, begin, end, other.place, other.step, window) > now + window // 4:
                 move = other.place
-                while begin < end and np.int64(bases[u(begin)]) != predicted(reference, move, other.step):
+                while begin < at and np.int64(bases[u(begin)]) != predicted(reference, move, other.step):
                     begin += 1
                     move += other.step
                 event = put_event(alignments, event, begin, MOVED, move, other.step)
                 at, place, step = begin, move, other.step
+                settled = at
                 cost += MOVE_BITS
                 recent = np.uint32(0)
     return event, cost + MISMATCH_BITS * mismatches

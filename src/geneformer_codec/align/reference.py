@@ -10,6 +10,8 @@ from geneformer_codec.coding.jit import Int, inline
 from geneformer_codec.predict.panel_tables import base_of
 from geneformer_codec.predict.state import PanelTables
 
+OVERHANG = 1 << 10
+"""Places so far outside of the reference may be coded: a read may begin before it, or end behind it."""
 UNKNOWN = 4
 """Stands for the base outside of the reference."""
 
@@ -22,10 +24,16 @@ class Reference(NamedTuple):
 
 
 @inline
+def length_of(reference: Reference) -> Int:
+    """How many bases there are."""
+    return reference.panel.length + reference.bases.shape[0]
+
+
+@inline
 def predicted(reference: Reference, at: Int, step: Int) -> Int:
     """The base at a place, in the direction of the read."""
     length = reference.panel.length
-    if at < 0 or at >= length + reference.bases.shape[0]:
+    if at < 0 or at >= length_of(reference):
         return np.int64(UNKNOWN)
     base = np.int64(base_of(reference.panel.words, at)) if at < length else np.int64(reference.bases[u(at - length)])
     return base if step > 0 else 3 - base
