@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,15 +43,31 @@ class Inputs:
     planner: "Planner"
     _begun: set[str] = field(default_factory=set)
 
-    def _force_if_stale(self, output: str, samples: Iterable[Sample], is_lost: bool = False) -> None:
+    def _force_if_stale(self, output: str, samples: Sequence[Sample]) -> None:
         """Force the first job of samples whose output an earlier run has left, made of other files, or incomplete."""
         if not self.planner.call.is_main_process or output in self._begun:
             return
         self._begun.add(output)  # what a job writes during this run is not stale
-        if not Path(output).exists() or any(self.planner.is_made_by_rules(sample.files) for sample in samples):
-            return
-        if is_lost or not is_made_of(Path(output), samples) or any(map(self.planner.is_forced, samples)):
+        if Path(output).exists() and self._is_stale(Path(output), samples):
             self.planner.call.force(output)
+
+    def _is_stale(self, output: Path, samples: Sequence[Sample]) -> bool:
+        """Whether an output of an earlier run is not to be used; what has failed is tried again, once a run."""
+        if not self.planner.call.is_main_process or any(
+            self.planner.is_made_by_rules(sample.files) for sample in samples
+        ):
+            return False
+        return (
+            not is_made_of(output, samples)
+            or any(map(self.planner.is_forced, samples))
+            or any(map(self._is_lost, samples))
+            or any(self.planner.error_of(sample.name) for sample in samples)
+        )
+
+    def _is_lost(self, sample: Sample) -> bool:
+        """Whether files of a run are gone that are still needed."""
+        fetched = self.planner.files_of(sample.name) if sample.accession else []
+        return not self.planner.plan_path(sample.name).is_file() and not all(Path(file).is_file() for file in fetched)
 
     @_paths
     def archive_sources(self, wildcards: Wildcards) -> list[str]:
@@ -68,17 +84,10 @@ class Inputs:
     def fetched_model(self, wildcards: Wildcards) -> list[str]:
         """The model that codes a run: without it, there is no use in fetching the run. Also looks what is there."""
         sample = self.planner.sample(wildcards)
-        record = self.planner.record(sample.name)
         if sample.accession is None:
             raise WorkflowError(f"{self.planner.config['samples']}: sample '{sample.name}' is no run, but has a file")
-        self._force_if_stale(
-            str(record), [sample], self._is_lost(sample.name) and not self.planner.plan_path(sample.name).is_file()
-        )
+        self._force_if_stale(str(self.planner.record(sample.name)), [sample])
         return tracked([self.planner.model_of_job(wildcards)])
-
-    def _is_lost(self, run: str) -> bool:
-        """Whether files of a run are gone that was fetched."""
-        return not all(Path(file).is_file() for file in self.planner.files_of(run))
 
     @_paths
     def split_sources(self, wildcards: Wildcards) -> list[str]:
@@ -105,7 +114,12 @@ class Inputs:
         sample = self.planner.sample(wildcards)
         made_in = self.planner.batches.batch_of.get(sample.name, sample.name)
         if sample.accession:
-            record = Path(self.planner.checkpoints.fetch.get(sample=sample.name).output.record)
+            record = self.planner.record(sample.name)
+            # A checkpoint that needs no job is passed by: Snakemake would not look at another one behind it.
+            if record.is_file() and (str(record) in self._begun or not self._is_stale(record, [sample])):
+                self._begun.add(str(record))
+            else:
+                self.planner.checkpoints.fetch.get(sample=sample.name)
             if "error" in read_json(record):
                 return [str(record)]
             made_in = sample.name if self.planner.size_if_whole(sample) is None else batching.alone(sample.name)

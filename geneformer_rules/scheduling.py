@@ -34,7 +34,7 @@ class State:
 def extend_scheduler(workflow: Any, choose: Callable[[State], Sequence[Job]], at_end: Callable[[State], None]) -> None:
     """Let ``choose`` say which of the ready jobs of a workflow may begin, and call ``at_end`` when no more will.
 
-    Neither is called if nothing is executed, as in a dry run.
+    Neither is called if nothing is executed, as in a dry run; ``choose`` is not if a failure stops the workflow.
     """
     jobs, schedule = JobScheduler.__dict__.get("open_jobs"), JobScheduler.__dict__.get("schedule")
     if not isinstance(jobs, property) or jobs.fget is None or schedule is None:
@@ -46,7 +46,8 @@ def extend_scheduler(workflow: Any, choose: Callable[[State], Sequence[Job]], at
 
     def open_jobs(scheduler: Any) -> Sequence[Job]:
         ready: list[Job] = ready_jobs(scheduler)
-        return choose(_state(scheduler, ready)) if is_ours(scheduler) else ready
+        stops = scheduler.failed and not scheduler.keepgoing
+        return choose(_state(scheduler, ready)) if is_ours(scheduler) and not stops else ready
 
     def schedule_and_end(scheduler: Any) -> bool:
         try:

@@ -116,6 +116,10 @@ def test_the_disk_holds_a_bounded_number_of_runs(project: Project, server: Serve
     assert "geneformer-rules: failed: s2: SRR000002: ENA states 1,501 reads" in said
     assert {path.name for path in project.result("downloads").iterdir()} <= {"s2", "gone", "unknown"}
     assert not any(project.result(place, name).exists() for place in ("parts", "blocks") for name in ("s1", "s3"))
+    asked = len(server.asked)
+    project.settings["retries"] = 2
+    assert project.run("compress_all", status=1).count("localcheckpoint fetch:") == 3, "once in a run"
+    assert server.asked[asked:].count("/filereport") == 3
     del server.counts["SRR000002"]
     del project.samples[1:3]
     project.run("compress_all", "decompress_all")
