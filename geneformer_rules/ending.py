@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from geneformer_codec.cli.console import message_of, say
 from geneformer_codec.errors import GfzError
 from geneformer_rules.batching import alone
-from geneformer_rules.charts import human_bytes
 from geneformer_rules.records import file_state, read_json
 from geneformer_rules.scheduling import Job, State
 
@@ -110,6 +109,8 @@ def _show(lines: Iterable[str]) -> None:
 
 def _sizes(numbers: dict[str, Any], now: int) -> Iterator[str]:
     """How many samples have been archived, and what was on the disk before and is after."""
+    from geneformer_rules.charts import human_bytes  # which takes its time to import
+
     samples, species = numbers.get("samples", []), numbers.get("species", [])
     if not samples:
         return

@@ -14,7 +14,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import batching, provenance
 from geneformer_rules.parts import largest, read_plan
-from geneformer_rules.records import is_made_of, read_json
+from geneformer_rules.records import is_made_of
 from geneformer_rules.sheets import Sample
 from geneformer_rules.snakemake_call import tracked
 
@@ -97,33 +97,33 @@ class Inputs:
         return self._read_files(sample)
 
     @_paths
-    def sources(self, wildcards: Wildcards) -> list[str]:
-        """The files of a sample when its archive is published. An archive that is there already is out of date."""
+    def publication(self, wildcards: Wildcards) -> list[str]:
+        """What is needed to publish a sample: the directory with its archive, its files, its model.
+
+        One function for all of it, as Snakemake takes its time to call one, for each of thousands of samples.
+        """
         sample = self.planner.sample(wildcards)
-        if (
+        if sample.accession:
+            self._await_fetch(sample)
+        elif (
             self.planner.call.is_main_process
             and sample.name in self.planner.published.names
             and not self.planner.is_made_by_rules(sample.files)
-        ):
+        ):  # an archive that is there already is out of date
             self.planner.call.force(f"{self.planner.results}/archives/{sample.name}.gfz")
-        return tracked(sample.files)
+        made = self.planner.unpublished(sample) or str(self.planner.record(sample.name))
+        return [made, *tracked([*sample.files, self.planner.model_of_job(wildcards)])]
 
-    @_paths
-    def unpublished(self, wildcards: Wildcards) -> list[str]:
-        """The directory with the archive of a sample before it is published; none for a run that cannot be had."""
-        sample = self.planner.sample(wildcards)
-        made_in = self.planner.batches.batch_of.get(sample.name, sample.name)
-        if sample.accession:
-            record = self.planner.record(sample.name)
-            # A checkpoint that needs no job is passed by: Snakemake would not look at another one behind it.
-            if record.is_file() and (str(record) in self._begun or not self._is_stale(record, [sample])):
-                self._begun.add(str(record))
-            else:
-                self.planner.checkpoints.fetch.get(sample=sample.name)
-            if "error" in read_json(record):
-                return [str(record)]
-            made_in = sample.name if self.planner.size_if_whole(sample) is None else batching.alone(sample.name)
-        return [f"{self.planner.results}/unpublished/{made_in}"]
+    def _await_fetch(self, run: Sample) -> None:
+        """Let Snakemake ask again when a run has been fetched.
+
+        A checkpoint that needs no job is passed by: Snakemake would not look at another one behind it.
+        """
+        record = self.planner.record(run.name)
+        if record.is_file() and (str(record) in self._begun or not self._is_stale(record, [run])):
+            self._begun.add(str(record))
+        else:
+            self.planner.checkpoints.fetch.get(sample=run.name)
 
     @_paths
     def model(self, wildcards: Wildcards) -> list[str]:

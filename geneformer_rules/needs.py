@@ -95,11 +95,16 @@ class Needs:
 
     def archive_parts(self, wildcards: Wildcards) -> list[PartSizes | None]:
         """The parts of each sample of a batch, about, as they are or will be when they are made."""
-        sizes = [
-            max(text_bytes(sample.files), self.planner.size_if_whole(sample) or 0)
+        return [
+            parts_of_text(self._bytes_to_archive(sample), self._config["part_bases"])
             for sample in self.planner.samples_of_job(wildcards)
         ]
-        return [parts_of_text(size, self._config["part_bases"]) for size in sizes]
+
+    def _bytes_to_archive(self, sample: Sample) -> int:
+        size = self.planner.text_bytes(sample.files)
+        if size is None:  # it is made by a rule, or is a run
+            size = max(text_bytes(sample.files), self.planner.size_if_whole(sample) or 0)
+        return size
 
     def compress_parts(self, wildcards: Wildcards) -> list[PartSizes | None]:
         """The parts that a job compresses."""

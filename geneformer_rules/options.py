@@ -46,6 +46,11 @@ class Options:
         """The species of the samples of a job."""
         return option("--species", self.planner.samples_of_job(wildcards)[0].species)
 
+    def run(self, wildcards: Wildcards) -> str:
+        """The accession of a run, with the name and the species of its sample."""
+        sample = self.planner.sample(wildcards)
+        return shlex.join([sample.path, "--name", sample.name, "--species", sample.species])
+
     @property
     def download(self) -> str:
         """How runs are fetched."""
@@ -124,13 +129,15 @@ class Options:
 
     # --- archives ----------------------------------------------------------------------------------------------------
 
-    def publication(self, wildcards: Wildcards, input: Any) -> str:
-        """What is published: a directory with an archive; or the record of a run that could not be had."""
-        sample = self.planner.sample(wildcards)
-        record = ["--record", str(self.planner.record(sample.name))] if sample.accession else []
-        made = [path for path in input.unpublished if not path.endswith(".json")]
-        left = [word for path in self.planner.work_on(sample.name) for word in ("--leftover", str(path))]
-        return shlex.join([*made, *record, *left])
+    def publication(self, wildcards: Wildcards) -> str:
+        """What is published: an archive and its model, or why there is none of a run; and what is deleted then."""
+        planner, sample = self.planner, self.planner.sample(wildcards)
+        made, model = planner.unpublished(sample), planner.model_of_job(wildcards)
+        words = [made] if made else []
+        words += ["--record", str(planner.record(sample.name))] if sample.accession else []
+        words += ["--model", model] if model else []
+        words += [word for path in planner.work_on(sample.name) for word in ("--leftover", str(path))]
+        return shlex.join([*words, "--source", *sample.files])
 
     @property
     def checks(self) -> str:

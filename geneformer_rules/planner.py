@@ -15,20 +15,20 @@ import functools
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-from geneformer_rules import batching, provenance, sheets
+from geneformer_rules import batching, parts, provenance, sheets
 from geneformer_rules.ending import archives_of, finish_run
 from geneformer_rules.estimates import Estimates, trains_in_a_minute
 from geneformer_rules.inputs import Inputs
 from geneformer_rules.needs import Needs
 from geneformer_rules.options import Options
-from geneformer_rules.parts import PartSizes, largest, parts_of_archive, read_plan, text_bytes
+from geneformer_rules.parts import PartSizes, largest, parts_of_archive, read_plan
 from geneformer_rules.patterns import NAME, any_of, none_of
 from geneformer_rules.publishing import ERROR, remove
 from geneformer_rules.ready_jobs import ReadyJobs
@@ -49,6 +49,7 @@ class Planner:
     sheets: Sheets
     published: provenance.Published
     checkpoints: Any = None
+    _sizes: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, workflow: Any, config: Mapping[str, Any], checkpoints: Any) -> "Planner":
@@ -200,20 +201,24 @@ class Planner:
         if self.is_made_by_rules(sample.files):  # the same before it is made and after
             expected: int | None = self.config["planning"]["sample_bases"]
             return expected
-        size = self._text_bytes(sample.files)
+        size = self.text_bytes(sample.files)
         return size if size is not None and size <= largest(self.batch_bases) else None
 
-    def _text_bytes(self, files: Iterable[str]) -> int | None:
-        """About how much text these files hold; None if that is not known yet."""
-        files = list(files)
-        there = bool(files) and all(Path(path).is_file() for path in files)
-        return text_bytes(files) if there and not self.is_made_by_rules(files) else None
+    def text_bytes(self, files: Iterable[str]) -> int | None:
+        """About how much text these files hold; None if that is not known yet. Looked at once, as it takes its time."""
+        key = tuple(files)
+        if key not in self._sizes:
+            there = bool(key) and all(Path(path).is_file() for path in key)
+            if not there or self.is_made_by_rules(key):
+                return None
+            self._sizes[key] = parts.text_bytes(key)
+        return self._sizes[key]
 
     @cached_property
     def split_locally(self) -> str:
         """Matches the samples that are split where Snakemake runs: on a cluster, those that take less than a minute."""
         waiting = [sample for sample in self.samples.values() if sample.name not in self.sheets.done]
-        sizes = [(sample, self._text_bytes(sample.files)) for sample in waiting if self.call.on_cluster]
+        sizes = [(sample, self.text_bytes(sample.files)) for sample in waiting if self.call.on_cluster]
         return any_of(
             sample.name
             for sample, size in sizes
@@ -229,7 +234,7 @@ class Planner:
     def trained_locally(self) -> str:
         """Matches the species that are trained where Snakemake runs."""
         species = [entry for entry in self.sheets.species.values() if entry.model is None and entry.trains_experts]
-        sizes = {entry.name: self._text_bytes(entry.panel) for entry in species if self.call.on_cluster}
+        sizes = {entry.name: self.text_bytes(entry.panel) for entry in species if self.call.on_cluster}
         return any_of(name for name, size in sizes.items() if size is not None and trains_in_a_minute(size))
 
     @property
@@ -304,7 +309,11 @@ class Planner:
 
     def record(self, sample: str) -> Path:
         """Where the record of a run is, once that was fetched."""
-        return Path(self.results, "fetched", f"{sample}.json")
+        return self._records / f"{sample}.json"
+
+    @cached_property
+    def _records(self) -> Path:
+        return Path(self.results, "fetched")
 
     @cached_property
     def downloads(self) -> Path:
@@ -325,6 +334,15 @@ class Planner:
         given = self.samples[sample]
         files: list[str] = read_json(self.record(sample)).get("files", []) if given.accession else list(given.files)
         return files
+
+    def unpublished(self, sample: Sample) -> str | None:
+        """The directory with the archive of a sample before it is published; None for a run that could not be had."""
+        made_in = self.batches.batch_of.get(sample.name, sample.name)
+        if sample.accession:
+            if "error" in read_json(self.record(sample.name)):
+                return None
+            made_in = sample.name if self.size_if_whole(sample) is None else batching.alone(sample.name)
+        return f"{self.results}/unpublished/{made_in}"
 
     def error_of(self, sample: str) -> str | None:
         """Why there will be no archive of a sample, if that is known before its publication fails."""

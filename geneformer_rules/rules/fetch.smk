@@ -23,9 +23,8 @@ checkpoint fetch:
     resources:
         **plan.needs.fetching,
     params:
-        run=plan.options.source,
-        species=plan.options.species,
+        run=plan.options.run,
         download=plan.options.download,
     shell:
-        "geneformer-rules fetch {params.run} --name {wildcards.sample} {params.species} {params.download}"
+        "geneformer-rules fetch {params.run} {params.download}"
         " --threads {threads} -o {output.record:q} > {log:q} 2>&1"

@@ -2,9 +2,7 @@
 # kept beside them. Parts and downloads are deleted then; Snakemake would keep them until all samples have been split.
 rule publish:
     input:
-        unpublished=plan.inputs.unpublished,
-        sample=plan.inputs.sources,
-        model=plan.inputs.model,
+        plan.inputs.publication,
     output:
         archive=update("<results>/archives/{sample}.gfz"),
         report=update("<results>/reports/{sample}.json"),
@@ -15,11 +13,9 @@ rule publish:
     localrule: True
     params:
         publication=plan.options.publication,
-        files=plan.options.files,
-        model=plan.options.model,
         checks=plan.options.checks,
     shell:
-        "geneformer-rules publish {params.publication} --source {params.files} {params.model}"
+        "geneformer-rules publish {params.publication}"
         " -o {output.archive:q} --report {output.report:q} --checks {params.checks:q} > {log:q} 2>&1"
 
 
