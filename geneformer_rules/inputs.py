@@ -165,8 +165,8 @@ class Inputs:
     @_paths
     def deletions(self, wildcards: Wildcards) -> list[str]:
         """The records of deleted sources, if these are to be deleted."""
-        samples = self.planner.samples.values() if self.planner.config["delete_source"] else ()
-        return [f"{self.planner.results}/deleted/{sample.name}.json" for sample in samples if sample.files]
+        samples = [sample for sample in self.planner.samples.values() if sample.is_deleted and sample.files]
+        return [f"{self.planner.results}/deleted/{sample.name}.json" for sample in samples]
 
     @_paths
     def models(self, wildcards: Wildcards) -> list[str]:

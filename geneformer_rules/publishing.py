@@ -195,7 +195,7 @@ class _Checked:
     def _undeletable(self, reason: str) -> OutputError:
         return OutputError(
             f"{self.path}: deleting it failed: {reason}. Correct that and run the workflow again, or switch "
-            "delete_source off"
+            "delete_source off, or write 'no' in the column 'delete_source' of its row"
         )
 
 
@@ -221,7 +221,7 @@ def delete_sources(sources: Sequence[Path], archive: Path, report: Path, proof: 
         )
     if lost := _not_held(facts):
         raise MismatchError(
-            f"{sources[0]}: {lost}; the file is kept. Switch delete_source off for such samples, or delete it by hand"
+            f"{sources[0]}: {lost}; the file is kept. Write 'no' in the column 'delete_source' of its row"
         )
     # A run that was interrupted after a deletion and before the proof finds fewer files here.
     named = zip(sources, held_digests(sources[0], len(sources), facts), strict=True)
