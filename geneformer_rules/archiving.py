@@ -1,28 +1,23 @@
-"""Archive samples and decode archives, several with one start of Python and one load of their model.
+"""Archive samples, several with one start of Python and one load of their model, and split large ones.
 
 What archives a sample leaves in a directory for unpublished archives, as ``NAME.gfz`` and its report ``NAME.json``.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geneformer_codec import api
 from geneformer_codec.archive.coders import CodingModel
-from geneformer_codec.archive.manifest import EXPERTS
-from geneformer_codec.archive.models import Execution, find_model, open_model
-from geneformer_codec.archive.read import Archive
+from geneformer_codec.archive.models import Execution, open_model
 from geneformer_codec.archive.settings import COARSE
 from geneformer_codec.cli.console import message_of, say
 from geneformer_codec.errors import GfzError, InputError, UsageError
 from geneformer_codec.files import atomic_directory
-from geneformer_codec.limits import UNLIMITED
 from geneformer_rules import accessions
-from geneformer_rules.checks import PASSED, append_checks, check
 from geneformer_rules.notices import print_notices, print_sizes
-from geneformer_rules.provenance import is_decompressed
-from geneformer_rules.publishing import file_digest, write_error, write_report
+from geneformer_rules.publishing import write_error, write_report
 from geneformer_rules.records import RECORD, describe_files, read_json, write_json
 from geneformer_rules.sheets import NO_MODEL
 from geneformer_rules.sra import Run
@@ -144,64 +139,3 @@ def split_sample(
     write_json({RECORD: made_of, **made}, plan)
     size = sum(part["text_bytes"] for part in made["parts"])
     say(f"{name}: {size:,} bytes of text in {len(made['parts']):,} parts")
-
-
-def decode_samples(
-    archives: Sequence[Path],
-    directory: Path | None,
-    *,
-    only: Sequence[Path] = (),
-    checks: Path | None = None,
-    execution: Execution,
-) -> list[str]:
-    """Decode each archive, check every checksum, and return a message for each that failed.
-
-    With a directory, the texts are written there, unless they are there and newer than the archive: ``NAME.fa`` or, of
-    reads, ``NAME.fq``; a pair has ``NAME_1.fq`` and ``NAME_2.fq``. With ``only``, other texts than these are an error.
-    Without one, the result is appended to the table ``checks``.
-    """
-
-    def work(archive: Path, model: CodingModel | None) -> str:
-        if directory is None:
-            facts = api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED).as_dict()
-            return f"every checksum holds: {facts['records']:,} records, {facts['bases']:,} bases"
-        if not only and is_decompressed(archive, directory):
-            return "is decompressed already"
-        facts = api.info(archive, max_memory=UNLIMITED).as_dict()
-        suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
-        names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
-        text, *mates = [directory / f"{name}.{suffix}" for name in names]
-        if only and {text, *mates} != set(only):
-            found = " and ".join(map(str, (text, *mates)))
-            raise GfzError(f"the archive holds {facts['kind']} and does not become {only[0]}; ask for {found}")
-        mate = mates[0] if mates else None
-        for left in (old for path in (text, *mates) for old in directory.glob(f".{path.name}.*.tmp")):
-            left.unlink()  # of a job that was killed
-        api.decompress(archive, text, mate=mate, model=model, force=True, execution=execution, max_memory=UNLIMITED)
-        return f"decompressed to {' and '.join(map(str, (text, *mates)))}, SHA-256 as archived"
-
-    if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-    return _each(archives, work, checks if directory is None else None)
-
-
-def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], str], checks: Path | None) -> list[str]:
-    models: dict[str, CodingModel | None] = {EXPERTS: None}
-    errors = []
-    for path in archives:
-        result, facts = PASSED, {}
-        try:
-            with Archive(path, max_memory=UNLIMITED) as archive:
-                wanted, sample = archive.manifest.model, archive.manifest.sample
-                facts = {"sha256": sample.sha256, "bases": sum(block.bases for block in archive.blocks)}
-                if wanted.id not in models and not wanted.embedded:
-                    models[wanted.id] = ReadyModel(found) if (found := find_model(archive)) else None
-            say(f"{path.stem}: {path}: {work(path, models.get(wanted.id))}")
-        except (GfzError, OSError) as error:
-            result = message_of(error)
-            errors.append(f"sample '{path.stem}': {result}")
-        if checks is not None:
-            if path.is_file():
-                facts["archive_sha256"] = file_digest(path)
-            append_checks(checks, [check(path.stem, facts, "verification", result)])
-    return errors

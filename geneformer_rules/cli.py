@@ -130,6 +130,19 @@ def _parser() -> argparse.ArgumentParser:
     step.set_defaults(step=_decode)
     _add_execution(step)
 
+    step = steps.add_parser("verify-parts", help="verify some parts of an archive by decoding them")
+    step.add_argument("archive", type=Path, metavar="ARCHIVE")
+    step.add_argument("--parts", required=True, metavar="FIRST-LAST")
+    step.add_argument("--checks", type=Path, help="table of checks, to which a line is added for a failure")
+    step.set_defaults(step=_verify_parts)
+    _add_execution(step)
+
+    step = steps.add_parser("verify-whole", help="conclude the verification of an archive whose parts were verified")
+    step.add_argument("archive", type=Path, metavar="ARCHIVE")
+    step.add_argument("--report", type=Path, required=True, help="the report of its publication")
+    step.add_argument("--checks", type=Path, help="table of checks, to which a line is added")
+    step.set_defaults(step=_verify_whole)
+
     step = steps.add_parser("delete-source", help="delete a sample's files whose archive was verified")
     step.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
     step.add_argument("--archive", type=Path, required=True)
@@ -208,11 +221,23 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _decode(options: argparse.Namespace) -> int:
-    from geneformer_rules.archiving import decode_samples
+    from geneformer_rules.decoding import decode_samples
 
     errors = call_with(decode_samples, options)
     _say_errors(errors)
     return 1 if errors else 0
+
+
+def _verify_parts(options: argparse.Namespace) -> None:
+    from geneformer_rules.decoding import verify_parts
+
+    call_with(verify_parts, options)
+
+
+def _verify_whole(options: argparse.Namespace) -> None:
+    from geneformer_rules.decoding import verify_whole
+
+    call_with(verify_whole, options)
 
 
 def _delete_source(options: argparse.Namespace) -> None:

@@ -65,19 +65,9 @@ def finish_run(planner: "Planner", before: Mapping[str, object], state: State) -
 
 
 _RULES = (
-    *(
-        "fetch",
-        "archive",
-        "split",
-        "split_local",
-        "train",
-        "train_local",
-        "compress",
-        "gather",
-        "gather_local",
-        "publish",
-    ),
-    *("delete_source", "decode", "decompress", "decompress_pair", "summary", "training_report"),
+    *("fetch", "archive", "split", "split_local", "train", "train_local", "compress", "gather", "gather_local"),
+    *("publish", "delete_source", "decode", "decompress", "decompress_pair", "verify_parts", "verify"),
+    *("summary", "training_report"),
 )
 
 

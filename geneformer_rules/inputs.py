@@ -203,9 +203,28 @@ class Inputs:
             batch_of = batching.plan_batches(
                 self.planner.samples, done, self._size_if_shared, self.planner.batch_bases
             ).batch_of
-            batches = (batch_of.get(name, batching.alone(name)) for name in self.planner.samples if name not in done)
+            apart = {name for name in self.planner.samples if work == "verify" and self._jobs_of_parts(name)}
+            names = ((name, batching.alone(name)) for name in self.planner.samples if name not in done)
+            batches = (name if name in apart else batch_of.get(name, single) for name, single in names)
             checks[work] = [f"{self.planner.results}/checks/{work}/{batch}.ok" for batch in dict.fromkeys(batches)]
             self.planner.call.force(*checks[work])
+        return checks
+
+    def _jobs_of_parts(self, sample: str) -> list[str]:
+        """The names of the jobs that verify an archive if it takes several; none for one that is not up to date."""
+        parts = self.planner.archived_parts(sample) if sample in self.planner.sheets.done else None
+        if parts is None or parts.total <= largest(self.planner.batch_bases):
+            return []
+        jobs = parts.jobs(parts.job_count(self.planner.job_bases))
+        return jobs if len(jobs) > 1 else []
+
+    @_paths
+    def verified_parts(self, wildcards: Wildcards) -> list[str]:
+        """The checks of the jobs that verify the parts of an archive."""
+        jobs = self._jobs_of_parts(wildcards.sample)
+        checks = [f"{self.planner.results}/checks/verify/{wildcards.sample}/{job}.ok" for job in jobs]
+        if self.planner.call.is_main_process:
+            self.planner.call.force(*checks)
         return checks
 
     def _size_if_shared(self, sample: Sample) -> int | None:

@@ -113,6 +113,9 @@ class Needs:
 
     def decode_parts(self, wildcards: Wildcards) -> list[PartSizes | None]:
         """The parts of each sample that a job decodes, by its plan or report, or about; None if nothing is known."""
+        if hasattr(wildcards, "parts"):
+            archived = self.planner.archived_parts(wildcards.sample)
+            return [archived and archived.of_job(wildcards.parts)]
         return [self._parts_to_decode(sample) for sample in self.planner.samples_of_job(wildcards)]
 
     def _parts_to_decode(self, sample: Sample) -> PartSizes | None:

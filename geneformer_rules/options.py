@@ -156,6 +156,11 @@ class Options:
         return shlex.quote(f"{self.planner.results}/archives/models") + '"${GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}"'
 
     @property
+    def emptied(self) -> str:
+        """The directories of work in progress, which are empty when all has been done."""
+        return shlex.join(f"{self.planner.results}/{place}" for place in ("fetched", "downloads", "parts", "blocks"))
+
+    @property
     def unpublished(self) -> str:
         """The directory of archives that are not published yet."""
         return f"{self.planner.results}/unpublished"

@@ -11,7 +11,7 @@ rule compress:
     benchmark:
         "<benchmarks>/compress/{sample}/{parts}.tsv"
     wildcard_constraints:
-        parts="[0-9]{8}-[0-9]{8}",
+        parts=PARTS,
     retries: plan.retries
     threads: plan.needs.compressing.threads
     resources:

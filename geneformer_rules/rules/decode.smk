@@ -58,3 +58,49 @@ rule decode:
     shell:
         "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.decoding}"
         " --threads {threads} --device {resources.device} > {log:q} 2>&1"
+
+
+# Of a large archive, jobs verify parts. That these together are the sample was proved when the archive was published.
+rule verify_parts:
+    input:
+        archive="<results>/archives/{sample}.gfz",
+    output:
+        passed=temp(touch("<results>/checks/verify/{sample}/{parts}.ok")),
+    log:
+        "<logs>/verify_parts/{sample}/{parts}.log",
+    benchmark:
+        "<benchmarks>/verify_parts/{sample}/{parts}.tsv"
+    wildcard_constraints:
+        sample=NAME,
+        parts=PARTS,
+    retries: plan.retries
+    threads: plan.needs.decoding.threads
+    resources:
+        **plan.needs.decoding.resources,
+    params:
+        models=plan.options.model_path,
+        checks=plan.options.checks,
+    shell:
+        "GFZ_MODEL_PATH={params.models} geneformer-rules verify-parts {input.archive:q} --parts {wildcards.parts}"
+        " --checks {params.checks:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
+
+
+rule verify:
+    input:
+        passed=plan.inputs.verified_parts,
+        archive="<results>/archives/{sample}.gfz",
+        report="<results>/reports/{sample}.json",
+    output:
+        passed=temp(touch("<results>/checks/verify/{sample}.ok")),
+    log:
+        "<logs>/verify/{sample}.log",
+    benchmark:
+        "<benchmarks>/verify/{sample}.tsv"
+    wildcard_constraints:
+        sample=NAME,
+    localrule: True
+    params:
+        checks=plan.options.checks,
+    shell:
+        "geneformer-rules verify-whole {input.archive:q} --report {input.report:q} --checks {params.checks:q}"
+        " > {log:q} 2>&1"

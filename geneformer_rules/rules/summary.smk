@@ -35,8 +35,9 @@ rule summary:
         samples=plan.config["samples"],
         directory=subpath(output.numbers, parent=True),
         leftovers=plan.options.unpublished,
+        emptied=plan.options.emptied,
     shell:
-        "rm -rf {params.leftovers:q};"
+        "rm -rf {params.leftovers:q}; rmdir {params.emptied} 2> /dev/null || true;"
         " geneformer-rules report {params.results:q} --benchmarks {params.benchmarks:q} --samples {params.samples:q}"
         " --summary {output.table:q} -o {params.directory:q} > {log:q} 2>&1;"
         " cat {log:q} >&2 || true"
