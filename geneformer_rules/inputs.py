@@ -14,7 +14,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import batching, provenance
 from geneformer_rules.parts import largest, read_plan
-from geneformer_rules.records import is_made_of
+from geneformer_rules.records import is_made_of, read_json
 from geneformer_rules.sheets import Sample
 from geneformer_rules.snakemake_call import tracked
 
@@ -156,6 +156,20 @@ class Inputs:
             self.planner.samples_of_job(wildcards) if hasattr(wildcards, "batch") else self.planner.samples.values()
         )
         return [f"{self.planner.results}/archives/{sample.name}.gfz" for sample in samples]
+
+    @_paths
+    def archive_of_text(self, wildcards: Wildcards) -> list[str]:
+        """The archive of a text that is asked for by its name; an error if it is known to have texts of other names."""
+        sample = self.planner.sample(wildcards).name
+        facts = read_json(Path(self.planner.results, "reports", f"{sample}.json"))
+        suffix = "fq" if facts.get("kind") == "FASTQ" else "fa"
+        texts = [f"{sample}_{number}.{suffix}" for number in (1, 2)] if facts.get("mate") else [f"{sample}.{suffix}"]
+        asked = f"{sample}.{wildcards.suffix}" if hasattr(wildcards, "suffix") else f"{sample}_1.fq"
+        if sample in self.planner.sheets.done and "kind" in facts and asked not in texts:
+            directory = f"{self.planner.results}/decompressed"
+            places = " and ".join(f"{directory}/{text}" for text in texts)
+            raise WorkflowError(f"{directory}/{asked}: the archive holds {facts['kind']}; ask for {places}")
+        return [f"{self.planner.results}/archives/{sample}.gfz"]
 
     @_paths
     def reports(self, wildcards: Wildcards) -> list[str]:

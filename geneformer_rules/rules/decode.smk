@@ -1,7 +1,7 @@
-# One sample, by the name of its text; if its text has another name, the error says which.
+# One sample, by the name of its text; if its text has another name, the error says which, as early as that is known.
 rule decompress:
     input:
-        archives="<results>/archives/{sample}.gfz",
+        archives=plan.inputs.archive_of_text,
     output:
         texts="<results>/decompressed/{sample}.{suffix}",
     log:
