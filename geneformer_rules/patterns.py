@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*"
 """Matches the name of a batch (`batching`)."""
+PARTS = r"[0-9]{8}-[0-9]{8}"
+"""Matches the first and the last part of a job."""
 NAME = r"[^/+]+"
 """Matches the name of a sample or species."""
 

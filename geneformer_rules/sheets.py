@@ -14,6 +14,7 @@ from typing import Any
 from geneformer_codec.errors import UsageError
 from geneformer_codec.training import EXPERTS
 from geneformer_rules import accessions
+from geneformer_rules.deletable import why_not_deletable
 from geneformer_rules.models import has_network
 from geneformer_rules.tables import did_you_mean, load_schema, rows, violations
 
@@ -54,6 +55,8 @@ class Sample:
     species: str
     row: int
     mate: str | None = None
+    is_deleted: bool = False
+    """Whether its files are to be deleted once it is archived."""
 
     @property
     def accession(self) -> accessions.Accession | None:
@@ -142,6 +145,11 @@ def load(
     species = {name: _with_samples(entry, samples, done) for name, entry in species.items()}
     if exists is not None:
         problems += _missing_files(settings, samples, species, exists, done)
+        problems += [
+            f"{settings['samples']}, row {sample.row}: {reason}; write 'no' in its column 'delete_source'"
+            for sample in samples.values()
+            if sample.is_deleted and (reason := why_not_deletable(sample.files))
+        ]
     if problems:
         raise SheetError(problems)
     return Sheets(settings, samples, species, done)
@@ -200,10 +208,19 @@ def _read_samples(
     sheet = str(settings["samples"])
     samples: dict[str, Sample] = {}
     sources: dict[str, Sample] = {}
-    for row, cells in rows(sheet, "samples", problems):
+    table = list(rows(sheet, "samples", problems))
+    may_delete = settings["delete_source"] or any(cells.get("delete_source") == "yes" for _, cells in table)
+    for row, cells in table:
         mate = cells.get("mate")
-        sample = Sample(cells["sample"], _as_path(cells["path"]), cells["species"], row, mate and _as_path(mate))
+        path, deletion = _as_path(cells["path"]), cells.get("delete_source")
+        deleted = deletion == "yes" if deletion else bool(settings["delete_source"])
+        sample = Sample(cells["sample"], path, cells["species"], row, mate and _as_path(mate), deleted)
         place = f"{sheet}, row {row}"
+        if sample.accession and deletion:
+            problems.append(
+                f"{place}, column 'delete_source': downloaded files of a run are deleted in any case, unless the key "
+                "'sra.keep_downloads' is set; leave the cell empty"
+            )
         if sample.name in samples:
             problems.append(
                 f"{place}, column 'sample': '{sample.name}' is already the name of row {samples[sample.name].row}; "
@@ -212,13 +229,12 @@ def _read_samples(
             continue
         samples[sample.name] = sample
         for column, path in zip(("path", "mate"), sample.files, strict=False):
-            if settings["delete_source"]:
-                other = sources.setdefault(os.path.realpath(path), sample)
-                if other is not sample:
-                    problems.append(
-                        f"{place}, column '{column}': '{path}' is already the file of row {other.row}; "
-                        "with delete_source every sample needs files of its own"
-                    )
+            other = sources.setdefault(os.path.realpath(path), sample) if may_delete else sample
+            if other is not sample and (other.is_deleted or sample.is_deleted):
+                problems.append(
+                    f"{place}, column '{column}': '{path}' is already the file of row {other.row}; "
+                    "with delete_source every sample needs files of its own"
+                )
         if sample.mate is not None and (sample.accession or sample.mate == sample.path):
             problems.append(
                 f"{place}, column 'mate': "

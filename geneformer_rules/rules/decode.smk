@@ -1,7 +1,7 @@
-# One sample, by the name of its text; if its text has another name, the error says which.
+# One sample, by the name of its text; if its text has another name, the error says which, as early as that is known.
 rule decompress:
     input:
-        archives="<results>/archives/{sample}.gfz",
+        archives=plan.inputs.archive_of_text,
     output:
         texts="<results>/decompressed/{sample}.{suffix}",
     log:
@@ -12,11 +12,11 @@ rule decompress:
         sample=plan.one_text,
         suffix="fa|fq",
     retries: plan.retries
-    threads: plan.decoding.threads
+    threads: plan.needs.decoding.threads
     resources:
-        **plan.decoding.resources,
+        **plan.needs.decoding.resources,
     params:
-        models=plan.model_path,
+        models=plan.options.model_path,
         directory=subpath(output[0], parent=True),
     shell:
         "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} -o {params.directory:q}"
@@ -38,7 +38,7 @@ use rule decompress as decompress_pair with:
 # is complete, and stays when another sample fails.
 rule decode:
     input:
-        archives=plan.archives,
+        archives=plan.inputs.archives,
     output:
         passed=temp(touch("<results>/checks/{work}/{batch}.ok")),
     log:
@@ -49,12 +49,58 @@ rule decode:
         work="decompress|verify",
         batch=BATCH,
     retries: plan.retries
-    threads: plan.decoding.threads
+    threads: plan.needs.decoding.threads
     resources:
-        **plan.decoding.resources,
+        **plan.needs.decoding.resources,
     params:
-        models=plan.model_path,
-        texts=plan.text_option,
+        models=plan.options.model_path,
+        decoding=plan.options.decoding,
     shell:
-        "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.texts}"
+        "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.decoding}"
         " --threads {threads} --device {resources.device} > {log:q} 2>&1"
+
+
+# Of a large archive, jobs verify parts. That these together are the sample was proved when the archive was published.
+rule verify_parts:
+    input:
+        archive="<results>/archives/{sample}.gfz",
+    output:
+        passed=temp(touch("<results>/checks/verify/{sample}/{parts}.ok")),
+    log:
+        "<logs>/verify_parts/{sample}/{parts}.log",
+    benchmark:
+        "<benchmarks>/verify_parts/{sample}/{parts}.tsv"
+    wildcard_constraints:
+        sample=NAME,
+        parts=PARTS,
+    retries: plan.retries
+    threads: plan.needs.decoding.threads
+    resources:
+        **plan.needs.decoding.resources,
+    params:
+        models=plan.options.model_path,
+        checks=plan.options.checks,
+    shell:
+        "GFZ_MODEL_PATH={params.models} geneformer-rules verify-parts {input.archive:q} --parts {wildcards.parts}"
+        " --checks {params.checks:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
+
+
+rule verify:
+    input:
+        passed=plan.inputs.verified_parts,
+        archive="<results>/archives/{sample}.gfz",
+        report="<results>/reports/{sample}.json",
+    output:
+        passed=temp(touch("<results>/checks/verify/{sample}.ok")),
+    log:
+        "<logs>/verify/{sample}.log",
+    benchmark:
+        "<benchmarks>/verify/{sample}.tsv"
+    wildcard_constraints:
+        sample=NAME,
+    localrule: True
+    params:
+        checks=plan.options.checks,
+    shell:
+        "geneformer-rules verify-whole {input.archive:q} --report {input.report:q} --checks {params.checks:q}"
+        " > {log:q} 2>&1"

@@ -49,8 +49,8 @@ class StorageProviderSettings(StorageProviderSettingsBase):
     model: str | None = field(
         default=None,
         metadata={
-            "help": "Model file to decode with, for archives that do not embed it. Without it, the directories of "
-            "GFZ_MODEL_PATH are searched.",
+            "help": "Model file to decode with, for archives that do not embed it. Without it, 'models' beside "
+            "the archive and the directories of GFZ_MODEL_PATH are searched.",
             "env_var": False,
         },
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from geneformer_codec import api
+from geneformer_codec import open as gfz_open
 from geneformer_codec.errors import FormatError, ModelMissingError
 
 from .conftest import Write, ZlibModel
@@ -49,6 +50,16 @@ def test_on_the_search_path(
     (second / "name.gfmodel").write_bytes(model.data)
     api.decompress(archive, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == fasta
+
+
+def test_beside_the_archive(archive: Path, tmp_path: Path, fasta: bytes, model: ZlibModel) -> None:
+    """Where the workflow keeps models: nobody needs to name them, wherever the command is called."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / f"{model.id}.gfmodel").write_bytes(model.data)
+    api.decompress(archive, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == fasta
+    with gfz_open(archive) as reader:
+        assert list(reader)
 
 
 def test_model_of_another_version(archive: Path, tmp_path: Path, write: Write) -> None:

@@ -105,11 +105,13 @@ def test_archives_are_made_by_jobs(archived: ClusterProject) -> None:
 def test_jobs_have_an_account_and_the_partition_of_their_kind(archived: ClusterProject) -> None:
     assert archived.accounted("split_wildcards_one", "Account", "Partition") == [["lab", "cpu"]]
     assert archived.accounted("train", "Account", "Partition") == [["lab", "gpu"]]
-    assert archived.accounted("gather_wildcards_one", "Account", "Partition") == [["lab", "gpu"]]
+    assert archived.accounted("gather_wildcards_one", "Account", "Partition") == [["lab", "cpu"]]
+    compressed = archived.accounted("compress_wildcards_one_00000000-00000000", "Account", "Partition")
+    assert compressed == [["lab", "gpu"]] * 2
 
 
 def test_a_job_with_a_model_has_a_gpu(archived: ClusterProject) -> None:
-    (job,) = archived.calls("gather data/one.fa")
+    job = archived.calls("one/00000000.part ")[-1]
     described = archived.cluster.ask(f"scontrol show job {job}")
     assert "TresPerJob=gres:gpu:pretended:1" in described
     assert "gres/gpu=1" in described
@@ -125,7 +127,7 @@ def test_a_gpu_is_a_generic_resource_where_the_cluster_wants_that(archived: Clus
 def test_a_job_that_exceeded_its_memory_gets_more(archived: ClusterProject) -> None:
     """And does not try again and again with what it has."""
     asked = archived.accounted("compress_wildcards_one_00000000-00000000", "State", "ReqMem", "Timelimit")
-    assert asked == [["FAILED", "2001M", "00:11:00"], ["COMPLETED", "4001M", "00:22:00"]]
+    assert asked == [["FAILED", "2001M", "00:22:00"], ["COMPLETED", "4001M", "00:44:00"]]
     assert len(archived.calls("one/00000000.part ")) == 2
 
 

@@ -7,12 +7,14 @@ import lzma
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from geneformer_codec import api
+from geneformer_rules.checks import PASSED, read_checks
 
 from .conftest import MODULE, Project, related
 
@@ -80,7 +82,18 @@ def test_only_what_is_wanted_is_left(finished: Project, texts: dict[str, bytes])
 
     assert finished.report("many")["model_id"] == (model_id := finished.report("modelled")["model_id"])
     assert {path.name for path in finished.result().iterdir()} == {
-        *("archives", "checks", "decompressed", "models", "plans", "reports", "summary", "summary.tsv", "training"),
+        *(
+            "archives",
+            "checks",
+            "checks.tsv",
+            "decompressed",
+            "models",
+            "plans",
+            "reports",
+            "summary",
+            "summary.tsv",
+            "training",
+        ),
     }
     assert files("decompressed") == {f"{name}.fa" for name in texts}
     assert files("archives") == {*(f"{name}.gfz" for name in texts), f"models/{model_id}.gfmodel"}
@@ -90,7 +103,7 @@ def test_only_what_is_wanted_is_left(finished: Project, texts: dict[str, bytes])
     assert files("training") == {"trained.jsonl", "trained.html"}
     assert files("summary") == {
         *(f"{page}.html" for page in ("sizes", "models", "jobs")),
-        *(f"{table}.tsv" for table in ("species", "models", "decisions", "jobs")),
+        *(f"{table}.tsv" for table in ("species", "models", "decisions", "jobs", "checks")),
         "numbers.json",
     }
 
@@ -235,14 +248,16 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(
         os.utime(archive, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     put(bytes(damaged))
+    copied.settings["retries"] = 0
     shutil.rmtree(copied.result("decompressed"))
     copied.result("decompressed").mkdir()
     (copied.result("decompressed") / ".plain.fa.0a1b2c3d.tmp").touch()  # as a job leaves it that was killed
-    said = copied.run("decompress_all", "verify_all", "--keep-going", "--retries", "0", status=1)
+    said = copied.run("decompress_all", "verify_all", "--keep-going", status=1)
     named = [line.rpartition("=")[2].split("+") for line in said.splitlines() if "wildcards: work=" in line]
     batches = {first: int(count) for first, count, *_ in named}
     assert [first for first, count in batches.items() if count == 1] == ["many"], "in parts, and so alone"
     assert sum(batches.values()) == len(texts)
+    assert said.count("rule verify_parts:") == 2, "of that one"
     for work in ("verify", "decompress"):
         (log,) = (log for log in (copied.directory / "logs" / work).iterdir() if "error: " in log.read_text())
         assert "error: sample 'crlf': results/archives/crlf.gfz: " in log.read_text()
@@ -255,10 +270,17 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(
     decompressed["plain"].unlink()
     said = copied.run("decompress_all", "verify_all")
     assert said.count("wildcards: work=decompress") == 1, "of the two that are missing"
-    assert said.count("wildcards: work=verify") == len(batches), "those that passed before as well"
+    assert said.count("wildcards: work=verify") == len(batches) - 1, "those that passed before as well"
+    checks = read_checks(copied.result("checks.tsv"))
+    assert Counter(row["check"] for row in checks) == {"publication": len(texts), "verification": 2 * len(texts)}
+    assert [row["sample"] for row in checks if row["result"] != PASSED] == ["crlf"]
+    assert {row["archive_sha256"] for row in checks if row["sample"] == "many"} == {
+        copied.report("many")["archive_sha256"]
+    }
     for name in ("crlf", "plain"):
         assert copied.result("decompressed", f"{name}.fa").read_bytes() == texts[name]
-    assert copied.run("verify_all").count("rule decode:") == len(batches), "every time"
+    said = copied.run("verify_all")
+    assert (said.count("rule decode:"), said.count("rule verify_parts:")) == (len(batches) - 1, 2), "every time"
     assert not list(copied.result("decompressed").glob("*.tmp"))
 
 

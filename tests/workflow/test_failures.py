@@ -148,20 +148,33 @@ def test_a_failed_job_is_tried_again(many_parts: Project) -> None:
 
 
 @pytest.mark.slow
-def test_one_bad_sample_does_not_stop_the_others(project: Project) -> None:
-    project.settings["retries"] = 0
+def test_one_bad_sample_does_not_stop_the_others(with_model: Project) -> None:
+    """Without --keep-going, and although it is the first; the run ends with what was done and what was not."""
+    project = with_model
     text = related(count=2, length=400, seed=21)
+    path = project.add_sample("bad", gzip.compress(text)[:-20], "none", ".fa.gz")
     project.add_sample("good", text, "none")
-    truncated = gzip.compress(text)[:-20]
-    path = project.add_sample("bad", truncated, "none", ".fa.gz")
-    project.run("compress_all", "--keep-going", status=1)
-    assert project.result("archives", "good.gfz").is_file()
-    assert not project.result("archives", "bad.gfz").exists()
+    project.add_sample("other", text, "small")
+    said = project.run("compress_all", status=1)
+    assert {path.stem for path in project.result("archives").glob("*.gfz")} == {"good", "other"}
     for log in (project.directory / "logs" / "publish" / "bad.log",
-                project.directory / "logs" / "archive" / "good+2.log"):  # fmt: skip
+                project.directory / "logs" / "archive" / "bad+2.log"):  # fmt: skip
         assert f"{path.name}: " in log.read_text()
+    assert said.count("Error in rule") == 1, "it is not tried again"
+    last = [line for line in said.splitlines() if line.startswith("geneformer-rules: ")][-3:]
+    assert last[0].startswith("geneformer-rules: 2 of 3 samples are archived, 2 of them by this run: ")
+    assert last[1].startswith("geneformer-rules: failed: bad: data/bad.fa.gz: ")
+    assert last[1].endswith("(logs/archive/bad+2.log)")
+    assert last[2] == "geneformer-rules: report: results/summary/sizes.html, table: results/summary.tsv"
+    rows = project.result("summary.tsv").read_text().splitlines()
+    assert [row.split("\t")[0] for row in rows] == ["sample", "good", "other"]
     path.write_bytes(gzip.compress(text))
-    project.run("compress_all", "decompress_all")
+    said = project.run("compress_all", "decompress_all")
+    assert "geneformer-rules: 3 of 3 samples are archived, 1 of them by this run: " in said
+    assert len(project.result("summary.tsv").read_text().splitlines()) == 4
+    assert not [log for log in (project.directory / "logs").rglob("*.log") if log.stat().st_size == 0], (
+        "logs say something"
+    )
     assert project.result("decompressed", "bad.fa").read_bytes() == text
     assert not project.result("unpublished").exists()
 

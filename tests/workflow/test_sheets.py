@@ -1,5 +1,6 @@
 """What is wrong in the configuration and the sheets is told by file, row and column, with what to do about it."""
 
+import gzip
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -191,13 +192,13 @@ def test_a_key_that_is_missing() -> None:
 
 def test_sheets_that_are_no_sheets() -> None:
     assert problems("", SPECIES) == (
-        "samples.tsv: the sheet is empty; its first row names the columns: sample, path, species, mate",
+        "samples.tsv: the sheet is empty; its first row names the columns: sample, path, species, mate, delete_source",
     )
     assert problems("sample path species\n") == (
         "samples.tsv, row 1: the columns are not separated by tabs; export the sheet as text separated by tabs",
     )
     assert problems("sample\tfile\tspecies\n") == (
-        "samples.tsv, row 1: unknown column 'file'; the columns are sample, path, species, mate",
+        "samples.tsv, row 1: unknown column 'file'; the columns are sample, path, species, mate, delete_source",
         "samples.tsv, row 1: the column 'path' is missing; add it",
     )
     assert problems("sample\tpath\tspecies\tspecies\n") == (
@@ -288,3 +289,45 @@ def test_pairs_and_runs_that_cannot_be() -> None:
     assert "column 'path': 'two.fa' is already the file of row 2" in "".join(
         problems("sample\tpath\tspecies\tmate\n" + pairs, delete_source=True)
     )
+
+
+class TestDeletion:
+    """Of the sources of samples, one by one; what cannot be is found before anything starts."""
+
+    HEADER = "sample\tpath\tspecies\tdelete_source\n"
+
+    def deleted(self, rows: str, **settings: Any) -> list[str]:
+        samples = load(self.HEADER + rows, **settings).samples
+        return [sample.name for sample in samples.values() if sample.is_deleted]
+
+    def test_a_row_decides_for_itself(self) -> None:
+        rows = "a\tone.fa\tnone\tyes\nb\ttwo.fa\tnone\tno\nc\tmore.fa\tnone\t\n"
+        assert self.deleted(rows) == ["a"]
+        assert self.deleted(rows, delete_source=True) == ["a", "c"]
+
+    def test_a_file_of_two_samples_is_not_deleted(self) -> None:
+        (problem,) = problems(self.HEADER + "a\tone.fa\tnone\tyes\nb\tone.fa\tnone\tno\n")
+        assert "row 3, column 'path': 'one.fa' is already the file of row 2" in problem
+        assert self.deleted("a\tone.fa\tnone\tno\nb\tone.fa\tnone\tno\n", delete_source=True) == []
+
+    def test_words_and_runs(self) -> None:
+        assert "'maybe'" in problems(self.HEADER + "a\tone.fa\tnone\tmaybe\n")[0]
+        (problem,) = problems(self.HEADER + "a\tSRR000001\tnone\tyes\n")
+        assert "downloaded files of a run are deleted in any case" in problem
+
+    @pytest.mark.parametrize("name", ["a", "archived"])
+    def test_files_of_which_not_everything_is_archived(self, name: str) -> None:
+        """As of a BAM file, which is compressed in blocks; it may have been archived already."""
+        Path("reads.bam").write_bytes(gzip.compress(b"BAM\1" + bytes(60)))
+        for cell, always in (("", True), ("yes", False)):
+            (problem,) = problems(self.HEADER + f"{name}\treads.bam\tnone\t{cell}\n", delete_source=always)
+            expected = (
+                "samples.tsv, row 2: 'reads.bam' is BAM, of which the archive keeps the sequences only; write 'no'"
+            )
+            assert problem.startswith(expected)
+        assert self.deleted(f"{name}\treads.bam\tnone\tno\n", delete_source=True) == []
+
+    def test_a_directory_that_cannot_be_written_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+        (problem,) = problems(self.HEADER + "a\tone.fa\tnone\tyes\n")
+        assert "'one.fa' cannot be deleted, as its directory is not writable" in problem

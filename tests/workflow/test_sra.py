@@ -1,6 +1,5 @@
 """Runs that are fetched: from a stand-in of ENA on this machine, and by the tools of SRA as far as they go offline."""
 
-import contextlib
 import gzip
 import hashlib
 import json
@@ -9,7 +8,7 @@ import random
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -51,6 +50,7 @@ class Server:
         self.stumbles: list[str] = []
         self.ranges: list[str] = []
         self.asked: list[str] = []
+        self.on_file: Callable[[], None] = lambda: None
         self.at_once = self.most_at_once = 0
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.http.server_port}"
@@ -64,12 +64,12 @@ class Server:
     def _report(self, run: str) -> list[dict[str, str]]:
         if run not in self.runs:
             return []
-        files = [self.files[name] for name in self.runs[run]]
+        files = [self.files.get(name, b"") for name in self.runs[run]]
         return [
             {
                 "run_accession": run,
                 "fastq_ftp": ";".join(self.url + name for name in self.runs[run]),
-                "fastq_bytes": ";".join(str(len(file)) for file in files),
+                "fastq_bytes": ";".join(str(len(file) or 1) for file in files),
                 "fastq_md5": ";".join(hashlib.md5(file).hexdigest() for file in files),
                 **{
                     field: str(count)
@@ -91,6 +91,7 @@ class Server:
                 if address.path == "/filereport":
                     data, status = json.dumps(server._report(parse_qs(address.query)["accession"][0])).encode(), 200
                 elif address.path in server.files:
+                    server.on_file()
                     data, status = server.files[address.path], 200
                 else:
                     return self.send_error(404)
@@ -206,46 +207,14 @@ class TestDownloading:
             remote_run(Accession("SRR000002"), f"{server.url}/page", QUICK)
 
 
-class TestPlaces:
-    def test_abandoned_downloads_make_room(self, tmp_path: Path) -> None:
-        """Those of jobs at work stay, and what was kept."""
-        for number, name in enumerate(["oldest", "old", "kept"]):
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "reads").touch()
-            if name != "kept":
-                (tmp_path / name / ".lock").touch()
-            os.utime(tmp_path / name, (number, number))
-        with sra._reserve(tmp_path, "working", None), sra._reserve(tmp_path, "new", 4):
-            assert self.names(tmp_path) == {"working", "new", "kept", "old"}
-            with sra._reserve(tmp_path, "next", 2):
-                assert self.names(tmp_path) == {"working", "new", "next", "kept"}
-        assert self.names(tmp_path) == {"kept"}, "what was never used is gone"
-
-    def names(self, directory: Path) -> set[str]:
-        return {path.name for path in directory.iterdir() if path.is_dir()}
-
-    def test_what_a_job_that_failed_has_fetched_is_gone_on_with(self, tmp_path: Path) -> None:
-        with contextlib.suppress(InputError), sra._reserve(tmp_path, "run", 1) as directory:
-            (directory / "reads").touch()
-            raise InputError("no network")
-        assert (tmp_path / "run" / "reads").exists()
-        with sra._reserve(tmp_path, "other", 1):
-            assert self.names(tmp_path) == {"other"}
-
-    def test_two_jobs_do_not_share_one(self, tmp_path: Path) -> None:
-        with (
-            sra._reserve(tmp_path, "run", 1),
-            pytest.raises(InputError, match="another job is at work"),
-            sra._reserve(tmp_path, "run", 1),
-        ):
-            pass
-
-
 def archive_run(given: str, ena_url: str | None, directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Archive a run in a directory; return the archive and the report."""
+    """Fetch and archive a run in a directory; return the archive and the report."""
     downloads = sra.Downloads(directory / "downloads", ena_url, QUICK)
-    archiving = Archiving("none", "fast", 1_000_000, execution=Execution(1, "cpu"), downloads=downloads)
-    archiving.archive([("sample", [given])], directory / "out")
+    (directory / "fetched").mkdir(exist_ok=True)
+    sra.fetch_run(given, "sample", "none", downloads, directory / "fetched" / "sample.json")
+    archiving = Archiving("none", "fast", 1_000_000, execution=Execution(1, "cpu"), fetched=directory / "fetched")
+    for error in archiving.archive([("sample", [given])], directory / "out"):
+        raise InputError(error)
     report: dict[str, Any] = json.loads((directory / "out" / "sample.json").read_text())
     return directory / "out" / "sample.gfz", report
 
@@ -292,7 +261,7 @@ class TestCountingAgainstEna:
         said = capsys.readouterr().err
         assert f"SRR000001: ENA states {counts[0] if counts and counts[0] else 'no number of'} reads and " in said
         assert "SRR000001: archived " in said
-        assert [path.name for path in (tmp_path / "downloads").iterdir()] == [".lock"]
+        assert "sample: fetched " in said
 
     def test_colours_are_counted_as_well(self, server: Server, tmp_path: Path) -> None:
         """They are no sequence to the codec, which keeps them as text."""
@@ -325,7 +294,7 @@ class TestCountingAgainstEna:
         assert (
             kept - {".lock"} == {path.name for path in (tmp_path / "downloads" / "sample").glob("*.fastq.gz")} != set()
         )
-        assert not (tmp_path / "out").exists()
+        assert not list((tmp_path / "out").glob("*.gfz"))
 
 
 @pytest.mark.slow
@@ -349,24 +318,26 @@ def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
     whole = server.files["/SRR000003.fastq.gz"]
     held = project.result("downloads", "stopped", "SRR000003.fastq.gz.part")
     held.parent.mkdir(parents=True)
-    (held.parent / ".lock").touch()
+    (held.parent / sra.LOCK).touch()
     held.write_bytes(whole[:1000])
     said = project.run("results/archives/stopped.gfz")
     assert server.ranges == ["bytes=1000-"]
     assert "sra_downloads=1" in said
     said = project.run("compress_all", "--keep-going", status=1)
-    assert said.count("sra_downloads=1") == 3
+    assert said.count("checkpoint fetch:") == 3
     assert said.count("Error in rule") == 1
     assert len(json.loads(project.result("plans", "large.json").read_text())["parts"]) > 1, "a pair in parts"
     assert "error: SRR000004: ENA knows no such run" in project.all_logs()
-    assert [path.name for path in project.result("downloads").iterdir()] == [".lock"]
+    assert not list(project.result("downloads").iterdir())
     assert not list(project.directory.rglob("*.fq.gz"))
     project.samples.remove("unknown\tSRR000004\tnone\t")
     asked = len(server.asked)
-    wanted = [f"results/decompressed/{name}" for name in ("one.fq", "two_2.fq", "stopped.fa")]
-    project.run(*wanted, "--keep-going", status=1)
+    project.run(*(f"results/decompressed/{name}" for name in ("one.fq", "two_2.fq")))
     assert {path.name for path in project.result("decompressed").iterdir()} == {"one.fq", "two_1.fq", "two_2.fq"}
-    assert "holds FASTQ and does not become results/decompressed/stopped.fa; ask for results/dec" in project.all_logs()
+    for wrong, right in (("stopped.fa", "stopped.fq"), ("two.fq", "two_1.fq and results/decompressed/two_2.fq")):
+        said = project.run(f"results/decompressed/{wrong}", status=1)
+        assert f"results/decompressed/{wrong}: the archive holds FASTQ; ask for results/decompressed/{right}" in said
+        assert "Execute" not in said
     project.run("compress_all", "decompress_all", "verify_all")
     assert len(server.asked) == asked
     assert project.report("two")["accession"] == "SRR000002"
@@ -471,7 +442,7 @@ class TestToolkit:
         stated = f"holds 40 spots with {40 * 76 * len(types):,} bases"
         assert stated + (f", {technical:,} of them in technical reads" if technical else "") in said
         assert f"SRR000009: archived {40 * len(types)} reads with {40 * 76 * len(types):,} bases of SRR000009" in said
-        assert [path.name for path in (self.path / "downloads").iterdir()] == [".lock"]
+        assert "sample: fetched " in said
 
     @pytest.mark.parametrize("types", ["TBT", "TBB", "BBTT"])
     def test_more_files_than_a_pair_are_refused(self, types: str) -> None:
@@ -483,7 +454,7 @@ class TestToolkit:
         kept = self.path / "downloads" / "sample"
         assert len(list(kept.glob("*.fastq"))) == len(types)
         assert (kept / "SRR000009" / "SRR000009.sra").exists()
-        assert not (self.path / "out").exists()
+        assert not list(self.path.glob("out/*.gfz"))
 
     @pytest.mark.parametrize(("given", "count"), [("SRR000009:paired", 100), ("SRR000009:unpaired", 10)])
     def test_reads_without_a_mate_are_counted_apart(self, given: str, count: int) -> None:
@@ -522,7 +493,7 @@ class TestToolkit:
         with pytest.raises(InputError, match=message):
             archive_run("SRR000009", None, self.path)
         assert (out / "SRR000009" / "SRR000009.sra").exists()
-        assert not (self.path / "out").exists()
+        assert not list(self.path.glob("out/*.gfz"))
         (out / "SRR000009.fastq").touch()
         (out / "fasterq.tmp.host.1").mkdir()
         (self.path / "bin" / "fasterq-dump").unlink()

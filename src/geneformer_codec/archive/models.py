@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SEARCH_PATH = "GFZ_MODEL_PATH"
 """The environment variable with directories, separated by colons, in which ``*.gfmodel`` files are looked for."""
 
+BESIDE = "models"
+"""The directory beside an archive in which its model is looked for first."""
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -161,7 +164,7 @@ def find_model(archive: Archive, given: str | Path | CodingModel | None = None) 
         return model
     found = open_model(given, archive.max_memory)
     if found is None:
-        return _search(archive.label, wanted, archive.max_memory)
+        return _search(archive, wanted)
     if found.id != wanted.id:
         raise ModelMissingError(
             f"{archive.label}: needs model {wanted.id} ({wanted.name}), but {option('model')} gave {found.id} "
@@ -170,10 +173,14 @@ def find_model(archive: Archive, given: str | Path | CodingModel | None = None) 
     return found
 
 
-def _search(label: str, wanted: ModelReference, max_memory: int | None) -> CodingModel:
+def _search(archive: Archive, wanted: ModelReference) -> CodingModel:
+    """Look in ``models`` beside the archive, where the workflow keeps its models, and on the search path."""
     from geneformer_codec.model.file import read_model
 
+    label, max_memory = archive.label, archive.max_memory
     directories = [Path(name) for name in os.environ.get(SEARCH_PATH, "").split(":") if name]
+    if archive.directory is not None and (beside := archive.directory / BESIDE).is_dir():
+        directories.insert(0, beside)
     files = [file for directory in directories for file in sorted(directory.glob("*.gfmodel"))]
     for file in sorted(files, key=lambda file: (file.stem != wanted.id, file.stem != wanted.name)):
         try:

@@ -42,6 +42,9 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         self.max_memory = max_memory
         self._owned: BinaryIO | None = None
         self._file, self.label, again = self._opened(source, label)
+        is_file = isinstance(source, str | Path) and str(source) != STREAM and not is_url(source)
+        self.directory = Path(str(source)).parent if is_file else None
+        """Where the archive lies, if it is a file."""
         try:
             self._container = ContainerReader(self._file, self.label, again)
             self.manifest = Manifest.parse(self._container.manifest(MAX_MANIFEST_BYTES), self.label)

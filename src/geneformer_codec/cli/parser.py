@@ -355,7 +355,11 @@ def _memory_size(text: str) -> int:
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="MODEL", help="the model, unless it is embedded or in GFZ_MODEL_PATH")
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="the model, unless it is embedded, in 'models' beside the archive, or in GFZ_MODEL_PATH",
+    )
 
 
 def _json(parser: argparse.ArgumentParser, what: str = "print JSON") -> None:
