@@ -12,6 +12,8 @@ from geneformer_codec.cli.parser import CommandParser, call_with
 from geneformer_codec.errors import GfzError, UsageError
 from geneformer_codec.files import os_error
 from geneformer_rules import __version__, profile
+from geneformer_rules.downloading import Patience
+from geneformer_rules.ena import REPORTS
 
 _MOST_NOTES = 20
 """The most notices that are shown; the summary has all."""
@@ -52,6 +54,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
 
+    step = steps.add_parser("accessions", help="make the sample sheet of runs, projects, samples or experiments")
+    step.add_argument(
+        "accessions", nargs="*", metavar="ACCESSION", help="SRR..., PRJNA..., SAMN..., ..., or a web page of it"
+    )
+    step.add_argument("-o", "--output", dest="out", required=True, help="the sample sheet that is written, or '-'")
+    step.add_argument("--from", dest="report", metavar="REPORT", help="a file report of ENA on the disk (TSV), or '-'")
+    step.add_argument(
+        "--source", choices=("ena", "sra-toolkit"), default="ena", help="where the runs are going to be taken from"
+    )
+    step.add_argument("--species", metavar="LABEL", help="of all samples (default: made of the name of the taxon)")
+    step.add_argument("--species-sheet", type=Path, metavar="FILE", help="write 'none' for labels that are not in it")
+    step.add_argument("--skip", action="store_true", help="leave out runs of which ENA has no files")
+    step.add_argument("-f", "--force", action="store_true", help="replace the sheet if it exists")
+    step.add_argument("--ena", metavar="URL", default=REPORTS, help="address of ENA's file reports")
+    _add_patience(step)
+    step.set_defaults(step=_accessions)
+
     step = steps.add_parser("archive", help="archive samples or runs, and verify each archive by decoding it")
     step.add_argument(
         "--sample",
@@ -70,8 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--max-downloads", type=int, default=1, help="how many runs there may be in it at a time")
     step.add_argument("--keep", action="store_true", help="keep what was downloaded")
     step.add_argument("--ena", metavar="URL", help="address of ENA's file reports; without it, the SRA toolkit is used")
-    step.add_argument("--tries", type=int, default=6, help="how often a server is asked that does not answer")
-    step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
+    step.add_argument(
+        "--host", dest="hosts", action="append", default=[], help="a host that files may come from, besides ENA's"
+    )
+    step.add_argument("--ngc", type=Path, metavar="FILE", help="repository key of protected runs, for the SRA toolkit")
+    _add_patience(step)
     step.set_defaults(step=_archive)
     _add_model(step)
     _add_execution(step)
@@ -147,6 +169,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_patience(step: argparse.ArgumentParser) -> None:
+    step.add_argument("--tries", type=int, default=6, help="how often a server is asked that does not answer")
+    step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
+
+
 def _add_model(step: argparse.ArgumentParser) -> None:
     step.add_argument("--model", type=Path)
     step.add_argument("--embed", action="store_true", help="put the model into the archive")
@@ -157,14 +184,22 @@ def _add_execution(step: argparse.ArgumentParser) -> None:
     step.add_argument("--device", default="auto")
 
 
+def _accessions(options: argparse.Namespace) -> None:
+    from geneformer_rules.run_sheet import write_sheet
+
+    patience = Patience(options.tries, options.pause)
+    call_with(write_sheet, options, patience=patience, say=lambda line: say(f"{_NAME}: {line}"))
+
+
 def _archive(options: argparse.Namespace) -> None:
     from geneformer_rules.archiving import Archiving
-    from geneformer_rules.downloading import Patience
     from geneformer_rules.sra import Downloads
 
     if options.downloads:
-        patience = Patience(options.tries, options.pause)
-        options.downloads = Downloads(options.downloads, options.ena, patience, options.max_downloads, options.keep)
+        options.downloads = Downloads(
+            options.downloads, options.ena, Patience(options.tries, options.pause), options.max_downloads, options.keep,
+            options.hosts, options.ngc,
+        )  # fmt: skip
     samples = [(name, files) for name, *files in options.sample]
     _say_errors(call_with(Archiving, options).archive(samples, options.output))
 

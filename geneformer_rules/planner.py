@@ -427,6 +427,8 @@ class Planner:
         options += ["--tries", str(sra["tries"]), "--max-downloads", str(sra["max_downloads"])]
         options += ["--keep"] if sra["keep_downloads"] else []
         options += ["--ena", sra["ena_url"]] if sra["source"] == "ena" else []
+        options += [f"--host={host}" for host in sra["hosts"]]
+        options += ["--ngc", sra["ngc"]] if sra["ngc"] else []
         return shlex.join(options)
 
     def species_option(self, wildcards: Wildcards) -> str:

@@ -53,7 +53,8 @@ class Download:
 class Downloads:
     """Where runs are downloaded to, at most so many at a time, and from where: from the SRA toolkit or from ENA.
 
-    ``ena_url`` is the address of ENA's file reports. What is to be kept is not deleted, and not counted.
+    ``ena_url`` is the address of ENA's file reports, ``hosts`` may be asked for files as well; ``ngc`` is the
+    repository key of protected runs, for the SRA toolkit. What is to be kept is not deleted, and not counted.
     """
 
     directory: Path
@@ -61,15 +62,17 @@ class Downloads:
     patience: Patience = field(default_factory=Patience)
     most: int = 1
     keep: bool = False
+    hosts: Sequence[str] = ()
+    ngc: Path | None = None
 
     @contextlib.contextmanager
     def download(self, accession: Accession, sample: str, threads: int) -> Iterator[Download]:
         """Download a run, or what is missing of it."""
         with _reserve(self.directory, sample, None if self.keep else self.most) as place:
             if self.ena_url is None:
-                fetched = toolkit.fetch(accession, place, threads or 1, self.patience)
+                fetched = toolkit.fetch(accession, place, threads or 1, self.patience, self.ngc)
             else:
-                fetched = ena.fetch(accession, place, self.ena_url, self.patience)
+                fetched = ena.fetch(accession, place, self.ena_url, self.patience, self.hosts)
             download = Download(accession.run, fetched)
             yield download
             if download.finished and not self.keep:
