@@ -190,6 +190,21 @@ def _model(options: argparse.Namespace) -> None:
         show("\n" + decisions_table(facts["metadata"]))
 
 
+def _cache(options: argparse.Namespace) -> None:
+    from geneformer_codec.cli import cache
+
+    if options.action == "location":
+        show(cache.location())
+    elif options.action == "size":
+        sizes = cache.sizes()
+        _print_json(sizes) if options.json else show(cache.size_line(sizes))
+    elif options.action == "list":
+        rows = [cache.facts(entry) for entry in cache.contents()]
+        _print_json(rows) if options.json else _write_lines("\t".join(map(str, row.values())) for row in rows)
+    else:
+        _say(options, cache.clear(options.unused_for))
+
+
 def _completion(options: argparse.Namespace) -> None:
     from geneformer_codec.cli.completion import script
 
@@ -240,6 +255,7 @@ _COMMANDS = {
     "split": _split,
     "gather": _gather,
     "model": _model,
+    "cache": _cache,
     "simulate": _simulate,
     "completion": _completion,
 }

@@ -112,6 +112,15 @@ examples:
   gfz model show fish.gfmodel
 """
 
+CACHE = """\
+examples:
+  gfz cache size
+  gfz cache list | sort -k2,2nr
+  gfz cache clear --unused-for 30
+
+What was not used for longest is removed by itself where panels take more than GFZ_CACHE_SIZE (default: 20G).
+"""
+
 COMPLETION = """\
 examples:
   gfz completion bash > ~/.local/share/bash-completion/completions/gfz

@@ -282,6 +282,17 @@ def _models(parser: argparse.ArgumentParser) -> None:
         _json(sub)
 
 
+def _cache(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=CommandParser)
+    actions.add_parser("location", help="print its directory", description="Print the directory of the cache.")
+    size = actions.add_parser("size", help="print its size", description="Print its size, and how large it may become.")
+    listing = actions.add_parser("list", help="list it", description="List it: kind, bytes, time of last use, folder.")
+    clearing = actions.add_parser("clear", help="remove what is in it", description="Remove what is in the cache.")
+    clearing.add_argument("--unused-for", type=float, metavar="DAYS", help="only what was not used for so many days")
+    for sub in (size, listing):
+        _json(sub)
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
 
@@ -411,6 +422,7 @@ _COMMANDS = {
     "split": (_split, "cut a FASTA or FASTQ file into parts for jobs to compress"),
     "gather": (_gather, "join the archives of the parts, without compressing again"),
     "model": (_models, "show model files"),
+    "cache": (_cache, "show or clear the cache of compiled kernels and panels"),
     "simulate": (_simulate, "write simulated related genomes, or reads, to try things out"),
     "completion": (_completion, "write the script that completes gfz in your shell"),
 }
