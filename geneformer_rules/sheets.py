@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from geneformer_codec.errors import UsageError
+from geneformer_codec.errors import UsageError, did_you_mean
 from geneformer_codec.training import EXPERTS
 from geneformer_rules import accessions
 from geneformer_rules.models import has_network
-from geneformer_rules.tables import did_you_mean, load_schema, rows, violations
+from geneformer_rules.tables import load_schema, rows, violations
 
 NO_MODEL = "none"
 SAMPLES = "samples"

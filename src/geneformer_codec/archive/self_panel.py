@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.archive.settings import SELF_PANEL, SELF_PANEL_BASES
-from geneformer_codec.coding.interface import Progress
+from geneformer_codec.coding.interface import Progress, begin_phase
 from geneformer_codec.coding.threads import cores, in_order
 from geneformer_codec.files import guarded, temporary
 from geneformer_codec.model.file import Experts, Model
@@ -45,14 +45,17 @@ Bases = NDArray[np.uint8]
 _LOG = logging.getLogger("geneformer_codec")
 
 
-def make_self_panel(parts: Iterable[Part], level: str, label: str, threads: int = 0) -> Model | None:
+def make_self_panel(
+    parts: Iterable[Part], level: str, label: str, threads: int = 0, progress: Progress | None = None
+) -> Model | None:
     """The model that is a panel of these parts, coded at ``level``; None where none pays.
 
-    ``label`` names the sample in errors.
+    ``label`` names the sample in errors. Of the ``progress``, the search and the coding are a phase each.
     """
     threads = threads or cores()
+    begin_phase(progress, "seek repeats")
     with Sketch(label) as sketch:
-        for bases, hashes, ends in in_order(_sampled, parts, threads):
+        for bases, hashes, ends in in_order(_sampled, parts, threads, progress):
             sketch.add(bases, hashes, ends)
         records = sketch.chosen()
     if not records:
@@ -61,16 +64,19 @@ def make_self_panel(parts: Iterable[Part], level: str, label: str, threads: int 
     _LOG.info("%s: a panel of %s bases recurs in its parts", label, f"{panel.length:,}")
     bases = panel.bases
     settings = without_panel(level, both_strands(bases))
-    source = embed(panel, lambda bases: encode_panel(bases, settings, threads))
+    begin_phase(progress, "code panel", panel.length)
+    source = embed(panel, lambda bases: encode_panel(bases, settings, threads, progress))
     model = Model.of(None, Experts(None, source), {"name": SELF_PANEL})
     open_panel(source, lambda coded, count: bases, of_archive=True)  # so that it is not decoded at once
     return model
 
 
-def _sampled(part: Part, _: Progress) -> tuple[Bases, NDArray[np.uint64], NDArray[np.int64]]:
+def _sampled(part: Part, progress: Progress) -> tuple[Bases, NDArray[np.uint64], NDArray[np.int64]]:
     """The bases of a part, and its seeds."""
     bases = PartContent.parse(part).bases
-    return bases, *seeds_of(bases)
+    found = seeds_of(bases)
+    progress(len(bases))
+    return bases, *found
 
 
 def seeds_of(bases: Bases) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

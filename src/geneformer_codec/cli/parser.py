@@ -20,6 +20,7 @@ from geneformer_codec.archive.settings import (
 )
 from geneformer_codec.cli import help as examples
 from geneformer_codec.cli.console import printable
+from geneformer_codec.errors import did_you_mean
 from geneformer_codec.limits import memory_size
 from geneformer_codec.training import EXPERTS, GENOMES, PURPOSES
 
@@ -63,13 +64,36 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As the base class, intermixed where there are no commands of its own, which argparse could not mix."""
         args = _marked(sys.argv[1:] if args is None else list(args))
+        if self._subparsers and not args:
+            self.print_help(sys.stderr)
+            self.exit(2)
         if self._mixing or self._subparsers:
             return super().parse_known_args(args, namespace)
         self._mixing = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            found, surplus = self.parse_known_intermixed_args(args, namespace)
         finally:
             self._mixing = False
+        if surplus:
+            self.error(self._surplus(surplus[0]))
+        return found, surplus
+
+    def _surplus(self, argument: str) -> str:
+        """What is wrong with an argument that has no place."""
+        if isinstance(argument, _NoOption) or not argument.startswith("-"):
+            return f"'{argument}' is one argument too many"
+        name = argument.partition("=")[0]
+        return f"there is no option {name}{did_you_mean(name, self._option_string_actions)}"
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As the base class, with a guess at what was meant."""
+        if action.choices is None or value in action.choices:
+            return
+        known = list(map(str, action.choices))
+        if isinstance(action, argparse._SubParsersAction):
+            what = str(action.metavar).lower()
+            raise argparse.ArgumentError(None, f"there is no {what} '{value}'{did_you_mean(value, known)}")
+        raise argparse.ArgumentError(action, f"'{value}' is none of {', '.join(known)}{did_you_mean(value, known)}")
 
     def _parse_optional(self, arg_string: str) -> Any:
         """What kind of option an argument is, None if it is none."""
@@ -84,8 +108,8 @@ class CommandParser(argparse.ArgumentParser):
             super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the call, and exit."""
-        super().error(printable(message))
+        """Say what is wrong with the call, first of all, and exit."""
+        self.exit(2, f"{self.prog}: error: {printable(message)}\nSee '{self.prog} --help'.\n")
 
 
 class _NoOption(str):
@@ -142,13 +166,13 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _compress(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", nargs="?", metavar="IN",
+    add("sources", nargs="*", metavar="IN",
         help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised. "
         "Or BAM, CRAM, GenBank or EMBL: the reads or records in them are archived")  # fmt: skip
     add("--mate", metavar="IN2", help="the second FASTQ file of a pair, for both in one archive")
     add("--part", dest="parts", type=Path, nargs="+", metavar="PART",
         help="instead of IN: compress one part made by 'gfz split', or several into one file")  # fmt: skip
-    _output(parser, "OUT.gfz", "the archive to write")
+    _output(parser, "OUT.gfz", "the archive to write", "of x.fa or x.fa.gz, x.fa.gfz")
     add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
         help="smaller archives take longer, to write and to read (default: %(default)s)")  # fmt: skip
@@ -160,9 +184,9 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     add("--digests", choices=DIGESTS, default=AUTO,
         help="store MD5 and refget digests of records where they take less than a hundredth of a part, or always "
         "(default: %(default)s)")  # fmt: skip
-    add("--part-bases", type=int, metavar="N",
-        help=f"the most bases in a part; larger parts take more memory: without a model, that of one part a thread "
-        f"(default: {DEFAULT_PART_BASES:,})")  # fmt: skip
+    add("--part-bases", type=_size, metavar="N",
+        help="the most bases in a part, such as 64M; larger parts take more memory: without a model, that of one part "
+        f"a thread (default: {DEFAULT_PART_BASES >> 20}M)")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _as_is(parser)
     _bin_qualities(parser)
@@ -182,8 +206,8 @@ def _self_panel(parser: argparse.ArgumentParser) -> None:
 
 
 def _decompress(parser: argparse.ArgumentParser) -> None:
-    _archive(parser)
-    _output(parser, "OUT", "the file to write")
+    _archives(parser)
+    _output(parser, "OUT", "the file to write", "of x.fa.gfz, x.fa")
     parser.add_argument("--mate", metavar="OUT2", help="of a pair, the file to write the second text to")
     _model(parser)
     _max_memory(parser)
@@ -193,7 +217,7 @@ def _decompress(parser: argparse.ArgumentParser) -> None:
 
 
 def _cat(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    _archives(parser)
     parser.add_argument("--mate", action="store_true", help="of pairs, write the second text instead of the first")
     _model(parser)
     _max_memory(parser)
@@ -232,7 +256,7 @@ def _faidx(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
-    _archive(parser)
+    _archives(parser)
     _model(parser)
     _max_memory(parser)
     _json(parser, "print what 'gfz info --json' prints, if every checksum holds")
@@ -240,7 +264,7 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(parser: argparse.ArgumentParser) -> None:
-    _archive(parser)
+    _archives(parser)
     _json(parser)
     parser.add_argument("--records", action="store_true", help=f"list the records: {_LONG}")
     _model(parser)
@@ -248,16 +272,15 @@ def _info(parser: argparse.ArgumentParser) -> None:
 
 
 def _ls(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
-    add("--long", action="store_true", help=f"list {_LONG}")
+    _archives(parser)
+    parser.add_argument("--long", action="store_true", help=f"list {_LONG}")
     _json(parser)
     _model(parser)
     _max_memory(parser)
 
 
 def _stats(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    _archives(parser)
     _json(parser)
     _max_memory(parser)
 
@@ -302,8 +325,8 @@ def _split(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="IN", help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised")
     add("--mate", metavar="IN2", help="the second FASTQ file of a pair")
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="the directory to write: plan.json and the parts")
-    add("--part-bases", type=int, default=DEFAULT_PART_BASES, metavar="N",
-        help="the most bases in a part (default: %(default)s)")  # fmt: skip
+    add("--part-bases", type=_size, default=DEFAULT_PART_BASES, metavar="N",
+        help=f"the most bases in a part, such as 64M (default: {DEFAULT_PART_BASES >> 20}M)")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _self_panel(parser)
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
@@ -342,23 +365,28 @@ def _archive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN.gfz", help="the archive, its URL, or '-'")
 
 
+def _archives(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+
+
 def _access(text: str) -> str | int:
     return text if text in ACCESS or not text.isdecimal() else int(text)
 
 
-def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
-    parser.add_argument("-o", "--out", required=True, metavar=metavar, help=f"{what}, or '-'")
+def _output(parser: argparse.ArgumentParser, metavar: str, what: str, default: str = "") -> None:
+    ending = f"; default: {default}" if default else ""
+    parser.add_argument("-o", "--out", required=not default, metavar=metavar, help=f"{what}, or '-'{ending}")
 
 
 def _max_memory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--max-memory", type=_memory_size, metavar="SIZE",
+        "--max-memory", type=_size, metavar="SIZE",
         help="limit of the memory for reading, such as 512M or 4G; threads are as many as fit "
         "(default: 2.5G, or 1,024 times the size of the archive if that is more)",
     )  # fmt: skip
 
 
-def _memory_size(text: str) -> int:
+def _size(text: str) -> int:
     try:
         return memory_size(text)
     except ValueError as error:
