@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from geneformer_codec.archive.settings import ACCESS, COARSE
+from geneformer_codec.cli.command_parser import CommandParser, call_with
 from geneformer_codec.cli.console import drop, open_standard_streams, say, say_error, show
-from geneformer_codec.cli.parser import CommandParser, call_with
 from geneformer_codec.errors import GfzError, UsageError
 from geneformer_codec.files import os_error
 from geneformer_rules import __version__, profile

@@ -15,7 +15,7 @@ import pytest
 from geneformer_codec import api
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.errors import InputError
-from geneformer_rules import sra, toolkit
+from geneformer_rules import cli, sra, toolkit
 from geneformer_rules.accessions import Accession
 from geneformer_rules.archiving import Archiving
 
@@ -377,3 +377,32 @@ class TestToolkit:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(InputError, match=r"prefetch: command not found; install the SRA toolkit.*sra.source"):
             toolkit.fetch(Accession("SRR000009"), tmp_path, 1, QUICK)
+
+
+@pytest.mark.slow
+def test_a_sheet_made_of_accessions_is_archived(project: Project, server: Server) -> None:
+    """Each read of a project is in an archive: reads without a mate have one of their own, or are with the others."""
+    texts = {}
+    for run, names in (("SRR000001", "_1 _2"), ("SRR000002", "_ _1 _2"), ("SRR000003", "_1 _2 _3")):
+        texts[run] = {name: reads(run, number) for number, name in enumerate(names.split())}
+        server.add(run, **texts[run])
+        server.counts[run] = (60 * len(texts[run]), 60 * 76 * len(texts[run]))
+    server.of["PRJNA1"] = list(texts)
+    sheet = project.directory / "made.tsv"
+    call = ["accessions", "PRJNA1", "--species", "none", "--ena", server.reports, "-o", str(sheet)]
+    assert cli.main(call) == 0
+    project.samples = [*sheet.read_text().splitlines(), "\t".join(["all", "SRR000002", "none", *[""] * 6])]
+    project.settings["sra"] = {"ena_url": server.reports, "tries": 1, "hosts": ["mirror.example.org"]}
+    project.settings["retries"] = 0
+    project.run("compress_all", "decompress_all")
+    found = {path.name: path.read_bytes() for path in project.result("decompressed").iterdir()}
+    one, two, three = texts.values()
+    assert found == {
+        "SRR000001_1.fq": one["_1"], "SRR000001_2.fq": one["_2"],
+        "SRR000002_1.fq": two["_1"], "SRR000002_2.fq": two["_2"], "SRR000002_unpaired.fq": two["_"],
+        "all_1.fq": two["_1"] + two["_"], "all_2.fq": two["_2"],
+        **{f"SRR000003_{number}.fq": three[f"_{number}"] for number in (1, 2, 3)},
+    }  # fmt: skip
+    summary = project.result("summary.tsv").read_text().splitlines()
+    (row,) = (line for line in summary if line.startswith("all\t"))
+    assert "mates differ in number: 120 reads in the first file, 60 in the second" in row

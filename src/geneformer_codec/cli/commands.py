@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 from geneformer_codec import api
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.archive.read import Archive
+from geneformer_codec.cli.command_parser import call_with
 from geneformer_codec.cli.console import printable, say, say_error, show
 from geneformer_codec.cli.formatting import decisions_table, info_table, model_table, stats_table, summary
 from geneformer_codec.cli.outputs import archive_name, text_names
-from geneformer_codec.cli.parser import call_with
 from geneformer_codec.cli.progress import archived_bases, expected_bases, log_shown, progress_bar, progress_shown
 from geneformer_codec.errors import GfzError, InputError, UsageError
 from geneformer_codec.files import STREAM, atomic_output
