@@ -20,6 +20,7 @@ COLUMNS = ("sample", "path", "species", "layout", "platform", "reads", "bases", 
 _MORE_FIELDS = ("library_layout", "library_source", "instrument_platform", "scientific_name", "sra_bytes")
 _LEAST_FIELDS = ("run_accession", "fastq_ftp")
 _MOST_NAMED = 5
+_OFTEN = 200
 _NO_RUNS = (
     "ENA has no public runs of it; correct the accession. Of an umbrella project, name the projects in it; the data of "
     "dbGaP are protected: name their runs in the sample sheet, with 'sra.source: sra-toolkit' and a key in 'sra.ngc'"
@@ -151,7 +152,7 @@ def write_sheet(
     with atomic_output(out, force, seekable=True) as file:
         file.write(("\t".join(COLUMNS) + "\n").encode())
         unknown = dict.fromkeys(names)
-        for name, row, label in _reported(names, report, ena, patience):
+        for name, row, label in _reported(names, report, ena, patience, say):
             unknown.pop(name, None)
             for cells in sheet.rows(row, label):
                 file.write(("\t".join(cells) + "\n").encode())
@@ -170,10 +171,14 @@ def write_sheet(
         )
 
 
-def _reported(names: Sequence[str], report: str | None, url: str, patience: Patience) -> Iterator[tuple[str, Row, str]]:
+def _reported(
+    names: Sequence[str], report: str | None, url: str, patience: Patience, say: Callable[[str], None]
+) -> Iterator[tuple[str, Row, str]]:
     """Each accession with a row of the report about it; with a local report and no accessions, all rows."""
     if report is None:
-        for name in names:
+        for number, name in enumerate(names):
+            if number and number % _OFTEN == 0:
+                say(f"asked ENA about {number:,} of {len(names):,} accessions")
             with file_report(name, (*FIELDS, *_MORE_FIELDS), url, patience) as found:
                 yield from ((name, row, f"the report about {name}") for row in found)
         return

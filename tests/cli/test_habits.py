@@ -119,6 +119,19 @@ class TestOutputs:
         assert main(["decompress", "-q", "a.fq.gfz"]) == 0
         assert files() == {"b.fq", "a.fq.gfz", "a_1.fq", "a_2.fq"}
 
+    @pytest.mark.parametrize("source", [".", "..", "/", "pipe", "none", ""])
+    def test_of_what_is_no_file(self, source: str) -> None:
+        os.mkfifo("pipe")
+        assert main(["compress", source]) in (1, 2)
+        assert main(["decompress", source]) in (1, 2)
+        assert files() == {"pipe"}
+
+    @pytest.mark.parametrize("archive", [".gfz", "..gfz", "...gfz"])
+    def test_of_what_has_a_suffix_alone(self, archive: str) -> None:
+        Path("x.fa").write_bytes(FASTA)
+        assert main(["compress", "-q", "x.fa", "-o", archive]) == 0
+        assert main(["decompress", archive]) == 2
+
     def test_that_have_no_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         Path("x.fa").write_bytes(FASTA)
         assert main(["compress", "-q", "x.fa", "-o", "x.archive"]) == 0
@@ -158,6 +171,14 @@ class TestSeveral:
         first, second = capfd.readouterr().out.split("}\n{")
         assert (json.loads(first + "}")["sample"], json.loads("{" + second)["sample"]) == ("a.fa", "c.fa")
         assert main(["decompress", "-qf", "a.fa.gfz", "c.fa.gfz"]) == 0
+
+    def test_the_model_is_read_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from geneformer_codec.model import file
+
+        read: list[Path] = []
+        monkeypatch.setattr(file, "read_model", lambda path, limit=None: read.append(path))
+        assert main(["verify", "a.fa.gfz", "c.fa.gfz", "--model", "m.gfmodel"]) == 0
+        assert read == [Path("m.gfmodel")]
 
     def test_with_one_output(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert main(["decompress", "a.fa.gfz", "c.fa.gfz", "-o", "x"]) == 2

@@ -287,9 +287,11 @@ class TestSheet:
         self.make(status=2)
         assert "give accessions, or a report with --from" in capsys.readouterr().err
 
-    def test_of_many_runs(self) -> None:
+    def test_of_many_runs(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A report is read line by line."""
         self.server.of["PRJNA3"] = many = [f"SRR1{number:06}" for number in range(5000)]
         self.server.runs |= {run: ["/SRR000001.fastq.gz"] for run in many}
         self.server.rows |= {run: {"fastq_ftp": f"ftp.sra.ebi.ac.uk/vol1/{run}.fastq.gz"} for run in many}
         assert [row["sample"] for row in self.make("PRJNA3")] == many
+        assert [row["sample"] for row in self.make("-f", " ".join(many[:450]))] == many[:450]
+        assert "asked ENA about 400 of 450 accessions" in capsys.readouterr().err

@@ -189,6 +189,13 @@ def test_a_key_that_is_missing() -> None:
         sheets.check_config({"samples": "samples.tsv"})
 
 
+def test_hosts_are_names() -> None:
+    assert load(sra={"hosts": ["mirror.example.org"]}).config["sra"]["ngc"] == ""
+    (problem,) = problems(sra={"hosts": ["https://mirror.example.org/"]})
+    assert problem.startswith("configuration, key 'sra.hosts.0': ")
+    assert problem.endswith("give the name of a host, without https:// and path")
+
+
 def test_sheets_that_are_no_sheets() -> None:
     assert problems("", SPECIES) == (
         "samples.tsv: the sheet is empty; its first row names the columns: sample, path, species, mate, "

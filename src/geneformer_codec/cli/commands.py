@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from geneformer_codec import api
-from geneformer_codec.archive.models import Execution
+from geneformer_codec.archive.models import Execution, open_model
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.cli.command_parser import call_with
 from geneformer_codec.cli.console import printable, say, say_error, show
@@ -83,6 +83,8 @@ def _decompress(options: argparse.Namespace) -> None:
     if len(options.sources) > 1 and (options.out is not None or options.mate is not None):
         raise UsageError("--out and --mate are for one archive; of several, the texts are named as the archives are")
 
+    _read_model_once(options)
+
     def decompress(source: str) -> None:
         out, mate = options.out, options.mate
         if out is None:
@@ -93,6 +95,12 @@ def _decompress(options: argparse.Namespace) -> None:
             _say(options, f"{source} -> {out}{f', {mate}' if mate else ''}")
 
     _for_each(options.sources, decompress)
+
+
+def _read_model_once(options: argparse.Namespace) -> None:
+    """Of several archives, not for each of them."""
+    if len(options.sources) > 1 and options.model is not None:
+        options.model = open_model(options.model, options.max_memory)
 
 
 def _for_each(sources: Sequence[str], work: Callable[[str], None]) -> None:
@@ -147,6 +155,8 @@ def _faidx(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
+    _read_model_once(options)
+
     def verify(source: str) -> None:
         with progress_bar(options, "verify", lambda: archived_bases(options, source)) as progress:
             info = call_with(api.verify, options, source=source, progress=progress)
@@ -166,8 +176,8 @@ def _info(options: argparse.Namespace) -> None:
         if options.json:
             return _print_json(info.as_dict())
         if len(options.sources) > 1:
-            show(f"{'' if source == options.sources[0] else chr(10)}{'archive':<12} {printable(source)}")
-        show(info_table(info))
+            show(f"{'archive':<12} {printable(source)}")
+        show(info_table(info) + "\n" * (len(options.sources) > 1))
 
     _for_each(options.sources, show_info)
 

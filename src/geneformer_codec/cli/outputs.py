@@ -27,10 +27,13 @@ def archive_name(source: str, as_is: bool = False) -> str:
     """
     if source == STREAM:
         return STREAM
+    path = Path(source)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{source}: is no file that the archive could be named by; name it with --out")
     name = Path(sample_name_of(source, as_is))
     if not as_is and (derived := _DERIVED.get(name.suffix.lower())):
         name = name.with_suffix(derived)
-    return str(Path(source).with_name(f"{name}{SUFFIX}"))
+    return str(path.with_name(f"{name}{SUFFIX}"))
 
 
 def text_names(source: str, mate: str | None, max_memory: int | None) -> tuple[str, str | None]:
@@ -42,7 +45,8 @@ def text_names(source: str, mate: str | None, max_memory: int | None) -> tuple[s
         return STREAM, mate
     place = Path(unquote(urlsplit(source).path)).name if is_url(source) else source
     path = Path(place)
-    if path.suffix.lower() != SUFFIX or not (is_url(source) or path.is_file() or not path.exists()):
+    named = path.suffix.lower() == SUFFIX and path.stem.strip(".")
+    if not named or not (is_url(source) or path.is_file() or not path.exists()):
         raise UsageError(f"{source}: is not named NAME{SUFFIX}, so the text has no name; give one with --out")
     with Archive(source, max_memory=max_memory) as archive:
         sample = archive.manifest.sample
