@@ -61,7 +61,7 @@ class Patience:
                 failures = 1 if progress() > reached else failures + 1
                 reached = progress()
                 if failures >= self.tries:
-                    raise NetworkError(f"{error} (tried {failures} times); run the workflow again later") from error
+                    raise NetworkError(f"{error} (tried {failures} times); try again later") from error
                 pause = min(self.seconds * 2 ** (failures - 1) * random.uniform(0.8, 1.2), _LONGEST_PAUSE)
                 say(f"{error}; trying again in {pause:.0f} s")
                 time.sleep(pause)

@@ -60,6 +60,8 @@ class RemoteRun:
     files: list[RemoteFile]
     reads: int | None
     bases: int | None
+    sra_bytes: int | None
+    """The size of what the SRA toolkit downloads."""
 
     @classmethod
     def of(cls, row: Row, label: str) -> "RemoteRun":
@@ -80,9 +82,10 @@ class RemoteRun:
             if len({file.name.partition(".")[0] for file in files}) < len(files):
                 raise ValueError("two of its files have one name")
             reads, bases = (number(row.get(field, ""), field) or None for field in ("read_count", "base_count"))
+            stored = sum(number(one, "sra_bytes") or 0 for one in _listed(row.get("sra_bytes", ""))) or None
         except ValueError as error:
             raise InputError(f"{label}: run {run[:40]}: {error}; this is not as ENA reports runs") from error
-        return cls(run, files, reads, bases)
+        return cls(run, files, reads, bases, stored)
 
 
 def _listed(cell: str) -> list[str]:

@@ -12,7 +12,7 @@ from geneformer_codec.errors import InputError, UsageError
 from geneformer_codec.files import STREAM, atomic_output, open_readable, standard_input
 from geneformer_rules.accessions import rows_of, wanted
 from geneformer_rules.downloading import Patience
-from geneformer_rules.ena import FIELDS, RemoteRun, Row, file_report, number, read_report
+from geneformer_rules.ena import FIELDS, RemoteRun, Row, file_report, read_report
 from geneformer_rules.sheets import NO_MODEL, SheetError
 from geneformer_rules.tables import rows as sheet_rows
 
@@ -65,7 +65,7 @@ class RunSheet:
         if not run.files and not self.toolkit:
             self.without_files.append(run.run)
             return
-        stated = row.get("library_layout", "").strip().lower()
+        stated = printable(row.get("library_layout", "").strip()).lower()
         if not self.toolkit:
             if stated == "paired" and len(run.files) == 1:
                 self._note("stated to be paired, but one file at ENA (the SRA toolkit may have more)", run.run)
@@ -78,9 +78,8 @@ class RunSheet:
         for name, path in parts:
             whole = len(parts) == 1
             own = [file for stem, file in files.items() if whole or _belongs(stem, path)]
-            size = sum(file.size or 0 for file in own) or None  # reports of one's own may lack sizes
-            if self.toolkit:
-                size = number(row.get("sra_bytes", ""), "sra_bytes")
+            # reports of one's own may lack sizes
+            size = run.sra_bytes if self.toolkit else sum(file.size or 0 for file in own) or None
             layout = stated if self.toolkit else "paired" if len(own) > 1 else "single"
             platform = printable(row.get("instrument_platform", "").strip()).lower()
             counts = (run.reads, run.bases) if whole else (None, None)  # not divided among the files

@@ -287,6 +287,21 @@ class TestSheet:
         self.make(status=2)
         assert "give accessions, or a report with --from" in capsys.readouterr().err
 
+    def test_shows_nothing_that_a_terminal_would_obey(self) -> None:
+        self.server.rows["SRR000001"] |= {
+            "library_layout": "A\x1b[2J",
+            "scientific_name": "B\x9b",
+            "instrument_platform": "\r",
+        }
+        (row,) = self.make("SRR000001", "--source", "sra-toolkit")
+        assert row["layout"] == "a\\x1b[2j"
+        assert all(cell.isprintable() for cell in row.values())
+
+    def test_with_an_odd_size(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.server.rows["SRR000001"]["sra_bytes"] = "1;-1"
+        self.make("PRJNA1", "--source", "sra-toolkit", status=1)
+        assert "the report about PRJNA1: run SRR000001: sra_bytes '-1' cannot be" in capsys.readouterr().err
+
     def test_of_many_runs(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A report is read line by line."""
         self.server.of["PRJNA3"] = many = [f"SRR1{number:06}" for number in range(5000)]

@@ -361,7 +361,7 @@ class TestToolkit:
                 1,
                 r"the run is protected; ask dbGaP for access, .*\(\.ngc\) in 'sra\.ngc'",
             ),
-            ("err: connection failed while opening file: timeout", 3, r"tried 3 times\); run the workflow again later"),
+            ("err: connection failed while opening file: timeout", 3, r"tried 3 times\); try again later"),
         ],
     )
     def test_prefetch_fails(
