@@ -3,7 +3,6 @@
 What archives a sample leaves in a directory for unpublished archives, as ``NAME.gfz`` and its report ``NAME.json``.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +14,18 @@ from geneformer_codec.archive.manifest import EXPERTS
 from geneformer_codec.archive.models import Execution, find_model, open_model
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.settings import COARSE
-from geneformer_codec.cli.console import message_of
-from geneformer_codec.errors import GfzError, UsageError
+from geneformer_codec.cli.console import message_of, say
+from geneformer_codec.errors import GfzError, InputError, UsageError
 from geneformer_codec.files import atomic_directory
 from geneformer_codec.limits import UNLIMITED
 from geneformer_rules import accessions
-from geneformer_rules.notices import print_notices
-from geneformer_rules.parts import read_plan
+from geneformer_rules.checks import PASSED, append_checks, check
+from geneformer_rules.notices import print_notices, print_sizes
 from geneformer_rules.provenance import is_decompressed
-from geneformer_rules.publishing import write_report
+from geneformer_rules.publishing import file_digest, write_error, write_report
 from geneformer_rules.records import RECORD, describe_files, read_json, write_json
 from geneformer_rules.sheets import NO_MODEL
-from geneformer_rules.sra import Downloads
+from geneformer_rules.sra import Run
 
 if TYPE_CHECKING:
     from geneformer_codec.coding.interface import BaseCoder
@@ -69,49 +68,33 @@ class Archiving:
     model: Path | None = None
     embed: bool = False
     execution: Execution = field(default_factory=Execution)
-    downloads: Downloads | None = None
-    """Where runs are downloaded to; None if there are none."""
+    fetched: Path | None = None
+    """Where the records of runs are that were fetched; None if there are none."""
 
     def archive(self, samples: Sequence[tuple[str, Sequence[str]]], directory: Path) -> list[str]:
         """Archive each sample, a name and a file, a pair or an accession, and verify the archive by decoding it.
 
-        One sample of several that fails stops no other: ``directory/NAME.error`` says why, and so does the list that is
-        returned.
+        One sample that fails stops no other: ``directory/NAME.error`` says why, and so does the list that is returned.
         """
         ready = ReadyModel(opened) if (opened := open_model(self.model)) else None
         errors = []
-        # What was downloaded is deleted when the directory is in its place.
-        with contextlib.ExitStack() as downloads, atomic_directory(directory, force=True) as out:
+        with atomic_directory(directory, force=True) as out:
             for name, files in samples:
                 try:
-                    self._archive(out / f"{name}.gfz", files, ready, downloads)
+                    self._archive(out / f"{name}.gfz", files, ready)
                 except (GfzError, OSError) as error:
-                    if len(samples) == 1:
-                        raise
+                    if len(samples) == 1 and not isinstance(error, InputError):
+                        raise  # tried again, with more memory or on another machine, it may succeed
                     errors.append(f"{name}: {message_of(error)}")
-                    (out / f"{name}.error").write_text(f"{message_of(error)}\n", encoding="utf-8")
+                    write_error(out / f"{name}.gfz", error)
         return errors
 
-    def _archive(
-        self, out: Path, files: Sequence[str], model: ReadyModel | None, downloads: contextlib.ExitStack
-    ) -> None:
-        made_of = describe_files(files, self.species)
-        accession = accessions.parse(files[0])
-        if accession is None:
-            paths = [Path(file) for file in files]
-            write_report(self._compress(paths, out, model), paths, out, made_of)
-            return
-        if self.downloads is None:
-            raise UsageError(f"'{files[0]}' is an accession; give a directory for downloads")
-        download = downloads.enter_context(self.downloads.download(accession, out.stem, self.execution.threads))
-        try:
-            facts = self._compress(download.files, out, model)
-            download.check_counts(facts)
-            write_report(facts, download.files, out, made_of, accession=accession.run)
-        except BaseException:
-            out.unlink(missing_ok=True)
-            raise
-        download.finished = True
+    def _archive(self, out: Path, files: Sequence[str], model: ReadyModel | None) -> None:
+        made_of, (paths, run) = describe_files(files, self.species), sources_of(out.stem, files, self.fetched)
+        facts = self._compress(paths, out, model)
+        if run is not None:
+            run.check_counts(facts)
+        write_report(facts, paths, out, made_of, run)
 
     def _compress(self, files: Sequence[Path], out: Path, model: ReadyModel | None) -> dict[str, Any]:
         facts = api.compress(
@@ -128,57 +111,62 @@ class Archiving:
             execution=self.execution,
         ).as_dict()
         print_notices(out.stem, facts)
+        print_sizes(out.stem, facts)
         return facts
 
 
+def sources_of(sample: str, files: Sequence[str], fetched: Path | None) -> tuple[list[Path], Run | None]:
+    """The files of a sample that the sheet gives as a file, a pair, or the accession of a run that was fetched."""
+    if accessions.parse(files[0]) is None:
+        return [Path(file) for file in files], None
+    if fetched is None:
+        raise UsageError(f"'{files[0]}' is an accession; give the directory with the records of fetched runs")
+    run = Run.read(fetched / f"{sample}.json")
+    return [Path(file) for file in run.files], run
+
+
 def split_sample(
-    name: str, files: Sequence[str], species: str, parts: Path, plan: Path, part_bases: int, level: str
-) -> None:
-    """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample."""
-    made_of = describe_files(files, species)
-    mate = files[1] if len(files) == 2 else None
-    own = species == NO_MODEL
-    api.split(files[0], parts, mate=mate, part_bases=part_bases, name=name, self_panel=own, level=level)
-    write_json({RECORD: made_of, **read_json(parts / "plan.json")}, plan)
-
-
-def gather_sample(
     name: str,
+    files: Sequence[str],
+    species: str,
     parts: Path,
     plan: Path,
-    blocks: Path,
-    jobs: int,
-    directory: Path,
-    *,
-    sources: Sequence[str],
-    model: Path | None,
-    embed: bool,
-    execution: Execution,
+    part_bases: int,
+    level: str,
+    fetched: Path | None = None,
 ) -> None:
-    """Gather the blocks of so many jobs into the archive of a sample, and verify it by decoding it."""
-    with atomic_directory(directory, force=True) as out:
-        archive = out / f"{name}.gfz"
-        files = [blocks / f"{job}.gfz" for job in read_plan(plan).jobs(jobs)]
-        api.gather(parts / "plan.json", files, archive, embed_model=model if embed else None)
-        facts = api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED).as_dict()
-        write_report(facts, [Path(source) for source in sources], archive, read_json(plan)[RECORD])
+    """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample."""
+    made_of, (paths, _) = describe_files(files, species), sources_of(name, files, fetched)
+    mate = paths[1] if len(paths) == 2 else None
+    own = species == NO_MODEL
+    api.split(paths[0], parts, mate=mate, part_bases=part_bases, name=name, self_panel=own, level=level)
+    made = read_json(parts / "plan.json")
+    write_json({RECORD: made_of, **made}, plan)
+    size = sum(part["text_bytes"] for part in made["parts"])
+    say(f"{name}: {size:,} bytes of text in {len(made['parts']):,} parts")
 
 
 def decode_samples(
-    archives: Sequence[Path], directory: Path | None, *, only: Sequence[Path] = (), execution: Execution
+    archives: Sequence[Path],
+    directory: Path | None,
+    *,
+    only: Sequence[Path] = (),
+    checks: Path | None = None,
+    execution: Execution,
 ) -> list[str]:
     """Decode each archive, check every checksum, and return a message for each that failed.
 
     With a directory, the texts are written there, unless they are there and newer than the archive: ``NAME.fa`` or, of
     reads, ``NAME.fq``; a pair has ``NAME_1.fq`` and ``NAME_2.fq``. With ``only``, other texts than these are an error.
+    Without one, the result is appended to the table ``checks``.
     """
 
-    def work(archive: Path, model: CodingModel | None) -> None:
+    def work(archive: Path, model: CodingModel | None) -> str:
         if directory is None:
-            api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED)
-            return
+            facts = api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED).as_dict()
+            return f"every checksum holds: {facts['records']:,} records, {facts['bases']:,} bases"
         if not only and is_decompressed(archive, directory):
-            return
+            return "is decompressed already"
         facts = api.info(archive, max_memory=UNLIMITED).as_dict()
         suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
         names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
@@ -190,22 +178,30 @@ def decode_samples(
         for left in (old for path in (text, *mates) for old in directory.glob(f".{path.name}.*.tmp")):
             left.unlink()  # of a job that was killed
         api.decompress(archive, text, mate=mate, model=model, force=True, execution=execution, max_memory=UNLIMITED)
+        return f"decompressed to {' and '.join(map(str, (text, *mates)))}, SHA-256 as archived"
 
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-    return _each(archives, work)
+    return _each(archives, work, checks if directory is None else None)
 
 
-def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], object]) -> list[str]:
+def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], str], checks: Path | None) -> list[str]:
     models: dict[str, CodingModel | None] = {EXPERTS: None}
     errors = []
     for path in archives:
+        result, facts = PASSED, {}
         try:
             with Archive(path, max_memory=UNLIMITED) as archive:
-                wanted = archive.manifest.model
+                wanted, sample = archive.manifest.model, archive.manifest.sample
+                facts = {"sha256": sample.sha256, "bases": sum(block.bases for block in archive.blocks)}
                 if wanted.id not in models and not wanted.embedded:
                     models[wanted.id] = ReadyModel(found) if (found := find_model(archive)) else None
-            work(path, models.get(wanted.id))
+            say(f"{path.stem}: {path}: {work(path, models.get(wanted.id))}")
         except (GfzError, OSError) as error:
-            errors.append(f"sample '{path.stem}': {message_of(error)}")
+            result = message_of(error)
+            errors.append(f"sample '{path.stem}': {result}")
+        if checks is not None:
+            if path.is_file():
+                facts["archive_sha256"] = file_digest(path)
+            append_checks(checks, [check(path.stem, facts, "verification", result)])
     return errors

@@ -15,16 +15,13 @@ from geneformer_rules import __version__, profile
 from geneformer_rules.downloading import Patience
 from geneformer_rules.ena import REPORTS
 
-_MOST_NOTES = 20
-"""The most notices that are shown; the summary has all."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one step; return 0 when it is done, 1 when the data are at fault, 2 when the call is."""
     open_standard_streams()
     try:
         options = _parser().parse_args(arguments)
-        if "threads" in options:
+        if "device" in options:
             from geneformer_codec.archive.models import Execution
 
             options.execution = Execution(options.threads, options.device)
@@ -71,7 +68,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_patience(step)
     step.set_defaults(step=_accessions)
 
-    step = steps.add_parser("archive", help="archive samples or runs, and verify each archive by decoding it")
+    step = steps.add_parser("fetch", help="download a run, and record which files it is and what they must hold")
+    step.add_argument("cell", metavar="ACCESSION", help="of the run, as the sample sheet has it")
+    step.add_argument("--name", required=True, help="the sample")
+    step.add_argument("--species", required=True, help="of the sample, for its record")
+    step.add_argument("--downloads", type=Path, required=True, help="directory to which runs are downloaded")
+    step.add_argument("-o", "--output", dest="record", type=Path, required=True, help="the record, as JSON")
+    step.add_argument("--ena", metavar="URL", help="address of ENA's file reports; without it, the SRA toolkit is used")
+    step.add_argument(
+        "--host", dest="hosts", action="append", default=[], help="a host that files may come from, besides ENA's"
+    )
+    step.add_argument("--ngc", type=Path, metavar="FILE", help="repository key of protected runs, for the SRA toolkit")
+    _add_patience(step)
+    step.add_argument("--threads", type=int, default=1, help="of the SRA toolkit")
+    step.set_defaults(step=_fetch)
+
+    step = steps.add_parser("archive", help="archive samples, and verify each archive by decoding it")
     step.add_argument(
         "--sample",
         nargs="+",
@@ -85,21 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--level", required=True)
     step.add_argument("--part-bases", type=int, required=True)
     step.add_argument("--access", choices=ACCESS, default=COARSE)
-    step.add_argument("--downloads", type=Path, help="directory to which runs are downloaded")
-    step.add_argument("--max-downloads", type=int, default=1, help="how many runs there may be in it at a time")
-    step.add_argument("--keep", action="store_true", help="keep what was downloaded")
-    step.add_argument("--ena", metavar="URL", help="address of ENA's file reports; without it, the SRA toolkit is used")
-    step.add_argument(
-        "--host", dest="hosts", action="append", default=[], help="a host that files may come from, besides ENA's"
-    )
-    step.add_argument("--ngc", type=Path, metavar="FILE", help="repository key of protected runs, for the SRA toolkit")
-    _add_patience(step)
     step.set_defaults(step=_archive)
+    _add_fetched(step)
     _add_model(step)
     _add_execution(step)
 
     step = steps.add_parser("split", help="split a sample into parts, and record which files it is made of")
-    step.add_argument("files", nargs="+", metavar="FILE", help="its file or pair")
+    step.add_argument("files", nargs="+", metavar="FILE", help="its file, pair or accession")
     step.add_argument("--name", required=True, help="the sample")
     step.add_argument("--species", required=True, help="of the sample, for its record")
     step.add_argument("--part-bases", type=int, required=True)
@@ -107,9 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("-o", "--output", dest="parts", type=Path, required=True, help="directory for the parts")
     step.add_argument("--plan", type=Path, required=True, help="the plan that is written, as JSON")
     step.set_defaults(step=_split)
+    _add_fetched(step)
 
-    step = steps.add_parser("gather", help="gather compressed parts into an archive, and verify it by decoding it")
-    step.add_argument("sources", nargs="+", metavar="FILE", help="the sample's file or pair")
+    step = steps.add_parser("gather", help="gather verified parts into an archive, and prove that it is complete")
+    step.add_argument("sources", nargs="+", metavar="FILE", help="the sample's file, pair or accession")
     step.add_argument("--name", required=True, help="the sample")
     step.add_argument("--parts", type=Path, required=True, help="directory of parts that 'split' has written")
     step.add_argument("--plan", type=Path, required=True, help="the plan that it has written")
@@ -119,15 +124,22 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", dest="directory", type=Path, required=True, help="directory for the archive and its report"
     )
     step.set_defaults(step=_gather)
+    _add_fetched(step)
     _add_model(step)
-    _add_execution(step)
 
     step = steps.add_parser("publish", help="put a verified archive, and its report, in their places")
-    step.add_argument("unpublished", type=Path, help="directory that 'archive' or 'gather' has written")
+    step.add_argument(
+        "unpublished", type=Path, nargs="?", help="directory that 'archive' or 'gather' has written, if one has"
+    )
+    step.add_argument("--record", type=Path, help="of a run that was fetched")
     step.add_argument("--source", dest="sources", type=Path, nargs="*", default=(), help="the sample's file or pair")
     step.add_argument("--model", type=Path, help="the model that the archive refers to; a copy is kept beside it")
     step.add_argument("-o", "--output", dest="archive", type=Path, required=True, help="where the archive is published")
     step.add_argument("--report", type=Path, required=True, help="where its report is published")
+    step.add_argument("--checks", type=Path, help="table of checks, to which a line is added")
+    step.add_argument(
+        "--leftover", dest="leftovers", type=Path, action="append", default=[], help="what is deleted afterwards"
+    )
     step.set_defaults(step=_publish)
 
     step = steps.add_parser("decode", help="verify archives by decoding them, and decompress them if asked to")
@@ -136,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", dest="directory", type=Path, help="directory for the texts; those that are up to date stay"
     )
     step.add_argument("--only", type=Path, nargs="+", default=(), help="fail if the texts are not these")
+    step.add_argument("--checks", type=Path, help="table of checks, to which a line is added for each archive")
     step.set_defaults(step=_decode)
     _add_execution(step)
 
@@ -174,6 +187,10 @@ def _add_patience(step: argparse.ArgumentParser) -> None:
     step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
 
 
+def _add_fetched(step: argparse.ArgumentParser) -> None:
+    step.add_argument("--fetched", type=Path, help="directory of the records of runs that were fetched")
+
+
 def _add_model(step: argparse.ArgumentParser) -> None:
     step.add_argument("--model", type=Path)
     step.add_argument("--embed", action="store_true", help="put the model into the archive")
@@ -191,15 +208,17 @@ def _accessions(options: argparse.Namespace) -> None:
     call_with(write_sheet, options, patience=patience, say=lambda line: say(f"{_NAME}: {line}"))
 
 
+def _fetch(options: argparse.Namespace) -> None:
+    from geneformer_rules.sra import Downloads, fetch_run
+
+    patience = Patience(options.tries, options.pause)
+    downloads = Downloads(options.downloads, options.ena, patience, options.hosts, options.ngc)
+    call_with(fetch_run, options, downloads=downloads)
+
+
 def _archive(options: argparse.Namespace) -> None:
     from geneformer_rules.archiving import Archiving
-    from geneformer_rules.sra import Downloads
 
-    if options.downloads:
-        options.downloads = Downloads(
-            options.downloads, options.ena, Patience(options.tries, options.pause), options.max_downloads, options.keep,
-            options.hosts, options.ngc,
-        )  # fmt: skip
     samples = [(name, files) for name, *files in options.sample]
     _say_errors(call_with(Archiving, options).archive(samples, options.output))
 
@@ -211,7 +230,7 @@ def _split(options: argparse.Namespace) -> None:
 
 
 def _gather(options: argparse.Namespace) -> None:
-    from geneformer_rules.archiving import gather_sample
+    from geneformer_rules.gathering import gather_sample
 
     call_with(gather_sample, options)
 
@@ -237,17 +256,10 @@ def _delete_source(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from geneformer_rules.html_report import write_pages
-    from geneformer_rules.reporting import collect, write_numbers
+    from geneformer_rules.ending import summarize
 
-    numbers = collect(options.results, options.benchmarks, options.samples)
-    write_pages(numbers, options.output)
-    write_numbers(numbers, options.output, options.summary)
-    notices = numbers.notices()
-    for row in notices[:_MOST_NOTES]:
-        say(f"{_NAME}: note: {row['sample']}: {row['notice']}")
-    if len(notices) > _MOST_NOTES:
-        say(f"{_NAME}: note: and {len(notices) - _MOST_NOTES:,} more, see {options.summary}")
+    for line in summarize(options.results, options.benchmarks, options.samples, options.summary, options.output):
+        say(f"{_NAME}: {line}")
 
 
 def _training_report(options: argparse.Namespace) -> None:

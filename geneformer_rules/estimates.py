@@ -24,6 +24,9 @@ _EXPERTS_BASES_PER_SECOND = 50_000
 _BASES_PER_MINUTE = {"fast": 256 << 20, "balanced": 96 << 20, "max": 32 << 20}
 """Bases that keep a thread busy for a minute or more, by level."""
 
+_FETCH_MB = 2000
+"""Memory of fetching a run: extracting its reads with the SRA toolkit."""
+
 _SPLIT_BYTES_PER_MINUTE = 4 << 30
 """Bytes of text that take a minute or more to split."""
 
@@ -75,6 +78,10 @@ class Estimates:
         """Time limit of work on ``text_bytes``, ``encode`` or ``decode``."""
         bases_per_second: float = self.config["planning"][f"{work}_bases_per_second"]
         return (_START_MINUTES + math.ceil(text_bytes / bases_per_second / 60)) * attempt
+
+    def fetch_memory_mb(self, attempt: int = 1) -> int:
+        """Memory of fetching a run."""
+        return _FETCH_MB * attempt
 
     def split_memory_mb(self, attempt: int = 1, self_panel: bool = False) -> int:
         """Memory of splitting a sample, which may get a panel of its own."""

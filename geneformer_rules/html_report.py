@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from geneformer_rules import charts
+from geneformer_rules.checks import CHECK_COLUMNS, PASSED
 from geneformer_rules.records import write_text
 from geneformer_rules.reporting import DECISION_COLUMNS, JOB_COLUMNS, SAMPLE_COLUMNS, SPECIES_COLUMNS, Numbers, Row
 
@@ -41,7 +42,7 @@ _LABELS = {
     "bases_per_second": "bases/s",
     "bits_per_base": "bits/base",
 }
-_IDS = ("model_id", "sha256")
+_IDS = ("model_id", "sha256", "archive_sha256")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ def sizes_page(numbers: Numbers) -> str:
     notices = numbers.notices()
     if notices:
         facts.append((f"{len({row['sample'] for row in notices}):,}", "archives that do not keep everything"))
+    if damaged := sum(row["result"] != PASSED for row in numbers.checks):
+        facts.append((f"{damaged:,}", "archives that failed their last check"))
+    if numbers.missing:
+        facts.append((f"{len(numbers.missing):,}", "samples without an archive"))
     beside = [row | {"model_beside": row["model_file_bytes"]} for row in species]
     columns = [column for column in SAMPLE_COLUMNS if column != "notices"]  # they have a table of their own
     sections = [
@@ -83,6 +88,9 @@ def sizes_page(numbers: Numbers) -> str:
             species,
         ),
     ]
+    if numbers.checks:
+        text = "When each archive was last proved to give every byte back; results/checks.tsv has every check."
+        sections.append(Section("Checks", text, [], CHECK_COLUMNS, numbers.checks))
     if notices:
         sections.insert(0, Section("What the archives do not keep", "", [], ("sample", "notice"), notices))
     lead = "Every archive was decoded and compared with its source before it was published."
@@ -157,7 +165,7 @@ def _template() -> jinja2.Template:
 def _style(key: str, rows: Sequence[Row]) -> str:
     if key in _IDS:
         return "id"
-    if key == "notice":
+    if key in ("notice", "result"):
         return "long"
     values = [row[key] for row in rows if row.get(key) is not None]
     numbers = bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

@@ -1,4 +1,4 @@
-"""Notices: what an archive does not keep of its sample, in sentences that `geneformer_codec.api.info` gives."""
+"""What is said of an archive by its facts, as `geneformer_codec.api.info` has them: sizes, and what it lacks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,3 +19,12 @@ def print_notices(sample: str, facts: Mapping[str, Any]) -> None:
     """Write the notices of a sample's archive to standard error."""
     for notice in notices(facts):
         say(f"geneformer-rules: note: {sample}: {notice}")
+
+
+def print_sizes(sample: str, facts: Mapping[str, Any]) -> None:
+    """Write to standard error what an archive, which gave every byte back, has become of its text."""
+    per_base = f", {facts['bpb_total']:.3f} bits a base" if facts["bases"] else ""
+    say(
+        f"{sample}: {facts['input_bytes']:,} bytes of text -> {facts['total_bytes']:,} bytes{per_base}; "
+        f"decoded, and equal to the text (SHA-256 {facts['sha256']})"
+    )

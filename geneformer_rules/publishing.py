@@ -14,10 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from geneformer_codec.cli.console import message_of, say
 from geneformer_codec.errors import GfzError, OutputError
 from geneformer_codec.files import COPY_BYTES, atomic_output, sync_directory
-from geneformer_rules.notices import print_notices
-from geneformer_rules.records import RECORD, Record, file_state, write_json
+from geneformer_rules.checks import append_checks, check
+from geneformer_rules.notices import print_notices, print_sizes
+from geneformer_rules.records import RECORD, Record, file_state, write_json, write_text
+from geneformer_rules.sra import Run
+
+ERROR = ".error"
+"""The suffix of a file that says why there is no archive of its sample."""
 
 
 class MismatchError(GfzError):
@@ -25,7 +31,7 @@ class MismatchError(GfzError):
 
 
 def write_report(
-    facts: Mapping[str, Any], sources: Sequence[Path], archive: Path, made_of: Record, **more: object
+    facts: Mapping[str, Any], sources: Sequence[Path], archive: Path, made_of: Record, run: Run | None = None
 ) -> None:
     """Report on a verified archive in ``ARCHIVE.json`` beside it: its ``facts``, its sources and their record."""
     report = {
@@ -33,22 +39,43 @@ def write_report(
         "sample": archive.stem,
         "source": str(sources[0]),
         "sources": [str(source) for source in sources],
-        "source_bytes": sum(source.stat().st_size for source in sources),
+        "source_bytes": run.source_bytes if run else sum(source.stat().st_size for source in sources),
         "archive_sha256": file_digest(archive),
         RECORD: made_of,
-        **more,
+        **({"accession": run.run} if run else {}),
     }
     write_json(report, archive.with_suffix(".json"))
 
 
-def publish(unpublished: Path, sources: Sequence[Path], model: Path | None, archive: Path, report: Path) -> None:
+def write_error(archive: Path, error: Exception) -> None:
+    """Leave ``ARCHIVE.error`` in place of an archive, for the publication to raise."""
+    archive.unlink(missing_ok=True)
+    write_text(f"{message_of(error)}\n", archive.with_suffix(ERROR))
+
+
+def publish(
+    unpublished: Path | None,
+    sources: Sequence[Path],
+    model: Path | None,
+    archive: Path,
+    report: Path,
+    *,
+    record: Path | None = None,
+    checks: Path | None = None,
+    leftovers: Sequence[Path] = (),
+) -> None:
     """Put the archive and the report of a sample, which are in the directory ``unpublished``, in their places.
 
     Its sources, none for a run, must not have changed since they were read. The model that the archive refers to is
-    kept as ``models/ID.gfmodel`` beside the archive, so that no later training can make the archive unreadable.
+    kept as ``models/ID.gfmodel`` beside the archive, so that no later training can make the archive unreadable. A row
+    of ``checks`` says that it was verified. ``leftovers``, of the work on the sample, are deleted afterwards. Without a
+    directory, nothing was archived: the ``record`` of the run says why.
     """
+    if unpublished is None:
+        Run.read(record or Path())
+        raise GfzError(f"{archive}: was not made; run the workflow again")
     made = unpublished / archive.name
-    error = made.with_suffix(".error")
+    error = made.with_suffix(ERROR)
     if error.exists():
         raise GfzError(error.read_text(encoding="utf-8").strip())
     facts = json.loads(made.with_suffix(".json").read_text(encoding="utf-8"))
@@ -58,7 +85,21 @@ def publish(unpublished: Path, sources: Sequence[Path], model: Path | None, arch
         keep_model(model, str(facts["model_id"]), archive.parent / "models")
     _put(made, archive)
     _put(made.with_suffix(".json"), report)
+    if checks is not None:
+        append_checks(checks, [check(archive.stem, facts, "publication")])
+    print_sizes(archive.stem, facts)
     print_notices(archive.stem, facts)
+    say(f"{archive.stem}: published as {archive}")
+    for left in leftovers:
+        remove(left)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or directory, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_sources(sources: Sequence[Path], facts: Mapping[str, Any]) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 from geneformer_codec.errors import GfzError, InputError
 from geneformer_codec.model.file import ModelHeader, read_header
 from geneformer_rules.batching import SEPARATOR
+from geneformer_rules.checks import CHECK_COLUMNS, latest_checks, read_checks
 from geneformer_rules.notices import notices
-from geneformer_rules.records import write_text
+from geneformer_rules.records import read_json, write_text
 from geneformer_rules.sheets import sample_species
 
 Row = dict[str, Any]
@@ -89,6 +90,9 @@ class Numbers:
     decisions: list[Row] = field(default_factory=list)
     jobs: list[Row] = field(default_factory=list)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    checks: list[Row] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Samples of the sheet that have no archive."""
 
     def notices(self) -> list[Row]:
         """The notices, what archives do not keep, one per row."""
@@ -104,18 +108,22 @@ class Numbers:
             "models": (MODEL_COLUMNS, self.models),
             "decisions": (_with_others(DECISION_COLUMNS, self.decisions), self.decisions),
             "jobs": (JOB_COLUMNS, self.jobs),
+            "checks": (CHECK_COLUMNS, self.checks),
         }
 
 
 def collect(results: Path, benchmarks: Path, sheet: Path) -> Numbers:
-    """Gather the numbers of all samples of ``sheet``, each of which must have been published."""
+    """Gather the numbers of all samples of ``sheet`` that have been published."""
     species = sample_species(sheet)
     samples = []
     for name, label in species.items():
-        facts = json.loads((results / "reports" / f"{name}.json").read_text(encoding="utf-8"))
+        facts = read_json(results / "reports" / f"{name}.json")
+        if "sample" not in facts:
+            continue
         row = {column: facts.get(column) for column in SAMPLE_COLUMNS}
         samples.append(row | {"species": label, "notices": notices(facts)})
-    headers = _models(results, {row["model_id"] for row in samples})
+    published, checked = {row["sample"] for row in samples}, latest_checks(read_checks(results / "checks.tsv"))
+    headers = _models(results, {str(row["model_id"]) for row in samples})
     logs = {log.stem: training_progress(log) for log in sorted((results / "training").glob("*.jsonl"))}
     return Numbers(
         samples,
@@ -124,6 +132,8 @@ def collect(results: Path, benchmarks: Path, sheet: Path) -> Numbers:
         [row for _, header in headers for row in decisions(header)],
         list(jobs(benchmarks, {*species, *species.values()})),
         {name: curve for name, log in logs.items() if (curve := validation_curve(log))},
+        [dict(checked[name]) for name in species if name in checked],
+        [name for name in species if name not in published],
     )
 
 
@@ -216,7 +226,10 @@ def write_numbers(numbers: Numbers, directory: Path, summary: Path) -> None:
     tables = numbers.tables()
     for name, (columns, rows) in tables.items():
         write_table(columns, rows, summary if name == "samples" else directory / f"{name}.tsv")
-    everything = {name: rows for name, (_, rows) in tables.items()} | {"training_curves": numbers.curves}
+    everything: dict[str, Any] = {name: rows for name, (_, rows) in tables.items()} | {
+        "training_curves": numbers.curves
+    }
+    everything["missing"] = numbers.missing
     write_text(json.dumps(everything, indent=1) + "\n", directory / "numbers.json")
 
 

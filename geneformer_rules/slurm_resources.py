@@ -9,20 +9,18 @@ Resource = int | str | Callable[[Any], int | str]
 def slurm_resources(
     config: Mapping[str, Any],
     needs_gpu: Callable[[Any], bool] | None = None,
-    downloads: Callable[[Any], int] | None = None,
+    downloads: bool = False,
 ) -> dict[str, Resource]:
     """Return the resources of a rule that choose the account, the partition and the GPU of its jobs.
 
-    ``needs_gpu`` tells by a job's wildcards whether it needs a GPU, ``downloads`` how many runs it downloads; without
-    them none does. Unset keys fall back to Snakemake's ``--default-resources``, then to Slurm's defaults.
+    ``needs_gpu`` tells by a job's wildcards whether it needs a GPU; without it none does. ``downloads``: all of them
+    need the internet. Unset keys fall back to Snakemake's ``--default-resources``, then to Slurm's defaults.
     """
     slurm = config["slurm"]
 
     def partition(wildcards: Any) -> str:
-        special = ""
-        if downloads is not None and downloads(wildcards):
-            special = slurm["download_partition"]
-        elif needs_gpu is not None and needs_gpu(wildcards):
+        special = slurm["download_partition"] if downloads else ""
+        if needs_gpu is not None and needs_gpu(wildcards):
             special = slurm["gpu_partition"]
         return str(special or slurm["partition"])
 

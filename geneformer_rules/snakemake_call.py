@@ -6,7 +6,7 @@ Snakemake has no documented way to ask for some of it; all such places are in th
 import os
 import sys
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class Call:
     """A call of Snakemake, by its ``workflow`` object."""
 
     workflow: Any
+    _producers: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    """Whether a rule writes a file, of so many rules: asking each of them takes long."""
 
     @property
     def is_main_process(self) -> bool:
@@ -115,7 +117,10 @@ class Call:
 
     def writes(self, path: str) -> bool:
         """Whether a rule that is defined already writes this file."""
-        return any(rule.is_producer(path) for rule in self.workflow.rules)
+        rules = list(self.workflow.rules)
+        if self._producers.get(path, (None, False))[0] != len(rules):
+            self._producers[path] = len(rules), any(rule.is_producer(path) for rule in rules)
+        return self._producers[path][1]
 
     def force(self, *outputs: str) -> None:
         """Run the jobs of these outputs whatever the time stamps say, as ``--forcerun`` does."""

@@ -1,137 +1,149 @@
-"""Download a run, and delete it once it is archived, so that disks do not fill up.
+"""Fetch a run for the jobs that archive it; a record says which files it is, and what these must hold.
 
-Each run has a directory below that of the downloads, and a lock in it while a job is at work. A job that was killed
-leaves its directory behind, and is continued from there; such directories are removed, the oldest first, when a job
-begins and there would be more of them than there may be.
+Each run has a directory below that of the downloads, with a lock while it is fetched. It stays until the archive of the
+run is published: `places` counts such directories. A job that was killed is continued from what is there.
 """
 
 import contextlib
 import fcntl
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from geneformer_codec.cli.console import message_of
 from geneformer_codec.errors import InputError
-from geneformer_rules import ena, toolkit
+from geneformer_rules import accessions, ena, toolkit
 from geneformer_rules.accessions import Accession, Fetched
-from geneformer_rules.downloading import Patience
+from geneformer_rules.downloading import NetworkError, Patience
+from geneformer_rules.parts import text_bytes
+from geneformer_rules.records import RECORD, describe_files, read_json, write_json
 
-_LOCK = ".lock"
+LOCK = ".lock"
+"""The file that marks the directory of a run that was, or is being, fetched."""
 
 
-@dataclass
-class Download:
-    """A run that was downloaded; it is deleted afterwards if it is ``finished``."""
+@dataclass(frozen=True)
+class Run:
+    """A run that was fetched: its files, one or a pair, and what they must hold, as its record has it.
+
+    ``reads`` are ranges, first and last, of the numbers of reads that are right.
+    """
 
     run: str
-    fetched: Fetched
-    finished: bool = False
+    files: Sequence[str]
+    reads: Sequence[Sequence[int]] | None
+    bases: int | None
+    stated: str
+    advice: str
+    source_bytes: int
+    text_bytes: int
+    """About how much text the files hold."""
 
-    @property
-    def files(self) -> Sequence[Path]:
-        """The files that the sample is, one or a pair."""
-        return self.fetched.files
+    @classmethod
+    def of(cls, run: str, fetched: Fetched) -> "Run":
+        """What was fetched."""
+        files, size = [str(file) for file in fetched.files], sum(file.stat().st_size for file in fetched.files)
+        numbers: Any = fetched.reads
+        if numbers is not None:
+            ranges = [(numbers.start, numbers.stop - 1)] if isinstance(numbers, range) else [(n, n) for n in numbers]
+            numbers = [list(pair) for pair in ranges]
+        return cls(run, files, numbers, fetched.bases, fetched.stated, fetched.advice, size, text_bytes(files))
+
+    @classmethod
+    def read(cls, record: Path) -> "Run":
+        """A run by its record; ``InputError`` with the reason for one that cannot be had."""
+        facts = read_json(record)
+        if failure := facts.get("error"):
+            raise InputError(str(failure))
+        try:
+            return cls(**{name: facts[name] for name in cls.__dataclass_fields__})
+        except KeyError:
+            raise InputError(
+                f"{record}: is not the record of a run that was fetched; remove it and run the workflow again"
+            ) from None
 
     def check_counts(self, facts: Mapping[str, Any]) -> None:
         """Raise an InputError unless the files that were archived hold what the source of the run states."""
-        reads, bases, fetched = facts["records"], facts["residues"], self.fetched
-        names = " and ".join(file.name for file in self.files)
+        reads, bases, files = facts["records"], facts["residues"], [Path(file) for file in self.files]
+        names = " and ".join(file.name for file in files)
         if facts["outside_records"]:  # such as the colours of SOLiD, which are no sequence to the codec
-            reads, bases = map(sum, zip(*map(toolkit.count_reads, self.files), strict=True))
-        if (fetched.reads is not None and reads not in fetched.reads) or bases < (fetched.bases or 0):
+            reads, bases = map(sum, zip(*map(toolkit.count_reads, files), strict=True))
+        as_many = self.reads is None or any(first <= reads <= last for first, last in self.reads)
+        if not as_many or bases < (self.bases or 0):
             raise InputError(
-                f"{self.run}: {fetched.stated}, but {names} hold {reads:,} reads with {bases:,} bases. Nothing was "
-                f"archived, and the download is kept in {self.files[0].parent}. {fetched.advice}"
+                f"{self.run}: {self.stated}, but {names} hold {reads:,} reads with {bases:,} bases. Nothing was "
+                f"archived; the download is kept in {files[0].parent} until other runs need the room. {self.advice}"
             )
         print(f"{self.run}: archived {reads:,} reads with {bases:,} bases of {names}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
 class Downloads:
-    """Where runs are downloaded to, at most so many at a time, and from where: from the SRA toolkit or from ENA.
+    """Where runs are downloaded to, and from where: from the SRA toolkit or from ENA.
 
     ``ena_url`` is the address of ENA's file reports, ``hosts`` may be asked for files as well; ``ngc`` is the
-    repository key of protected runs, for the SRA toolkit. What is to be kept is not deleted, and not counted.
+    repository key of protected runs, for the SRA toolkit.
     """
 
     directory: Path
     ena_url: str | None = None
     patience: Patience = field(default_factory=Patience)
-    most: int = 1
-    keep: bool = False
     hosts: Sequence[str] = ()
     ngc: Path | None = None
 
-    @contextlib.contextmanager
-    def download(self, accession: Accession, sample: str, threads: int) -> Iterator[Download]:
-        """Download a run, or what is missing of it."""
-        with _reserve(self.directory, sample, None if self.keep else self.most) as place:
+    def fetch(self, accession: Accession, sample: str, threads: int) -> Fetched:
+        """Bring a run, or what is missing of it, into the directory of its sample."""
+        with _locked(self.directory / sample) as place:
             if self.ena_url is None:
-                fetched = toolkit.fetch(accession, place, threads or 1, self.patience, self.ngc)
-            else:
-                fetched = ena.fetch(accession, place, self.ena_url, self.patience, self.hosts)
-            download = Download(accession.run, fetched)
-            yield download
-            if download.finished and not self.keep:
-                shutil.rmtree(place)
+                return toolkit.fetch(accession, place, threads or 1, self.patience, self.ngc)
+            return ena.fetch(accession, place, self.ena_url, self.patience, self.hosts)
+
+
+def fetch_run(cell: str, name: str, species: str, downloads: Downloads, record: Path, threads: int = 1) -> None:
+    """Fetch the run of a sample and write its record.
+
+    Of one that cannot be had as the sheet asks for it, the record has the reason: trying again would not change it.
+    What may pass, as a network that does not answer, is an error.
+    """
+    accession, made_of = accessions.parse(cell), describe_files([cell], species)
+    if accession is None:
+        raise InputError(f"'{cell}' is not the accession of a run; correct it in the sample sheet")
+    try:
+        run = Run.of(accession.run, downloads.fetch(accession, name, threads))
+    except (NetworkError, toolkit.ToolError):
+        raise
+    except InputError as error:
+        print(f"error: {message_of(error)}", file=sys.stderr)
+        write_json({RECORD: made_of, "error": message_of(error)}, record)
+        return
+    write_json({RECORD: made_of, **asdict(run)}, record)
+    print(f"{name}: fetched {' and '.join(run.files)} ({run.source_bytes:,} bytes)", file=sys.stderr)
 
 
 @contextlib.contextmanager
-def _reserve(downloads: Path, sample: str, most: int | None) -> Iterator[Path]:
-    """The directory of a run, locked; before, room is made for it."""
-    downloads.mkdir(parents=True, exist_ok=True)
-    directory = downloads / sample
-    with contextlib.ExitStack() as held:
-        with (downloads / _LOCK).open("w") as everything:
-            with contextlib.suppress(OSError):
-                fcntl.flock(everything, fcntl.LOCK_EX)
-            directory.mkdir(exist_ok=True)
-            lock = held.enter_context((directory / _LOCK).open("w"))
-            if not _take(lock):
-                raise InputError(f"{directory}: another job is at work there; wait for it, or end it")
-            if most is not None:
-                _make_room(downloads, directory, most)
-        kept = False
+def _locked(directory: Path) -> Iterator[Path]:
+    """The directory of a run, which no other job may use meanwhile; removed if nothing has come into it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / LOCK).open("w") as lock:
+        if not _take(lock):
+            raise NetworkError(f"{directory}: another job is at work there; wait for it, or end it")
         try:
             yield directory
-            kept = most is None
         finally:
-            # Without a lock, what is kept is never taken for abandoned; a directory with nothing else was never used.
-            if directory.exists() and (kept or [path.name for path in directory.iterdir()] == [_LOCK]):
-                (directory / _LOCK).unlink(missing_ok=True)
+            if [path.name for path in directory.iterdir()] == [LOCK]:
+                (directory / LOCK).unlink()
                 with contextlib.suppress(OSError):
                     directory.rmdir()
 
 
-def _make_room(downloads: Path, own: Path, most: int) -> None:
-    others = sorted(
-        (path for path in downloads.iterdir() if path.is_dir() and path != own), key=lambda path: path.stat().st_mtime
-    )
-    surplus = len(others) + 1 - most
-    for path in others:
-        if surplus > 0 and _is_abandoned(path):
-            shutil.rmtree(path)
-            surplus -= 1
-
-
-def _is_abandoned(directory: Path) -> bool:
-    """Whether no job has its lock; without one, it was kept, or is not a download."""
-    try:
-        with (directory / _LOCK).open("r+") as lock:
-            return _take(lock, unsure=False)
-    except OSError:
-        return False
-
-
-def _take(lock: IO[str], *, unsure: bool = True) -> bool:
-    """Lock a file unless somebody else has; ``unsure`` is the answer of file systems that know no locks."""
+def _take(lock: IO[str]) -> bool:
+    """Lock a file unless somebody else has; file systems that know no locks say yes."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return unsure
+        return True
     return True

@@ -24,6 +24,10 @@ _ATTRIBUTE = re.compile(r'(\w+)="([0-9]+)"')
 _COUNT = re.compile(r"^((?:spots|reads|technical) [a-z0-9 -]*?)\s*:\s*([0-9,]+)$", re.M)
 
 
+class ToolError(InputError):
+    """A tool failed, or its output is not complete; it may succeed the next time."""
+
+
 @dataclass(frozen=True)
 class _Content:
     """The content of a run by its metadata; ``technical`` are the bases of technical reads."""
@@ -129,7 +133,7 @@ def _extract(run: Path, content: _Content, threads: int, key: list[str]) -> tupl
     left_out = counts.get("reads 0-length", 0) + (0 if content.technical else counts.get("technical reads", 0))
     written = counts.get("reads written", 0)
     if not written or counts.get("reads read") != written + left_out or counts.get("spots read") != content.spots:
-        raise InputError(
+        raise ToolError(
             f"{run.name}: not all reads were extracted: {content}, and fasterq-dump says: {summary}. Nothing was "
             f"archived, and the download is kept in {directory}; run the workflow again, or extract the reads yourself "
             "and name the files in the sample sheet"
@@ -156,5 +160,5 @@ def _call(command: list[str], failure: str) -> str:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ})
     if done.returncode:
         last = "\n".join(done.stdout.strip().splitlines()[-4:])
-        raise InputError(f"{failure}; {command[0]} says:\n{last}")
+        raise ToolError(f"{failure}; {command[0]} says:\n{last}")
     return done.stdout

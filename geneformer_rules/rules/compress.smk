@@ -1,9 +1,9 @@
-# A job loads the model once and compresses several parts. Their names are worked out in the shell: there may be more than
+# A job loads the model once, compresses several parts, and decodes them before their block appears. Their names are worked out in the shell: there may be more than
 # fit into one argument.
 rule compress:
     input:
         parts="<results>/parts/{sample}",
-        model=plan.model,
+        model=plan.inputs.model,
     output:
         block=temp("<results>/blocks/{sample}/{parts}.gfz"),
     log:
@@ -13,17 +13,17 @@ rule compress:
     wildcard_constraints:
         parts="[0-9]{8}-[0-9]{8}",
     retries: plan.retries
-    threads: plan.compressing.threads
+    threads: plan.needs.compressing.threads
     resources:
-        **plan.compressing.resources,
+        **plan.needs.compressing.resources,
         access=plan.config["access"],  # as in archive.smk
     params:
-        model=plan.model_option,
+        model=plan.options.model,
         level=plan.config["level"],
-        numbers=plan.first_and_last_part,
-        leftovers=plan.leftovers,
+        numbers=plan.options.first_and_last_part,
+        leftovers=plan.options.leftovers,
     shell:
         "rm -f {params.leftovers};"
         " ( IFS=$'\\n';"
         " gfz compress --part $(seq -f {input.parts:q}/%08.0f.part {params.numbers}) -o {output.block:q} {params.model}"
-        " --level {params.level} --access {resources.access} --threads {threads} --device {resources.device} ) > {log:q} 2>&1"
+        " --verify --level {params.level} --access {resources.access} --threads {threads} --device {resources.device} ) > {log:q} 2>&1"

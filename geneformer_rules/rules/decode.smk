@@ -12,11 +12,11 @@ rule decompress:
         sample=plan.one_text,
         suffix="fa|fq",
     retries: plan.retries
-    threads: plan.decoding.threads
+    threads: plan.needs.decoding.threads
     resources:
-        **plan.decoding.resources,
+        **plan.needs.decoding.resources,
     params:
-        models=plan.model_path,
+        models=plan.options.model_path,
         directory=subpath(output[0], parent=True),
     shell:
         "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} -o {params.directory:q}"
@@ -38,7 +38,7 @@ use rule decompress as decompress_pair with:
 # is complete, and stays when another sample fails.
 rule decode:
     input:
-        archives=plan.archives,
+        archives=plan.inputs.archives,
     output:
         passed=temp(touch("<results>/checks/{work}/{batch}.ok")),
     log:
@@ -49,12 +49,12 @@ rule decode:
         work="decompress|verify",
         batch=BATCH,
     retries: plan.retries
-    threads: plan.decoding.threads
+    threads: plan.needs.decoding.threads
     resources:
-        **plan.decoding.resources,
+        **plan.needs.decoding.resources,
     params:
-        models=plan.model_path,
-        texts=plan.text_option,
+        models=plan.options.model_path,
+        decoding=plan.options.decoding,
     shell:
-        "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.texts}"
+        "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.decoding}"
         " --threads {threads} --device {resources.device} > {log:q} 2>&1"

@@ -1,9 +1,10 @@
-# Blocks are copied into the archive, not coded again; then the archive is decoded.
+# Blocks, each of which was decoded and compared with its part, are copied into the archive; digests prove that together
+# they are the sample. What takes less than a minute is not sent to a cluster.
 rule gather:
     input:
         parts="<results>/parts/{sample}",
-        blocks=plan.blocks,
-        model=plan.model,
+        blocks=plan.inputs.blocks,
+        model=plan.inputs.model,
     output:
         archive=temp(directory("<results>/unpublished/{sample}")),
     log:
@@ -11,19 +12,25 @@ rule gather:
     benchmark:
         "<benchmarks>/gather/{sample}.tsv"
     wildcard_constraints:
-        sample=NAME,
+        sample=plan.gathered_in_jobs,
     retries: plan.retries
-    threads: plan.decoding.threads
     resources:
-        **plan.decoding.resources,
+        **plan.needs.gathering,
     params:
-        files=plan.source_files,
-        plan=plan.plan_file,
-        blocks=plan.blocks_directory,
-        jobs=plan.block_count,
-        model=plan.model_option,
-        embed=plan.embed_option,
+        source=plan.options.source,
+        fetched=plan.options.fetched,
+        plan=plan.options.plan,
+        blocks=plan.options.blocks,
+        jobs=plan.options.block_count,
+        model=plan.options.model,
+        embed=plan.options.embed,
     shell:
-        "geneformer-rules gather {params.files} --name {wildcards.sample} --parts {input.parts:q}"
+        "geneformer-rules gather {params.source} {params.fetched} --name {wildcards.sample} --parts {input.parts:q}"
         " --plan {params.plan:q} --blocks {params.blocks:q} --jobs {params.jobs} -o {output.archive:q} {params.model}"
-        " {params.embed} --threads {threads} --device {resources.device} > {log:q} 2>&1"
+        " {params.embed} > {log:q} 2>&1"
+
+
+use rule gather as gather_local with:
+    wildcard_constraints:
+        sample=plan.split_locally,
+    localrule: True

@@ -1,10 +1,8 @@
 # The only rule that publishes. An old archive stays in its place until it is replaced. The model that archives refer to is
-# kept beside them.
+# kept beside them. Parts and downloads are deleted then; Snakemake would keep them until all samples have been split.
 rule publish:
     input:
-        unpublished=plan.unpublished,
-        sample=plan.sources,
-        model=plan.model,
+        plan.inputs.publication,
     output:
         archive=update("<results>/archives/{sample}.gfz"),
         report=update("<results>/reports/{sample}.json"),
@@ -12,14 +10,13 @@ rule publish:
         "<logs>/publish/{sample}.log",
     wildcard_constraints:
         sample=plan.to_publish,
-    retries: plan.retries
     localrule: True
     params:
-        files=plan.source_files,
-        model=plan.model_option,
+        publication=plan.options.publication,
+        checks=plan.options.checks,
     shell:
-        "geneformer-rules publish {input.unpublished:q} --source {params.files} {params.model}"
-        " -o {output.archive:q} --report {output.report:q} > {log:q} 2>&1"
+        "geneformer-rules publish {params.publication}"
+        " -o {output.archive:q} --report {output.report:q} --checks {params.checks:q} > {log:q} 2>&1"
 
 
 # A rule of its own: Snakemake removes the outputs of a job that is interrupted, and the archive must not be among them
@@ -36,7 +33,7 @@ rule delete_source:
         "<benchmarks>/delete_source/{sample}.tsv"
     localrule: True
     params:
-        files=plan.source_files,
+        files=plan.options.files,
     shell:
         "geneformer-rules delete-source {params.files} --archive {input.archive:q} --report {input.report:q}"
         " -o {output.record:q} > {log:q} 2>&1"

@@ -6,7 +6,7 @@ for RULE, SAMPLES, LOCAL in (("split", plan.split_in_jobs, False), ("split_local
         name:
             RULE
         input:
-            sample=plan.split_sources,
+            sample=plan.inputs.split_sources,
         output:
             parts=temp(directory("<results>/parts/{sample}")),
             plan="<results>/plans/{sample}.json",
@@ -19,14 +19,15 @@ for RULE, SAMPLES, LOCAL in (("split", plan.split_in_jobs, False), ("split_local
         retries: plan.retries
         localrule: LOCAL
         resources:
-            **plan.splitting,
+            **plan.needs.splitting,
             # not a parameter, or Snakemake would make every archive again when it is changed
             part_bases=plan.config["part_bases"],
         params:
-            files=plan.source_files,
-            species=plan.species_option,
+            source=plan.options.source,
+            fetched=plan.options.fetched,
+            species=plan.options.species,
             level=plan.config["level"],
         shell:
-            "geneformer-rules split {params.files} -o {output.parts:q} --plan {output.plan:q}"
+            "geneformer-rules split {params.source} {params.fetched} -o {output.parts:q} --plan {output.plan:q}"
             " --name {wildcards.sample} {params.species} --level {params.level}"
             " --part-bases {resources.part_bases} > {log:q} 2>&1"

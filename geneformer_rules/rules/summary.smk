@@ -2,7 +2,7 @@
 # declared inputs: those that exist are reported.
 rule summary:
     input:
-        reports=plan.reports,
+        reports=plan.inputs.reports,
     output:
         table=report(
             "<results>/summary.tsv", caption="../report/summary.rst", category="Archives", labels={"what": "table"}
@@ -22,7 +22,7 @@ rule summary:
         jobs=report(
             "<results>/summary/jobs.html", caption="../report/jobs.rst", category="Jobs", labels={"what": "needs"}
         ),
-        tables=expand("<results>/summary/{table}.tsv", table=["species", "models", "decisions", "jobs"]),
+        tables=expand("<results>/summary/{table}.tsv", table=["species", "models", "decisions", "jobs", "checks"]),
         numbers="<results>/summary/numbers.json",
     log:
         "<logs>/summary.log",
@@ -34,7 +34,7 @@ rule summary:
         benchmarks=plan.benchmarks,
         samples=plan.config["samples"],
         directory=subpath(output.numbers, parent=True),
-        leftovers=plan.unpublished_directory,
+        leftovers=plan.options.unpublished,
     shell:
         "rm -rf {params.leftovers:q};"
         " geneformer-rules report {params.results:q} --benchmarks {params.benchmarks:q} --samples {params.samples:q}"

@@ -2,8 +2,8 @@
 rule compress_all:
     default_target: True
     input:
-        plan.archives,
-        plan.deletions,
+        plan.inputs.archives,
+        plan.inputs.deletions,
         "<results>/summary.tsv",
     localrule: True
 
@@ -17,20 +17,20 @@ rule published:
 
 rule decompress_all:
     input:
-        plan.archives,
-        plan.decompressed,
+        plan.inputs.archives,
+        plan.inputs.decompressed,
     localrule: True
 
 
 # Decodes the archives as they are on the disk now, every time.
 rule verify_all:
     input:
-        plan.verified,
+        plan.inputs.verified,
     localrule: True
 
 
 rule train_all:
     input:
-        plan.models,
-        plan.training_reports,
+        plan.inputs.models,
+        plan.inputs.training_reports,
     localrule: True

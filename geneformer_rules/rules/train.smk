@@ -3,8 +3,8 @@
 # with others, training starts from the beginning. What takes less than a minute is not sent to a cluster.
 rule train:
     input:
-        panel=plan.panel,
-        base=plan.base_model,
+        panel=plan.inputs.panel,
+        base=plan.inputs.base_model,
     output:
         model="<results>/models/{species}.gfmodel",
         progress="<results>/training/{species}.jsonl",
@@ -17,14 +17,14 @@ rule train:
     retries: plan.retries
     threads: plan.config["threads"]["train"]
     resources:
-        **plan.training,
+        **plan.needs.training,
     params:
-        panel=plan.panel_files,
-        base=plan.base_option,
-        base_file=plan.base_file,
-        options=plan.training_options,
-        checkpoint=plan.checkpoint_option,
-        leftovers=plan.leftovers,
+        panel=plan.options.panel,
+        base=plan.options.base,
+        base_file=plan.options.base_file,
+        options=plan.options.training,
+        checkpoint=plan.options.checkpoint,
+        leftovers=plan.options.leftovers,
     shell:
         "rm -f {params.leftovers};"
         " ( run=$(cat {params.panel} {params.base_file} <(printf %s {params.options:q}) | sha256sum | cut -c 1-16)"

@@ -40,6 +40,7 @@ class Server:
         self.stumbles: list[str] = []
         self.ranges: list[str] = []
         self.asked: list[str] = []
+        self.on_file: Callable[[], None] = lambda: None
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.http.server_port}"
         self.reports = f"{self.url}/filereport"
@@ -60,12 +61,12 @@ class Server:
         return "".join("\t".join(line) + "\n" for line in lines).encode()
 
     def _row(self, run: str) -> dict[str, str]:
-        files = [self.files[name] for name in self.runs[run]]
+        files = [self.files.get(name, b"") for name in self.runs[run]]
         counts = zip(("read_count", "base_count"), map(str, self.counts.get(run, ())), strict=False)
         return {
             "run_accession": run,
             "fastq_ftp": ";".join(self.url + name for name in self.runs[run]),
-            "fastq_bytes": ";".join(str(len(file)) for file in files),
+            "fastq_bytes": ";".join(str(len(file) or 1) for file in files),
             "fastq_md5": ";".join(hashlib.md5(file).hexdigest() for file in files),
             **dict(counts),
             **self.rows.get(run, {}),
@@ -90,6 +91,7 @@ class Server:
                         return self.send_error(400)
                     data, status = server.report(query["accession"], query["fields"].split(",")), 200
                 elif address.path in server.files:
+                    server.on_file()
                     data, status = server.files[address.path], 200
                 else:
                     return self.send_error(404)

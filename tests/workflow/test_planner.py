@@ -1,8 +1,10 @@
 """The plan of a run without Snakemake: which jobs there are, and what each is given."""
 
 import gzip
+import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from geneformer_rules import provenance
 from geneformer_rules.patterns import any_of, none_of
 from geneformer_rules.planner import Planner
+from geneformer_rules.records import RECORD, describe
 from geneformer_rules.snakemake_call import Call, Forced
 
 MB = 10**6
@@ -63,31 +66,51 @@ def job(**wildcards: str) -> SimpleNamespace:
     return SimpleNamespace(**wildcards)
 
 
-def test_small_samples_and_runs_have_batches_and_large_ones_are_split() -> None:
-    planner = plan(["a:1000:none", "large:20000000:none", "b:1000:none", "run:SRR000001:none"])
-    assert planner.batches.batch_of == {"a": "a+1-1-1", "b": "a+1-1-1", "run": "run+1"}
-    places = [planner.unpublished(job(sample=name)) for name in ("a", "large", "b", "run")]
-    directory = "results/unpublished"
-    assert places == [[f"{directory}/{name}"] for name in ("a+1-1-1", "large", "a+1-1-1", "run+1")]
-    assert planner.sample_options(job(batch="a+1-1-1")) == "--sample a a.fa --sample b b.fa"
-    assert planner.sample_options(job(batch="run+1")) == "--sample run SRR000001"
-    assert planner.fetch_options(job(batch="a+1-1-1")) == ""
-    assert "--downloads results/downloads" in planner.fetch_options(job(batch="run+1"))
-    assert [planner.downloads(job(batch=batch)) for batch in ("a+1-1-1", "run+1")] == [0, 1]
+def place(planner: Planner, sample: str) -> str:
+    """Where the archive of a sample is made."""
+    return planner.inputs.publication(job(sample=sample))[0].removeprefix("results/")
 
 
-def test_a_run_has_a_partition_a_time_limit_and_memory_for_qualities() -> None:
+def test_small_samples_have_batches_and_large_ones_are_split() -> None:
+    planner = plan(["a:1000:none", "large:20000000:none", "b:1000:none"])
+    assert planner.batches.batch_of == {"a": "a+1-1-1", "b": "a+1-1-1"}
+    made = {name: place(planner, name) for name in ("a", "large", "b")}
+    assert made == {"a": "unpublished/a+1-1-1", "large": "unpublished/large", "b": "unpublished/a+1-1-1"}
+    assert planner.options.samples(job(batch="a+1-1-1")) == "--sample a a.fa --sample b b.fa"
+    assert planner.options.fetched(job(batch="a+1-1-1")) == ""
+
+
+def test_a_run_is_archived_by_its_size_once_that_is_known() -> None:
+    """Until then, Snakemake has to wait for a checkpoint."""
+    planner = plan(["small:SRR000001:none", "large:SRR000002:none", "gone:SRR000003:none", "later:SRR000004:none"])
+    waits: list[str] = []
+    planner = replace(
+        planner, checkpoints=SimpleNamespace(fetch=SimpleNamespace(get=lambda sample: waits.append(sample)))
+    )
+    Path("results/fetched").mkdir(parents=True)
+    for name, facts in {"small": {"text_bytes": 1000}, "large": {"text_bytes": 10**9}, "gone": {"error": "?"}}.items():
+        record = describe(planner.samples[name])
+        Path(f"results/fetched/{name}.json").write_text(json.dumps({RECORD: record, "files": [], **facts}))
+    made = {name: place(planner, name) for name in planner.samples}
+    assert waits == ["gone", "later"], "what has failed is tried again"
+    assert made["small"] == "unpublished/small+1"
+    assert made["large"] == "unpublished/large"
+    assert made["gone"] == "fetched/gone.json"
+    assert planner.options.samples(job(batch="small+1")) == "--sample small SRR000001"
+    assert planner.options.fetched(job(batch="small+1")) == planner.options.fetched(job(sample="large"))
+    assert planner.options.source(job(sample="large")) == "SRR000002"
+
+
+def test_jobs_that_fetch_have_a_partition_and_a_time_limit() -> None:
     settings = {"sra": {"hours": 3, "max_downloads": 5}}
     settings["slurm"] = {"partition": "long", "download_partition": "transfer"}
     planner = plan(["a:1000:none", "run:SRR000001:none"], **settings)
-    small, run = job(batch="a+1"), job(batch="run+1")
-    archiving = planner.archiving
-    assert archiving.minutes(run, attempt=2) == 2 * 3 * 60 > archiving.minutes(small, attempt=2)
-    partitions = [archiving.resources["slurm_partition"](batch) for batch in (small, run)]
-    assert partitions == ["long", "transfer"]
-    assert archiving.memory_mb(run, 1, 1) == planner.estimates.memory_mb(2 * 15 * MB)
-    assert (archiving.threads(small), archiving.threads(run)) == (1, 2)
-    assert planner.call.workflow.registered == {"sra_downloads": 5}
+    fetching, archiving = planner.needs.fetching, planner.needs.archiving
+    assert fetching["runtime"](job(sample="run"), attempt=2) == 2 * 3 * 60
+    assert fetching["slurm_partition"](job(sample="run")) == "transfer"
+    assert archiving.resources["slurm_partition"](job(batch="a+1")) == "long"
+    assert (fetching["sra_downloads"], planner.call.workflow.registered) == (1, {"sra_downloads": 5})
+    assert planner.needs.fetch_threads == 1
 
 
 @pytest.mark.parametrize(("nodes", "local"), [(None, False), (9, True)])
@@ -100,17 +123,17 @@ def test_short_jobs_do_not_go_to_a_cluster(nodes: int | None, local: bool) -> No
 def test_jobs_that_decode_know_the_parts_of_what_was_split() -> None:
     planner = plan(["large:25000000:none"])
     Path("results/plans").mkdir(parents=True)
-    before = planner.decoding.memory_mb(job(sample="large"), 1, 1)
+    before = planner.needs.decoding.memory_mb(job(sample="large"), 1, 1)
     Path("results/plans/large.json").write_text('{"parts": [{"text_bytes": 1000}, {"text_bytes": 2000}]}')
-    assert planner.decoding.memory_mb(job(sample="large"), 1, 1) < before
-    assert planner.decoding.threads(job(sample="large")) == 2
-    assert planner.compressing.threads(job(sample="large", parts="00000001-00000001")) == 1
+    assert planner.needs.decoding.memory_mb(job(sample="large"), 1, 1) < before
+    assert planner.needs.decoding.threads(job(sample="large")) == 2
+    assert planner.needs.compressing.threads(job(sample="large", parts="00000001-00000001")) == 1
 
 
 def test_samples_that_are_not_in_the_sheet_are_named() -> None:
     planner = plan(["a:1000:none"])
     with pytest.raises(WorkflowError, match=r"samples\.tsv: unknown sample 'b'; add a row for it"):
-        planner.sources(job(sample="b"))
+        planner.inputs.publication(job(sample="b"))
 
 
 def test_what_is_published_and_current_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +152,7 @@ def test_what_an_earlier_run_has_left_of_other_files_is_made_again() -> None:
     planner = plan(["a:1000:none"])
     Path("results/unpublished/a+1").mkdir(parents=True)
     for _ in range(2):
-        assert planner.archive_sources(job(batch="a+1")) == ["a.fa"]
+        assert planner.inputs.archive_sources(job(batch="a+1")) == ["a.fa"]
     assert planner.call.workflow.dag.forcefiles == {"results/unpublished/a+1"}
 
 
@@ -142,31 +165,29 @@ def test_a_gpu_is_requested_where_a_network_runs(settings: dict[str, Any], resou
     rows = ["a:1000:fish", "b:1000:net", "c:1000:none"]
     planner = plan(rows, species=species, device="cuda", check_inputs=False, **settings)
     ((name, value),) = resource.items()
-    asked = [planner.decoding.resources[name](job(sample=sample)) for sample in "abc"]
+    asked = [planner.needs.decoding.resources[name](job(sample=sample)) for sample in "abc"]
     assert [bool(gpu) for gpu in asked] == [False, True, False]
     assert asked[1] == value
-    assert plan(rows, species=species, check_inputs=False).device(job(sample="b")) == "auto"
+    assert plan(rows, species=species, check_inputs=False).needs.device(job(sample="b")) == "auto"
 
 
 def test_paths_are_quoted_and_only_plain_ones_are_inputs() -> None:
     planner = plan(["a:{sample} a.fa:fish"], species="fish\t{species} x.fa;y.fa\t\n", check_inputs=False)
-    assert planner.split_sources(job(sample="a")) == []
-    assert planner.source_files(job(sample="a")) == "'{sample} a.fa'"
-    assert planner.panel(job(species="fish")) == ["y.fa"]
-    assert planner.panel_files(job(species="fish")) == "'{species} x.fa' y.fa"
+    assert planner.inputs.split_sources(job(sample="a")) == []
+    assert planner.options.files(job(sample="a")) == "'{sample} a.fa'"
+    assert planner.inputs.panel(job(species="fish")) == ["y.fa"]
+    assert planner.options.panel(job(species="fish")) == "'{species} x.fa' y.fa"
 
 
 def test_only_jobs_with_the_toolkit_have_an_environment() -> None:
-    rows = ["a:1000:none", "run:SRR000001:none"]
     for source, environment in (("ena", None), ("sra-toolkit", "../envs/sra.yaml")):
-        planner = plan(rows, sra={"source": source})
-        assert [planner.environment(job(batch=batch)) for batch in ("a+1", "run+1")] == [None, environment]
+        assert plan(["run:SRR000001:none"], sra={"source": source}).options.environment == environment
 
 
 def test_the_size_of_compressed_samples_is_estimated() -> None:
     Path("c.fa").write_bytes(gzip.compress(b"A" * 1000))
     planner = plan(["a:1000:none", "c:c.fa:none"])
-    (plain, packed) = planner.archive_parts(job(batch="a+2"))
+    (plain, packed) = planner.needs.archive_parts(job(batch="a+2"))
     assert plain is not None
     assert packed is not None
     assert (plain.total, packed.total) == (1000, 5 * Path("c.fa").stat().st_size)

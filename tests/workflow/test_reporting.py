@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from geneformer_rules import charts, html_report
+from geneformer_rules.checks import PASSED, append_checks, check, read_checks
 from geneformer_rules.cli import main
 from geneformer_rules.reporting import (
     Numbers,
@@ -68,6 +71,10 @@ def results(tmp_path: Path) -> Path:
         path = tmp_path / "benchmarks" / f"{place}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{head}2.5\t0:00:02\t300\t-\t1\t-\t2\n")
+    for result in ("part 3 is damaged", PASSED):
+        append_checks(
+            tmp_path / "checks.tsv", [check("b", archive("b", archive_sha256="ef" * 32), "verification", result)]
+        )
     return tmp_path
 
 
@@ -120,7 +127,13 @@ def test_jobs_are_those_of_the_samples_and_species(numbers: Numbers) -> None:
 def test_tables_and_json_say_the_same(numbers: Numbers, tmp_path: Path) -> None:
     write_numbers(numbers, tmp_path, tmp_path / "summary.tsv")
     everything = json.loads((tmp_path / "numbers.json").read_text())
-    for name, file in {"samples": "summary", "species": "species", "decisions": "decisions", "jobs": "jobs"}.items():
+    for name, file in {
+        "samples": "summary",
+        "species": "species",
+        "decisions": "decisions",
+        "jobs": "jobs",
+        "checks": "checks",
+    }.items():
         with (tmp_path / f"{file}.tsv").open() as table:
             rows = list(csv.DictReader(table, delimiter="\t"))
         assert len(rows) == len(everything[name]) > 0
@@ -131,7 +144,7 @@ def test_pages_show_every_row_and_escape_what_people_wrote(numbers: Numbers) -> 
     sizes, models, jobs = (
         page(numbers) for page in (html_report.sizes_page, html_report.models_page, html_report.jobs_page)
     )
-    assert sizes.count("<tr>") == 1 + 3 + 1 + 2
+    assert sizes.count("<tr>") == 1 + 3 + 1 + 2 + 1 + 1
     assert jobs.count("<tr>") == 1 + 5 + 1 + 4
     assert "&lt;both&gt; strands" in models
     assert "<both>" not in models
@@ -154,12 +167,14 @@ class TestNotices:
         return results
 
     def report(self, results: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-        """What the report of a run says."""
+        """What the report of a run says, besides how many archives there are."""
         places = ["--benchmarks", str(results / "benchmarks"), "--samples", str(results / "samples.tsv")]
         out = ["--summary", str(results / "summary.tsv"), "-o", str(results / "summary")]
         (results / "summary").mkdir(exist_ok=True)
         assert main(["report", str(results), *places, *out]) == 0
-        return capsys.readouterr().err.splitlines()
+        first, *said = capsys.readouterr().err.splitlines()
+        assert first == f"geneformer-rules: 3 archives are in {results / 'summary.tsv'}"
+        return said
 
     def test_of_two_samples(self, noticed: Path, capsys: pytest.CaptureFixture[str]) -> None:
         first, second = "made from BAM; not kept: <tags>", r"2 reads of 'a\x09b\x0a\x1b[31m' are no mates"
@@ -224,3 +239,45 @@ def test_the_log_of_a_training(tmp_path: Path) -> None:
     entries = training_progress(log)
     assert validation_curve(entries) == [(1.0, 1.5)]
     assert logged_decisions(entries) == [{"choice": "a", "bits_per_base": 1}]
+
+
+def test_samples_without_an_archive_are_missing_and_no_more(results: Path) -> None:
+    """A report on some is better than none because of one that failed."""
+    (results / "reports" / "a.json").unlink()
+    numbers = collect(results, results / "benchmarks", results / "samples.tsv")
+    assert [row["sample"] for row in numbers.samples] == ["b", "c"]
+    assert numbers.missing == ["a"]
+    assert "<b>1</b><span>samples without an archive</span>" in html_report.sizes_page(numbers)
+
+
+class TestChecks:
+    def test_the_last_of_each_sample_is_reported(self, numbers: Numbers) -> None:
+        (row,) = numbers.checks
+        assert (row["sample"], row["result"], row["check"]) == ("b", "passed", "verification")
+        page = html_report.sizes_page(numbers)
+        assert "Checks" in page
+        assert row["checked"] in page
+
+    def test_jobs_append_at_the_same_time(self, tmp_path: Path) -> None:
+        """From several processes; no line is lost or mixed with another."""
+        table = tmp_path / "results" / "checks.tsv"
+        script = (
+            "import sys; from pathlib import Path; from geneformer_rules.checks import append_checks, check\n"
+            "table, writer = sys.argv[1:]\n"
+            "for number in range(60):\n"
+            "    append_checks(Path(table), [check(f'{writer}_{number}', {'bases': 7}, 'x' * 3000, 'a\\nb')])"
+        )
+        writers = [subprocess.Popen([sys.executable, "-c", script, table, str(writer)]) for writer in range(4)]
+        assert [writer.wait() for writer in writers] == [0] * 4
+        rows = read_checks(table)
+        assert {row["sample"] for row in rows} == {f"{writer}_{number}" for writer in range(4) for number in range(60)}
+        assert len(table.read_text().splitlines()) == len(rows) + 1 == 241
+        assert rows[0]["result"] == "a b"
+
+    def test_a_line_that_was_cut_off_does_no_harm(self, tmp_path: Path) -> None:
+        table = tmp_path / "checks.tsv"
+        append_checks(table, [check("a", {}, "publication")])
+        with table.open("a") as file:
+            file.write("b\tef")
+        append_checks(table, [check("c", {}, "publication")])
+        assert [row["sample"] for row in read_checks(table)] == ["a", "c"]

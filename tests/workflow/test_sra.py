@@ -1,6 +1,5 @@
 """Runs that are fetched: from a stand-in of ENA on this machine, and by the tools of SRA as far as they go offline."""
 
-import contextlib
 import gzip
 import json
 import os
@@ -23,46 +22,14 @@ from .conftest import Project
 from .ena_server import QUICK, Server, reads
 
 
-class TestPlaces:
-    def test_abandoned_downloads_make_room(self, tmp_path: Path) -> None:
-        """Those of jobs at work stay, and what was kept."""
-        for number, name in enumerate(["oldest", "old", "kept"]):
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "reads").touch()
-            if name != "kept":
-                (tmp_path / name / ".lock").touch()
-            os.utime(tmp_path / name, (number, number))
-        with sra._reserve(tmp_path, "working", None), sra._reserve(tmp_path, "new", 4):
-            assert self.names(tmp_path) == {"working", "new", "kept", "old"}
-            with sra._reserve(tmp_path, "next", 2):
-                assert self.names(tmp_path) == {"working", "new", "next", "kept"}
-        assert self.names(tmp_path) == {"kept"}, "what was never used is gone"
-
-    def names(self, directory: Path) -> set[str]:
-        return {path.name for path in directory.iterdir() if path.is_dir()}
-
-    def test_what_a_job_that_failed_has_fetched_is_gone_on_with(self, tmp_path: Path) -> None:
-        with contextlib.suppress(InputError), sra._reserve(tmp_path, "run", 1) as directory:
-            (directory / "reads").touch()
-            raise InputError("no network")
-        assert (tmp_path / "run" / "reads").exists()
-        with sra._reserve(tmp_path, "other", 1):
-            assert self.names(tmp_path) == {"other"}
-
-    def test_two_jobs_do_not_share_one(self, tmp_path: Path) -> None:
-        with (
-            sra._reserve(tmp_path, "run", 1),
-            pytest.raises(InputError, match="another job is at work"),
-            sra._reserve(tmp_path, "run", 1),
-        ):
-            pass
-
-
 def archive_run(given: str, ena_url: str | None, directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Archive a run in a directory; return the archive and the report."""
+    """Fetch and archive a run in a directory; return the archive and the report."""
     downloads = sra.Downloads(directory / "downloads", ena_url, QUICK)
-    archiving = Archiving("none", "fast", 1_000_000, execution=Execution(1, "cpu"), downloads=downloads)
-    archiving.archive([("sample", [given])], directory / "out")
+    (directory / "fetched").mkdir(exist_ok=True)
+    sra.fetch_run(given, "sample", "none", downloads, directory / "fetched" / "sample.json")
+    archiving = Archiving("none", "fast", 1_000_000, execution=Execution(1, "cpu"), fetched=directory / "fetched")
+    for error in archiving.archive([("sample", [given])], directory / "out"):
+        raise InputError(error)
     report: dict[str, Any] = json.loads((directory / "out" / "sample.json").read_text())
     return directory / "out" / "sample.gfz", report
 
@@ -110,7 +77,7 @@ class TestCountingAgainstEna:
         said = capsys.readouterr().err
         assert f"SRR000001: ENA states {counts[0] if counts and counts[0] else 'no number of'} reads and " in said
         assert "SRR000001: archived " in said
-        assert [path.name for path in (tmp_path / "downloads").iterdir()] == [".lock"]
+        assert "sample: fetched " in said
 
     def test_colours_are_counted_as_well(self, server: Server, tmp_path: Path) -> None:
         """They are no sequence to the codec, which keeps them as text."""
@@ -145,7 +112,7 @@ class TestCountingAgainstEna:
         assert (
             kept - {".lock"} == {path.name for path in (tmp_path / "downloads" / "sample").glob("*.fastq.gz")} != set()
         )
-        assert not (tmp_path / "out").exists()
+        assert not list((tmp_path / "out").glob("*.gfz"))
 
 
 @pytest.mark.slow
@@ -291,7 +258,7 @@ class TestToolkit:
         stated = f"holds 40 spots with {40 * 76 * len(types):,} bases"
         assert stated + (f", {technical:,} of them in technical reads" if technical else "") in said
         assert f"SRR000009: archived {40 * len(types)} reads with {40 * 76 * len(types):,} bases of SRR000009" in said
-        assert [path.name for path in (self.path / "downloads").iterdir()] == [".lock"]
+        assert "sample: fetched " in said
 
     @pytest.mark.parametrize("types", ["TBT", "TBB", "BBTT"])
     def test_more_files_than_a_pair_are_refused(self, types: str) -> None:
@@ -303,7 +270,7 @@ class TestToolkit:
         kept = self.path / "downloads" / "sample"
         assert len(list(kept.glob("*.fastq"))) == len(types)
         assert (kept / "SRR000009" / "SRR000009.sra").exists()
-        assert not (self.path / "out").exists()
+        assert not list(self.path.glob("out/*.gfz"))
 
     @pytest.mark.parametrize(("given", "count"), [("SRR000009:paired", 100), ("SRR000009:unpaired", 10)])
     def test_reads_without_a_mate_are_counted_apart(self, given: str, count: int) -> None:
@@ -345,7 +312,7 @@ class TestToolkit:
         with pytest.raises(InputError, match=message):
             archive_run("SRR000009", None, self.path)
         assert (out / "SRR000009" / "SRR000009.sra").exists()
-        assert not (self.path / "out").exists()
+        assert not list(self.path.glob("out/*.gfz"))
         (out / "SRR000009.fastq").touch()
         (out / "fasterq.tmp.host.1").mkdir()
         (self.path / "bin" / "fasterq-dump").unlink()
