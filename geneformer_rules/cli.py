@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from geneformer_codec.archive.settings import ACCESS, COARSE
+from geneformer_codec.cli.command_parser import CommandParser, call_with
 from geneformer_codec.cli.console import drop, open_standard_streams, say, say_error, show
-from geneformer_codec.cli.parser import CommandParser, call_with
 from geneformer_codec.errors import GfzError, UsageError
 from geneformer_codec.files import os_error
 from geneformer_rules import __version__, profile
+from geneformer_rules.downloading import Patience
+from geneformer_rules.ena import REPORTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +51,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
 
+    step = steps.add_parser("accessions", help="make the sample sheet of runs, projects, samples or experiments")
+    step.add_argument(
+        "accessions", nargs="*", metavar="ACCESSION", help="SRR..., PRJNA..., SAMN..., ..., or a web page of it"
+    )
+    step.add_argument("-o", "--output", dest="out", required=True, help="the sample sheet that is written, or '-'")
+    step.add_argument("--from", dest="report", metavar="REPORT", help="a file report of ENA on the disk (TSV), or '-'")
+    step.add_argument(
+        "--source", choices=("ena", "sra-toolkit"), default="ena", help="where the runs are going to be taken from"
+    )
+    step.add_argument("--species", metavar="LABEL", help="of all samples (default: made of the name of the taxon)")
+    step.add_argument("--species-sheet", type=Path, metavar="FILE", help="write 'none' for labels that are not in it")
+    step.add_argument("--skip", action="store_true", help="leave out runs of which ENA has no files")
+    step.add_argument("-f", "--force", action="store_true", help="replace the sheet if it exists")
+    step.add_argument("--ena", metavar="URL", default=REPORTS, help="address of ENA's file reports")
+    _add_patience(step)
+    step.set_defaults(step=_accessions)
+
     step = steps.add_parser("fetch", help="download a run, and record which files it is and what they must hold")
     step.add_argument("cell", metavar="ACCESSION", help="of the run, as the sample sheet has it")
     step.add_argument("--name", required=True, help="the sample")
@@ -56,8 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--downloads", type=Path, required=True, help="directory to which runs are downloaded")
     step.add_argument("-o", "--output", dest="record", type=Path, required=True, help="the record, as JSON")
     step.add_argument("--ena", metavar="URL", help="address of ENA's file reports; without it, the SRA toolkit is used")
-    step.add_argument("--tries", type=int, default=6, help="how often a server is asked that does not answer")
-    step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
+    step.add_argument(
+        "--host", dest="hosts", action="append", default=[], help="a host that files may come from, besides ENA's"
+    )
+    step.add_argument("--ngc", type=Path, metavar="FILE", help="repository key of protected runs, for the SRA toolkit")
+    _add_patience(step)
     step.add_argument("--threads", type=int, default=1, help="of the SRA toolkit")
     step.set_defaults(step=_fetch)
 
@@ -173,6 +195,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_patience(step: argparse.ArgumentParser) -> None:
+    step.add_argument("--tries", type=int, default=6, help="how often a server is asked that does not answer")
+    step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
+
+
 def _add_fetched(step: argparse.ArgumentParser) -> None:
     step.add_argument("--fetched", type=Path, help="directory of the records of runs that were fetched")
 
@@ -187,11 +214,18 @@ def _add_execution(step: argparse.ArgumentParser) -> None:
     step.add_argument("--device", default="auto")
 
 
+def _accessions(options: argparse.Namespace) -> None:
+    from geneformer_rules.run_sheet import write_sheet
+
+    patience = Patience(options.tries, options.pause)
+    call_with(write_sheet, options, patience=patience, say=lambda line: say(f"{_NAME}: {line}"))
+
+
 def _fetch(options: argparse.Namespace) -> None:
-    from geneformer_rules.downloading import Patience
     from geneformer_rules.sra import Downloads, fetch_run
 
-    downloads = Downloads(options.downloads, options.ena, Patience(options.tries, options.pause))
+    patience = Patience(options.tries, options.pause)
+    downloads = Downloads(options.downloads, options.ena, patience, options.hosts, options.ngc)
     call_with(fetch_run, options, downloads=downloads)
 
 

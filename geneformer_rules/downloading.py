@@ -1,20 +1,24 @@
-"""Download files over HTTP: resume what broke off, skip what is complete, refuse what has another checksum."""
+"""Download files over HTTP: resume what broke off, skip what is complete, refuse what has another checksum.
+
+Servers are not trusted: only those of named hosts are asked, over HTTP and HTTPS, wherever they redirect to, and no
+more bytes are taken than were announced.
+"""
 
 import hashlib
 import http.client
-import json
 import random
-import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
+from geneformer_codec.cli.console import say
 from geneformer_codec.errors import InputError
-from geneformer_codec.files import output_error
+from geneformer_codec.files import guarded, output_error
 from geneformer_rules import __version__
 
 _CHUNK = 1 << 20
@@ -57,31 +61,56 @@ class Patience:
                 failures = 1 if progress() > reached else failures + 1
                 reached = progress()
                 if failures >= self.tries:
-                    raise NetworkError(f"{error} (tried {failures} times); run the workflow again later") from error
+                    raise NetworkError(f"{error} (tried {failures} times); try again later") from error
                 pause = min(self.seconds * 2 ** (failures - 1) * random.uniform(0.8, 1.2), _LONGEST_PAUSE)
-                print(f"{error}; trying again in {pause:.0f} s", file=sys.stderr)
+                say(f"{error}; trying again in {pause:.0f} s")
                 time.sleep(pause)
 
 
-def get_json(url: str, patience: Patience) -> Any:
-    """The JSON at ``url``; None if the server has none for it."""
-
-    def ask() -> bytes:
-        with _opened(url) as response:
-            try:
-                return bytes(response.read())
-            except (OSError, http.client.HTTPException) as error:
-                raise NetworkError(f"{url}: the connection broke ({_reason(error)})") from error
-
-    answer = patience.persist(ask)
+def host_of(url: str) -> str:
+    """The host of an address, in lower case; ``InputError`` if it is none of HTTP or HTTPS."""
     try:
-        return json.loads(answer) if answer.strip() else None
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname
     except ValueError:
-        raise InputError(f"{url}: the answer is not JSON but begins with {answer[:60]!r}; check this address") from None
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.username is not None:
+        raise InputError(f"{url}: is no address of HTTP or HTTPS; correct it")
+    return host.rstrip(".").lower()
 
 
-def download(url: str, path: Path, size: int, md5: str, patience: Patience) -> None:
+def check_host(url: str, hosts: Collection[str]) -> None:
+    """``InputError`` unless the address is one of these hosts, or below one of them."""
+    host = host_of(url)
+    if not any(host == known or host.endswith(f".{known}") for known in hosts):
+        raise InputError(
+            f"{url}: the host {host} is not one of those that runs are downloaded from ({', '.join(sorted(hosts))}); "
+            "if it is to be trusted, add it to 'sra.hosts' in the configuration"
+        )
+
+
+def get(url: str, out: BinaryIO, most: int, hosts: Collection[str], patience: Patience) -> None:
+    """Write what is at ``url``, at most so many bytes, to a temporary file, and go to its start."""
+
+    def attempt() -> None:
+        out.seek(0)
+        out.truncate()
+        with _opened(url, hosts) as response:
+            left = most
+            for piece in _pieces(url, response):
+                left -= len(piece)
+                if left < 0:
+                    raise InputError(f"{url}: the answer has more than {most:,} bytes; check this address")
+                with guarded("a temporary file"):
+                    out.write(piece)
+
+    patience.persist(attempt)
+    out.seek(0)
+
+
+def download(url: str, path: Path, size: int, md5: str, hosts: Collection[str], patience: Patience) -> None:
     """Fetch ``url`` to ``path``, which appears when it has this size and MD5; ``path.part`` is gone on with."""
+    check_host(url, hosts)
     if path.is_file() and path.stat().st_size == size and file_md5(path) == md5:
         return
     part = path.with_name(f"{path.name}.part")
@@ -93,7 +122,7 @@ def download(url: str, path: Path, size: int, md5: str, patience: Patience) -> N
         if held() > size:
             part.unlink()
         if held() < size or size == 0:
-            _go_on(url, part, held())
+            _go_on(url, part, held(), size, hosts)
         if held() < size:
             raise NetworkError(f"{url}: the connection broke after {held():,} of {size:,} bytes")
         if held() > size or file_md5(part) != md5:
@@ -110,34 +139,75 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _go_on(url: str, part: Path, held: int) -> None:
-    """Append what is missing, or begin again if the server cannot send from the middle."""
-    with _opened(url, held) as response:
+def _go_on(url: str, part: Path, held: int, size: int, hosts: Collection[str]) -> None:
+    """Append what is missing, or begin again if the server cannot send from the middle; never beyond ``size``."""
+    with _opened(url, hosts, held) as response:
         goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {held}-")
+        left = size - held if goes_on else size
+        if response.length is not None and response.length != left:
+            raise NetworkError(f"{url}: {left:,} bytes were announced, and the server sends {response.length:,}")
         try:
             file = part.open("ab" if goes_on else "wb")
         except OSError as error:
             raise output_error(part, error) from error
         with file:
-            while True:
-                try:
-                    piece = response.read(_CHUNK)
-                except (OSError, http.client.HTTPException) as error:
-                    raise NetworkError(f"{url}: the connection broke ({_reason(error)})") from error
-                if not piece:
-                    return
-                try:
+            for piece in _pieces(url, response):
+                left -= len(piece)
+                if left < 0:
+                    part.unlink()
+                    raise NetworkError(f"{url}: the server sends more than the {size:,} bytes that were announced")
+                with guarded(part):
                     file.write(piece)
-                except OSError as error:
-                    raise output_error(part, error) from error
 
 
-def _opened(url: str, start: int = 0) -> Any:
+def _pieces(url: str, response: Any) -> Iterator[bytes]:
+    """The body of an answer; ``NetworkError`` if it breaks off."""
+    while True:
+        try:
+            piece = response.read(_CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise NetworkError(f"{url}: the connection broke ({_reason(error)})") from error
+        if piece:
+            yield piece
+        elif response.length:
+            raise NetworkError(f"{url}: the connection broke, {response.length:,} bytes before the end")
+        else:
+            return
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to known hosts alone, and none from HTTPS to HTTP."""
+
+    def __init__(self, hosts: Collection[str]) -> None:
+        self._hosts = hosts
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """As the base class."""
+        check_host(newurl, self._hosts)
+        if req.type == "https" and not newurl.startswith("https:"):
+            raise InputError(f"{req.full_url}: redirects to {newurl}, which is not encrypted; check this address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opened(url: str, hosts: Collection[str], start: int = 0) -> Any:
     headers = {"User-Agent": f"geneformer-rules/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
+    opener = urllib.request.OpenerDirector()  # the usual one would read file: and data: as well
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        _Redirects(hosts),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    check_host(url, hosts)
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_SECONDS)
+        return opener.open(urllib.request.Request(url, headers=headers), timeout=_SECONDS)
     except urllib.error.HTTPError as error:
         message = f"{url}: the server answers {error.code} {error.reason}"
         if error.code >= 500 or error.code in _PASSING:

@@ -57,6 +57,8 @@ class Options:
         sra = self.planner.config["sra"]
         options = ["--downloads", str(self.planner.downloads), "--tries", str(sra["tries"])]
         options += ["--ena", sra["ena_url"]] if sra["source"] == "ena" else []
+        options += [f"--host={host}" for host in sra["hosts"]]
+        options += ["--ngc", sra["ngc"]] if sra["ngc"] else []
         return shlex.join(options)
 
     @property

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from geneformer_codec.errors import UsageError
+from geneformer_codec.errors import UsageError, did_you_mean
 from geneformer_codec.training import EXPERTS
 from geneformer_rules import accessions
 from geneformer_rules.deletable import why_not_deletable
 from geneformer_rules.models import has_network
-from geneformer_rules.tables import did_you_mean, load_schema, rows, violations
+from geneformer_rules.tables import load_schema, rows, violations
 
 NO_MODEL = "none"
 SAMPLES = "samples"
@@ -79,7 +79,8 @@ class Sample:
     def is_pair(self) -> bool | None:
         """Whether it has two texts; None for a run of which nothing is known."""
         if self.accession:
-            return {"paired": True, "unpaired": False}.get(self.accession.reads or "")
+            reads = self.accession.reads
+            return None if reads is None else reads == "paired"
         return self.mate is not None
 
 
@@ -239,7 +240,7 @@ def _read_samples(
             problems.append(
                 f"{place}, column 'mate': "
                 + (
-                    f"the run '{sample.path}' is fetched with both files of a pair; leave the cell empty"
+                    f"the run '{sample.path}' is fetched with all of its files; leave the cell empty"
                     if sample.accession
                     else f"'{sample.mate}' is the file of the column 'path' as well; give the second file of the pair"
                 )
@@ -414,8 +415,8 @@ def _missing_files(
 
 
 def _missing(path: str) -> str:
-    if accessions.is_no_run(path):
-        return f"'{path}' is not the accession of a run; write its runs (SRR, ERR or DRR), each in a row of its own"
+    if (problem := accessions.no_file(path)) is not None:
+        return problem
     if Path(path).is_dir():
         return f"'{path}' is a directory; name a file in it"
     if Path(path).exists():

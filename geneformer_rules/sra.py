@@ -83,19 +83,22 @@ class Run:
 class Downloads:
     """Where runs are downloaded to, and from where: from the SRA toolkit or from ENA.
 
-    ``ena_url`` is the address of ENA's file reports.
+    ``ena_url`` is the address of ENA's file reports, ``hosts`` may be asked for files as well; ``ngc`` is the
+    repository key of protected runs, for the SRA toolkit.
     """
 
     directory: Path
     ena_url: str | None = None
     patience: Patience = field(default_factory=Patience)
+    hosts: Sequence[str] = ()
+    ngc: Path | None = None
 
     def fetch(self, accession: Accession, sample: str, threads: int) -> Fetched:
         """Bring a run, or what is missing of it, into the directory of its sample."""
         with _locked(self.directory / sample) as place:
             if self.ena_url is None:
-                return toolkit.fetch(accession, place, threads or 1, self.patience)
-            return ena.fetch(accession, place, self.ena_url, self.patience)
+                return toolkit.fetch(accession, place, threads or 1, self.patience, self.ngc)
+            return ena.fetch(accession, place, self.ena_url, self.patience, self.hosts)
 
 
 def fetch_run(cell: str, name: str, species: str, downloads: Downloads, record: Path, threads: int = 1) -> None:

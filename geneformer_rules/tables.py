@@ -1,7 +1,6 @@
 """Read a table and check it against its schema; problems are reported by row and column."""
 
 import csv
-import difflib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 import jsonschema
 import yaml
+
+from geneformer_codec.errors import did_you_mean
 
 _SCHEMAS = Path(__file__).resolve().parent / "schemas"
 
@@ -145,9 +146,3 @@ def _describe(error: jsonschema.ValidationError, place: str, *, cell: bool) -> I
             yield place, "is empty; fill it"
         case _:
             yield place, error.message
-
-
-def did_you_mean(word: str, known: Iterator[str] | Sequence[str] | Mapping[str, object]) -> str:
-    """A guess at what was meant, to be put behind a message; nothing if no known word is near."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from geneformer_codec.errors import InputError
 from geneformer_codec.inputs.decompress import open_input
-from geneformer_rules.accessions import Accession, Fetched, choose
+from geneformer_rules.accessions import Accession, Fetched, choose, join_unpaired
 from geneformer_rules.downloading import NetworkError, Patience
 
 _TOOLS = ("prefetch", "vdb-validate", "sra-stat", "fasterq-dump")
 _UNKNOWN = re.compile(
     r"not found|unknown|404|no data|invalid accession|cannot resolve|name incorrect|is not a run", re.I
 )
+_DENIED = re.compile(r"access denied|unauthori[sz]ed|permission to access|dbgap|\( ?403 ?\)", re.I)
 _OFFLINE = re.compile(r"network|connection|timeout|timed out|resolve host|dns|mbedtls", re.I)
 _RUN = re.compile(r"<Run [^>]*>")
 _ATTRIBUTE = re.compile(r'(\w+)="([0-9]+)"')
@@ -40,8 +41,13 @@ class _Content:
         return f"the run holds {self.spots:,} spots with {self.bases:,} bases{technical}"
 
 
-def fetch(accession: Accession, directory: Path, threads: int, patience: Patience) -> Fetched:
-    """Bring all reads of a run into ``directory``, technical ones as well, as a file or a pair, and count them."""
+def fetch(accession: Accession, directory: Path, threads: int, patience: Patience, ngc: Path | None = None) -> Fetched:
+    """Bring all reads of a run into ``directory``, technical ones as well, as a file or a pair, and count them.
+
+    ``ngc`` is the repository key of protected runs. Reads without a mate are put behind those of the first file,
+    unless they are chosen apart.
+    """
+    key = [] if ngc is None else ["--ngc", str(ngc)]
     for tool in _TOOLS:
         if shutil.which(tool) is None:
             raise InputError(
@@ -49,29 +55,40 @@ def fetch(accession: Accession, directory: Path, threads: int, patience: Patienc
                 "let Snakemake do it (--sdm conda), or take reads from ENA, which needs no tool ('sra.source: ena')"
             )
     run = directory / accession.run
-    patience.persist(lambda: _prefetch(accession.run, directory), lambda: _held(run))
+    patience.persist(lambda: _prefetch(accession.run, directory, key), lambda: _held(run))
     try:
-        _call(["vdb-validate", str(run)], f"{run}: what was downloaded is damaged")
+        _call(["vdb-validate", *key, str(run)], f"{run}: what was downloaded is damaged")
     except InputError:
         shutil.rmtree(run)  # or it would be found again when the job is
         raise
-    content = _content(run)
+    content = _content(run, key)
     print(f"{accession.run}: {_held(run):,} bytes were downloaded; {content}", file=sys.stderr)
-    files, reads = _extract(run, content, threads)
-    get = f"copy them from {directory}, where they are until other runs need the room"
-    chosen = choose(accession, {path.name: path for path in files}, get)
+    files, reads = _extract(run, content, threads, key)
+    chosen = choose(accession, {path.name: path for path in files})
     others = [count_reads(path) for path in files if path not in chosen]
     reads -= sum(count for count, _ in others)
     bases = content.bases - sum(count for _, count in others)
-    return Fetched(chosen, (reads,), bases, str(content), "The disk may be full or faulty; run the workflow again")
+    return Fetched(
+        join_unpaired(chosen), (reads,), bases, str(content), "The disk may be full or faulty; run the workflow again"
+    )
 
 
-def _prefetch(run: str, directory: Path) -> None:
+def _prefetch(run: str, directory: Path, key: list[str]) -> None:
     for lock in (directory / run).glob("*.lock"):
         lock.unlink()  # of a prefetch that was killed; the directory is ours alone
     try:
-        _call(["prefetch", run, "--output-directory", str(directory), "--max-size", "u"], f"{run}: the download failed")
+        command = ["prefetch", run, *key, "--output-directory", str(directory), "--max-size", "u"]
+        _call(command, f"{run}: the download failed")
     except InputError as error:
+        if _DENIED.search(str(error)):
+            raise InputError(
+                f"{error}\n{run}: the run is protected"
+                + (
+                    ", and the key in 'sra.ngc' gives no access to it; ask dbGaP for it"
+                    if key
+                    else "; ask dbGaP for access, and name the file of your repository key (.ngc) in 'sra.ngc'"
+                )
+            ) from error
         if _UNKNOWN.search(str(error)) and not _OFFLINE.search(str(error)):
             raise InputError(
                 f"{error}\n{run}: correct the accession in the sample sheet, if SRA knows no such run"
@@ -83,9 +100,9 @@ def _held(run: Path) -> int:
     return sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
 
 
-def _content(run: Path) -> _Content:
+def _content(run: Path, key: list[str]) -> _Content:
     for options in (["--quick"], []):  # from the run's metadata; where these have no numbers, from all of its reads
-        output = _call(["sra-stat", *options, "--xml", str(run)], f"{run}: counting its reads failed")
+        output = _call(["sra-stat", *key, *options, "--xml", str(run)], f"{run}: counting its reads failed")
         element = _RUN.search(output)
         numbers = {name: int(number) for name, number in _ATTRIBUTE.findall(element[0])} if element else {}
         if numbers.get("spot_count") and {"base_count", "base_count_bio"} <= numbers.keys():
@@ -94,7 +111,7 @@ def _content(run: Path) -> _Content:
     raise InputError(f"{run.name}: holds no reads")
 
 
-def _extract(run: Path, content: _Content, threads: int) -> tuple[list[Path], int]:
+def _extract(run: Path, content: _Content, threads: int, key: list[str]) -> tuple[list[Path], int]:
     """Write all reads of a run as FASTQ beside it, and return the files and the number of reads.
 
     ``--split-3`` separates reads without a mate from pairs, but never writes technical reads. If there are any, each
@@ -104,7 +121,7 @@ def _extract(run: Path, content: _Content, threads: int) -> tuple[list[Path], in
     for old in (*_texts(run), *directory.glob("fasterq.tmp.*")):
         shutil.rmtree(old) if old.is_dir() else old.unlink()  # of a job that failed or was killed
     layout = ["--split-files", "--include-technical"] if content.technical else ["--split-3", "--skip-technical"]
-    command = ["fasterq-dump", str(run), *layout, "--force", "--threads", str(threads)]
+    command = ["fasterq-dump", *key, str(run), *layout, "--force", "--threads", str(threads)]
     command += ["--outdir", str(directory), "--temp", str(directory)]
     output = _call(command, f"{run}: extracting its reads failed")
     counts = {name: int(number.replace(",", "")) for name, number in _COUNT.findall(output)}

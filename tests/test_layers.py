@@ -2,7 +2,7 @@
 
 The layers, from the bottom:
 
-- base: errors, caches, limits, files, json_fields
+- base: errors, caches, cache_contents, limits, files, json_fields
 - coding: compiled kernels, range coder, mixing, threads
 - sequence: text and arrays of it; inputs: files and streams to be archived
 - streams: how parts of text are coded
@@ -21,7 +21,7 @@ from pathlib import Path
 PACKAGE = "geneformer_codec"
 SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 LAYERS = (
-    ("errors", "caches", "limits", "files", "json_fields"),
+    ("errors", "caches", "cache_contents", "limits", "files", "json_fields"),
     ("coding",),
     ("sequence", "inputs"),
     ("streams",),

@@ -6,7 +6,7 @@ Sources and outputs are paths, ``-`` or binary streams. Parameters that recur:
   archive was made with, unless it is embedded or in a directory of ``GFZ_MODEL_PATH``.
 - ``force``: replace an output that exists. Outputs appear complete, or not at all.
 - ``execution``: threads and device. No byte of an archive depends on it.
-- ``progress``: called with numbers of bases.
+- ``progress``: called with numbers of bases; its method ``phase``, if it has one, with name and bases of each phase.
 - ``max_memory``: bytes of memory that reading may take; by default in proportion to the size of the archive.
 
 >>> import geneformer_codec as gfz  # doctest: +SKIP
@@ -57,7 +57,7 @@ from geneformer_codec.archive.settings import (
 )
 from geneformer_codec.archive.split_join import join_archives, join_parts, split_sample
 from geneformer_codec.archive.write import write_archive
-from geneformer_codec.coding.interface import Progress
+from geneformer_codec.coding.interface import Progress, begin_phase
 from geneformer_codec.errors import FormatError, OutputError, UsageError, option
 from geneformer_codec.files import COPY_BYTES, STREAM, atomic_directory, atomic_output, same_file
 from geneformer_codec.inputs.sample import Sample
@@ -145,9 +145,9 @@ def compress(
             first = list(itertools.islice(parts, 2))
             parts = itertools.chain(first, parts)
             if len(first) == 1 and opened.is_reads:
-                job = job.with_panel(make_self_panel(first, level, str(source), job.threads))
+                job = job.with_panel(make_self_panel(first, level, str(source), job.threads, progress))
             elif len(first) > 1 and _is_file(source) and (mate is None or _is_file(mate)):
-                job = job.with_panel(make_self_panel(parts, level, str(source), job.threads))
+                job = job.with_panel(make_self_panel(parts, level, str(source), job.threads, progress))
                 opened = stack.enter_context(open_source(source, mate, name, as_is, bin_qualities))
                 parts, sample = opened.parts(part_bases), opened.sample
             elif len(first) > 1:
@@ -458,10 +458,12 @@ class _Compression:
         """Write the archive to ``file``; ``sample`` is called after the last part."""
         named, data = reference(self.model, self.embed), self.model.data if self.model and self.embed else b""
         coders = make_coders(named.id, self.model, settings, self.execution or Execution(), self.strands)
+        begin_phase(self.progress, "compress")
         write_archive(file, parts, coders, settings, named, sample, data, self.progress)
         file.flush()
         archive = Archive(file, label, UNLIMITED)
         if self.verify:
+            begin_phase(self.progress, "verify", archive_info(archive).bases)
             _verify_written(archive, coders, self.progress)
         info = archive_info(archive)
         try:

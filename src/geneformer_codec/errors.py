@@ -5,6 +5,7 @@ it names a parameter, `option` marks it, so that Python users read ``force=True`
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any, Self
 
 _MARKED = re.compile("\0(.*?)=(.*?)\0", re.DOTALL)
@@ -20,6 +21,18 @@ def option(name: str, value: Any = None) -> str:
     ("try device='cpu', or leave embed= out", 'try --device cpu, or leave --embed out')
     """
     return f"\0{name}={'' if value is None else repr(value)}\0"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A guess at what was meant, to be put behind a message; nothing if no known word is near.
+
+    >>> did_you_mean("comprss", ["compress", "cat"])
+    " (did you mean 'compress'?)"
+    """
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 class GfzError(Exception):

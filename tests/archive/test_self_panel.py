@@ -13,8 +13,8 @@ import pytest
 from geneformer_codec import api, open
 from geneformer_codec.archive import self_panel
 from geneformer_codec.archive.models import Execution
+from geneformer_codec.cache_contents import OF_ARCHIVES_SHARE
 from geneformer_codec.errors import FormatError, InputError
-from geneformer_codec.model import panel_cache
 from geneformer_codec.model.file import Model, load_model
 from geneformer_codec.model.panel import PanelSource
 from geneformer_codec.sequence.parts import split
@@ -205,9 +205,8 @@ def test_old_panels_leave_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         folder = tmp_path / "self-panels" / panel.digest
         digests.append(folder.name)
         os.utime(folder, (number, number))  # as if it were long ago
-        monkeypatch.setattr(
-            panel_cache, "OF_ARCHIVES_BYTES", 3 * sum(file.stat().st_size for file in folder.iterdir()) // 2
-        )
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        monkeypatch.setenv("GFZ_CACHE_SIZE", str(OF_ARCHIVES_SHARE * 5 * size // 2))
     assert len(set(digests)) == 3
     assert {path.name for path in (tmp_path / "self-panels").iterdir()} == set(digests[1:])
 

@@ -19,7 +19,7 @@ from .conftest import calls, environment, process
 
 COMMANDS = [
     "train", "compress", "decompress", "cat", "fetch", "faidx", "verify", "info", "ls", "stats", "merge", "split",
-    "gather", "model", "simulate", "completion",
+    "gather", "model", "cache", "simulate", "completion",
 ]  # fmt: skip
 
 
@@ -163,7 +163,8 @@ def test_every_option_is_a_parameter_of_the_library() -> None:
     """What a command passes on by name reaches the function that does the work."""
     (commands,) = (action for action in build_parser()._actions if action.dest == "command")
     used_here = {"help", "quiet", "json", "keep", "threads", "device"}
-    also = {"compress": {"parts"}, "cat": {"sources"}}
+    also = {command: {"sources"} for command in ("decompress", "cat", "verify")}
+    also["compress"] = {"sources", "parts"}
     for command in ("compress", "decompress", "cat", "verify", "merge", "split", "gather"):
         options = {action.dest for action in commands.choices[command]._actions}  # type: ignore[index, call-overload]
         known = set(inspect.signature(getattr(geneformer_codec, command)).parameters)
@@ -282,10 +283,9 @@ def test_messages_speak_of_options_here_and_of_parameters_in_python(
 @pytest.mark.parametrize(
     "call",
     [
-        [],
         ["compact"],
         ["compress"],
-        ["compress", "in.fa"],
+        ["compress", "in.fa", "more.fa"],
         ["compress", "-o", "a.gfz"],
         ["compress", "in.fa", "--part", "x", "-o", "a.gfz"],
         ["compress", "in.fa", "-o", "in.fa", "-f"],

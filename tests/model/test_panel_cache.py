@@ -38,7 +38,7 @@ def test_a_panel_is_decoded_once(tmp_path_factory: pytest.TempPathFactory, panel
     assert same(open_panel(source, decode, cache), panel)
     assert same(open_panel(source, never, cache), panel)
     assert same(open_panel(refer(panel), never, cache), panel)
-    assert sorted(path.name for path in cached(cache, panel).parent.iterdir()) == [".bases.lock", "bases"]
+    assert sorted(path.name for path in cached(cache, panel).parent.iterdir()) == ["bases"]
 
 
 def test_the_cache_file_is_what_its_description_says(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(panel_cache.os, "posix_fallocate", full)
     decoded_with_one_warning(tmp_path, "bases: No space left on device")
-    assert [path.name for path in cached(tmp_path).parent.iterdir()] == [".bases.lock"]
+    assert [path.name for path in cached(tmp_path).parent.iterdir()] == []
 
 
 @pytest.mark.usefixtures("fresh_warnings")

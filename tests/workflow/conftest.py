@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from geneformer_codec.model.panel import Panel, embed
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.settings import ExpertSettings, without_panel
 from geneformer_codec.training.data import read_records
+
+from .ena_server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -149,3 +152,11 @@ def with_model(project: Project, model: Path) -> Project:
     """A project whose species ``small`` has a model already."""
     project.add_species("small", model=str(model))
     return project
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()

@@ -13,8 +13,8 @@ from geneformer_rules.places import Places
 from geneformer_rules.sra import LOCK
 
 from .conftest import Project
+from .ena_server import Server, reads
 from .test_failures import finish, started, wait_for
-from .test_sra import Server, reads
 
 
 @pytest.fixture

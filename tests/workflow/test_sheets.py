@@ -190,15 +190,24 @@ def test_a_key_that_is_missing() -> None:
         sheets.check_config({"samples": "samples.tsv"})
 
 
+def test_hosts_are_names() -> None:
+    assert load(sra={"hosts": ["mirror.example.org"]}).config["sra"]["ngc"] == ""
+    (problem,) = problems(sra={"hosts": ["https://mirror.example.org/"]})
+    assert problem.startswith("configuration, key 'sra.hosts.0': ")
+    assert problem.endswith("give the name of a host, without https:// and path")
+
+
 def test_sheets_that_are_no_sheets() -> None:
     assert problems("", SPECIES) == (
-        "samples.tsv: the sheet is empty; its first row names the columns: sample, path, species, mate, delete_source",
+        "samples.tsv: the sheet is empty; its first row names the columns: sample, path, species, mate, delete_source, "
+        "layout, platform, reads, bases, bytes, organism",
     )
     assert problems("sample path species\n") == (
         "samples.tsv, row 1: the columns are not separated by tabs; export the sheet as text separated by tabs",
     )
     assert problems("sample\tfile\tspecies\n") == (
-        "samples.tsv, row 1: unknown column 'file'; the columns are sample, path, species, mate, delete_source",
+        "samples.tsv, row 1: unknown column 'file'; the columns are sample, path, species, mate, delete_source, "
+        "layout, platform, reads, bases, bytes, organism",
         "samples.tsv, row 1: the column 'path' is missing; add it",
     )
     assert problems("sample\tpath\tspecies\tspecies\n") == (
@@ -280,7 +289,7 @@ def test_pairs_and_runs_that_cannot_be() -> None:
     found = problems("sample\tpath\tspecies\tmate\n" + rows)
     assert [problem.partition(";")[0] for problem in found] == [
         "samples.tsv, row 2, column 'mate': 'one.fa' is the file of the column 'path' as well",
-        "samples.tsv, row 3, column 'mate': the run 'SRR000001' is fetched with both files of a pair",
+        "samples.tsv, row 3, column 'mate': the run 'SRR000001' is fetched with all of its files",
         "samples.tsv, row 7, column 'sample': the name 'e_2' is that of a text of the pair 'e' (row 6)",
         "samples.tsv, row 4, column 'mate': file 'gone.fa' not found",
         "samples.tsv, row 5, column 'path': 'PRJNA12' is not the accession of a run",

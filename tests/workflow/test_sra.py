@@ -1,210 +1,25 @@
 """Runs that are fetched: from a stand-in of ENA on this machine, and by the tools of SRA as far as they go offline."""
 
 import gzip
-import hashlib
 import json
 import os
-import random
 import shutil
 import subprocess
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from geneformer_codec import api
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.errors import InputError
-from geneformer_rules import sra, toolkit
-from geneformer_rules.accessions import Accession, choose, is_no_run, parse
+from geneformer_rules import cli, sra, toolkit
+from geneformer_rules.accessions import Accession
 from geneformer_rules.archiving import Archiving
-from geneformer_rules.downloading import NetworkError, Patience, download
-from geneformer_rules.ena import remote_run
 
 from .conftest import Project
-
-QUICK = Patience(tries=3, seconds=0.001)
-
-
-def reads(run: str, mate: int, count: int = 60, length: int = 76) -> bytes:
-    """FASTQ as SRA gives it."""
-    rng = random.Random(f"{run}{mate}")
-    lines = []
-    for number in range(1, count + 1):
-        bases = "".join(rng.choices("ACGTN", (25, 25, 25, 25, 1), k=length))
-        lines += [f"@{run}.{number} {number}/{mate}", bases, "+", "".join(rng.choices("#-?AF", k=length))]
-    return ("\n".join(lines) + "\n").encode()
-
-
-class Server:
-    """ENA, as far as it is used. ``stumbles`` are answers that go wrong before one is right."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.runs: dict[str, list[str]] = {}
-        self.counts: dict[str, tuple[object, object]] = {}
-        self.stumbles: list[str] = []
-        self.ranges: list[str] = []
-        self.asked: list[str] = []
-        self.on_file: Callable[[], None] = lambda: None
-        self.at_once = self.most_at_once = 0
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def add(self, run: str, **texts: bytes) -> None:
-        """A run and its files, named ``RUN.fastq.gz`` for ``_`` and ``RUN_1.fastq.gz`` for ``_1``."""
-        self.runs[run] = [f"/{run}{'' if part == '_' else part}.fastq.gz" for part in texts]
-        self.files |= dict(zip(self.runs[run], (gzip.compress(text) for text in texts.values()), strict=True))
-
-    def _report(self, run: str) -> list[dict[str, str]]:
-        if run not in self.runs:
-            return []
-        files = [self.files.get(name, b"") for name in self.runs[run]]
-        return [
-            {
-                "run_accession": run,
-                "fastq_ftp": ";".join(self.url + name for name in self.runs[run]),
-                "fastq_bytes": ";".join(str(len(file) or 1) for file in files),
-                "fastq_md5": ";".join(hashlib.md5(file).hexdigest() for file in files),
-                **{
-                    field: str(count)
-                    for field, count in zip(("read_count", "base_count"), self.counts.get(run, ()), strict=False)
-                },
-            }
-        ]
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                address = urlsplit(self.path)
-                server.asked.append(address.path)
-                if address.path == "/filereport":
-                    data, status = json.dumps(server._report(parse_qs(address.query)["accession"][0])).encode(), 200
-                elif address.path in server.files:
-                    server.on_file()
-                    data, status = server.files[address.path], 200
-                else:
-                    return self.send_error(404)
-                stumble = server.stumbles.pop(0) if server.stumbles and address.path != "/filereport" else ""
-                if stumble == "busy":
-                    return self.send_error(503)
-                start = 0
-                if wanted := self.headers.get("Range"):
-                    server.ranges.append(wanted)
-                    start, status = int(wanted.removeprefix("bytes=").rstrip("-")), 206
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data) - start))
-                if status == 206:
-                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-                self.end_headers()
-                data = data[start:]
-                if stumble == "breaks off":
-                    data = data[: len(data) // 2]
-                if stumble == "garbles":
-                    data = bytes(octet ^ 1 for octet in data)
-                self.wfile.write(data)
-                return None
-
-        return Handler
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
-
-
-class TestAccessions:
-    def test_what_is_one(self) -> None:
-        assert parse("SRR3927310") == Accession("SRR3927310")
-        assert parse("ERR000589:unpaired") == Accession("ERR000589", "unpaired")
-        assert parse("data/SRR3927310.fastq") is None
-        assert [is_no_run(cell) for cell in ("PRJNA12", "SRP000001", "SAMN0001", "SRR000001", "x.fa")] == [True] * 3 + [
-            False
-        ] * 2
-
-    @pytest.mark.parametrize(
-        ("given", "files", "chosen"),
-        [
-            ("SRR000001", ["SRR000001.fastq.gz"], [0]),
-            ("SRR000001", ["SRR000001_1.fastq.gz", "SRR000001_2.fastq.gz"], [0, 1]),
-            ("SRR000001", ["SRR000001_1.fastq"], [0]),
-            ("SRR000001:paired", ["SRR000001.fastq", "SRR000001_1.fastq", "SRR000001_2.fastq"], [1, 2]),
-            ("SRR000001:unpaired", ["SRR000001.fastq", "SRR000001_1.fastq", "SRR000001_2.fastq"], [0]),
-        ],
-    )
-    def test_which_files_a_sample_is(self, given: str, files: list[str], chosen: list[int]) -> None:
-        accession = parse(given)
-        assert accession is not None
-        assert choose(accession, {name: number for number, name in enumerate(files)}) == chosen
-
-    def test_reads_without_a_mate_are_never_left_out_unsaid(self) -> None:
-        names = dict.fromkeys(["SRR000001.fastq", "SRR000001_1.fastq", "SRR000001_2.fastq"])
-        with pytest.raises(InputError, match="'SRR000001:paired' and as 'SRR000001:unpaired'"):
-            choose(Accession("SRR000001"), names)
-        with pytest.raises(InputError, match="has no unpaired reads"):
-            choose(Accession("SRR000001", "unpaired"), dict.fromkeys(["SRR000001_1.fastq", "SRR000001_2.fastq"]))
-        with pytest.raises(InputError, match="neither one nor a pair"):
-            choose(Accession("SRR000001"), dict.fromkeys([f"SRR000001_{number}.fastq" for number in range(1, 5)]))
-
-
-class TestDownloading:
-    def fetched(self, server: Server, path: Path) -> bytes:
-        data = server.files["/f"]
-        download(f"{server.url}/f", path, len(data), hashlib.md5(data).hexdigest(), QUICK)
-        return path.read_bytes()
-
-    def test_goes_on_where_it_broke_off(self, server: Server, tmp_path: Path) -> None:
-        server.files["/f"] = random.Random(1).randbytes(100_000)
-        server.stumbles = ["busy", "breaks off", "breaks off"]
-        assert self.fetched(server, tmp_path / "f") == server.files["/f"]
-        assert server.ranges == ["bytes=50000-", "bytes=75000-"]
-        asked = len(server.asked)
-        self.fetched(server, tmp_path / "f")
-        assert len(server.asked) == asked, "what is there is not fetched again"
-        assert [path.name for path in tmp_path.iterdir()] == ["f"]
-
-    def test_what_differs_is_fetched_again(self, server: Server, tmp_path: Path) -> None:
-        server.files["/f"] = b"x" * 1000
-        server.stumbles = ["garbles"]
-        assert self.fetched(server, tmp_path / "f") == server.files["/f"]
-        server.stumbles = ["garbles"] * 3
-        with pytest.raises(NetworkError, match=r"not what was announced.*tried 3 times"):
-            self.fetched(server, tmp_path / "g")
-        assert [path.name for path in tmp_path.iterdir()] == ["f"]
-
-    def test_what_is_refused_is_not_asked_again(self, server: Server, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="answers 404"):
-            download(f"{server.url}/gone", tmp_path / "f", 1, "", QUICK)
-        assert server.asked == ["/gone"]
-
-    def test_nobody_answers(self, server: Server, tmp_path: Path) -> None:
-        server.http.server_close()
-        with pytest.raises(NetworkError, match=r"no connection.*tried 3 times.*again later"):
-            remote_run(Accession("SRR000001"), f"{server.url}/filereport", QUICK)
-
-    def test_reports_that_do_not_help(self, server: Server) -> None:
-        url = f"{server.url}/filereport"
-        with pytest.raises(InputError, match="SRR000001: ENA knows no such run; correct the accession"):
-            remote_run(Accession("SRR000001"), url, QUICK)
-        server.add("SRR000002")
-        with pytest.raises(InputError, match=r"SRR000002: ENA has no FASTQ files.*sra-toolkit"):
-            remote_run(Accession("SRR000002"), url, QUICK)
-        server.files["/page"] = b"<html>"
-        with pytest.raises(InputError, match=r"is not JSON but begins with b'<html>'"):
-            remote_run(Accession("SRR000002"), f"{server.url}/page", QUICK)
+from .ena_server import QUICK, Server, reads
 
 
 def archive_run(given: str, ena_url: str | None, directory: Path) -> tuple[Path, dict[str, Any]]:
@@ -251,6 +66,7 @@ class TestCountingAgainstEna:
             ("SRR000001", PAIR, (120, 120 * 76)),
             ("SRR000001:paired", ORPHANS, (120, 180 * 76)),
             ("SRR000001:unpaired", ORPHANS, (120, 180 * 76)),
+            ("SRR000001", ORPHANS, (120, 180 * 76)),
         ],
     )
     def test_all_are_there(
@@ -281,8 +97,10 @@ class TestCountingAgainstEna:
             ("SRR000001", PAIR, (61, 120 * 76), "SRR000001_1.fastq.gz and SRR000001_2.fastq.gz hold 120 reads"),
             ("SRR000001", PAIR, (60, 180 * 76), "120 reads with 9,120 bases"),
             ("SRR000001:paired", ORPHANS, (50, 180 * 76), "120 reads"),
+            ("SRR000001", ORPHANS, (181, 180 * 76), "180 reads"),
+            ("SRR000001", ORPHANS, (120, 181 * 76), "180 reads with 13,680 bases"),
         ],
-        ids=["read", "technical reads", "spot", "technical reads of pairs", "too many"],
+        ids=["read", "technical reads", "spot", "technical reads of pairs", "too many", "orphan", "base of orphans"],
     )
     def test_what_is_missing_is_an_error(
         self, given: str, files: Iterable[str], counts: tuple[object, ...], held: str, server: Server, tmp_path: Path
@@ -448,7 +266,7 @@ class TestToolkit:
     def test_more_files_than_a_pair_are_refused(self, types: str) -> None:
         self.load_typed(types)
         listed = ", ".join(f"SRR000009_{number}.fastq" for number in range(1, len(types) + 1))
-        told = rf"in {len(types)} files \({listed}\).*copy them from .*downloads/sample, .*name them"
+        told = rf"in {len(types)} files \({listed}\).*accessions SRR000009.*'SRR000009:1', 'SRR000009:2'"
         with pytest.raises(InputError, match=told):
             archive_run("SRR000009", None, self.path)
         kept = self.path / "downloads" / "sample"
@@ -461,8 +279,11 @@ class TestToolkit:
         """The mate that a spot lacks is a read of no length."""
         made = [reads("SRR000008", mate).splitlines(keepends=True) for mate in (1, 2)]
         self.load_pairs(b"".join(made[0]), b"".join(made[1][: 50 * 4]))
-        with pytest.raises(InputError, match="'SRR000009:paired' and as 'SRR000009:unpaired'"):
-            toolkit.fetch(Accession("SRR000009"), self.path / "out", 1, QUICK)
+        together = toolkit.fetch(Accession("SRR000009"), self.path / "out", 1, QUICK)
+        assert [file.name for file in together.files] == ["SRR000009_1_and_unpaired.fastq", "SRR000009_2.fastq"]
+        assert (together.reads, together.bases) == ((110,), 110 * 76)
+        first, second = self.sequences(b"".join(lines) for lines in made)
+        assert self.sequences(file.read_bytes() for file in together.files) == [first, second[:50]]
         archive, report = archive_run(given, None, self.path)
         assert (report["records"], report["residues"]) == (count, count * 76)
         sequences = self.sequences(b"".join(lines) for lines in made)
@@ -504,7 +325,12 @@ class TestToolkit:
         ("said", "tries", "told"),
         [
             ("err: Cannot resolve accession ( 404 )", 1, "correct the accession in the sample sheet"),
-            ("err: connection failed while opening file: timeout", 3, r"tried 3 times\); run the workflow again later"),
+            (
+                "err: failed - Access denied - please request permission to access phs000710 in dbGaP ( 403 )",
+                1,
+                r"the run is protected; ask dbGaP for access, .*\(\.ngc\) in 'sra\.ngc'",
+            ),
+            ("err: connection failed while opening file: timeout", 3, r"tried 3 times\); try again later"),
         ],
     )
     def test_prefetch_fails(
@@ -520,3 +346,32 @@ class TestToolkit:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(InputError, match=r"prefetch: command not found; install the SRA toolkit.*sra.source"):
             toolkit.fetch(Accession("SRR000009"), tmp_path, 1, QUICK)
+
+
+@pytest.mark.slow
+def test_a_sheet_made_of_accessions_is_archived(project: Project, server: Server) -> None:
+    """Each read of a project is in an archive: reads without a mate have one of their own, or are with the others."""
+    texts = {}
+    for run, names in (("SRR000001", "_1 _2"), ("SRR000002", "_ _1 _2"), ("SRR000003", "_1 _2 _3")):
+        texts[run] = {name: reads(run, number) for number, name in enumerate(names.split())}
+        server.add(run, **texts[run])
+        server.counts[run] = (60 * len(texts[run]), 60 * 76 * len(texts[run]))
+    server.of["PRJNA1"] = list(texts)
+    sheet = project.directory / "made.tsv"
+    call = ["accessions", "PRJNA1", "--species", "none", "--ena", server.reports, "-o", str(sheet)]
+    assert cli.main(call) == 0
+    project.samples = [*sheet.read_text().splitlines(), "\t".join(["all", "SRR000002", "none", *[""] * 6])]
+    project.settings["sra"] = {"ena_url": server.reports, "tries": 1, "hosts": ["mirror.example.org"]}
+    project.settings["retries"] = 0
+    project.run("compress_all", "decompress_all")
+    found = {path.name: path.read_bytes() for path in project.result("decompressed").iterdir()}
+    one, two, three = texts.values()
+    assert found == {
+        "SRR000001_1.fq": one["_1"], "SRR000001_2.fq": one["_2"],
+        "SRR000002_1.fq": two["_1"], "SRR000002_2.fq": two["_2"], "SRR000002_unpaired.fq": two["_"],
+        "all_1.fq": two["_1"] + two["_"], "all_2.fq": two["_2"],
+        **{f"SRR000003_{number}.fq": three[f"_{number}"] for number in (1, 2, 3)},
+    }  # fmt: skip
+    summary = project.result("summary.tsv").read_text().splitlines()
+    (row,) = (line for line in summary if line.startswith("all\t"))
+    assert "mates differ in number: 120 reads in the first file, 60 in the second" in row

@@ -26,10 +26,10 @@ TRIED = 1 << 12
 Bases = NDArray[np.uint8]
 
 
-def read_contigs(parts: Iterable[Part], level: str, threads: int) -> list[Bases]:
+def read_contigs(parts: Iterable[Part], level: str, threads: int, progress: Progress | None = None) -> list[Bases]:
     """The contigs of reads, none if they do not pay."""
     assembler, sample = Assembler(), _Sample()
-    for bases, lengths in in_order(_reads, parts, threads):
+    for bases, lengths in in_order(_reads, parts, threads, progress):
         assembler.add(bases, lengths)
         sample.add(bases, lengths)
     if sample.bases < LEAST_BASES:
@@ -38,9 +38,10 @@ def read_contigs(parts: Iterable[Part], level: str, threads: int) -> list[Bases]
     return contigs if contigs and _pay(contigs, sample, level) else []
 
 
-def _reads(part: Part, _: Progress) -> tuple[Bases, NDArray[np.int64]]:
+def _reads(part: Part, progress: Progress) -> tuple[Bases, NDArray[np.int64]]:
     """The bases of a part's reads, and how many each has."""
     content = PartContent.parse(part)
+    progress(content.base_count)
     return content.bases, content.fasta.fragment_bases
 
 

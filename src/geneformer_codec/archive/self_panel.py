@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.archive.read_panel import read_contigs
 from geneformer_codec.archive.settings import SELF_PANEL, SELF_PANEL_BASES
-from geneformer_codec.coding.interface import Progress
+from geneformer_codec.coding.interface import Progress, begin_phase
 from geneformer_codec.coding.threads import cores, in_order
 from geneformer_codec.files import guarded, temporary
 from geneformer_codec.model.file import Experts, Model
@@ -49,39 +49,48 @@ Bases = NDArray[np.uint8]
 _LOG = logging.getLogger("geneformer_codec")
 
 
-def make_self_panel(parts: Iterable[Part], level: str, label: str, threads: int = 0) -> Model | None:
+def make_self_panel(
+    parts: Iterable[Part], level: str, label: str, threads: int = 0, progress: Progress | None = None
+) -> Model | None:
     """The model that is a panel of these parts, coded at ``level``; None where none pays.
 
-    ``label`` names the sample in errors.
+    ``label`` names the sample in errors. Of the ``progress``, the search and the coding are a phase each.
     """
     threads, parts = threads or cores(), iter(parts)
     first = next(parts)
     parts = itertools.chain((first,), parts)
-    records = read_contigs(parts, level, threads) if first.is_reads else _recurring(parts, label, threads)
+    begin_phase(progress, "count k-mers" if first.is_reads else "seek repeats")
+    if first.is_reads:
+        records = read_contigs(parts, level, threads, progress)
+    else:
+        records = _recurring(parts, label, threads, progress)
     if not records:
         return None
     panel = Panel.of(records)
     _LOG.info("%s: has a panel of its own, of %s bases", label, f"{panel.length:,}")
     bases = panel.bases
     settings = without_panel(level, both_strands(bases))
-    source = embed(panel, lambda bases: encode_panel(bases, settings, threads))
+    begin_phase(progress, "code panel", panel.length)
+    source = embed(panel, lambda bases: encode_panel(bases, settings, threads, progress))
     model = Model.of(None, Experts(None, source), {"name": SELF_PANEL})
     open_panel(source, lambda coded, count: bases, of_archive=True)  # so that it is not decoded at once
     return model
 
 
-def _recurring(parts: Iterable[Part], label: str, threads: int) -> list[Bases]:
+def _recurring(parts: Iterable[Part], label: str, threads: int, progress: Progress | None) -> list[Bases]:
     """Stretches that are in several parts."""
     with Sketch(label) as sketch:
-        for bases, hashes, ends in in_order(_sampled, parts, threads):
+        for bases, hashes, ends in in_order(_sampled, parts, threads, progress):
             sketch.add(bases, hashes, ends)
         return sketch.chosen()
 
 
-def _sampled(part: Part, _: Progress) -> tuple[Bases, NDArray[np.uint64], NDArray[np.int64]]:
+def _sampled(part: Part, progress: Progress) -> tuple[Bases, NDArray[np.uint64], NDArray[np.int64]]:
     """The bases of a part, and its seeds."""
     bases = PartContent.parse(part).bases
-    return bases, *seeds_of(bases)
+    found = seeds_of(bases)
+    progress(len(bases))
+    return bases, *found
 
 
 def seeds_of(bases: Bases) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

@@ -9,18 +9,19 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from geneformer_codec import api
-from geneformer_codec.archive.models import Execution
+from geneformer_codec.archive.models import Execution, open_model
 from geneformer_codec.archive.read import Archive
-from geneformer_codec.cli.console import printable, say, show
+from geneformer_codec.cli.command_parser import call_with
+from geneformer_codec.cli.console import printable, say, say_error, show
 from geneformer_codec.cli.formatting import decisions_table, info_table, model_table, stats_table, summary
-from geneformer_codec.cli.parser import call_with
+from geneformer_codec.cli.outputs import archive_name, text_names
 from geneformer_codec.cli.progress import archived_bases, expected_bases, log_shown, progress_bar, progress_shown
-from geneformer_codec.errors import UsageError
+from geneformer_codec.errors import GfzError, InputError, UsageError
 from geneformer_codec.files import STREAM, atomic_output
 
 _LOG = logging.getLogger("geneformer_codec")
@@ -49,30 +50,77 @@ _OF_SPLIT = ("part_bases", "name", "mate", "bin_qualities", "as_is")
 
 
 def _compress(options: argparse.Namespace) -> None:
-    parts = options.parts
-    if (parts is None) == (options.source is None):
+    parts, written = options.parts, ""
+    if (parts is None) == (not options.sources):
         raise UsageError("give either IN or --part PART; see 'gfz compress --help'")
+    if len(options.sources) > 1:
+        raise UsageError(
+            "one archive is made of one file, or of a pair: give the second file of the pair with --mate "
+            f"{options.sources[1]}, or compress each file by itself"
+        )
+    options.source = None if parts else options.sources[0]
+    if options.out is None:
+        if parts:
+            raise UsageError("name the archive of the parts with --out")
+        options.out = archive_name(options.source, options.as_is)
+        written = f"; in {options.out}"
     if options.json and options.out == STREAM:
         raise UsageError("--json and the archive cannot both go to standard output; give -o FILE")
     if parts and any(getattr(options, name) for name in _OF_SPLIT):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in _OF_SPLIT)
         raise UsageError(f"{names} are options of 'gfz split', not of its parts")
     started = time.monotonic()
-    with progress_bar(options, "compress", expected_bases(parts or [options.source], options.verify)) as progress:
+    sources = parts or [path for path in (options.source, options.mate) if path is not None]
+    with progress_bar(options, "compress", lambda: expected_bases(sources)) as progress:
         info = call_with(api.compress_parts if parts else api.compress, options, progress=progress)
     if options.json:
         _print_json(info.as_dict())
     else:
-        _say(options, summary(info, time.monotonic() - started))
+        _say(options, summary(info, time.monotonic() - started) + written)
 
 
 def _decompress(options: argparse.Namespace) -> None:
-    with progress_bar(options, "decompress", archived_bases(options, options.source)) as progress:
-        call_with(api.decompress, options, progress=progress)
+    if len(options.sources) > 1 and (options.out is not None or options.mate is not None):
+        raise UsageError("--out and --mate are for one archive; of several, the texts are named as the archives are")
+
+    _read_model_once(options)
+
+    def decompress(source: str) -> None:
+        out, mate = options.out, options.mate
+        if out is None:
+            out, mate = text_names(source, mate, options.max_memory)
+        with progress_bar(options, "decompress", lambda: archived_bases(options, source)) as progress:
+            call_with(api.decompress, options, source=source, out=out, mate=mate, progress=progress)
+        if options.out is None and out != STREAM:
+            _say(options, f"{source} -> {out}{f', {mate}' if mate else ''}")
+
+    _for_each(options.sources, decompress)
+
+
+def _read_model_once(options: argparse.Namespace) -> None:
+    """Of several archives, not for each of them."""
+    if len(options.sources) > 1 and options.model is not None:
+        options.model = open_model(options.model, options.max_memory)
+
+
+def _for_each(sources: Sequence[str], work: Callable[[str], None]) -> None:
+    """Do the work on each archive. If one of several is at fault, this is said, and the others are worked on."""
+    if len(sources) == 1:
+        return work(sources[0])
+    failed = []
+    for source in sources:
+        try:
+            work(source)
+        except GfzError as error:
+            say_error("gfz", error)
+            failed.append(error)
+    if failed:
+        kind = InputError if any(error.exit_status == 1 for error in failed) else UsageError
+        raise kind(f"{len(failed)} of {len(sources)} archives failed")
 
 
 def _cat(options: argparse.Namespace) -> None:
-    with progress_bar(options, "cat", archived_bases(options, *options.sources)) as progress:
+    with progress_bar(options, "cat", lambda: archived_bases(options, *options.sources)) as progress:
         for source in options.sources:
             call_with(api.cat, options, source=source, out=STREAM, progress=progress)
 
@@ -84,7 +132,7 @@ def _fetch(options: argparse.Namespace) -> None:
         raise UsageError("the archive and the regions cannot both come from standard input; name one of them")
     with (
         Archive(options.source, max_memory=options.max_memory) as archive,
-        progress_bar(options, "decode", None) as progress,
+        progress_bar(options, "decode") as progress,
         atomic_output(options.out, options.force) as out,
     ):
         call_with(fetch, options, archive=archive, out=out, progress=progress)
@@ -107,31 +155,39 @@ def _faidx(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    with progress_bar(options, "verify", archived_bases(options, options.source)) as progress:
-        info = call_with(api.verify, options, progress=progress)
-    if options.json:
-        return _print_json(info.as_dict())
-    held = f"{info.records:,} records, {info.bases:,} bases in {info.blocks} of {info.parts} parts"
-    _say(options, f"{options.source}: every checksum holds ({held})")
+    _read_model_once(options)
+
+    def verify(source: str) -> None:
+        with progress_bar(options, "verify", lambda: archived_bases(options, source)) as progress:
+            info = call_with(api.verify, options, source=source, progress=progress)
+        if options.json:
+            return _print_json(info.as_dict())
+        held = f"{info.records:,} records, {info.bases:,} bases in {info.blocks} of {info.parts} parts"
+        _say(options, f"{source}: every checksum holds ({held})")
+
+    _for_each(options.sources, verify)
 
 
 def _info(options: argparse.Namespace) -> None:
-    if options.records:
-        return _list_long(options.source, options)
-    info = call_with(api.info, options)
-    if options.json:
-        _print_json(info.as_dict())
-    else:
-        show(info_table(info))
+    def show_info(source: str) -> None:
+        if options.records:
+            return _list_long(source, options)
+        info = call_with(api.info, options, source=source)
+        if options.json:
+            return _print_json(info.as_dict())
+        if len(options.sources) > 1:
+            show(f"{'archive':<12} {printable(source)}")
+        show(info_table(info) + "\n" * (len(options.sources) > 1))
+
+    _for_each(options.sources, show_info)
 
 
 def _ls(options: argparse.Namespace) -> None:
     from geneformer_codec.archive.record_index import RecordIndex
 
-    for source in options.sources:
+    def list_records(source: str) -> None:
         if options.long:
-            _list_long(source, options)
-            continue
+            return _list_long(source, options)
         with Archive(source, max_memory=options.max_memory) as archive:
             index = RecordIndex.read(archive)
         names = (name.decode(errors="surrogateescape") for name in index.names())
@@ -140,6 +196,8 @@ def _ls(options: argparse.Namespace) -> None:
             _write_lines(json.dumps({"name": name, "residues": length}) for name, length in rows)
         else:
             _write_lines(f"{_shown(name)}\t{length}" for name, length in rows)
+
+    _for_each(options.sources, list_records)
 
 
 def _list_long(source: str, options: argparse.Namespace) -> None:
@@ -156,14 +214,18 @@ def _list_long(source: str, options: argparse.Namespace) -> None:
 def _stats(options: argparse.Namespace) -> None:
     from geneformer_codec.cli.summaries import stats
 
-    rows = [stats(source, options.max_memory) for source in options.sources]
-    if options.json:
-        return _print_json(rows)
-    show(stats_table(rows))
+    rows: list[dict[str, Any]] = []
+    try:
+        _for_each(options.sources, lambda source: rows.append(stats(source, options.max_memory)))
+    finally:
+        if options.json:
+            _print_json(rows)
+        elif rows:
+            show(stats_table(rows))
 
 
 def _merge(options: argparse.Namespace) -> None:
-    with progress_bar(options, "merge", archived_bases(options, *options.sources)) as progress:
+    with progress_bar(options, "merge", lambda: archived_bases(options, *options.sources)) as progress:
         info = call_with(api.merge, options, progress=progress)
     _say(options, summary(info))
 
@@ -188,6 +250,21 @@ def _model(options: argparse.Namespace) -> None:
     show(model_table(facts))
     if facts["metadata"].get("decisions"):
         show("\n" + decisions_table(facts["metadata"]))
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from geneformer_codec.cli import cache
+
+    if options.action == "location":
+        show(cache.location())
+    elif options.action == "size":
+        sizes = cache.sizes()
+        _print_json(sizes) if options.json else show(cache.size_line(sizes))
+    elif options.action == "list":
+        rows = [cache.facts(entry) for entry in cache.contents()]
+        _print_json(rows) if options.json else _write_lines("\t".join(map(str, row.values())) for row in rows)
+    else:
+        _say(options, cache.clear(options.unused_for))
 
 
 def _completion(options: argparse.Namespace) -> None:
@@ -240,6 +317,7 @@ _COMMANDS = {
     "split": _split,
     "gather": _gather,
     "model": _model,
+    "cache": _cache,
     "simulate": _simulate,
     "completion": _completion,
 }

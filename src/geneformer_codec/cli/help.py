@@ -2,6 +2,7 @@
 
 GFZ = """\
 examples:
+  gfz compress genome.fa.gz                                            (to genome.fa.gfz; gfz decompress: back)
   gfz train panel.fa.gz -o fish.gfmodel --name fish
   gfz compress genomes.fa.gz -o genomes.gfz --model fish.gfmodel --verify
   gfz info genomes.gfz
@@ -25,7 +26,7 @@ examples:
 
 COMPRESS = """\
 examples:
-  gfz compress genome.fa.gz -o genome.gfz                              (no model: it learns from the file itself)
+  gfz compress genome.fa.gz                                            (to genome.fa.gfz, without a model)
   gfz compress genomes.fa -o genomes.gfz --model fish.gfmodel --verify
   cat *.fa | gfz compress - -o all.gfz --model fish.gfmodel --embed
   gfz compress run_1.fq.gz --mate run_2.fq.gz -o run.gfz --verify       (a pair: one archive)
@@ -37,7 +38,8 @@ The same input, model, level, strands, access, part size and name give the same 
 
 DECOMPRESS = """\
 examples:
-  gfz decompress genome.gfz -o genome.fa
+  gfz decompress genome.fa.gfz                                         (to genome.fa)
+  gfz decompress *.gfz
   gfz decompress genomes.gfz -o - --model fish.gfmodel | bgzip > genomes.fa.gz
   gfz decompress run.gfz -o run_1.fq --mate run_2.fq
 
@@ -54,13 +56,13 @@ examples:
 VERIFY = """\
 examples:
   gfz verify genome.gfz
-  for a in *.gfz; do gfz verify -q $a || echo "$a is damaged"; done
+  gfz verify -q *.gfz                                                  (says which are damaged)
 """
 
 INFO = """\
 examples:
   gfz info genome.gfz
-  gfz info genome.gfz --json | jq .bpb_total
+  gfz info *.gfz --json | jq .bpb_total                                (one object for each)
   gfz info https://host/genome.gfz                                     (reads the end of the file only)
 """
 
@@ -110,6 +112,15 @@ MODEL = """\
 examples:
   gfz model ls models/                                                 (or the directories of GFZ_MODEL_PATH)
   gfz model show fish.gfmodel
+"""
+
+CACHE = """\
+examples:
+  gfz cache size
+  gfz cache list | sort -k2,2nr
+  gfz cache clear --unused-for 30
+
+What was not used for longest is removed by itself where panels take more than GFZ_CACHE_SIZE (default: 20G).
 """
 
 COMPLETION = """\

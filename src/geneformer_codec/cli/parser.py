@@ -1,11 +1,7 @@
 """The commands of ``gfz``, their options and help. Imports nothing heavy."""
 
 import argparse
-import inspect
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
 
 from geneformer_codec import __version__
 from geneformer_codec.archive.settings import (
@@ -19,11 +15,10 @@ from geneformer_codec.archive.settings import (
     LEVELS,
 )
 from geneformer_codec.cli import help as examples
-from geneformer_codec.cli.console import printable
+from geneformer_codec.cli.command_parser import CommandParser
 from geneformer_codec.limits import memory_size
 from geneformer_codec.training import EXPERTS, GENOMES, PURPOSES
 
-_Result = TypeVar("_Result")
 _DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
 
 
@@ -38,66 +33,6 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
         add_options(command)
     return parser
-
-
-def call_with(function: Callable[..., _Result], options: argparse.Namespace, **more: Any) -> _Result:
-    """Call a function with the options that are its parameters; those that were not given keep its defaults."""
-    found = {name: value for name, value in vars(options).items() if value is not None}
-    parameters = inspect.signature(function).parameters.values()
-    needed = {parameter.name: None for parameter in parameters if parameter.default is parameter.empty}
-    given = {parameter.name: found[parameter.name] for parameter in parameters if parameter.name in found}
-    return function(**needed | given | more)
-
-
-class CommandParser(argparse.ArgumentParser):
-    """Keeps the lines of examples, and accepts full names of options only, so that new ones break no call.
-
-    Options may stand between arguments: ``gfz fetch x.gfz --model m.gfmodel chr1:1-100``. What follows ``--`` is no
-    option, whatever it begins with.
-    """
-
-    def __init__(self, **settings: Any):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
-        self._mixing = False
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As the base class, intermixed where there are no commands of its own, which argparse could not mix."""
-        args = _marked(sys.argv[1:] if args is None else list(args))
-        if self._mixing or self._subparsers:
-            return super().parse_known_args(args, namespace)
-        self._mixing = True
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._mixing = False
-
-    def _parse_optional(self, arg_string: str) -> Any:
-        """What kind of option an argument is, None if it is none."""
-        return None if isinstance(arg_string, _NoOption) else super()._parse_optional(arg_string)
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        """As the base class, but that help cannot be written is an error."""
-        if message and file is sys.stdout:
-            file.write(message)
-            file.flush()
-        else:
-            super()._print_message(message, file)
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the call, and exit."""
-        super().error(printable(message))
-
-
-class _NoOption(str):
-    """An argument that stood after ``--``. argparse alone forgets that, as it parses intermixed arguments twice."""
-
-
-def _marked(arguments: list[str]) -> list[str]:
-    """The arguments without ``--``, those after it marked."""
-    at = next((at for at, argument in enumerate(arguments) if argument == "--"), len(arguments))
-    if any(isinstance(argument, _NoOption) for argument in arguments[:at]):
-        return arguments
-    return arguments[:at] + [_NoOption(argument) for argument in arguments[at + 1 :]]
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -142,13 +77,13 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _compress(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", nargs="?", metavar="IN",
+    add("sources", nargs="*", metavar="IN",
         help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised. "
         "Or BAM, CRAM, GenBank or EMBL: the reads or records in them are archived")  # fmt: skip
     add("--mate", metavar="IN2", help="the second FASTQ file of a pair, for both in one archive")
     add("--part", dest="parts", type=Path, nargs="+", metavar="PART",
         help="instead of IN: compress one part made by 'gfz split', or several into one file")  # fmt: skip
-    _output(parser, "OUT.gfz", "the archive to write")
+    _output(parser, "OUT.gfz", "the archive to write", "of x.fa or x.fa.gz, x.fa.gfz")
     add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
         help="smaller archives take longer, to write and to read (default: %(default)s)")  # fmt: skip
@@ -160,9 +95,9 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     add("--digests", choices=DIGESTS, default=AUTO,
         help="store MD5 and refget digests of records where they take less than a hundredth of a part, or always "
         "(default: %(default)s)")  # fmt: skip
-    add("--part-bases", type=int, metavar="N",
-        help=f"the most bases in a part; larger parts take more memory: without a model, that of one part a thread "
-        f"(default: {DEFAULT_PART_BASES:,})")  # fmt: skip
+    add("--part-bases", type=_size, metavar="N",
+        help="the most bases in a part, such as 64M; larger parts take more memory: without a model, that of one part "
+        f"a thread (default: {DEFAULT_PART_BASES >> 20}M)")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _as_is(parser)
     _bin_qualities(parser)
@@ -182,8 +117,8 @@ def _self_panel(parser: argparse.ArgumentParser) -> None:
 
 
 def _decompress(parser: argparse.ArgumentParser) -> None:
-    _archive(parser)
-    _output(parser, "OUT", "the file to write")
+    _archives(parser)
+    _output(parser, "OUT", "the file to write", "of x.fa.gfz, x.fa")
     parser.add_argument("--mate", metavar="OUT2", help="of a pair, the file to write the second text to")
     _model(parser)
     _max_memory(parser)
@@ -193,7 +128,7 @@ def _decompress(parser: argparse.ArgumentParser) -> None:
 
 
 def _cat(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    _archives(parser)
     parser.add_argument("--mate", action="store_true", help="of pairs, write the second text instead of the first")
     _model(parser)
     _max_memory(parser)
@@ -232,7 +167,7 @@ def _faidx(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
-    _archive(parser)
+    _archives(parser)
     _model(parser)
     _max_memory(parser)
     _json(parser, "print what 'gfz info --json' prints, if every checksum holds")
@@ -240,7 +175,7 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(parser: argparse.ArgumentParser) -> None:
-    _archive(parser)
+    _archives(parser)
     _json(parser)
     parser.add_argument("--records", action="store_true", help=f"list the records: {_LONG}")
     _model(parser)
@@ -248,16 +183,15 @@ def _info(parser: argparse.ArgumentParser) -> None:
 
 
 def _ls(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
-    add("--long", action="store_true", help=f"list {_LONG}")
+    _archives(parser)
+    parser.add_argument("--long", action="store_true", help=f"list {_LONG}")
     _json(parser)
     _model(parser)
     _max_memory(parser)
 
 
 def _stats(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+    _archives(parser)
     _json(parser)
     _max_memory(parser)
 
@@ -282,6 +216,17 @@ def _models(parser: argparse.ArgumentParser) -> None:
         _json(sub)
 
 
+def _cache(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=CommandParser)
+    actions.add_parser("location", help="print its directory", description="Print the directory of the cache.")
+    size = actions.add_parser("size", help="print its size", description="Print its size, and how large it may become.")
+    listing = actions.add_parser("list", help="list it", description="List it: kind, bytes, time of last use, folder.")
+    clearing = actions.add_parser("clear", help="remove what is in it", description="Remove what is in the cache.")
+    clearing.add_argument("--unused-for", type=float, metavar="DAYS", help="only what was not used for so many days")
+    for sub in (size, listing):
+        _json(sub)
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
 
@@ -291,8 +236,8 @@ def _split(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="IN", help="FASTA or FASTQ file, or '-'; gzip, bzip2, xz and zstandard are recognised")
     add("--mate", metavar="IN2", help="the second FASTQ file of a pair")
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="the directory to write: plan.json and the parts")
-    add("--part-bases", type=int, default=DEFAULT_PART_BASES, metavar="N",
-        help="the most bases in a part (default: %(default)s)")  # fmt: skip
+    add("--part-bases", type=_size, default=DEFAULT_PART_BASES, metavar="N",
+        help=f"the most bases in a part, such as 64M (default: {DEFAULT_PART_BASES >> 20}M)")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _self_panel(parser)
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
@@ -331,23 +276,28 @@ def _archive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN.gfz", help="the archive, its URL, or '-'")
 
 
+def _archives(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="IN.gfz", help="archives, URLs, or '-'")
+
+
 def _access(text: str) -> str | int:
     return text if text in ACCESS or not text.isdecimal() else int(text)
 
 
-def _output(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
-    parser.add_argument("-o", "--out", required=True, metavar=metavar, help=f"{what}, or '-'")
+def _output(parser: argparse.ArgumentParser, metavar: str, what: str, default: str = "") -> None:
+    ending = f"; default: {default}" if default else ""
+    parser.add_argument("-o", "--out", required=not default, metavar=metavar, help=f"{what}, or '-'{ending}")
 
 
 def _max_memory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--max-memory", type=_memory_size, metavar="SIZE",
+        "--max-memory", type=_size, metavar="SIZE",
         help="limit of the memory for reading, such as 512M or 4G; threads are as many as fit "
         "(default: 2.5G, or 1,024 times the size of the archive if that is more)",
     )  # fmt: skip
 
 
-def _memory_size(text: str) -> int:
+def _size(text: str) -> int:
     try:
         return memory_size(text)
     except ValueError as error:
@@ -415,6 +365,7 @@ _COMMANDS = {
     "split": (_split, "cut a FASTA or FASTQ file into parts for jobs to compress"),
     "gather": (_gather, "join the archives of the parts, without compressing again"),
     "model": (_models, "show model files"),
+    "cache": (_cache, "show or clear the cache of compiled kernels and panels"),
     "simulate": (_simulate, "write simulated related genomes, or reads, to try things out"),
     "completion": (_completion, "write the script that completes gfz in your shell"),
 }

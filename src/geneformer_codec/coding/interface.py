@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Progress = Callable[[int], None]
-"""Called now and then with the number of bases done since the last call."""
+"""Called now and then with the number of bases done since the last call.
+
+If it has a method ``phase``, this is called when another kind of work on the bases begins (`begin_phase`).
+"""
+
+
+def begin_phase(progress: Progress | None, name: str, bases: int | None = None) -> None:
+    """Tell a progress that work called ``name`` begins, on so many bases, or on all if None."""
+    if (phase := getattr(progress, "phase", None)) is not None:
+        phase(name, bases)
 
 
 class BaseCoder(Protocol):

@@ -29,7 +29,7 @@ from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 from numba.core.compiler_lock import global_compiler_lock
 
-from geneformer_codec.caches import CACHE, acquire, cache_directory, distrusted, held, own
+from geneformer_codec.caches import CACHE, acquire, distrusted, held, kernel_directory, own
 
 _LOG = logging.getLogger("geneformer_codec")
 _MAGIC = b"gfkernl1"
@@ -44,13 +44,6 @@ _VERSIONS = (numba.__version__, llvmlite.__version__, np.__version__, platform.p
 _Base: Any = _Cache
 _result: Any = compiler.CompileResult
 _dumps: Any = serialize.dumps
-
-
-def kernel_directory() -> Path:
-    """Where compiled kernels are kept; ``OSError`` where there is no home."""
-    if own := os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(own) / "geneformer-kernels"
-    return cache_directory() / "kernels"
 
 
 class KernelCache(_Base):  # type: ignore[misc]

@@ -17,7 +17,7 @@ from geneformer_codec.sequence.read_parts import QUALITY_BINS, MateNames, split_
 
 AnyFile = str | Path | BinaryIO
 """A path, ``-`` for standard input or output, or a binary stream."""
-_COMPRESSED = {".gz", ".bgz", ".bz2", ".xz", ".zst"}
+COMPRESSED = {".gz", ".bgz", ".bz2", ".xz", ".zst"}
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ def sample_name_of(source: AnyFile, as_is: bool = False) -> str:
     'fish.fa'
     """
     path = Path(source if isinstance(source, str | Path) else str(getattr(source, "name", STREAM)))
-    return path.stem if path.suffix.lower() in _COMPRESSED and not as_is else path.name
+    return path.stem if path.suffix.lower() in COMPRESSED and not as_is else path.name

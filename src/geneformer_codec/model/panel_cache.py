@@ -5,8 +5,8 @@ A panel has a folder ``panels/DIGEST`` of files, each built when it is first nee
 array, and a checksum), zeros up to `HEADER_BYTES`, and the arrays, each from a multiple of `ALIGNMENT` bytes on. It is
 made under a lock, in a temporary file that takes its place when complete; of jobs that start at once one builds, and
 the others wait. Bases are checked by the panel's digest before they are cached, and every file by its checksum when it
-is opened: all of it, or, of one larger than `CHECKED_BYTES`, evenly spaced pages. Panels of single archives are in
-``self-panels`` instead; the least recently used are deleted.
+is opened: all of it, or, of one larger than `CHECKED_BYTES`, evenly spaced pages. What another user may have written
+is not read. Panels of single archives are in ``self-panels`` instead. `cache_contents` bounds the size of all.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import json
 import logging
 import mmap
 import os
-import shutil
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Sequence
@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.caches import CACHE, acquire, cache_directory, held, own
+from geneformer_codec.cache_contents import OF_ARCHIVES, PANELS, bound, size_limit
+from geneformer_codec.caches import CACHE, acquire, cache_directory, distrusted, held, own
 from geneformer_codec.model.panel import Decode, EmbeddedPanel, PanelSource, load
 from geneformer_codec.predict.panel_tables import (
     COUNTS_PAD,
@@ -48,7 +49,6 @@ MAGIC = b"gfpanel1"
 HEADER_BYTES = 4096
 ALIGNMENT = 64
 CHECKED_BYTES = 1 << 28
-OF_ARCHIVES, OF_ARCHIVES_BYTES = "self-panels", 1 << 32
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 _PAGES, _PAGE_BYTES = 4096, 4096
 _KINDS = {np.dtype(kind).str: np.dtype(kind) for kind in (np.uint8, np.uint16, np.uint32, np.uint64, np.int64)}
@@ -97,7 +97,7 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, o
     """The panel of ``source``, from the cache (``cache``, else `cache_directory`), where `load` puts it first.
 
     Where the cache cannot be used, a warning is logged once and all is built in memory. Raises what `load` raises.
-    A panel ``of_archive`` is that of a single archive: the least recently used are deleted beyond `OF_ARCHIVES_BYTES`.
+    A panel ``of_archive`` is that of a single archive.
     """
 
     def prepare() -> tuple[Layout, Callable[[Arrays], None]]:
@@ -108,14 +108,16 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, o
 
         return [(np.int64, len(panel.starts)), (np.uint64, len(panel.words))], fill
 
+    size_limit()  # a mistake in it is said before the work
     try:
-        kind = OF_ARCHIVES if of_archive else "panels"
-        folder = own((cache_directory() if cache is None else cache) / kind) / source.digest
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(exist_ok=True)
-        if of_archive:
-            os.utime(folder)
-            _evict(folder)
+        root = cache_directory() if cache is None else cache
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = own(root / (OF_ARCHIVES if of_archive else PANELS))
+        place.mkdir(mode=0o700, exist_ok=True)
+        folder = own(place / source.digest)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(PermissionError):  # root's, and only to be read
+            os.utime(folder)  # when it was used last
     except OSError as error:
         _warn(f"{error.filename or 'cache'}: {error.strerror or error}")
         return load(source, decode).packed
@@ -125,28 +127,18 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, o
     return CachedPanel(words, source.bases, starts[starts < source.bases], folder)
 
 
-def _evict(folder: Path) -> None:
-    """Remove the panels beside ``folder`` that were used longest ago; a process that has one open keeps it."""
-    left = OF_ARCHIVES_BYTES
-    with contextlib.suppress(OSError):  # another process may remove them as well
-        panels = sorted(folder.parent.iterdir(), key=lambda panel: -panel.stat().st_mtime_ns)
-        for panel in panels:
-            left -= sum(file.stat().st_size for file in panel.iterdir())
-            if left < 0 and panel != folder:
-                shutil.rmtree(panel, ignore_errors=True)
-
-
 def _stored(path: Path, prepare: Prepare, bases: int) -> Arrays:
     """The arrays of file ``path``, which is built if need be; in memory if it cannot be, with a warning."""
     arrays = _open(path)
     if arrays is not None:
         return arrays
+    place = path.with_name(f".{path.name}.lock")
     try:
-        lock = acquire(path.with_name(f".{path.name}.lock"), _PATIENCE + bases / _PATIENT_BASES)
+        lock = acquire(place, _PATIENCE + bases / _PATIENT_BASES)
     except OSError as error:
         _warn(f"{error.filename or path}: {error.strerror or error}")
         return _in_memory(*prepare())
-    with held(lock):
+    with held(lock, place):
         arrays = _open(path)  # the process that had the lock before may have built it
         if arrays is not None:
             return arrays
@@ -156,6 +148,7 @@ def _stored(path: Path, prepare: Prepare, bases: int) -> Arrays:
         except OSError as error:
             _warn(f"{path}: {error.strerror or error}")
             return _in_memory(layout, fill)
+    bound(path.parent)
     return _open(path) or _in_memory(layout, fill)
 
 
@@ -170,7 +163,7 @@ def _publish(path: Path, layout: Layout, fill: Callable[[Arrays], None]) -> None
     for left in path.parent.glob(f".{path.name}.*.tmp"):
         left.unlink(missing_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     try:
         size = _places(layout)[-1]
         os.posix_fallocate(descriptor, 0, size)  # a full disk says so here, and not by a signal later
@@ -191,13 +184,16 @@ def _publish(path: Path, layout: Layout, fill: Callable[[Arrays], None]) -> None
 
 
 def _open(path: Path) -> Arrays | None:
-    """The arrays of a file, None when there is none or it is damaged."""
+    """The arrays of a file, None when there is none, it is damaged, or another user may have written it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe must not stop the job
     except OSError:
         return None
     try:
-        size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or distrusted(status):
+            return None
+        size = status.st_size
         head = os.pread(descriptor, HEADER_BYTES, 0)
         stated = json.loads(head[len(MAGIC) :].rstrip(b"\0")) if head.startswith(MAGIC) else {}
         layout = [(_KINDS[kind], count) for kind, count in stated["arrays"]]
