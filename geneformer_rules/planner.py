@@ -348,7 +348,8 @@ class Planner:
         """Why there will be no archive of a sample, if that is known before its publication fails."""
         if self.samples[sample].accession and (failure := read_json(self.record(sample)).get("error")):
             return str(failure)
-        for made_in in dict.fromkeys((self.batches.batch_of.get(sample, sample), batching.alone(sample), sample)):
+        is_run = self.samples[sample].accession is not None
+        for made_in in (batching.alone(sample), sample) if is_run else (self.batches.batch_of.get(sample, sample),):
             error = Path(self.results, "unpublished", made_in, f"{sample}{ERROR}")
             if error.is_file():
                 return error.read_text(encoding="utf-8").strip()
