@@ -121,6 +121,8 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "fraction": ("blocks", 0, "bases", 1.5),
     "boolean number": ("blocks", 0, "records", True),
     "too many bases": ("blocks", 0, "bases", 1 << 29),
+    "fewer bases in slices": ("blocks", 0, "slice_bases", 0),
+    "more bases in slices": ("blocks", 0, "slice_bases", 1 << 29),
     "many slices": ("blocks", 0, "slices", 1 << 29),
     "fewer slices": ("blocks", 0, "slices", 20),
     "no slices": ("blocks", 0, "slices", 0),

@@ -8,7 +8,8 @@ import pytest
 from geneformer_codec import api, open
 
 GOLDEN = Path(__file__).parent / "golden"
-READS = [GOLDEN / "pair.gfz", GOLDEN / "reads.gfz"]
+PAIRS = [GOLDEN / "mapped.gfz", GOLDEN / "pair.gfz"]
+READS = [*PAIRS, GOLDEN / "reads.gfz"]
 GENOMES = sorted(set(GOLDEN.glob("*.gfz")) - set(READS))
 
 
@@ -22,7 +23,7 @@ def check_facts(archive: Path) -> None:
 
 @pytest.mark.parametrize("archive", READS, ids=lambda archive: archive.stem)
 def test_golden_reads(tmp_path: Path, archive: Path) -> None:
-    mate = tmp_path / "mate.fq" if archive.stem == "pair" else None
+    mate = tmp_path / "mate.fq" if archive in PAIRS else None
     api.verify(archive)
     api.decompress(archive, tmp_path / "out.fq", mate=mate)
     assert (tmp_path / "out.fq").read_bytes() == (GOLDEN / "reads.fq").read_bytes()

@@ -76,7 +76,7 @@ def layout(columns: dict[int, bytes]) -> Callable[[], bytes]:
 
 def slices(manifest: dict[str, Any], streams: dict[str, bytes]) -> None:
     manifest["settings"]["slice_length"] = 1
-    manifest["blocks"][0].update(text_bytes=MANY, residues=MANY, bases=MANY, slices=MANY)
+    manifest["blocks"][0].update(text_bytes=MANY, residues=MANY, bases=MANY, slice_bases=MANY, slices=MANY)
 
 
 def long_record(name: str, make: Callable[[], bytes]) -> Change:
@@ -91,7 +91,7 @@ def long_record(name: str, make: Callable[[], bytes]) -> Change:
 
 
 def no_bases(manifest: dict[str, Any], streams: dict[str, bytes]) -> None:
-    manifest["blocks"][0].update(residues=0, bases=0, slices=0)
+    manifest["blocks"][0].update(residues=0, bases=0, slice_bases=0, slices=0)
     streams["payload"] = b""
 
 
@@ -112,7 +112,7 @@ def uuids(manifest: dict[str, Any], streams: dict[str, bytes]) -> None:
 
 
 HOSTILE: dict[str, Change] = {
-    "bases": claim(text_bytes=1 << 30, residues=1 << 30, bases=1 << 30),
+    "bases": claim(text_bytes=1 << 30, residues=1 << 30, bases=1 << 30, slice_bases=1 << 30),
     "text": claim(text_bytes=1 << 30, residues=1 << 30),
     "records": claim(text_bytes=1 << 29, records=1 << 29),
     "tables": settings(table_bits=28, count_orders=[14] * 12, count_priors=[1] * 12, initial_state=""),
@@ -248,7 +248,7 @@ def manifest_of(path: Path, level: str, bases: int, parts: int = 1) -> Any:
     """What an archive of parts of so many bases of one letter says."""
     with Archive(path) as archive:
         manifest = archive.manifest
-    block = replace(manifest.blocks[0], text_bytes=bases + 5, residues=bases, bases=bases, strands=2)
+    block = replace(manifest.blocks[0], text_bytes=bases + 5, residues=bases, bases=bases, slice_bases=bases, strands=2)
     experts = without_model(level, bases)
     return replace(
         manifest,
@@ -360,7 +360,9 @@ def test_text_out_of_proportion_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.fa").write_bytes(make_fasta(1, 50))
     api.compress(tmp_path / "x.fa", tmp_path / "x.gfz")
     size = 160 << 20
-    path = rewrite(tmp_path / "x.gfz", tmp_path / "y.gfz", claim(text_bytes=size, residues=size, bases=size))
+    path = rewrite(
+        tmp_path / "x.gfz", tmp_path / "y.gfz", claim(text_bytes=size, residues=size, bases=size, slice_bases=size)
+    )
     for read in (api.verify, lambda path: api.cat(path, tmp_path / "text")):
         with pytest.raises(MemoryLimitError, match=rf"{path.name}: has [\d,]+ bytes and decodes to 167,772,160"):
             read(path)

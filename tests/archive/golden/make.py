@@ -10,6 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from geneformer_codec import api
 from geneformer_codec.model.file import Experts, Model
 from geneformer_codec.model.initial_state import InitialState
@@ -17,7 +19,7 @@ from geneformer_codec.model.panel import Panel, embed
 from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import ExpertSettings, without_panel
-from geneformer_codec.sequence.simulate import simulate, write_fasta
+from geneformer_codec.sequence.simulate import make_ancestor, simulate, write_fasta
 from geneformer_codec.sequence.simulate_reads import write_fastq
 from geneformer_codec.training.data import read_records
 
@@ -68,6 +70,11 @@ def panel_alone(folder: Path) -> Model:
     write_fasta(panel, 2, 900, 0.03, 2)
     known = Panel.of(read_records([panel]))
     panel.unlink()
+    return panel_of(known)
+
+
+def panel_of(known: Panel) -> Model:
+    """A model that is a panel alone."""
     source = embed(known, lambda bases: encode_panel(bases, without_panel("fast")))
     return Model.of(None, Experts(None, source), {"name": "self panel"})
 
@@ -90,6 +97,7 @@ ARCHIVES: dict[str, dict[str, Any]] = {
     "model-fast": {"level": "fast", "access": 2000},
     "model": {"level": "max", "embed": True, "access": 2000, "part_bases": 5000},
     "self-panel": {"level": "balanced", "embed": True, "part_bases": 3000},
+    "mapped": {"level": "balanced", "embed": True, "part_bases": 10_000},
     "reads": {"level": "max"},
     "pair": {"level": "fast", "part_bases": 10_000},
 }
@@ -107,9 +115,11 @@ def main(folder: Path) -> None:
         first.write(ODD_READS)
     for name, options in ARCHIVES.items():
         given = taught if "model" in name else panel_alone(folder) if "panel" in name else None
+        if name == "mapped":  # to a part of the genome that the reads are of
+            given = panel_of(Panel.of([make_ancestor(np.random.Generator(np.random.PCG64(2)), 50_000)[:20_000]]))
         out = folder / f"{name}.gfz"
-        source = pair[0] if name in ("reads", "pair") else sample
-        mate = pair[1] if name == "pair" else None
+        source = pair[0] if name in ("reads", "pair", "mapped") else sample
+        mate = pair[1] if name in ("pair", "mapped") else None
         api.compress(source, out, mate=mate, model=given, verify=True, force=True, **options)
         known = json.dumps(facts(out), indent=1)
         (folder / f"{name}.json").write_text(f"{known}\n")
