@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from geneformer_codec.archive.settings import SELF_PANEL_BASES
+from geneformer_codec.archive.settings import READ_PANEL_BASES
 from geneformer_rules.parts import PartSizes, largest
 from geneformer_rules.sheets import Species
 
@@ -32,6 +32,9 @@ _SPLIT_BYTES_PER_MINUTE = 4 << 30
 
 _SELF_PANEL_MB = 1200
 """Memory of making a sample's own panel: its seeds, and what coding takes."""
+
+_KMERS_MB = 2400
+"""Memory of the k-mers of reads, and of what is made of them, at most: a megabyte for each of text."""
 
 _SELF_PANEL_BASES_PER_SECOND = {"fast": 1_200_000, "balanced": 600_000, "max": 120_000}
 """How much of it is coded in a second, by level."""
@@ -83,9 +86,9 @@ class Estimates:
         """Memory of fetching a run."""
         return _FETCH_MB * attempt
 
-    def split_memory_mb(self, attempt: int = 1, self_panel: bool = False) -> int:
-        """Memory of splitting a sample, which may get a panel of its own."""
-        own = _SELF_PANEL_MB if self_panel else 0
+    def split_memory_mb(self, attempt: int = 1, text_bytes: int | None = None) -> int:
+        """Memory of splitting a sample, which of so many ``text_bytes`` may get a panel of its own."""
+        own = 0 if text_bytes is None else _SELF_PANEL_MB + min(text_bytes // 1_000_000, _KMERS_MB)
         return attempt * (500 + own + 4 * int(self.config["part_bases"]) // 1_000_000)
 
     def split_minutes(self, file_bytes: int, text_bytes: int, attempt: int = 1, self_panel: bool = False) -> int:
@@ -99,7 +102,7 @@ class Estimates:
         return text_bytes / _SPLIT_BYTES_PER_MINUTE + own / 60 < 1
 
     def _self_panel_seconds(self, text_bytes: int) -> float:
-        panel = min(text_bytes, SELF_PANEL_BASES) / _SELF_PANEL_BASES_PER_SECOND[self.config["level"]]
+        panel = min(text_bytes, READ_PANEL_BASES) / _SELF_PANEL_BASES_PER_SECOND[self.config["level"]]
         return text_bytes / _SKETCHED_BYTES_PER_SECOND + panel
 
     def training_memory_mb(self, species: Species, panel_bases: int, attempt: int = 1) -> int:

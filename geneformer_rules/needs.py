@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geneformer_codec.archive.settings import SELF_PANEL_BASES
+from geneformer_codec.archive.settings import READ_PANEL_BASES
 from geneformer_rules import models
 from geneformer_rules.parts import PartSizes, largest, parts_of_text, text_bytes
 from geneformer_rules.sheets import NO_MODEL, Sample
@@ -144,17 +144,20 @@ class Needs:
 
     def split_memory_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Memory of a job that splits a sample."""
-        return self.planner.estimates.split_memory_mb(attempt, self._seeks_self_panel(wildcards))
+        text = text_bytes(map(str, self._files_there(wildcards)))
+        return self.planner.estimates.split_memory_mb(attempt, text if self._seeks_self_panel(wildcards) else None)
 
     def split_minutes(self, wildcards: Wildcards, attempt: int) -> int:
         """Time limit of a job that splits a sample."""
-        there = [path for path in map(Path, self.planner.files_of(wildcards.sample)) if path.is_file()]
+        there = self._files_there(wildcards)
         size, text = sum(path.stat().st_size for path in there), text_bytes(map(str, there))
         return self.planner.estimates.split_minutes(size, text, attempt, self._seeks_self_panel(wildcards))
 
+    def _files_there(self, wildcards: Wildcards) -> list[Path]:
+        return [path for path in map(Path, self.planner.files_of(wildcards.sample)) if path.is_file()]
+
     def _seeks_self_panel(self, wildcards: Wildcards) -> bool:
-        sample = self.planner.sample(wildcards)
-        return sample.seeks_self_panel and not sample.accession  # runs are reads
+        return self.planner.sample(wildcards).seeks_self_panel
 
     def gather_memory_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Memory of a job that gathers parts, and holds one of them at a time."""
@@ -210,7 +213,7 @@ class CodingJobs:
         part = max(map(planner.estimates.part_bytes, self.parts(wildcards)))
         panel = self.needs.panel_bases(species)
         if species == NO_MODEL and any(found is None or len(found.sizes) > 1 for found in self.parts(wildcards)):
-            panel = SELF_PANEL_BASES
+            panel = READ_PANEL_BASES
         return planner.estimates.memory_mb(part, attempt, at_once, panel)
 
     def minutes(self, wildcards: Wildcards, attempt: int) -> int:

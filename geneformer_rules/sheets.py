@@ -72,8 +72,8 @@ class Sample:
 
     @property
     def seeks_self_panel(self) -> bool:
-        """Whether a panel of its own is looked for when it is split, unless it turns out to be reads."""
-        return self.species == NO_MODEL and self.mate is None
+        """Whether a panel of its own is looked for when it is split."""
+        return self.species == NO_MODEL
 
     @property
     def is_pair(self) -> bool | None:
