@@ -167,15 +167,18 @@ def curve(points: Sequence[tuple[float, float]], title: str) -> str:
 def choices(rows: Sequence[Row]) -> str:
     """Savings of the choices of experts; those that were kept have full colour."""
     figure, axes = _bars(len(rows), 4.6)
+    widest = max([abs(row["saves"]) for row in rows[1:]], default=0) or 0.01
     for place, row in enumerate(rows):
-        axes.barh(place, row["bits_per_base"], 0.62, color=BLUE if row["kept"] else "#cbd5e0")
+        width = row["saves"] if place else 0
+        axes.barh(place, width, 0.62, color=BLUE if row["kept"] else "#cbd5e0")
         saved = "saves" if row["saves"] >= 0 else "costs"
         what = "to begin with" if place == 0 else f"{saved} {abs(row['saves']):.1%}{', kept' * row['kept']}"
         label = f"{row['bits_per_base']:.4f} at {row['bases_per_second'] / 1e6:.2f} Mbases/s, {what}"
-        _annotate(axes, row["bits_per_base"], place, label, INK if row["kept"] else FAINT)
+        _annotate(axes, max(width, 0), place, label, INK if row["kept"] else FAINT)
     _name_bars(axes, [row["choice"] for row in rows])
-    axes.set_xlim(0, max([row["bits_per_base"] for row in rows], default=1) * 2.2)
-    axes.set_xlabel("bits per base on held-out records of the panel")
+    axes.set_xlim(min([row["saves"] for row in rows[1:]] + [0]) * 1.1, 2.6 * widest)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
+    axes.set_xlabel("bits saved on held-out records of the panel, against the best before")
     axes.set_title("What was tried, and what it saved")
     return _svg(figure)
 

@@ -42,6 +42,9 @@ _LABELS = {
     "bases_per_second": "bases/s",
     "bits_per_base": "bits/base",
 }
+_SAMPLE_COLUMNS = [column for column in SAMPLE_COLUMNS if column in SAMPLE_COLUMNS[:9] or column == "level"]
+_SPECIES_COLUMNS = SPECIES_COLUMNS[:10]
+"""What a page has room for."""
 _IDS = ("model_id", "sha256", "archive_sha256")
 
 
@@ -59,14 +62,15 @@ class Section:
 def sizes_page(numbers: Numbers) -> str:
     """Archives and species: sizes before and after, and bits per base."""
     samples, species = numbers.samples, numbers.species
-    before, after = _sum(species, "input_bytes"), _sum(species, "total_bytes")
+    text, sources, after = (_sum(species, key) for key in ("input_bytes", "source_bytes", "total_bytes"))
     models, bases = _sum(species, "model_file_bytes"), _sum(species, "bases")
     facts = [
         (f"{len(samples):,}", "archives"),
-        (charts.human_bytes(before), "of text"),
-        (charts.human_bytes(after), "in archives"),
-        (charts.human_bytes(models), "in models beside them"),
-        (f"{before / (after + models):.3g} to 1" if after else "-", "models included"),
+        (charts.human_bytes(sources), "on the disk before"),
+        (charts.human_bytes(after + models), "on the disk after, models included"),
+        (charts.human_bytes(models), "of these are models"),
+        (f"{sources / (after + models):.3g} to 1" if after else "-", "on the disk"),
+        (f"{text / (after + models):.3g} to 1" if after else "-", "of the uncompressed text"),
         (f"{8 * (after + models) / bases:.4f}" if bases else "-", "bits per base, models included"),
     ]
     notices = numbers.notices()
@@ -77,14 +81,16 @@ def sizes_page(numbers: Numbers) -> str:
     if numbers.missing:
         facts.append((f"{len(numbers.missing):,}", "samples without an archive"))
     beside = [row | {"model_beside": row["model_file_bytes"]} for row in species]
-    columns = [column for column in SAMPLE_COLUMNS if column != "notices"]  # they have a table of their own
+    more = "What archives consist of is in summary.tsv and summary/species.tsv."
     sections = [
-        Section("Samples", "", [charts.sizes(samples, "sample"), charts.bits(samples, "sample")], columns, samples),
+        Section(
+            "Samples", more, [charts.sizes(samples, "sample"), charts.bits(samples, "sample")], _SAMPLE_COLUMNS, samples
+        ),
         Section(
             "Species",
             "A model that is not inside the archives is needed to read them, and counted once for its species.",
             [charts.sizes(beside, "species"), charts.bits(species, "species")],
-            SPECIES_COLUMNS,
+            _SPECIES_COLUMNS,
             species,
         ),
     ]
