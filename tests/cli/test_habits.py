@@ -34,7 +34,7 @@ class TestOutputs:
         ("name", "content", "archive", "back"),
         [
             ("x.fa", FASTA, "x.fa.gfz", "x.fa"),
-            ("x.fa.gz", gzip.compress(FASTA), "x.fa.gfz", "x.fa"),
+            ("x.fa.gz", gzip.compress(FASTA, mtime=0), "x.fa.gfz", "x.fa"),
             ("x", FASTA, "x.gfz", "x"),
             ("GRCh38.p14", FASTA, "GRCh38.p14.gfz", "GRCh38.p14"),
         ],
