@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     step.add_argument("--species", metavar="LABEL", help="of all samples (default: made of the name of the taxon)")
     step.add_argument("--species-sheet", type=Path, metavar="FILE", help="write 'none' for labels that are not in it")
-    step.add_argument("--skip", action="store_true", help="leave out runs of which ENA has no files")
+    step.add_argument("--skip", action="store_true", help="leave out runs without files at ENA")
     step.add_argument("-f", "--force", action="store_true", help="replace the sheet if it exists")
     step.add_argument("--ena", metavar="URL", default=REPORTS, help="address of ENA's file reports")
     _add_patience(step)

@@ -65,7 +65,7 @@ class RemoteRun:
 
     @classmethod
     def of(cls, row: Row, label: str) -> "RemoteRun":
-        """A row of a report, checked; ``InputError`` for what cannot be."""
+        """A row of a report, checked; ``InputError`` if it is invalid."""
         run = row["run_accession"]
         try:
             if not re.fullmatch(r"[SED]RR[0-9]{5,12}", run, re.ASCII):
@@ -101,10 +101,10 @@ def _address(place: str, run: str) -> str:
 
 
 def number(cell: str, field: str, least: int = 0) -> int | None:
-    """The number in a cell of this field, None for an empty one; ``ValueError`` for what cannot be."""
+    """The number in a cell of this field, None for an empty one; ``ValueError`` for an invalid one."""
     cell = cell.strip()
     if cell and (not _NUMBER.fullmatch(cell) or int(cell) < least):
-        raise ValueError(f"{field} {cell[:40]!r} cannot be")
+        raise ValueError(f"invalid {field} {cell[:40]!r}")
     return int(cell) if cell else None
 
 

@@ -53,7 +53,7 @@ class Run:
 
     @classmethod
     def read(cls, record: Path) -> "Run":
-        """A run by its record; ``InputError`` with the reason for one that cannot be had."""
+        """A run by its record; ``InputError`` with the reason for one that is not available."""
         facts = read_json(record)
         if failure := facts.get("error"):
             raise InputError(str(failure))
@@ -104,7 +104,7 @@ class Downloads:
 def fetch_run(cell: str, name: str, species: str, downloads: Downloads, record: Path, threads: int = 1) -> None:
     """Fetch the run of a sample and write its record.
 
-    Of one that cannot be had as the sheet asks for it, the record has the reason: trying again would not change it.
+    Of one that is not available as the sheet asks for it, the record has the reason: trying again would not change it.
     What may pass, as a network that does not answer, is an error.
     """
     accession, made_of = accessions.parse(cell), describe_files([cell], species)

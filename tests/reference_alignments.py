@@ -1,6 +1,6 @@
 """A decoder of mapped reads, written from docs/format/alignments.md alone: plain Python, no package code."""
 
-from reference_mixing import SQUASH, STRETCH, G, Stream, between
+from reference_mixing import G, Predictor, Stream, between
 from reference_qualities import fields
 
 
@@ -124,39 +124,17 @@ def decode_alignments(
     return order, paired, mapped
 
 
-class Hits:
-    """The mixed contexts of a hit."""
+class Hits(Predictor):
+    """The mixed contexts of a hit, which are not hashed."""
 
     def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.counters: dict[tuple[int, int], tuple[int, int]] = {}
-        self.weights: dict[tuple[int, int], list[int]] = {}
-        self.final = [65536 // 2] * 2
-        self.maps: dict[int, list[int]] = {}
+        super().__init__(stream, symbols=0, most_lines=0, sets=2, checked=False)
 
-    def bit(self, contexts: list[int], rows: list[int], q: int) -> int:
-        counters = [self.counters.get(place, (1 << 21, 0)) for place in enumerate(contexts)]
-        x = [STRETCH[share >> 10] * (256 * (2 * seen + 1) // (2 * seen + 5)) >> 8 for share, seen in counters]
-        w = [self.weights.setdefault(place, [19660] * 7) for place in enumerate(rows)]
-        z = [between(sum((a >> 4) * b for a, b in zip(row, x, strict=True)) >> 12, -4095, 4095) for row in w]
-        f = between(sum(a * b for a, b in zip(self.final, z, strict=True)) >> 16, -4095, 4095)
-        m = SQUASH[f]
-        cells = self.maps.setdefault(q, [SQUASH[between(256 * i - 4096, -4095, 4095)] for i in range(33)])
-        i, s = (f + 4096) >> 8, (f + 4096) & 255
-        corrected = (cells[i] * (256 - s) + cells[i + 1] * s) >> 8
-        bit = self.stream.bit(between((m + corrected) >> 1, 16, 65520))
-        whole = 65536 * bit
-        for row, logit in zip(w, z, strict=True):
-            force = ((whole - SQUASH[logit]) * 160) >> 8
-            row[:] = [between(a + ((b * force + 2**14) >> 15), -(2**18), 2**18) for a, b in zip(row, x, strict=True)]
-        self.final = [
-            between(a + ((b * (whole - m) + 2**17) >> 18), -(2**18), 2**18) for a, b in zip(self.final, z, strict=True)
-        ]
-        cells[i + (s >> 7)] += (65535 * bit - cells[i + (s >> 7)]) >> 6
-        for place, (share, seen) in zip(enumerate(contexts), counters, strict=True):
-            share += ((((1 << 22) - 1) * bit - share) * (65536 * 5 // (5 * seen + 8))) >> 16
-            self.counters[place] = share, min(seen + 1, 255)
-        return bit
+    def line(self, j: int, context: int, part: int) -> list[tuple[int, int]]:
+        return self.counters.setdefault((j, context), [(1 << 21, 0)])
+
+    def hit(self, contexts: list[int], rows: list[object], q: int) -> int:
+        return self.bit(contexts, node=0, part=0, slot=0, rows=rows, map_row=q, rate=160)
 
 
 def decode_reads(
@@ -216,7 +194,7 @@ def decode_reads(
                 fields(min(n, 15), (min(o, 15), 4), (best, 2), (own_base, 1), (q >> 3, 3), (int(recent != 0), 1)),
                 fields(q1, (q, 6), (q2 >> 3, 3)),
             ]
-            base, hit = best, hits.bit(contexts, [4 * q + recent, fields(n7, (o3, 2), (own_base, 1))], q)
+            base, hit = best, hits.hit(contexts, [4 * q + recent, fields(n7, (o3, 2), (own_base, 1))], q)
             if not hit:
                 left = [other for other in range(4) if other != best]
                 while len(left) > 1:

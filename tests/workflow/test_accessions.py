@@ -300,7 +300,7 @@ class TestSheet:
     def test_with_an_odd_size(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.server.rows["SRR000001"]["sra_bytes"] = "1;-1"
         self.make("PRJNA1", "--source", "sra-toolkit", status=1)
-        assert "the report about PRJNA1: run SRR000001: sra_bytes '-1' cannot be" in capsys.readouterr().err
+        assert "the report about PRJNA1: run SRR000001: invalid sra_bytes '-1'" in capsys.readouterr().err
 
     def test_of_many_runs(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A report is read line by line."""

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ from geneformer_rules.sra import LOCK
 from .conftest import Project
 from .ena_server import Server, reads
 from .test_failures import finish, started, wait_for
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
 
 
 class TestPlaces:
@@ -96,7 +87,7 @@ def add_runs(project: Project, server: Server, count: int, large: int = 0) -> di
 
 @pytest.mark.slow
 def test_the_disk_holds_a_bounded_number_of_runs(project: Project, server: Server) -> None:
-    """Of seven, three large; two cannot be had, and one is not what it is said to be: they stop no other."""
+    """Of seven, three large; two are not available, and one is not what it is said to be: they stop no other."""
     texts = add_runs(project, server, 7, large=3)
     server.counts["SRR000002"] = 1501, 1500 * 76
     for row in ("unknown\tSRR000098\tnone", "gone\tSRR000099\tnone"):

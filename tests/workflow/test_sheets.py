@@ -301,7 +301,7 @@ def test_pairs_and_runs_that_cannot_be() -> None:
 
 
 class TestDeletion:
-    """Of the sources of samples, one by one; what cannot be is found before anything starts."""
+    """Deletion of the sources of samples, row by row; what is impossible is found before anything starts."""
 
     HEADER = "sample\tpath\tspecies\tdelete_source\n"
 

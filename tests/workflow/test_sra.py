@@ -191,9 +191,7 @@ class TestToolkit:
             (self.path / f"r_{number}.fastq").write_bytes(text)
         run = self.path / "SRR000009.sra"
         made = subprocess.run(
-            f"set -o pipefail; {command} && kar --create {run} --directory db",
-            shell=True,
-            executable="/bin/bash",
+            ["bash", "-o", "pipefail", "-c", f"{command} && kar --create {run} --directory db"],
             cwd=self.path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
