@@ -70,7 +70,7 @@ class Assembler:
         self._frozen = largest and self._entered > len(table) * _FULL / 2
 
     def _contigs(self, most_bases: int) -> Iterator[Bases]:
-        right, left, found = np.zeros(_CONTIG, np.uint8), np.zeros(_CONTIG, np.uint8), np.zeros(4, np.int64)
+        right, left, found = np.zeros(_CONTIG, np.uint8), np.zeros(_CONTIG, np.uint8), np.zeros(3, np.int64)
         shortest = max(2 * self._k, self._median * 4 // 5)
         overlap = max(0, min(self._median, MOST_OVERLAP) - self._k)
         total = 0

@@ -23,7 +23,6 @@ USED = 1 << 13
 MOST_COUNT = USED - 1
 AHEAD = 16
 """k-mers between asking for memory and its use, a power of two."""
-SIZE, ENTERED = range(2)
 
 
 @inline
@@ -122,10 +121,8 @@ def move_entries(old: NDArray[np.uint64], table: NDArray[np.uint64], least: Int)
 
 
 @inline
-def best_next(
-    table: NDArray[np.uint64], seed: Int, reverse: Int, k: Int, least: Int, used: Int
-) -> tuple[Int, Int, Int]:
-    """The most frequent k-mer after this one, of those not ``used``: its base, slot and count; else base 4."""
+def best_next(table: NDArray[np.uint64], seed: Int, reverse: Int, k: Int, least: Int, used: Int) -> tuple[Int, Int]:
+    """The most frequent k-mer after this one, of those not ``used``: its base and slot; else base 4."""
     best, best_at, best_count = np.int64(4), np.int64(0), np.int64(least - 1)
     for base in range(4):
         after, before = next_seed(seed, reverse, base, k)
@@ -134,22 +131,22 @@ def best_next(
         count = np.int64(table[at] & np.uint64(MOST_COUNT))
         if table[at] & np.uint64(used) == np.uint64(0) and count > best_count:
             best, best_at, best_count = np.int64(base), at, count
-    return best, best_at, best_count
+    return best, best_at
 
 
 @inline
 def walk(
     table: NDArray[np.uint64], k: Int, seed: Int, reverse: Int, least: Int, overlap: Int, out: NDArray[np.uint8],
     end: Int,
-) -> tuple[Int, Int, Int]:  # fmt: skip
+) -> tuple[Int, Int]:  # fmt: skip
     """Go on with a contig as far as it goes, and then ``overlap`` bases along other contigs, if they go on there.
 
-    Writes bases to ``out`` from ``end`` on; gives the end of its own, the end of all, and the sum of the counts.
+    Writes bases to ``out`` from ``end`` on; gives the end of its own, and the end of all.
     """
-    total, used, own = np.int64(0), USED, end
+    used, own = USED, end
     stop = np.int64(out.shape[0])
     while end < stop:
-        base, slot, count = best_next(table, seed, reverse, k, least, used)
+        base, slot = best_next(table, seed, reverse, k, least, used)
         if base == 4:
             if used == 0:
                 break
@@ -158,12 +155,11 @@ def walk(
             continue
         if used:
             table[slot] |= np.uint64(USED)
-            total += count
             own = end + 1
         seed, reverse = next_seed(seed, reverse, base, k)
         out[end] = np.uint8(base)
         end += 1
-    return own, end, total
+    return own, end
 
 
 @kernel
@@ -173,8 +169,8 @@ def walk_contig(
 ) -> Int:  # fmt: skip
     """The next slot from ``start`` on whose k-mer begins a contig; -1 if there is none.
 
-    The contig is the reverse complement of ``left``, then ``right``; ``found`` is their lengths, how many bases
-    are in no other contig, and the sum of counts.
+    The contig is the reverse complement of ``left``, then ``right``; ``found`` is their lengths, and how many
+    bases are in no other contig.
     """
     for at in range(start, table.shape[0]):
         entry = table[at]
@@ -186,11 +182,8 @@ def walk_contig(
             base = (kmer >> np.uint64(2 * (k - 1 - j))) & np.uint64(3)
             right[j] = np.uint8(base)
             reverse |= (np.uint64(3) - base) << np.uint64(2 * j)
-        own, end, total = walk(table, k, kmer, reverse, least, overlap, right, k)
-        found[0], found[2], found[3] = end, own, np.int64(entry & np.uint64(MOST_COUNT)) + total
-        own, end, total = walk(table, k, reverse, kmer, least, overlap, left, 0)
-        found[1] = end
+        found[2], found[0] = walk(table, k, kmer, reverse, least, overlap, right, k)
+        own, found[1] = walk(table, k, reverse, kmer, least, overlap, left, 0)
         found[2] += own
-        found[3] += total
         return at
     return -1
