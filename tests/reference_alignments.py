@@ -133,8 +133,35 @@ class Hits(Predictor):
     def line(self, j: int, context: int, part: int) -> list[tuple[int, int]]:
         return self.counters.setdefault((j, context), [(1 << 21, 0)])
 
-    def hit(self, contexts: list[int], rows: list[object], q: int) -> int:
-        return self.bit(contexts, node=0, part=0, slot=0, rows=rows, map_row=q, rate=160)
+    def hit(self, contexts: list[int], rows: list[object], map_row: object) -> int:
+        return self.bit(contexts, node=0, part=0, slot=0, rows=rows, map_row=map_row, rate=160)
+
+
+class Spans:
+    """Which bases are likely hits."""
+
+    def __init__(self, bits: Bits) -> None:
+        self.bits = bits
+        self.classes: dict[tuple[int, ...], tuple[int, int]] = {}
+
+    def miss(self, kind: tuple[int, ...]) -> int:
+        return self.classes.get(kind, (1 << 21, 0))[0]
+
+    def learn(self, kind: tuple[int, ...], miss: bool) -> None:
+        p, s = self.classes.get(kind, (1 << 21, 0))
+        p += (((1 << 22) - 1) * miss - p) * ((1 << 17) // (2 * s + 3)) >> 16
+        self.classes[kind] = p, min(s + 1, 1023)
+
+    def has_miss(self, total: int, recent: int, misses: int) -> int:
+        k = quarter(total + 1)
+        name = ("span", k, recent, min(misses, 3))
+        self.bits.counters.setdefault(name, (min(((9 + 2 * (k % 4)) << k // 4) >> 3, 1 << 21), 30))
+        return self.bits.bit(*name)
+
+
+def quarter(value: int) -> int:
+    e = value.bit_length() - 1
+    return 4 * e + (4 * value >> e & 3)
 
 
 def decode_reads(
@@ -146,6 +173,7 @@ def decode_reads(
     reference = panel + own
     stream = Stream(differences)
     hits, bits = Hits(stream), Bits(stream)
+    spans = Spans(bits)
     size = 1 << min(max(len(reference).bit_length(), 10), 24)
     seen: dict[int, list[int]] = {}
 
@@ -153,6 +181,14 @@ def decode_reads(
         if not 0 <= place < len(reference):
             return 4
         return reference[place] if step == 1 else 3 - reference[place]
+
+    def look(place: int, step: int) -> tuple[list[int], int, int, int, int]:
+        """How often each base was seen at a place, the best one, n, o and own."""
+        counts = seen.setdefault(place % size, [0] * 4)
+        times = counts if step == 1 else counts[::-1]
+        points = [2 * times[base] + 3 * (base == at_place(place, step)) for base in range(4)]
+        best = points.index(max(points))
+        return times, best, times[best], sum(times) - times[best], int(best == at_place(place, step))
 
     reads: dict[int, list[int]] = {}
     for number, read in enumerate(order):
@@ -173,44 +209,74 @@ def decode_reads(
                     place, step = (place + what * step, step) if kind == 1 else (what, after)
                 since = 16
                 continue
-            at = len(bases)
-            q = min(qualities[read][at] - 33, 63)
-            q2 = min(qualities[read][at + 1] - 33, 63) if at + 1 < lengths[read] else q
-            counts = seen.setdefault(place % size, [0] * 4)
-            times = counts if step == 1 else counts[::-1]
-            points = [2 * times[base] + 3 * (base == at_place(place, step)) for base in range(4)]
-            best = points.index(max(points))
-            n, o, own_base = times[best], sum(times) - times[best], int(best == at_place(place, step))
-            ahead = at_place(place + step, step) % 4
-            recent = 3 if since else min((history & 1) + 2 * (history & 254 != 0), 2)
-            previous = fields(0, *((base, 2) for base in bases[-3:]))
-            f, n7, o3 = min(misses, 15), min(n, 7), min(o, 3)
-            contexts = [
-                fields(history & 255, (q, 6)),
-                fields(n7, (o3, 2), (own_base, 1), (q, 6), (recent, 2)),
-                fields(min(at, 511), (second, 1), (q >> 2, 4)),
-                fields(previous, (best, 2), (ahead, 2), (q >> 2, 4)),
-                fields(f, (q, 6), (q2 >> 3, 3)),
-                fields(min(n, 15), (min(o, 15), 4), (best, 2), (own_base, 1), (q >> 3, 3), (int(recent != 0), 1)),
-                fields(q1, (q, 6), (q2 >> 3, 3)),
-            ]
-            base, hit = best, hits.hit(contexts, [4 * q + recent, fields(n7, (o3, 2), (own_base, 1))], q)
-            if not hit:
-                left = [other for other in range(4) if other != best]
-                while len(left) > 1:
-                    base = max(left, key=lambda other: (times[other], -other))
-                    if bits.bit("other", len(left) == 3, best, base, min(times[base], 7)):
-                        break
-                    left.remove(base)
-                    base = left[0]
-                misses += 1
-            bases.append(base)
-            forward = base if step == 1 else 3 - base
-            if counts[forward] == 15:
-                counts[:] = [count >> 1 for count in counts]
-            counts[forward] += 1
-            history, q1, since = 2 * history + 1 - hit, q, max(since - 1, 0)
-            place += step
+            spanned: list[tuple[tuple[int, ...], int]] = []  # the class of each base of the span, and its p
+            stop = events[0][0] if events else lengths[read]
+            while len(spanned) < 64 and len(bases) + len(spanned) < stop:
+                ahead_by = len(spanned)
+                _, _, n, o, own_base = look(place + step * ahead_by, step)
+                q = min(qualities[read][len(bases) + ahead_by] - 33, 63)
+                past = history << ahead_by
+                recent = 3 if since > ahead_by else min((past & 1) + 2 * (past & 254 != 0), 2)
+                kind_ = (min(n, 7), min(o, 3), own_base, q, recent)
+                p = spans.miss(kind_)
+                if spanned and (p > 1 << 16 or sum(one[1] for one in spanned) + p > 1 << 20):
+                    break
+                spanned.append((kind_, p))
+                if p > 1 << 16:
+                    break
+            many = len(spanned) > 1
+            has_miss = not many or spans.has_miss(sum(one[1] for one in spanned), spanned[0][0][4], misses)
+            for here, (kind_, p) in enumerate(spanned):
+                at, q, recent = len(bases), kind_[3], kind_[4]
+                times, best, n, o, own_base = look(place, step)
+                hit = 1
+                if has_miss and many and here == len(spanned) - 1:
+                    hit = 0
+                elif has_miss:
+                    q2 = min(qualities[read][at + 1] - 33, 63) if at + 1 < lengths[read] else q
+                    ahead = at_place(place + step, step) % 4
+                    previous = fields(0, *((base, 2) for base in bases[-3:]))
+                    f, n7, o3 = min(misses, 15), min(n, 7), min(o, 3)
+                    contexts = [
+                        fields(history & 255, (q, 6)),
+                        fields(n7, (o3, 2), (own_base, 1), (q, 6), (recent, 2)),
+                        fields(min(at, 511), (second, 1), (q >> 2, 4)),
+                        fields(previous, (best, 2), (ahead, 2), (q >> 2, 4)),
+                        fields(f, (q, 6), (q2 >> 3, 3)),
+                        fields(min(n, 15), (min(o, 15), 4), (best, 2), (own_base, 1), (q >> 3, 3), (recent != 0, 1)),
+                        fields(q1, (q, 6), (q2 >> 3, 3)),
+                        0,
+                    ]
+                    rows: list[object] = [4 * q + recent, fields(n7, (o3, 2), (own_base, 1))]
+                    map_row: object = q
+                    if many:
+                        left = sum(one[1] for one in spanned[here:])
+                        w = min(quarter(left + 1) - quarter(p + 1), 31)
+                        contexts[7] = fields(w, (len(spanned) - 1 - here, 6))
+                        contexts = [context + (1 << 15) for context in contexts]
+                        rows, map_row = [256 + 4 * q + recent, 256 + w], ("in a span", w)
+                    hit = hits.hit(contexts, rows, map_row)
+                spans.learn(kind_, not hit)
+                base = best
+                if not hit:
+                    others = [other for other in range(4) if other != best]
+                    while len(others) > 1:
+                        base = max(others, key=lambda other: (times[other], -other))
+                        if bits.bit("other", len(others) == 3, best, base, min(times[base], 7)):
+                            break
+                        others.remove(base)
+                        base = others[0]
+                    misses += 1
+                bases.append(base)
+                counts = seen[place % size]
+                forward = base if step == 1 else 3 - base
+                if counts[forward] == 15:
+                    counts[:] = [count >> 1 for count in counts]
+                counts[forward] += 1
+                history, q1, since = 2 * history + 1 - hit, q, max(since - 1, 0)
+                place += step
+                if not hit:
+                    break
         reads[read] = bases
     assert stream.left <= 0
     done = 0

@@ -139,6 +139,14 @@ def test_the_description_suffices(count: int, seed: int, pairs: bool) -> None:
     assert bases == [read.tolist() for read in reads]
 
 
+def test_one_read_and_three_mates_come_back() -> None:
+    reads = [PANEL[:0], PANEL[:40], PANEL[100:140], PANEL[100:140]]
+    qualities = qualities_of(reads, 8)
+    found = coded(reads, [1, 3], qualities)
+    assert found is not None
+    assert np.array_equal(decoded(*found[:2], found[3], [1, 3], found[2].own, qualities), np.concatenate(reads))
+
+
 @st.composite
 def any_reads(draw: st.DrawFn) -> tuple[list[Bases], list[int]]:
     """Pieces of the panel and of each other, of either strand, joined with anything."""

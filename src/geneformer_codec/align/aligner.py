@@ -41,6 +41,8 @@ class Alignment:
     """
 
     lengths: NDArray[np.int64]
+    mode: int
+    """Which reads are mates."""
     reads: Reads
     found: Alignments
     events: int
@@ -79,14 +81,14 @@ class Aligner:
         done, events = map_reads(reference, seeds, bases, ends - lengths, ends, found, self._tables.length.bit_length())
         if len(bases) - done < LEAST_MAPPED * len(bases):
             return None
-        reads = _reads(lengths, texts, TEXTS if len(texts) == 2 else _neighbours(found))
-        return Alignment(lengths, reads, found, int(events), int(done), reference.bases[:done].copy(), bases)
+        mode = TEXTS if len(texts) == 2 else _neighbours(found)
+        reads = _reads(lengths, texts, mode)
+        return Alignment(lengths, mode, reads, found, int(events), int(done), reference.bases[:done].copy(), bases)
 
     def encode_places(self, alignment: Alignment) -> bytes:
         """Where the reads lie."""
         reads, found = alignment.reads, alignment.found
-        mode = ALONE if not reads.paired else NEIGHBOURS if reads.order[1] == 1 else TEXTS
-        header = bytes((mode,)) + encode_varint(alignment.events)
+        header = bytes((alignment.mode,)) + encode_varint(alignment.events)
         state = coder_state()
         # a bit takes 10 at most; a read has about 50, an event 80
         room = 64 + 64 * len(alignment.lengths) + 128 * alignment.events + 4 * len(alignment.inserted)
@@ -110,7 +112,7 @@ class Aligner:
         inserted, state = np.zeros(bases, np.uint8), coder_state()
         place_bits = self._place_bits(own_count)
         sound = coding.code_places(reads, found, _place_model(place_bits), place_bits, inserted, state, data, True)
-        alignment = Alignment(lengths, reads, found, events, own_count, np.zeros(0, np.uint8), inserted)
+        alignment = Alignment(lengths, mode, reads, found, events, own_count, np.zeros(0, np.uint8), inserted)
         _check_end(state, data, "alignments")
         if not sound or int(found.event_count.sum()) != events or int(alignment.own_lengths.sum()) != own_count:
             raise FormatError("damaged alignments: they are not those of the part's reads")
@@ -201,7 +203,15 @@ def _difference_model(places: int) -> DifferenceModel:
     lines = coding.CONTEXT_SIZE // LINE
     mixer = new_mixer(coding.CONTEXT_SIZE, lines, coding.CONTEXTS, coding.SETS, coding.WEIGHT_ROWS, 1, coding.MAP_ROWS)
     seen = 1 << min(max(places.bit_length(), _SEEN[0]), _SEEN[1])
-    return DifferenceModel(mixer, np.zeros(coding.CONTEXTS, np.int64), _bits(), np.zeros(seen, np.uint16))
+    return DifferenceModel(
+        mixer=mixer,
+        cells=np.zeros(coding.CONTEXTS, np.int64),
+        bits=_bits(),
+        seen=np.zeros(seen, np.uint16),
+        misses=np.full(1 << coding.CLASS_BITS, 1 << 31, np.uint32),
+        spans=coding.new_spans(),
+        span=np.zeros((3, coding.SPAN), np.int64),
+    )
 
 
 def _check_end(state: NDArray[np.uint64], data: Bases, what: str) -> None:
