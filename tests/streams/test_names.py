@@ -32,7 +32,8 @@ uuids = st.builds(
     ],
     st.integers(0, 2**128 - 1),
     st.lists(
-        st.sampled_from([b"", b" ch=1", b"_2", b"0" * 36, b"-" * 40, str(uuid.UUID(int=7)).encode()]), max_size=30
+        st.sampled_from([b"", b" ch=1", b"_2", b" \x03", b"0" * 36, b"-" * 40, str(uuid.UUID(int=7)).encode()]),
+        max_size=30,
     ),
     st.sampled_from([1, 4, 5]),
 )
@@ -179,6 +180,18 @@ def test_uuids_take_their_random_bits(quick: bool) -> None:
 def test_uuids_that_repeat_are_not_stored_again() -> None:
     twice = b"".join(b"%s/%d\n" % (name, half) for name in nanopore(1500, [b""]).split() for half in (1, 2))
     assert len(pack_names(twice)) < 1.15 * 122 / 8 * 1500
+
+
+def test_a_uuid_that_comes_again_in_its_name_costs_little() -> None:
+    alone = nanopore(1500, [b""])
+    parents = [b"%s x parent=%s again=%s y\n" % (name, name, name) for name in alone.split()]
+    parents[700] = parents[700].replace(b"parent=" + alone.split()[700], b"parent=" + alone.split()[3])
+    twice = b"".join(parents)
+    packed = pack_names(twice)
+    assert len(packed) < 122 / 8 * 1500 + 250
+    assert unpack_names(packed, 1500, len(twice)) == twice
+    with pytest.raises(FormatError):
+        unpack_names(packed, 1500, len(twice) - 2)
 
 
 def test_one_name_without_a_uuid_does_not_cost_the_others_much() -> None:

@@ -117,7 +117,8 @@ def _unpack_uuids(reader: ByteReader, count: int, max_bytes: int) -> bytes:
     uuids, rests = read_uuids(reader, count), reader.rest()
     if rests[:1] == bytes((UUIDS,)):
         raise FormatError("damaged names: more than one UUID before a name")
-    return put_before(uuids, unpack_names(rests, count, max_bytes - uuids.size))
+    most = max_bytes - uuids.size
+    return put_before(uuids, unpack_names(rests, count, most), most + 1)
 
 
 class NamesStream(Stream):

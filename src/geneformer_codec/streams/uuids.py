@@ -19,6 +19,8 @@ _HYPHENS = np.array([8, 13, 18, 23])
 _DIGITS = np.setdiff1d(np.arange(UUID_LETTERS), _HYPHENS)
 _LINE_FEED = 10
 _WRITTEN = np.frombuffer(b"0123456789abcdef", np.uint8)
+_AGAIN = b"\x03"
+"""Stands for a name's UUID where that comes again in the name."""
 _NO_DIGIT = 16
 _VALUES = np.full(256, _NO_DIGIT, np.uint8)
 _VALUES[_WRITTEN] = np.arange(16)
@@ -32,9 +34,9 @@ def begins_with_uuid(names: bytes) -> bool:
 def split_uuids(names: bytes) -> tuple[bytes, bytes]:
     """The UUIDs of names, packed, and what follows them in each; no bytes unless all names begin with one.
 
-    Every name is followed by a line feed.
+    Every name is followed by a line feed. Where a UUID comes again in its name, one byte stands for it.
     """
-    if not begins_with_uuid(names):
+    if not begins_with_uuid(names) or _AGAIN in names:
         return b"", names
     text = np.frombuffer(names, np.uint8)
     starts, ends = name_edges(text)
@@ -47,7 +49,11 @@ def split_uuids(names: bytes) -> tuple[bytes, bytes]:
     bits = np.unpackbits((digits[:, ::2] << 4 | digits[:, 1::2]).astype(np.uint8), axis=1)
     differ = (bits != bits[0]).any(axis=0)
     packed = np.packbits(differ).tobytes() + np.packbits(bits[0]).tobytes() + np.packbits(bits[1:, differ]).tobytes()
-    return packed, text[~_covered(starts, len(text))].tobytes()
+    rests = text[~_covered(starts, len(text))].tobytes()
+    if written[0].tobytes() in rests or written[-1].tobytes() in rests:
+        lines = zip(rests.split(b"\n"), written, strict=False)
+        rests = b"".join(line.replace(uuid.tobytes(), _AGAIN) + b"\n" for line, uuid in lines)
+    return packed, rests
 
 
 def read_uuids(reader: ByteReader, count: int) -> NDArray[np.uint8]:
@@ -80,8 +86,15 @@ def _covered(starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
     return np.cumsum(edges, dtype=np.int8).astype(bool)
 
 
-def put_before(uuids: NDArray[np.uint8], rests: bytes) -> bytes:
-    """Names of their UUIDs and what follows those; FormatError unless there are as many."""
+def put_before(uuids: NDArray[np.uint8], rests: bytes, max_bytes: int) -> bytes:
+    """Names of their UUIDs and what follows those; FormatError unless there are as many, of at most ``max_bytes``."""
+    if again := rests.count(_AGAIN):
+        if len(rests) + again * (UUID_LETTERS - 1) > max_bytes:
+            raise FormatError("damaged names: they are longer than the text")
+        lines = rests.split(b"\n")[: len(uuids)]
+        if len(lines) == len(uuids):
+            pairs = zip(lines, uuids, strict=True)
+            rests = b"".join(line.replace(_AGAIN, uuid.tobytes()) + b"\n" for line, uuid in pairs)
     text = np.frombuffer(rests, np.uint8)
     starts, _ = name_edges(text)
     if len(starts) != len(uuids):
