@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.sequence.fasta import line_ends
 from geneformer_codec.sequence.fastq import LINE_FEED
-from geneformer_codec.sequence.parts import Part, fill, shortest_part
+from geneformer_codec.sequence.parts import Part, shortest_part
 
 _NAME_BYTES = 256
 """So much of a name is kept for a message."""
@@ -125,36 +125,51 @@ class _Text:
         self._stream = stream
         self._most = size + shortest_part(size)
         self._needed = self._most + shortest_part(size)  # a part, and a shortest one behind it
-        self._buffer, self._place, self.finished = b"", 0, False
+        self._octets = np.empty(self._needed + max(shortest_part(size), _READ_BYTES), np.uint8)
+        self._place = self._end = 0
+        self.finished = False
         self.stops: NDArray[np.int64] = np.zeros(0, np.int64)
         self.fill()
 
     @property
     def left(self) -> int:
         """Bytes at hand; none when it is at its end, and all there are if it is ``finished``."""
-        return len(self._buffer) - self._place
+        return self._end - self._place
 
     def fill(self) -> None:
         """Have enough at hand for a part, and to see whether it is the last one."""
-        if not self.finished and self.left <= self._needed:
-            pieces = [self._buffer[self._place :]]
-            self._buffer = b""
-            self.finished = fill(self._stream, pieces, max(self._needed + 1 - len(pieces[0]), _READ_BYTES))
-            self._buffer, self._place = b"".join(pieces), 0
+        if self.finished or self.left > self._needed:
+            return
+        count = max(self._needed + 1 - self.left, _READ_BYTES)
+        if self._end + count > len(self._octets):
+            octets = self._octets.data
+            octets[: self.left] = octets[self._place : self._end]
+            self._place, self._end = 0, self.left
+        while count > 0 and not self.finished:
+            piece = self._stream.read(count)
+            self._octets[self._end : self._end + len(piece)] = np.frombuffer(piece, np.uint8)
+            self._end += len(piece)
+            count -= len(piece)
+            self.finished = not piece
 
     def look(self) -> None:
         """Find the reads that fit into a part."""
         from geneformer_codec.sequence.read_kernels import scan_reads
 
-        octets = np.frombuffer(self._buffer, np.uint8)[self._place : self._place + self._most]
+        known = int(self.stops[-1]) if len(self.stops) else 0
+        octets = self._octets[self._place + known : min(self._place + self._most, self._end)]
         # A line that goes on behind these must not be taken for the last one of the text.
-        is_all = self.finished and len(octets) == self.left
-        self.stops = scan_reads(octets, line_ends(octets) if is_all else np.flatnonzero(octets == LINE_FEED))[3]
+        is_all = self.finished and known + len(octets) == self.left
+        stops = scan_reads(octets, line_ends(octets) if is_all else np.flatnonzero(octets == LINE_FEED))[3]
+        self.stops = np.concatenate((self.stops, known + stops))
 
     def take(self, size: int) -> bytes:
         """So many bytes."""
+        taken = int(np.searchsorted(self.stops, size, "right"))
+        whole = taken and self.stops[taken - 1] == size
+        self.stops = self.stops[taken:] - size if whole else self.stops[:0]
         self._place += size
-        return self._buffer[self._place - size : self._place]
+        return self._octets[self._place - size : self._place].tobytes()
 
     def take_most(self, size: int) -> bytes:
         """As much as there is, up to a size: to the last read that ends in its second half, else to the last line."""
@@ -164,6 +179,7 @@ class _Text:
         count = int(np.searchsorted(self.stops, size, "right"))
         cut = int(self.stops[count - 1]) if count else 0
         if cut < least:
-            line = self._buffer.rfind(b"\n", self._place + max(0, least - 1), self._place + size) + 1
-            cut = line - self._place if line else size
+            start = max(0, least - 1)
+            line = self._octets[self._place + start : self._place + size].tobytes().rfind(b"\n")
+            cut = start + line + 1 if line >= 0 else size
         return self.take(cut)

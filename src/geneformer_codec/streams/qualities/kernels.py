@@ -107,7 +107,8 @@ def begin_quality(
         around[0] = around[1] = 0
     walk[NODE] = 0
     contexts = reads.contexts[read]
-    find_contexts(profile, memory, around, bases, walk[PLACE], walk[FIRST], walk[END], contexts)
+    with_runs = len(mixer.sets) > 2
+    find_contexts(profile, memory, around, bases, walk[PLACE], walk[FIRST], walk[END], contexts, with_runs)
     hash_contexts(mixer, contexts)
     find_lines(mixer, contexts, reads.cells[read], 0)
 
@@ -159,7 +160,7 @@ def run(
                     find_lines(mixer, reads.contexts[read], cells, after // LINE)
             else:
                 symbols[u(place)] = -1 - after
-                remember(memory, reads.around[read], -1 - after, tree[3, 0])
+                remember(profile, memory, reads.around[read], -1 - after, tree[3, 0])
                 walk[PLACE] = place + 1
                 begin_quality(mixer, reads, read, profile, lengths, bases)
             if walk[NODE] >= 0:  # the row of the map that will be needed, which begins and ends in two cache lines
