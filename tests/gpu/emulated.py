@@ -73,14 +73,20 @@ class EmulatedDevice:
             _COMPILED[source.digest] = EmulatedKernel(source.codes(prefetches=False), ENTRY)
         compiled = _COMPILED[source.digest]
 
-        class Launched:
-            stack_bytes = 1 << 10
+        return Launched(self, compiled)
 
-            def __call__(_, arena: int, book: int, count: int, upto: int) -> None:
-                self.launches.append((count, upto))
-                compiled(arena, book, count, upto)
 
-        return Launched()
+class Launched:
+    """A kernel on a device, which counts its launches."""
+
+    stack_bytes = 1 << 10
+
+    def __init__(self, device: EmulatedDevice, compiled: "EmulatedKernel") -> None:
+        self._device, self._compiled = device, compiled
+
+    def __call__(self, arena: int, book: int, count: int, upto: int) -> None:
+        self._device.launches.append((count, upto))
+        self._compiled(arena, book, count, upto)
 
 
 class EmulatedKernel:

@@ -222,8 +222,10 @@ def _content(path: Path) -> bytes | None:
     return content
 
 
-def _refused(path: Path, why: str) -> None:
+def _refused(path: Path, why: str) -> Any:
+    """None: the file is not to be used."""
     _say(f"{path}: {why}, so this kernel is compiled again and the file replaced", "refused", logging.WARNING)
+    return None
 
 
 def _write(path: Path, content: bytes) -> None:

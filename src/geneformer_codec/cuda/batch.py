@@ -1,5 +1,8 @@
 """A batch of slices on a device: laid out, run by a kernel, and read back."""
 
+import contextlib
+import functools
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +38,7 @@ Report = Callable[[NDArray[np.int64], NDArray[np.int64]], None]
 
 @dataclass
 class Work:
-    """A slice of ``length`` bases, coded up to ``stop``: ``bases`` are encoded, or filled when the stream is decoded."""
+    """A slice of ``length`` bases, coded up to ``stop``: its ``bases`` are encoded, or filled from its stream."""
 
     length: int
     stop: int
@@ -50,6 +53,8 @@ class Programs:
         self.device = device
         self._programs: dict[tuple[int, int, bool], Program] = {}
         self._tables: dict[int, tuple[NDArray[Any], int]] = {}
+        self._addresses: list[int] = []
+        weakref.finalize(self, _release, device, self._addresses).atexit = False
 
     def run(self, predictor: Predictor, decoding: bool, works: Sequence[Work], report: Report | None = None) -> None:
         """Code slices: sets the ``stream`` of each or, decoding, fills its ``bases``."""
@@ -61,23 +66,30 @@ class Programs:
         each = -(-len(works) // (sets * LANES)) * LANES
         for first in range(0, len(works), each):
             numbers = order[first : first + each]
-            _Launch(self.device, program, [works[number] for number in numbers], decoding).run(
-                None if report is None else lambda bases, numbers=numbers: report(numbers, bases)
-            )
+            launch = _Launch(self.device, program, [works[number] for number in numbers], decoding)
+            launch.run(functools.partial(report, numbers) if report else None)
 
     def _program(self, predictor: Predictor, capacity: int, decoding: bool) -> "Program":
         key = id(predictor), capacity, decoding
         if key not in self._programs:
             self._programs[key] = Program(self.device, predictor, capacity, decoding, self._address)
+            self._addresses.append(self._programs[key].book)
         return self._programs[key]
 
     def _address(self, array: NDArray[Any]) -> int:
         """Where an array of a panel is on the device; it is kept there, and here, as it is known by its identity."""
         if id(array) not in self._tables:
             address = self.device.allocate(array.nbytes)
+            self._addresses.append(address)
             self.device.upload(address, np.ascontiguousarray(array))
             self._tables[id(array)] = array, address
         return self._tables[id(array)][1]
+
+
+def _release(device: Device, addresses: Sequence[int]) -> None:
+    for address in addresses:
+        with contextlib.suppress(DeviceError):  # after a failure the driver refuses this, too
+            device.release(address)
 
 
 class Program:
@@ -143,7 +155,7 @@ class _Launch:
                 done += CHUNK
             self._end()
         finally:
-            self._device.release(self._arena)
+            _release(self._device, [self._arena])
 
     def _group(self, group: int) -> int:
         return self._arena + group * self._layout.group_bytes

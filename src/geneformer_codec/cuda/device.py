@@ -3,8 +3,10 @@
 What codes slices sees a `Device`, so that tests can have one that is none.
 """
 
+import contextlib
 import ctypes
 import importlib.util
+import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -55,6 +57,11 @@ class Kernel(Protocol):
 class Device(Protocol):
     """What has memory and runs kernels. Addresses are those of the device."""
 
+    @property
+    def name(self) -> str:
+        """What its maker calls it."""
+        ...
+
     def free_bytes(self) -> int:
         """Memory that can be allocated."""
         ...
@@ -84,21 +91,14 @@ class Device(Protocol):
         ...
 
 
-def why_not() -> str:
-    """Why no GPU can be used here, as far as that is known without asking the driver; empty if one may."""
-    if importlib.util.find_spec("numba_cuda") is None:
-        return "experts need numba-cuda on a GPU; pip install 'geneformer-rules[gpu]'"
-    return ""
-
-
 def open_device() -> Device:
     """The first GPU that the driver shows; `DeviceError` says why there is none."""
-    if reason := why_not():
-        raise DeviceError(reason)
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
         raise DeviceError("there is no GPU here: NVIDIA's driver, libcuda.so.1, is not found") from error
+    if importlib.util.find_spec("numba_cuda") is None:
+        raise DeviceError("experts need numba-cuda on a GPU: pip install 'geneformer-rules[gpu]'")
     return CudaDevice(driver)
 
 
@@ -207,7 +207,14 @@ class CudaDevice:
         self._call("cuModuleGetFunction", ctypes.byref(function), module, ENTRY.encode())
         self._call("cuFuncGetAttribute", ctypes.byref(local), _Int(_LOCAL_BYTES), function)
         threads = self._attribute(_MULTIPROCESSORS) * self._attribute(_THREADS_EACH)
-        return CudaKernel(self, function, local.value * threads)
+        kernel = CudaKernel(self, function, local.value * threads)
+        weakref.finalize(kernel, self._unload, module).atexit = False
+        return kernel
+
+    def _unload(self, module: ctypes.c_void_p) -> None:
+        with contextlib.suppress(DeviceError):  # after a failure the driver refuses this, too
+            self._current()
+            self._call("cuModuleUnload", module)
 
     def launch(self, function: ctypes.c_void_p, arguments: Sequence[int], count: int) -> None:
         """Run a function in ``count`` threads, and wait for them."""
@@ -238,4 +245,3 @@ def _host(data: NDArray[Any]) -> int:
 
 def _dotted(capability: tuple[int, int]) -> str:
     return ".".join(map(str, capability))
-

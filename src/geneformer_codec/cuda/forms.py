@@ -13,7 +13,7 @@ import llvmlite.ir
 from numba import cuda, types
 from numba.core.dispatcher import Dispatcher
 from numba.cuda import extending
-from numba.extending import _Intrinsic
+from numba.extending import _Intrinsic  # type: ignore[attr-defined]
 
 _ir: Any = llvmlite.ir
 _cuda: Any = cuda

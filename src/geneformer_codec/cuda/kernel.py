@@ -10,12 +10,12 @@ from typing import Any
 import llvmlite
 import llvmlite.ir
 import numba
-import numba_cuda
+import numba_cuda  # type: ignore[import-untyped]
 import numpy as np
 from numba import cuda, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.typing.typeof import typeof
-from numba.cuda import codegen, extending, target
+from numba.cuda import cgutils, codegen, extending, target  # type: ignore[attr-defined]
 
 from geneformer_codec.coding.jit import digest
 from geneformer_codec.coding.kernel_cache import kept
@@ -42,6 +42,7 @@ _target: Any = target
 _intrinsic: Any = extending.intrinsic
 _typeof: Any = typeof
 _types: Any = types
+_BaseTuple: Any = types.BaseTuple
 _ir: Any = llvmlite.ir
 _I64 = _ir.IntType(64)
 
@@ -104,7 +105,7 @@ def _compiling() -> Iterator[None]:
 
 
 def _codes(layout: Layout, decoding: bool, prefetches: bool) -> list[str]:
-    """The kernel takes addresses of the arena and the book, how many slices there are, and to what base they are run."""
+    """The kernel takes addresses of the arena and the book, how many slices there are, and to what base to run."""
     held = forms(prefetches)
     run, begin = held.of(slices.run), held.of(begin_decoding)
     slice_of, keep = _slice_of(layout), _keep(layout)
@@ -194,7 +195,7 @@ def _slice_of(layout: Layout) -> Any:
             kinds = iter(layout.parts)
 
             def rebuilt(part_kind: Any) -> Any:
-                if isinstance(part_kind, types.BaseTuple):
+                if isinstance(part_kind, _BaseTuple):
                     return context.make_tuple(builder, part_kind, [rebuilt(one) for one in part_kind])
                 part = next(kinds)
                 if part.kind == "number":
@@ -242,12 +243,12 @@ def _keep(layout: Layout) -> Any:
             kinds = iter(layout.parts)
 
             def put(part_kind: Any, value: Any) -> None:
-                if isinstance(part_kind, types.BaseTuple):
+                if isinstance(part_kind, _BaseTuple):
                     for number, one in enumerate(part_kind):
                         put(one, builder.extract_value(value, number))
                     return
                 part = next(kinds)
-                if part.kind == "local":
+                if part.is_carried:
                     item = context.get_data_type(part_kind.dtype)
                     data = context.make_array(part_kind)(context, builder, value).data
                     back = places.interleaved(part.at, item, context.get_abi_sizeof(item))
@@ -269,8 +270,6 @@ def _local(builder: Any, item: Any, part: Any) -> Any:
 
 
 def _copy(builder: Any, source: Any, source_step: int, to: Any, step: int, size: int) -> None:
-    from numba.cuda import cgutils
-
     def copy(at: Any) -> None:
         value = builder.load(builder.gep(source, [builder.mul(at, _I64(source_step))]))
         builder.store(value, builder.gep(to, [builder.mul(at, _I64(step))]))

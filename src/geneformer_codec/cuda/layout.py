@@ -27,6 +27,9 @@ LOCAL = {
     "sums", "logits", "shares", "mixed", "frequencies", "rows", "count_confidence", "pull", "escape", "slopes",
     "recall", "pending",
 }  # fmt: skip
+CARRIED = {"pending", "recall"}
+"""Local arrays of the scratch that one base leaves to the next. The others are not put back at the end of a kernel: that
+would keep them in registers, of which there are too few."""
 INTERLEAVED = {"symbols", "result"}
 FROZEN = {"low_orders", "low_at", "frame_orders", "frame_at", "count_orders", "count_at", "count_logs"}
 OF_PANEL_SIZE = "scores"
@@ -61,6 +64,11 @@ class Part:
     size: int = 0
     at: int = 0  # byte in the group or in the lane, or place in the book, or in ``result``
     value: Any = None
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether it is a local array that the next kernel needs."""
+        return self.kind == "local" and (".scratch." not in self.name or self.name.rsplit(".", 1)[-1] in CARRIED)
 
     @property
     def described(self) -> str:
