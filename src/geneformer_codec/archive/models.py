@@ -133,7 +133,10 @@ def coders_of(
     """
     found, manifest, execution = find_model(archive, model), archive.manifest, execution or Execution()
     slices = sum(block.slices for block in manifest.blocks if not block.without_model)
-    batches = expert_batches(manifest.settings, execution, slices)
+    try:
+        batches = expert_batches(manifest.settings, execution, slices)
+    except GfzError as error:
+        raise error.within(archive.label) from error
     threads, share = _share_memory(archive, found, execution.threads or cores(), batches.at_once if batches else 1)
     if batches:
         batches.at_once = share.parts

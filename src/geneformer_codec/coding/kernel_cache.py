@@ -191,7 +191,8 @@ def _read(path: Path, target_context: Any) -> Any:
     try:
         return _result._rebuild(target_context, *pickle.loads(content))
     except Exception:  # whole, and yet of no use: what was pickled may have moved
-        return _refused(path, "it is damaged")
+        _refused(path, "it is damaged")
+        return None
 
 
 def _content(path: Path) -> bytes | None:
@@ -202,7 +203,8 @@ def _content(path: Path) -> bytes | None:
         return None
     except OSError as error:
         if error.errno == errno.ELOOP and path.is_symlink():
-            return _refused(path, "it is a link")
+            _refused(path, "it is a link")
+            return None
         raise
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, descriptor)
@@ -210,7 +212,8 @@ def _content(path: Path) -> bytes | None:
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if why := distrusted(status) or ("" if stat.S_ISREG(status.st_mode) else "it is no file"):
-            return _refused(path, why)
+            _refused(path, why)
+            return None
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read()
         if time.time() - status.st_mtime > _DAY:
@@ -218,14 +221,13 @@ def _content(path: Path) -> bytes | None:
                 os.utime(descriptor)
     content = data[_HEADER_BYTES:]
     if data[:_HEADER_BYTES] != _MAGIC + hashlib.sha256(content).digest():
-        return _refused(path, "it is damaged")
+        _refused(path, "it is damaged")
+        return None
     return content
 
 
-def _refused(path: Path, why: str) -> Any:
-    """None: the file is not to be used."""
+def _refused(path: Path, why: str) -> None:
     _say(f"{path}: {why}, so this kernel is compiled again and the file replaced", "refused", logging.WARNING)
-    return None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -20,6 +20,12 @@ MOST_PARTS = 64
 """Parts that are held at a time, for their slices to be coded together."""
 
 
+def parts_together(part_bases: int, slice_length: int) -> int:
+    """How many parts are held at a time where a GPU codes them."""
+    in_part = max(part_bases // slice_length, 1)
+    return max(1, min(MOST_PARTS, -(-FILLING // in_part)))
+
+
 def batches_for(
     device: str, slice_length: int, part_bases: int, threads: int, slices: int | None = None
 ) -> "Batches | None":
@@ -48,8 +54,7 @@ def batches_for(
         return None
     from geneformer_codec.cuda.coder import Batches
 
-    in_part = max(part_bases // slice_length, 1)
-    return Batches(opened, max(1, min(MOST_PARTS, -(-FILLING // in_part))), least)
+    return Batches(opened, parts_together(part_bases, slice_length), least)
 
 
 def _opened(device: str) -> Device | None:

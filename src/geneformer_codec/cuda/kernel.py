@@ -10,7 +10,7 @@ from typing import Any
 import llvmlite
 import llvmlite.ir
 import numba
-import numba_cuda  # type: ignore[import-untyped]
+import numba_cuda
 import numpy as np
 from numba import cuda, types
 from numba.core.compiler_lock import global_compiler_lock
