@@ -182,7 +182,7 @@ sys.meta_path.insert(0, Refuse())
 
 
 def test_without_pytorch(source: Path) -> None:
-    """Experts are trained and used without it; networks, and training on CUDA devices, name the extra that brings it."""
+    """Experts are trained and used without it; networks, and CUDA for training, name the extra that brings it."""
     from networks import random_model
 
     from geneformer_codec.model.file import Experts, Model

@@ -54,7 +54,7 @@ def sample_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[Predictor, B
 
 
 def relatives(length: int, count: int, panel_bases: int = 4_000_000) -> tuple[Bases, Bases]:
-    """A panel of two genomes, and ``count`` slices [count, length] of others 1.5 % from their ancestor; 1 in 16 random."""
+    """A panel of two genomes, and ``count`` slices [count, length] of other relatives, one in 16 of them random."""
     random = np.random.Generator(np.random.PCG64(1))
     ancestor = random.integers(0, 4, panel_bases, np.uint8)
     panel = np.concatenate([relative(ancestor, 0.015, random) for _ in range(2)])

@@ -1,5 +1,6 @@
 """Experts on a GPU, emulated: the bytes are the CPU's, both ways, for any slices, and for parts that come together."""
 
+import itertools
 import threading
 from collections.abc import Sequence
 
@@ -109,7 +110,7 @@ def together(coder: CudaExpertCoder, parts: Sequence[Sequence[int]], stopped: in
 def test_parts_come_together(coder: CudaExpertCoder) -> None:
     parts = [[800, 80], [160], [80, 80], [240]]
     assert together(coder, parts) == [[b"x" * (length // 8) for length in lengths] for lengths in parts]
-    assert coder._batches._programs.sets == [sorted(sum(parts, []))]
+    assert coder._batches._programs.sets == [sorted(itertools.chain(*parts))]
     assert together(coder, [[]]) == [[]]
 
 

@@ -1,4 +1,4 @@
-"""The device by the functions of NVIDIA's driver, of which a small one in C is made here: arguments, errors, threads."""
+"""The device by the functions of NVIDIA's driver, of which a small one in C is made here."""
 
 import ctypes
 import shutil
@@ -73,12 +73,14 @@ def test_memory(driver: ctypes.CDLL) -> None:
 
 def test_kernels_run_on_any_thread(driver: ctypes.CDLL) -> None:
     device = CudaDevice(driver)
-    kernel = device.kernel(Source())
-    assert kernel.stack_bytes == 1000 * 132 * 2048
+    unloaded = ctypes.c_int.in_dll(driver, "fake_unloaded")
+    before = unloaded.value
     arena = device.allocate(40)
     seen = np.zeros(5, np.int64)
 
     def run() -> None:
+        kernel = device.kernel(Source())
+        assert kernel.stack_bytes == 1000 * 132 * 2048
         kernel(arena, 1 << 40, 65, 1 << 33)
         device.download(arena, seen)
 
@@ -86,11 +88,8 @@ def test_kernels_run_on_any_thread(driver: ctypes.CDLL) -> None:
     thread.start()
     thread.join()
     assert seen.tolist() == [1 << 40, 65, 1 << 33, 3, 32]
-    device.release(arena)
-    unloaded = ctypes.c_int.in_dll(driver, "fake_unloaded")
-    before = unloaded.value
-    del kernel, run
     assert unloaded.value == before + 1
+    device.release(arena)
     with pytest.raises(DeviceError, match=r"the GPU's driver refuses a kernel: ptxas error: line 1; try device='cpu'"):
         device.kernel(Source(good=False))
 
