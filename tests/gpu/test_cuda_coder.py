@@ -58,7 +58,7 @@ def test_bytes_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) 
     assert [count for count, _ in device.launches] == [32, coded - 32]
 
     device.memory = held + group // 2
-    with pytest.raises(DeviceError, match=r"32 slices of 1,024 bases take .*; give device='cpu'"):
+    with pytest.raises(DeviceError, match=r"32 slices of 1,024 bases take .*; try device='cpu'"):
         coder.decode(wanted, LENGTHS)
 
 
@@ -127,7 +127,7 @@ def test_a_part_that_is_stopped_stops_no_other(coder: CudaExpertCoder) -> None:
 
 
 def test_a_failure_of_the_device_is_that_of_all_parts(coder: CudaExpertCoder) -> None:
-    assert [str(error) for error in together(coder, [[80], [13], [80], [80]])] == ["unlucky"] * 4
+    assert [str(error) for error in together(coder, [[80], [13], [80], [80]])] == ["unlucky; try device='cpu'"] * 4
     assert together(coder, [[80]]) == [[b"x" * 10]], "the next ones are done"
 
 

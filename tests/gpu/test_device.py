@@ -67,7 +67,7 @@ def test_memory(driver: ctypes.CDLL) -> None:
     device.release(first)
     device.release(second)
     assert device.free_bytes() == free
-    with pytest.raises(DeviceError, match=r"the GPU failed: cuMemAlloc_v2: out of memory \(2\); try device='cpu'"):
+    with pytest.raises(DeviceError, match=r"the GPU failed: cuMemAlloc_v2: out of memory \(2\)"):
         device.allocate(free + 1)
 
 
@@ -90,7 +90,7 @@ def test_kernels_run_on_any_thread(driver: ctypes.CDLL) -> None:
     assert seen.tolist() == [1 << 40, 65, 1 << 33, 3, 32]
     assert unloaded.value == before + 1
     device.release(arena)
-    with pytest.raises(DeviceError, match=r"the GPU's driver refuses a kernel: ptxas error: line 1; try device='cpu'"):
+    with pytest.raises(DeviceError, match=r"the GPU's driver refuses a kernel: ptxas error: line 1"):
         device.kernel(Source(good=False))
 
 

@@ -111,5 +111,5 @@ def test_a_device_that_fails(
     monkeypatch.setattr(device, "kernel", kernel)
     Path("in").write_bytes(fasta())
     assert main(["compress", "in", "-o", "a.gfz", *SETTINGS, "--device", "cuda"]) == 1
-    assert "error: the GPU failed: cuLaunchKernel: lost (4)" in capsys.readouterr().err
+    assert "error: the GPU failed: cuLaunchKernel: lost (4); try --device cpu" in capsys.readouterr().err
     assert not Path("a.gfz").exists()

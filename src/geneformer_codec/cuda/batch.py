@@ -23,7 +23,6 @@ from geneformer_codec.cuda.layout import (
     STREAM_END,
     Layout,
 )
-from geneformer_codec.errors import option
 from geneformer_codec.predict.predictor import CHUNK, Predictor
 from geneformer_codec.predict.settings import index_bits
 
@@ -120,7 +119,7 @@ class Program:
         if slices <= 0:
             raise DeviceError(
                 f"the GPU has {max(free, 0):,} bytes of memory free, and {LANES} slices of {self.layout.capacity:,} "
-                f"bases take {self.layout.group_bytes:,}; give {option('device', 'cpu')}"
+                f"bases take {self.layout.group_bytes:,}"
             )
         return slices
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.cuda.batch import MOST_SLICES, Programs, Work
-from geneformer_codec.cuda.device import Device
+from geneformer_codec.cuda.device import Device, DeviceError
+from geneformer_codec.errors import option
 from geneformer_codec.predict.coder import ExpertCoder
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.two_bit import cut, decode_plain, smaller
@@ -123,7 +124,10 @@ class Batches:
                 raise RuntimeError("all jobs were stopped")
 
         works = [work for job in jobs for work in job.works]
-        self._programs.run(jobs[0].predictor, jobs[0].decoding, works, report)
+        try:
+            self._programs.run(jobs[0].predictor, jobs[0].decoding, works, report)
+        except DeviceError as error:
+            raise DeviceError(f"{error}; try {option('device', 'cpu')}") from error
 
 
 class CudaExpertCoder:

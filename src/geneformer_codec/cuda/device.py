@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from geneformer_codec.errors import GfzError, option
+from geneformer_codec.errors import GfzError
 
 THREADS = 32
 """Of a block, each with one slice: a warp."""
@@ -136,7 +136,7 @@ class CudaDevice:
             text = ctypes.c_char_p()
             self._driver.cuGetErrorString(_Int(status), ctypes.byref(text))
             said = (text.value or b"unknown error").decode(errors="replace")
-            raise DeviceError(f"the GPU failed: {name}: {said} ({status}); try {option('device', 'cpu')}")
+            raise DeviceError(f"the GPU failed: {name}: {said} ({status})")
 
     def _current(self) -> None:
         """A context belongs to a thread, and any thread may come here."""
@@ -203,7 +203,7 @@ class CudaDevice:
             self._call("cuModuleLoadDataEx", ctypes.byref(module), ptx, ctypes.c_uint(2), options, values)
         except DeviceError as error:
             said = log.value.decode(errors="replace").strip() or str(error)
-            raise DeviceError(f"the GPU's driver refuses a kernel: {said}; try {option('device', 'cpu')}") from error
+            raise DeviceError(f"the GPU's driver refuses a kernel: {said}") from error
         self._call("cuModuleGetFunction", ctypes.byref(function), module, ENTRY.encode())
         self._call("cuFuncGetAttribute", ctypes.byref(local), _Int(_LOCAL_BYTES), function)
         threads = self._attribute(_MULTIPROCESSORS) * self._attribute(_THREADS_EACH)
