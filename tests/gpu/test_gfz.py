@@ -113,3 +113,12 @@ def test_a_device_that_fails(
     assert main(["compress", "in", "-o", "a.gfz", *SETTINGS, "--device", "cuda"]) == 1
     assert "error: the GPU failed: cuLaunchKernel: lost (4); try --device cpu" in capsys.readouterr().err
     assert not Path("a.gfz").exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["model-fast", "model"])
+def test_golden_archives(name: str, device: EmulatedDevice) -> None:
+    """Those that have slices; one at max, with a model that was trained."""
+    golden = Path(__file__).parents[1] / "archive" / "golden"
+    gfz("verify", str(golden / f"{name}.gfz"), "--model", str(golden / "species.gfmodel"), "--device", "cuda")
+    assert device.launches
