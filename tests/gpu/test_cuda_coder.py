@@ -126,6 +126,14 @@ def test_a_part_that_is_stopped_stops_no_other(coder: CudaExpertCoder) -> None:
     assert [got[0], *got[2:]] == [[b"x" * 10], [b"x" * 30], [b"x" * 10]]
 
 
+def test_a_part_that_is_stopped_on_the_cpu_stops_no_other(coder: CudaExpertCoder) -> None:
+    coder._batches.least, coder._batches.at_once = 100, 2
+    got = together(coder, [[800], [160]], stopped=1)
+    assert isinstance(got[1], InterruptedError)
+    assert got[0] == coder._coder.encode(np.zeros(800, np.uint8), [800])
+    assert coder._batches._programs.sets == []
+
+
 def test_a_failure_of_the_device_is_that_of_all_parts(coder: CudaExpertCoder) -> None:
     assert [str(error) for error in together(coder, [[80], [13], [80], [80]])] == ["unlucky; try device='cpu'"] * 4
     assert together(coder, [[80]]) == [[b"x" * 10]], "the next ones are done"

@@ -88,7 +88,10 @@ class Batches:
         try:
             if sum(len(one.works) for one in jobs) < self.least:
                 for one in jobs:
-                    one.on_cpu()
+                    try:
+                        one.on_cpu()
+                    except Exception as error:
+                        one.error = error
             else:
                 self._run(jobs)
         except BaseException as error:
