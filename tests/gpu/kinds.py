@@ -41,7 +41,7 @@ def sample_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[Predictor, B
     ancestor = random.integers(0, 4, total + total // 10, np.uint8)
     predictor = predictor_of(kind, relative(ancestor, 0.02, random), max(lengths))
     if kind.endswith("reads"):
-        starts = random.integers(0, 3000, total // 100 + 1)
+        starts = random.integers(0, 1500, total // 100 + 1)
         reads = [relative(ancestor[start : start + 120], 0.01, random)[:100] for start in starts]
         return predictor, np.concatenate(reads)[:total]
     if kind.endswith("alone"):
