@@ -1,11 +1,12 @@
 """Memory and time that jobs need, from the size of their parts and panel; both grow with every retry."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from geneformer_codec.archive.settings import READ_PANEL_BASES
+from geneformer_codec.archive.settings import FINE, FINE_SLICE_LENGTH, READ_PANEL_BASES
+from geneformer_codec.cuda.choose import FILLING, parts_together
 from geneformer_rules.parts import PartSizes, largest
 from geneformer_rules.sheets import Species
 
@@ -23,6 +24,9 @@ _EXPERTS_BASES_PER_SECOND = 50_000
 
 _BASES_PER_MINUTE = {"fast": 256 << 20, "balanced": 96 << 20, "max": 32 << 20}
 """Bases that keep a thread busy for a minute or more, by level."""
+
+_GPU_BASES = 1 << 28
+"""Bases, of a sample or a job, from which a GPU is requested for experts: 4,096 slices."""
 
 _FETCH_MB = 2000
 """Memory of fetching a run: extracting its reads with the SRA toolkit."""
@@ -59,6 +63,21 @@ class Estimates:
             return given
         parts: int = self.config["part_bases"]
         return max(_BASES_PER_MINUTE[self.config["level"]] * int(self.config["threads"]["compress"]), parts)
+
+    def gpu_pays(self, bases: Iterable[int]) -> bool:
+        """Whether experts are to code samples of so many ``bases``, or parts of one, on a GPU: it needs many slices."""
+        is_possible = self.config["device"] != "cpu" and self.config["access"] == FINE
+        return is_possible and min(bases, default=0) >= _GPU_BASES
+
+    def gpu_job_bases(self, job_bases: int | None) -> int:
+        """How many bases a job works on with a GPU, given how many it would without: enough to fill it."""
+        given: int | None = self.config["planning"]["job_bases"]
+        return given or max(FILLING * FINE_SLICE_LENGTH, job_bases or 0)
+
+    @property
+    def gpu_parts(self) -> int:
+        """How many parts a job with a GPU holds at a time."""
+        return parts_together(self.config["part_bases"], FINE_SLICE_LENGTH)
 
     def part_bytes(self, parts: PartSizes | None) -> int:
         """Size of the largest part; of a sample that is not split yet, the largest that there may be."""

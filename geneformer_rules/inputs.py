@@ -146,7 +146,7 @@ class Inputs:
         local = re.fullmatch(self.planner.split_locally, wildcards.sample)
         checkpoint = self.planner.checkpoints.split_local if local else self.planner.checkpoints.split
         parts = read_plan(checkpoint.get(sample=wildcards.sample).output.plan)
-        jobs = parts.jobs(parts.job_count(self.planner.job_bases))
+        jobs = parts.jobs(self.planner.job_count(wildcards.sample, parts))
         return [f"{self.planner.results}/blocks/{wildcards.sample}/{job}.gfz" for job in jobs]
 
     @_paths
@@ -229,7 +229,7 @@ class Inputs:
         parts = self.planner.archived_parts(sample) if sample in self.planner.sheets.done else None
         if parts is None or parts.total <= largest(self.planner.batch_bases):
             return []
-        jobs = parts.jobs(parts.job_count(self.planner.job_bases))
+        jobs = parts.jobs(self.planner.job_count(sample, parts))
         return jobs if len(jobs) > 1 else []
 
     @_paths

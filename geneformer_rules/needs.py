@@ -44,7 +44,11 @@ class Needs:
     @property
     def training(self) -> dict[str, Any]:
         """Of jobs that train a model."""
-        return {**self.placement, "mem_mb": self.training_memory_mb, "runtime": self.training_minutes}
+        return {
+            **self.placement(self.training_device),
+            "mem_mb": self.training_memory_mb,
+            "runtime": self.training_minutes,
+        }
 
     @property
     def splitting(self) -> dict[str, Any]:
@@ -68,20 +72,19 @@ class Needs:
         is_download = self._config["sra"]["source"] == "ena"
         return 1 if is_download else int(self._config["threads"]["compress"])
 
-    @property
-    def placement(self) -> dict[str, Any]:
-        """Where the jobs of a rule run that run or train a model."""
-        placed = slurm_resources(self._config, lambda wildcards: self.device(wildcards) == "cuda")
-        return {**placed, "device": self.device}
+    def placement(self, device: Callable[[Wildcards], str]) -> dict[str, Any]:
+        """Where the jobs of a rule run that run or train a model on a device."""
+        placed = slurm_resources(self._config, lambda wildcards: device(wildcards) == "cuda")
+        return {**placed, "device": device}
 
-    def device(self, wildcards: Wildcards) -> str:
-        """Where a job runs its model, or trains it: experts have no use for a GPU."""
-        is_training = hasattr(wildcards, "species")
-        species = wildcards.species if is_training else self.planner.samples_of_job(wildcards)[0].species
-        return str(self._config["device"]) if species != NO_MODEL and self._runs_network(species) else "cpu"
+    def training_device(self, wildcards: Wildcards) -> str:
+        """Where a job trains a model: experts are trained on the CPU."""
+        return str(self._config["device"]) if self.runs_network(wildcards.species) else "cpu"
 
-    def _runs_network(self, species: str) -> bool:
+    def runs_network(self, species: str) -> bool:
         """Whether the jobs of a species run a network; of a file that does not exist yet it is assumed."""
+        if species == NO_MODEL:
+            return False
         entry = self.planner.sheets.species[species]
         if entry.model is None:
             return not entry.trains_experts
@@ -196,7 +199,17 @@ class CodingJobs:
     @property
     def resources(self) -> dict[str, Any]:
         """The resources of a rule."""
-        return {**self.needs.placement, "mem_mb": self.memory_mb, "runtime": self.minutes}
+        return {**self.needs.placement(self.device), "mem_mb": self.memory_mb, "runtime": self.minutes}
+
+    def device(self, wildcards: Wildcards) -> str:
+        """Where a job codes: experts on the CPU, unless each of its samples is large enough for a GPU to pay."""
+        config = self.needs.planner.config
+        is_network = self.needs.runs_network(self.needs.planner.samples_of_job(wildcards)[0].species)
+        return str(config["device"]) if is_network or self._gpu_pays(wildcards) else "cpu"
+
+    def _gpu_pays(self, wildcards: Wildcards) -> bool:
+        sizes = [0 if found is None else found.total for found in self.parts(wildcards)]
+        return self.needs.planner.estimates.gpu_pays(sizes)
 
     def threads(self, wildcards: Wildcards) -> int:
         """Threads of a job, as many as can be of use."""
@@ -206,10 +219,13 @@ class CodingJobs:
         return planner.estimates.threads(self.threads_of, max(parts) if all(parts) else None, with_model)
 
     def memory_mb(self, wildcards: Wildcards, attempt: int, threads: int) -> int:
-        """Memory of a job: without a model each thread has a part of its own."""
+        """Memory of a job: without a model each thread has a part of its own, and a GPU codes many together."""
         planner = self.needs.planner
         species = planner.samples_of_job(wildcards)[0].species
         at_once = threads if species == NO_MODEL else 1
+        if self._gpu_pays(wildcards) and not self.needs.runs_network(species):
+            parts = max(0 if found is None else len(found.sizes) for found in self.parts(wildcards))
+            at_once = min(planner.estimates.gpu_parts, parts)
         part = max(map(planner.estimates.part_bytes, self.parts(wildcards)))
         panel = self.needs.panel_bases(species)
         if species == NO_MODEL and any(found is None or len(found.sizes) > 1 for found in self.parts(wildcards)):

@@ -178,6 +178,13 @@ class Planner:
         """How many bases a job works on; None: as many as make up a part."""
         return self.estimates.job_bases(self.call.on_cluster)
 
+    def job_count(self, sample: str, sizes: PartSizes) -> int:
+        """How many jobs work on the parts of a sample."""
+        job_bases = self.job_bases
+        if not self.needs.runs_network(self.samples[sample].species) and self.estimates.gpu_pays([sizes.total]):
+            job_bases = self.estimates.gpu_job_bases(job_bases)
+        return sizes.job_count(job_bases)
+
     @cached_property
     def batch_bases(self) -> int:
         """About how many bases are archived in one batch."""

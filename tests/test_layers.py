@@ -6,8 +6,8 @@ The layers, from the bottom:
 - coding: compiled kernels, range coder, mixing, threads
 - sequence: text and arrays of it; inputs: files and streams to be archived
 - streams: how parts of text are coded
-- predict: prediction of bases; align: reads mapped to a panel; network: the neural network, the only importer of torch;
-  model: model files and panels
+- predict: prediction of bases; cuda: the same on a GPU; align: reads mapped to a panel; network: the neural network,
+  the only importer of torch; model: model files and panels
 - archive: the file format
 - training
 - api and reader: what Python users import
@@ -26,7 +26,7 @@ LAYERS = (
     ("coding",),
     ("sequence", "inputs"),
     ("streams",),
-    ("predict", "align", "network", "model"),
+    ("predict", "cuda", "align", "network", "model"),
     ("archive",),
     ("training",),
     ("api", "reader", "biopython"),

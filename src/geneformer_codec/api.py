@@ -31,6 +31,7 @@ from geneformer_codec.archive.memory import needed_bytes
 from geneformer_codec.archive.models import (
     Execution,
     coders_of,
+    expert_batches,
     make_coders,
     open_model,
     reference,
@@ -457,7 +458,9 @@ class _Compression:
     ) -> ArchiveInfo:
         """Write the archive to ``file``; ``sample`` is called after the last part."""
         named, data = reference(self.model, self.embed), self.model.data if self.model and self.embed else b""
-        coders = make_coders(named.id, self.model, settings, self.execution or Execution(), self.strands)
+        execution = self.execution or Execution()
+        batches = expert_batches(settings, execution)
+        coders = make_coders(named.id, self.model, settings, execution, self.strands, batches=batches)
         begin_phase(self.progress, "compress")
         write_archive(file, parts, coders, settings, named, sample, data, self.progress)
         file.flush()

@@ -182,7 +182,7 @@ sys.meta_path.insert(0, Refuse())
 
 
 def test_without_pytorch(source: Path) -> None:
-    """Experts are trained and used without it; networks and CUDA devices name the extra that brings it."""
+    """Experts are trained and used without it; networks, and CUDA for training, name the extra that brings it."""
     from networks import random_model
 
     from geneformer_codec.model.file import Experts, Model
@@ -204,7 +204,7 @@ def test_without_pytorch(source: Path) -> None:
         ["verify", "net.gfz"],
         ["decompress", "net.gfz", "-o", "x"],
         ["compress", "in.fa", "-o", "x", "--model", "net.gfmodel"],
-        ["compress", "in.fa", "-o", "x", "--device", "cuda"],
+        ["train", "in.fa", "-o", "x", "--name", "x", "--device", "cuda"],
         ["train", "in.fa", "-o", "x", "--name", "x", "--preset", "stream-tiny", "--epochs", "1"],
         ["train", "in.fa", "-o", "x", "--name", "x", "--network", "net.gfmodel"],
     ]

@@ -261,7 +261,7 @@ def test_ended_after_the_output_was_complete(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_no_cuda_device(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused where a network would run; elsewhere it is said that it makes no difference."""
+    """Refused where a network or experts would run; training experts, it is said that it makes no difference."""
     network = ["--preset", "stream-tiny", "--epochs", "1"]
     assert main(["train", "in.fa", "-o", "x.gfmodel", "--name", "x", "--device", "cuda", *network]) == 2
     refused = "gfz: error: PyTorch finds no CUDA device; give --device cpu, or leave it out\n"
@@ -276,7 +276,10 @@ def test_no_cuda_device(source: Path, capsys: pytest.CaptureFixture[str]) -> Non
     told = capsys.readouterr().err
     assert "give --device cpu" in told
     assert "Traceback" not in told
-    assert main(["compress", "in.fa", "-o", "a.gfz", "--device", "cuda"]) == 0
+    assert main(["compress", "in.fa", "-o", "a.gfz", "--access", "fine", "--device", "cuda"]) == 2
+    refused = "gfz: error: there is no GPU here: NVIDIA's driver, libcuda.so.1, is not found"
+    assert capsys.readouterr().err == f"{refused}; give --device cpu, or leave it out\n"
+    assert main(["train", "in.fa", "-o", "y.gfmodel", "--name", "y", "--device", "cuda"]) == 0
     assert "gfz: no network is used, so everything runs on the CPU\n" in capsys.readouterr().err
 
 

@@ -13,6 +13,7 @@ import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import provenance
+from geneformer_rules.parts import PartSizes
 from geneformer_rules.patterns import any_of, none_of
 from geneformer_rules.planner import Planner
 from geneformer_rules.records import RECORD, describe
@@ -168,7 +169,41 @@ def test_a_gpu_is_requested_where_a_network_runs(settings: dict[str, Any], resou
     asked = [planner.needs.decoding.resources[name](job(sample=sample)) for sample in "abc"]
     assert [bool(gpu) for gpu in asked] == [False, True, False]
     assert asked[1] == value
-    assert plan(rows, species=species, check_inputs=False).needs.device(job(sample="b")) == "auto"
+    assert plan(rows, species=species, check_inputs=False).needs.decoding.device(job(sample="b")) == "auto"
+
+
+def test_a_gpu_codes_experts_of_samples_with_thousands_of_slices() -> None:
+    """Jobs are as large as a GPU needs, and have memory for many parts at a time; other samples have CPU jobs."""
+    Path("panel.fa").touch()
+    rows = [f"small:{200 * MB}:fish", f"large:{3200 * MB}:none"]
+    planned = {
+        (device, access): plan(rows, species="fish\tpanel.fa\t\n", device=device, access=access, check_inputs=False)
+        for device, access in (("cpu", "fine"), ("cuda", "fine"), ("cuda", "coarse"), ("auto", "fine"))
+    }
+    Path("results/plans").mkdir(parents=True)
+    for name, parts in (("small", 20), ("large", 320)):
+        sizes = [{"text_bytes": 10 * MB}] * parts
+        Path(f"results/plans/{name}.json").write_text(json.dumps({"parts": sizes}))
+    memory = {}
+    for (device, access), planner in planned.items():
+        is_gpu, compressing = (device, access) in (("cuda", "fine"), ("auto", "fine")), planner.needs.compressing
+        sizes = planner.parts("large")
+        assert sizes is not None
+        count = planner.job_count("large", sizes)
+        assert count == (2 if is_gpu else 320)
+        assert planner.job_count("small", PartSizes((10 * MB,) * 20)) == 20
+        large = job(sample="large", parts=sizes.jobs(count)[0])
+        assert compressing.device(large) == (device if is_gpu else "cpu")
+        assert compressing.resources["gpu"](large) == int(is_gpu and device == "cuda")
+        for name in ("small", "large"):
+            part = job(sample=name, parts="00000000-00000000")
+            assert compressing.device(part) == "cpu", "too little to do"
+        memory[device, access] = compressing.memory_mb(large, 1, 2)
+    assert memory["cuda", "fine"] == memory["auto", "fine"] > 5 * memory["cpu", "fine"]
+    assert memory["cuda", "coarse"] == memory["cpu", "fine"]
+    given = plan(rows, species="fish\tpanel.fa\t\n", device="cuda", access="fine", check_inputs=False,
+                 planning={"job_bases": 800 * MB})  # fmt: skip
+    assert given.job_count("large", PartSizes((10 * MB,) * 320)) == 4
 
 
 def test_paths_are_quoted_and_only_plain_ones_are_inputs() -> None:

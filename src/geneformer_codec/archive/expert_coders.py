@@ -7,6 +7,7 @@ whether the model helps.
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from geneformer_codec.archive.settings import Settings
 from geneformer_codec.coding.interface import BaseCoder
 from geneformer_codec.sequence.strands import ENOUGH, both_strands, stretches
 from geneformer_codec.streams.interface import Choice, ReadAligner
+
+if TYPE_CHECKING:
+    from geneformer_codec.cuda.coder import Batches
 
 STRETCHES = 4
 LEAST_STRETCH, MOST_STRETCH = 1 << 12, 1 << 16
@@ -34,17 +38,36 @@ FEW_HITS = 16
 class ExpertCoders:
     """Makes and chooses the coders of an archive of these settings, on ``threads`` threads.
 
-    ``strands`` is one of `coders.STRANDS`.
+    ``strands`` is one of `coders.STRANDS`; ``batches`` code slices on a GPU, if that is to be.
     """
 
-    def __init__(self, needed: str, model: CodingModel | None, settings: Settings, threads: int, strands: str) -> None:
+    def __init__(
+        self,
+        needed: str,
+        model: CodingModel | None,
+        settings: Settings,
+        threads: int,
+        strands: str,
+        batches: "Batches | None" = None,
+    ) -> None:
         self._model = None if needed == EXPERTS else model
         self._settings, self._threads, self._strands = settings, threads, strands
+        self._batches = batches
         self._opened: BaseCoder | None = None
         self._lock = threading.Lock()
 
     def make(self, choice: Choice) -> BaseCoder:
-        """The coder of a choice."""
+        """The coder of a choice: on the GPU, unless its slices are whole parts."""
+        from geneformer_codec.predict.coder import ExpertCoder
+
+        coder = self._on_cpu(choice)
+        if self._batches is None or choice.without_model or not isinstance(coder, ExpertCoder):
+            return coder
+        from geneformer_codec.cuda.coder import CudaExpertCoder
+
+        return CudaExpertCoder(coder, self._batches)
+
+    def _on_cpu(self, choice: Choice) -> BaseCoder:
         from geneformer_codec.predict.coder import ExpertCoder
 
         both = choice.strands == BOTH_STRANDS
@@ -67,7 +90,7 @@ class ExpertCoders:
         from geneformer_codec.align.aligner import Aligner
         from geneformer_codec.predict.coder import ExpertCoder
 
-        coder = self.make(Choice(ONE_STRAND, False)) if self._model else None
+        coder = self._on_cpu(Choice(ONE_STRAND, False)) if self._model else None
         experts = self._settings.experts
         if not isinstance(coder, ExpertCoder) or coder.predictor.tables is None or experts is None:
             return None
@@ -82,7 +105,7 @@ class ExpertCoders:
             return (aided,)
         alone = Choice(self._own_strands(bases), True)
         some = stretches(bases, STRETCHES, min(max(len(bases) // STRETCH_SHARE, LEAST_STRETCH), MOST_STRETCH))
-        sizes = [sum(map(len, self.make(choice).encode(some, [len(some)]))) for choice in (aided, alone)]
+        sizes = [sum(map(len, self._on_cpu(choice).encode(some, [len(some)]))) for choice in (aided, alone)]
         if sizes[0] <= HELPS * sizes[1]:
             return (aided,)
         return (alone,) if sizes[0] >= HINDERS * sizes[1] else (aided, alone)
@@ -97,7 +120,7 @@ class ExpertCoders:
         experts = self._settings.experts
         if self._stated() or (experts and experts.both_strands):
             return self._stated() or BOTH_STRANDS
-        coder = self.make(Choice(ONE_STRAND, False))
+        coder = self._on_cpu(Choice(ONE_STRAND, False))
         if not isinstance(coder, ExpertCoder):
             return ONE_STRAND
         forward, reverse = coder.predictor.strand_hits(np.ascontiguousarray(stretches(bases, STRETCHES, MOST_STRETCH)))

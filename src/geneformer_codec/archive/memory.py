@@ -53,11 +53,13 @@ def _known_bytes(block: Block) -> int:
 class Share:
     """What side streams may be expanded to, beyond what the manifest lets expect.
 
-    Each part of those that are decoded at a time has ``each``; one that needs more may have ``most``, alone.
+    Each part of those that are decoded at a time has ``each``; one that needs more may have ``most``, alone. ``parts``
+    is how many are decoded at a time.
     """
 
     each: int
     most: int
+    parts: int = 1
     alone: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -66,10 +68,13 @@ def needed_bytes(manifest: Manifest, model_bytes: int = 0) -> int:
     return PROCESS + model_bytes + max((part_bytes(block, manifest) for block in manifest.blocks), default=0)
 
 
-def share_memory(manifest: Manifest, label: str, limit: int, model_bytes: int, threads: int) -> tuple[int, Share]:
+def share_memory(
+    manifest: Manifest, label: str, limit: int, model_bytes: int, threads: int, together: int = 1
+) -> tuple[int, Share]:
     """On how many threads an archive is decoded, and what is left for side streams; an error if one is too many.
 
-    Parts that are one slice are decoded side by side, else the slices of a part are. Half of the limit goes to these,
+    Parts that are one slice are decoded side by side, else the slices of a part are, or on a GPU those of at most
+    ``together`` parts. Half of the limit goes to these,
     so that unusual side streams find room as well.
     """
     whole, records, one, two = manifest.settings.slice_length == 0, 0, 0, 0
@@ -81,6 +86,7 @@ def share_memory(manifest: Manifest, label: str, limit: int, model_bytes: int, t
     left, step = limit - PROCESS - model_bytes, one if whole else two - one
     fitting = 1 + max(0, left // 2 - one) // step if step else threads
     threads = max(1, min(threads, fitting))
-    at_once = min(threads, len(manifest.blocks)) if whole else 1
+    at_once = threads if whole else max(1, min(together, left // 2 // max(one, 1)))
+    at_once = min(at_once, max(len(manifest.blocks), 1))
     spare = left - at_once * one + _RECORD * records
-    return threads, Share(spare // at_once, spare)
+    return threads, Share(spare // at_once, spare, at_once)

@@ -15,9 +15,9 @@ from geneformer_codec.archive.settings import WHOLE_PART, Settings
 from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option
 from geneformer_codec.limits import FLOOR, PROCESS, MemoryLimitError, check_need
-from geneformer_codec.network.device import check_unused_device
 
 if TYPE_CHECKING:
+    from geneformer_codec.cuda.coder import Batches
     from geneformer_codec.predict.settings import ExpertSettings
 
 SEARCH_PATH = "GFZ_MODEL_PATH"
@@ -91,6 +91,16 @@ does for two.
 """
 
 
+def expert_batches(settings: Settings, execution: Execution, slices: int | None = None) -> "Batches | None":
+    """What codes slices of experts on a GPU, if that is where they are to be coded; ``slices`` is their number."""
+    if settings.experts is None or settings.experts.network:
+        return None
+    from geneformer_codec.cuda.choose import batches_for
+
+    threads = execution.threads or cores()
+    return batches_for(execution.device, settings.slice_length, settings.part_bases, threads, slices)
+
+
 def make_coders(
     needed: str,
     model: CodingModel | None,
@@ -98,17 +108,16 @@ def make_coders(
     execution: Execution,
     strands: str = "auto",
     share: Share | None = None,
+    batches: "Batches | None" = None,
 ) -> Coders:
-    """What codes an archive of the model with the id ``needed`` and of these settings."""
-    if settings.experts is not None and not settings.experts.network:
-        check_unused_device(execution.device)
+    """What codes an archive of the model with the id ``needed`` and settings; ``batches`` code experts, if any."""
     threads = execution.threads or cores()
     if needed != EXPERTS and model is None:
         raise ValueError(f"model {needed} is not at hand")
     if settings.experts is not None and not settings.experts.network:
-        made = ExpertCoders(needed, model, settings, threads, strands)
+        made = ExpertCoders(needed, model, settings, threads, strands, batches)
         # threads work on different parts if each is one slice, else on slices
-        at_once = threads if settings.slice_length == WHOLE_PART else 1
+        at_once = threads if settings.slice_length == WHOLE_PART else batches.at_once if batches else 1
         return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner)
     assert model is not None
     coder = model.coder(settings.experts, execution.device, execution.threads)
@@ -123,11 +132,18 @@ def coders_of(
     Threads are as many as fit into the memory that the archive may take; an error when not one does.
     """
     found, manifest, execution = find_model(archive, model), archive.manifest, execution or Execution()
-    threads, share = _share_memory(archive, found, execution.threads or cores())
+    slices = sum(block.slices for block in manifest.blocks if not block.without_model)
+    try:
+        batches = expert_batches(manifest.settings, execution, slices)
+    except GfzError as error:
+        raise error.within(archive.label) from error
+    threads, share = _share_memory(archive, found, execution.threads or cores(), batches.at_once if batches else 1)
+    if batches:
+        batches.at_once = share.parts
     if threads < (execution.threads or cores()):
         execution = replace(execution, threads=threads)
     try:
-        return make_coders(manifest.model.id, found, manifest.settings, execution, share=share)
+        return make_coders(manifest.model.id, found, manifest.settings, execution, share=share, batches=batches)
     except GfzError as error:
         raise error.within(archive.label) from error
 
@@ -137,7 +153,7 @@ def check_memory(archive: Archive, model: CodingModel | None = None) -> None:
     _share_memory(archive, model, 1)
 
 
-def _share_memory(archive: Archive, model: CodingModel | None, threads: int) -> tuple[int, Share]:
+def _share_memory(archive: Archive, model: CodingModel | None, threads: int, together: int = 1) -> tuple[int, Share]:
     manifest = archive.manifest
     model_bytes = model.memory_bytes if model else 0
     outside = 0 if manifest.model.embedded else manifest.model.bytes
@@ -146,7 +162,7 @@ def _share_memory(archive: Archive, model: CodingModel | None, threads: int) -> 
     if (experts := manifest.settings.experts) is not None:
         check_need(archive.label, PROCESS + experts.initial_state_bytes, limit)
         model_bytes += experts.table_bytes if model else 0
-    return share_memory(manifest, archive.label, limit, model_bytes, threads)
+    return share_memory(manifest, archive.label, limit, model_bytes, threads, together)
 
 
 def find_model(archive: Archive, given: str | Path | CodingModel | None = None) -> CodingModel | None:

@@ -340,7 +340,7 @@ def _execution(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-T", "--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto",
-        help="where a network runs; no byte that is written depends on it (default: %(default)s)")  # fmt: skip
+        help="where networks run, and experts of many slices; not a byte depends on it (default: auto)")  # fmt: skip
 
 
 def _count(text: str) -> int:

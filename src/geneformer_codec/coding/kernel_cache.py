@@ -106,6 +106,32 @@ class KernelCache(_Base):  # type: ignore[misc]
             _unusable(error)
 
 
+def kept(name: str, make: Callable[[], bytes], announced: str) -> bytes:
+    """Code in another form than numba's, that ``make`` gives; ``name`` must tell all that it is made of."""
+    with turn():
+        path = None
+        try:
+            place = own(kernel_directory())
+            path = place / f"{name}.kernel"
+            if (found := _content(path)) is not None:
+                return found
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _TURN.take(place / "lock") and (found := _content(path)) is not None:
+                return found
+        except OSError as error:
+            _unusable(error)
+            path = None
+        _say(announced)
+        made = make()
+        if path is not None:
+            try:
+                _write(path, made)
+                _bound(path.parent)
+            except OSError as error:
+                _unusable(error)
+        return made
+
+
 class _Turn:
     """The lock of the process that compiles, while it does."""
 
@@ -158,6 +184,18 @@ turn = _TURN.__call__
 
 
 def _read(path: Path, target_context: Any) -> Any:
+    """What numba made; None and ``OSError`` as `_content`."""
+    content = _content(path)
+    if content is None:
+        return None
+    try:
+        return _result._rebuild(target_context, *pickle.loads(content))
+    except Exception:  # whole, and yet of no use: what was pickled may have moved
+        _refused(path, "it is damaged")
+        return None
+
+
+def _content(path: Path) -> bytes | None:
     """What is in a file; None if there is none, or it is not to be used. ``OSError`` where it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -165,7 +203,8 @@ def _read(path: Path, target_context: Any) -> Any:
         return None
     except OSError as error:
         if error.errno == errno.ELOOP and path.is_symlink():
-            return _refused(path, "it is a link")
+            _refused(path, "it is a link")
+            return None
         raise
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, descriptor)
@@ -173,7 +212,8 @@ def _read(path: Path, target_context: Any) -> Any:
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if why := distrusted(status) or ("" if stat.S_ISREG(status.st_mode) else "it is no file"):
-            return _refused(path, why)
+            _refused(path, why)
+            return None
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read()
         if time.time() - status.st_mtime > _DAY:
@@ -181,11 +221,9 @@ def _read(path: Path, target_context: Any) -> Any:
                 os.utime(descriptor)
     content = data[_HEADER_BYTES:]
     if data[:_HEADER_BYTES] != _MAGIC + hashlib.sha256(content).digest():
-        return _refused(path, "it is damaged")
-    try:
-        return _result._rebuild(target_context, *pickle.loads(content))
-    except Exception:  # whole, and yet of no use: what was pickled may have moved
-        return _refused(path, "it is damaged")
+        _refused(path, "it is damaged")
+        return None
+    return content
 
 
 def _refused(path: Path, why: str) -> None:

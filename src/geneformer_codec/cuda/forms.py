@@ -5,6 +5,7 @@ with other globals: of each part that it names its CUDA form, and of each instru
 no source is written twice, and the integers are the same.
 """
 
+import functools
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -12,9 +13,11 @@ import llvmlite.ir
 from numba import cuda, types
 from numba.core.dispatcher import Dispatcher
 from numba.cuda import extending
-from numba.extending import _Intrinsic
+from numba.extending import _Intrinsic  # type: ignore[attr-defined]
 
 _ir: Any = llvmlite.ir
+_cuda: Any = cuda
+_intrinsic: Any = extending.intrinsic
 
 
 def prefetch(_typing: Any, array: Any, index: Any) -> Any:
@@ -41,6 +44,12 @@ def no_prefetch(_typing: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.int64), code
 
 
+@functools.cache
+def forms(prefetches: bool = True) -> "Forms":
+    """Those of this process."""
+    return Forms(prefetches)
+
+
 def _names(code: CodeType) -> set[str]:
     nested = (part for part in code.co_consts if isinstance(part, CodeType))
     return set(code.co_names).union(*map(_names, nested))
@@ -60,11 +69,11 @@ class Forms:
         if id(value) not in self._made:
             if isinstance(value, _Intrinsic):
                 name = value._defn.__name__
-                self._made[id(value)] = extending.intrinsic(self._swaps.get(name, value._defn))
+                self._made[id(value)] = _intrinsic(self._swaps.get(name, value._defn))
             else:
                 function = self.python(value.py_func)
                 inlined = bool(value.targetoptions.get("forceinline"))
-                self._made[id(value)] = cuda.jit(device=True, forceinline=inlined)(function)
+                self._made[id(value)] = _cuda.jit(device=True, forceinline=inlined)(function)
         return self._made[id(value)]
 
     def python(self, function: Any) -> Any:

@@ -1,0 +1,185 @@
+"""Coding slices with experts on a GPU, those of several parts together, as it takes thousands at once to pay.
+
+Each part's thread comes with the slices of its part and waits. The first of them that finds the device free gathers
+what others bring, and codes all of it. The bytes are those of `predict.coder.ExpertCoder`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geneformer_codec.coding.interface import Progress
+from geneformer_codec.cuda.batch import MOST_SLICES, Programs, Work
+from geneformer_codec.cuda.device import Device, DeviceError
+from geneformer_codec.errors import option
+from geneformer_codec.predict.coder import ExpertCoder
+from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.predict.two_bit import cut, decode_plain, smaller
+
+PATIENCE = 0.5
+"""Seconds that the slices of one more part are waited for."""
+
+
+@dataclass(eq=False)
+class Job:
+    """The slices of one part."""
+
+    predictor: Predictor
+    decoding: bool
+    works: list[Work]
+    on_cpu: Callable[[], None]
+    """Does the same without a device."""
+    progress: Progress | None = None
+    error: BaseException | None = None
+    done: bool = False
+
+    @property
+    def kind(self) -> tuple[int, bool]:
+        """Jobs of one kind can be done together."""
+        return id(self.predictor), self.decoding
+
+    def report(self, bases: int) -> None:
+        """Count bases; what this raises stops the job, and no other."""
+        if self.progress is not None and self.error is None and bases:
+            try:
+                self.progress(bases)
+            except BaseException as error:
+                self.error = error
+
+
+@dataclass(eq=False)
+class Batches:
+    """Does jobs on a device, those that are waiting together.
+
+    ``at_once`` is how many parts are worked on at a time. Fewer than ``least`` slices are left to the CPU.
+    """
+
+    device: Device
+    at_once: int = 1
+    least: int = 0
+    _waiting: list[Job] = field(default_factory=list)
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._programs = Programs(self.device)
+
+    def do(self, job: Job) -> None:
+        """Do a job; ``works`` have what comes of it."""
+        with self._mutex:
+            self._waiting.append(job)
+        try:
+            with self._turn:
+                if not job.done:
+                    self._lead(job)
+        finally:
+            with self._mutex:
+                if job in self._waiting:
+                    self._waiting.remove(job)
+        if job.error is not None:
+            raise job.error
+
+    def _lead(self, job: Job) -> None:
+        jobs = self._gathered(job)
+        try:
+            if sum(len(one.works) for one in jobs) < self.least:
+                for one in jobs:
+                    try:
+                        one.on_cpu()
+                    except Exception as error:
+                        one.error = error
+            else:
+                self._run(jobs)
+        except BaseException as error:
+            for one in jobs:
+                one.error = one.error or error
+        finally:
+            for one in jobs:
+                one.done = True
+
+    def _gathered(self, job: Job) -> list[Job]:
+        """Jobs of the same kind, when all are there, or enough, or no other comes for a while."""
+        found = 0
+        while True:
+            with self._mutex:
+                alike = [job, *(one for one in self._waiting if one.kind == job.kind and one is not job)]
+                slices = np.cumsum([len(one.works) for one in alike])
+                full = len(self._waiting) >= self.at_once or int(slices[-1]) >= MOST_SLICES
+                if full or len(self._waiting) == found:
+                    jobs = [one for one, total in zip(alike, slices, strict=True) if one is job or total <= MOST_SLICES]
+                    for one in jobs:
+                        self._waiting.remove(one)
+                    return jobs
+                found = len(self._waiting)
+            time.sleep(PATIENCE)
+
+    def _run(self, jobs: list[Job]) -> None:
+        owners = np.repeat(np.arange(len(jobs)), [len(job.works) for job in jobs])
+
+        def report(numbers: NDArray[np.int64], bases: NDArray[np.int64]) -> None:
+            for job, done in zip(jobs, np.bincount(owners[numbers], bases, len(jobs)).tolist(), strict=True):
+                job.report(int(done))
+            if all(job.error for job in jobs):
+                raise RuntimeError("all jobs were stopped")
+
+        works = [work for job in jobs for work in job.works]
+        try:
+            self._programs.run(jobs[0].predictor, jobs[0].decoding, works, report)
+        except DeviceError as error:
+            raise DeviceError(f"{error}; try {option('device', 'cpu')}") from error
+
+
+class CudaExpertCoder:
+    """Codes bases as an `ExpertCoder` does, on a device."""
+
+    def __init__(self, coder: ExpertCoder, batches: Batches) -> None:
+        self.model_id = coder.model_id
+        self._coder, self._batches = coder, batches
+
+    def encode(
+        self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
+    ) -> list[bytes]:
+        """One byte string a slice; see `BaseCoder.encode`."""
+        slices = cut(bases, slice_lengths)
+        works = {number: Work(len(slice_), len(slice_), slice_) for number, slice_ in enumerate(slices) if len(slice_)}
+        coded = [b""] * len(slices)
+
+        def on_cpu() -> None:
+            coded[:] = self._coder.encode(bases, slice_lengths, progress)
+            works.clear()
+
+        self._do(False, list(works.values()), on_cpu, progress)
+        for number, work in works.items():
+            coded[number] = smaller(work.stream, work.bases)
+        return coded
+
+    def decode(
+        self,
+        slices: Sequence[bytes],
+        slice_lengths: Sequence[int],
+        progress: Progress | None = None,
+        stops: Sequence[int] | None = None,
+    ) -> NDArray[np.uint8]:
+        """The slices' bases, concatenated; see `BaseCoder.decode`."""
+        ends = slice_lengths if stops is None else stops
+        bases = np.zeros(sum(ends), np.uint8)
+        out = cut(bases, ends)
+        coded = decode_plain(slices, slice_lengths, out, progress)
+        works = [Work(slice_lengths[number], ends[number], out[number], slices[number]) for number in coded]
+
+        def on_cpu() -> None:
+            lengths, some = [slice_lengths[number] for number in coded], [ends[number] for number in coded]
+            decoded = self._coder.decode([slices[number] for number in coded], lengths, progress, some)
+            for number, slice_ in zip(coded, cut(decoded, some), strict=True):
+                out[number][:] = slice_
+
+        self._do(True, works, on_cpu, progress)
+        return bases
+
+    def _do(self, decoding: bool, works: list[Work], on_cpu: Callable[[], None], progress: Progress | None) -> None:
+        if works:
+            self._batches.do(Job(self._coder.predictor, decoding, works, on_cpu, progress))
