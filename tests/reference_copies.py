@@ -188,6 +188,11 @@ class Copies:
             slot.run = 0 if slot.predicted != b else slot.run + 1
             slot.place += slot.step
             self.taken["copies at an end"] += slot.place in (self.n_panel, self.origin - 1) or slot.place < 0
+        for slot in copies:
+            before, after = slot.place - slot.step >> 14, slot.place >> 14
+            if before != after and slot.place >= 0:
+                self.taken["copies in another block"] += 1
+                self.scores[after] += (self.scores[before] - self.scores[after]) >> 1
         self.drop(t)
         if t % 8 == 7:
             for h in range(4):

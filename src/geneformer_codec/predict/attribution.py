@@ -1,8 +1,8 @@
 """What the bits of a slice are spent on: it is encoded again, a base at a time, and each base's bits go to a cause.
 
 The *leader* is the copy with the longest run of hits, if that is `LEADS` or more. Where it predicts another base than
-the one that comes, it was lost; what follows in the slice and in the copied text tells why. The bases up to `REACH`
-later count as coming after that.
+the one that comes, what follows in the slice and in the copied text tells why: a mismatch, an insertion or deletion, or
+else the copy is lost. The bases up to `REACH` later count as coming after that; others by whether all copies are right.
 """
 
 from typing import NamedTuple
@@ -26,8 +26,10 @@ from geneformer_codec.predict.state import (
     SliceState,
 )
 
-CAUSES = ("record start", "mismatch", "deletion", "insertion", "copy lost", "agreed copies", "unpredicted")
-START, MISMATCH, DELETION, INSERTION, LOST, AGREED, UNPREDICTED = range(len(CAUSES))
+CAUSES = (
+    "record start", "mismatch", "deletion", "insertion", "copy lost", "copies agree", "copies disagree", "unpredicted"
+)  # fmt: skip
+START, MISMATCH, DELETION, INSERTION, LOST, AGREED, DISPUTED, UNPREDICTED = range(len(CAUSES))
 LEADS = 16
 """Hits from which a copy leads."""
 REACH = 32
@@ -63,6 +65,15 @@ def leader(state: SliceState) -> Int:
         if state.bank[RUN + k] > longest:
             slot, longest = k, state.bank[RUN + k]
     return slot
+
+
+@inline
+def agree(panel: PanelTables, state: SliceState, base: Int) -> Int:
+    """Whether all copies predict ``base``."""
+    for k in range(state.numbers[COPIES]):
+        if base_at(panel, state.bases, state.copy_places[k]) ^ np.int64(state.bank[FLIP + k]) != base:
+            return False
+    return True
 
 
 @inline
@@ -119,7 +130,9 @@ def _attribute(
                 if base_at(panel, state.bases, place) ^ np.int64(bank[FLIP + slot]) != np.int64(symbols[at]):
                     cause, left, first = why(panel, symbols, at, place, step), REACH, True
             if left == 0:
-                cause = AGREED if slot >= 0 else UNPREDICTED
+                cause = UNPREDICTED
+                if slot >= 0:
+                    cause = AGREED if agree(panel, state, np.int64(symbols[at])) else DISPUTED
         left -= 1 if left else 0
         written, width = numbers[POSITION], np.float64(registers[WIDTH])
         run(slice_, symbols, at + 1, stream, 0, False)
