@@ -42,7 +42,7 @@ def test_every_byte_is_known() -> None:
         local += bytes.fromhex("504b0304") + common + name + data
     end = bytes.fromhex("504b0506 0000 0000 0300 0300")
     end += struct.pack("<IIH", len(directory), len(local), 84)
-    end += b"gfz manifest sha256 " + hashlib.sha256(b"{}").hexdigest().encode()
+    end += b"gfz manifest sha256 " + hashlib.sha256(data).hexdigest().encode()
     assert written({"blocks/00000000": b"ACGT"}).getvalue() == local + directory + end
 
 

@@ -2,7 +2,8 @@
 
 The writer uses one shape of ZIP only, and the reader accepts that shape only: entries follow each other without gaps
 from the first byte, nothing is encrypted, nothing but the last entry, the manifest, is compressed, names are unique,
-and the comment of the ZIP holds the SHA-256 of the manifest. ``docs/format/container.md`` lists every field.
+and the comment of the ZIP holds the SHA-256 of the manifest as it is stored. ``docs/format/container.md`` lists every
+field.
 """
 
 import contextlib
@@ -79,7 +80,8 @@ class ContainerWriter(contextlib.AbstractContextManager["ContainerWriter"]):
     def finish(self, manifest: bytes) -> None:
         """Add the manifest, and complete the file."""
         self._add(MANIFEST_NAME, manifest, zipfile.ZIP_DEFLATED)
-        self._zip.comment = COMMENT_PREFIX + hashlib.sha256(manifest).hexdigest().encode()
+        deflate = zlib.compressobj(_LEVEL, wbits=-zlib.MAX_WBITS)
+        self._zip.comment = _comment(deflate.compress(manifest) + deflate.flush())
         self._zip.close()
 
     def __exit__(self, *_: object) -> None:
@@ -153,7 +155,7 @@ class ContainerReader:
         if (size := self._entry(MANIFEST_NAME).file_size) > max_bytes:
             raise FormatError(f"{self.label}: a manifest of {size:,} bytes; no archive needs that")
         data = self.read(MANIFEST_NAME)
-        if self._zip.comment != COMMENT_PREFIX + hashlib.sha256(data).hexdigest().encode():
+        if self._zip.comment != _comment(self.read_range(MANIFEST_NAME, 0, self.size(MANIFEST_NAME))):
             raise FormatError(f"{self.label}: the manifest does not match its SHA-256; it is damaged, {self._again}")
         return data
 
@@ -216,6 +218,11 @@ class ContainerReader:
         raise FormatError(
             f"{self.label}: the archive is damaged or was rewritten by another tool ({what}); {self._again}"
         )
+
+
+def _comment(deflated: bytes) -> bytes:
+    """The comment of an archive with this manifest."""
+    return COMMENT_PREFIX + hashlib.sha256(deflated).hexdigest().encode()
 
 
 HEAD_BYTES = _LOCAL.size + len(MIMETYPE_NAME) + len(MIMETYPE)

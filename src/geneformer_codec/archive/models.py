@@ -109,7 +109,7 @@ def make_coders(
         made = ExpertCoders(needed, model, settings, threads, strands)
         # threads work on different parts if each is one slice, else on slices
         at_once = threads if settings.slice_length == WHOLE_PART else 1
-        return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner)
+        return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True)
     assert model is not None
     coder = model.coder(settings.experts, execution.device, execution.threads)
     return Coders(needed, lambda _: coder, threads=threads, share=share)

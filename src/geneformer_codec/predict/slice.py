@@ -113,6 +113,8 @@ def code_base(
         symbols[u(done)] = base
         return coder, base
     base = np.int64(symbols[u(done)])
+    if base > 3:  # any will do
+        base = scratch.recall[GUESS]
     return encode_base(coder, stream, scratch.frequencies, base, TOTAL_BITS), base
 
 
