@@ -232,7 +232,8 @@ class Case:
 CASES = [
     Case(
         "long lists of both strands",
-        {"max_candidates": 9, "max_candidates_both": 2, "search_interval": 1, "both_strands": True}, FEW[:500], [FEW[500:]], {"candidates run out in the panel", "candidates run out in the history"},
+        {"max_candidates": 9, "max_candidates_both": 2, "search_interval": 1, "both_strands": True},
+        FEW[:500], [FEW[500:]], {"candidates run out in the panel", "candidates run out in the history"},
     ),
     Case(
         "long lists", {"max_candidates": 2, "search_interval": 1}, FEW[:500], [FEW[500:]],

@@ -244,7 +244,8 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
         )  # fmt: skip
     return replace(
         common, copies=8, search_interval=2, search_interval_few=2, max_candidates=4, max_candidates_both=2,
-        attention_rate=8, heads=2, sets=3, low_orders=(2,), frame_orders=(3, 5), count_orders=(11,), count_priors=(30,), match_run_length=20,
+        attention_rate=8, heads=2, sets=3, low_orders=(2,), frame_orders=(3, 5), count_orders=(11,), count_priors=(30,),
+        match_run_length=20,
     )  # fmt: skip
 
 
