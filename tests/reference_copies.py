@@ -64,6 +64,8 @@ class Copies:
         self.history_seed_length: int = (
             settings["history_seed_length_both"] if self.both else settings["history_seed_length"]
         )
+        both_candidates = settings["max_candidates_both"] if self.both else 0
+        self.candidates: int = both_candidates or settings["max_candidates"]
         self.panel_bases = panel.bases if panel else []
         self.n_panel = len(self.panel_bases)
         self.origin = -(-self.n_panel // (1 << 14)) << 14
@@ -188,6 +190,11 @@ class Copies:
             slot.run = 0 if slot.predicted != b else slot.run + 1
             slot.place += slot.step
             self.taken["copies at an end"] += slot.place in (self.n_panel, self.origin - 1) or slot.place < 0
+        for slot in copies:
+            before, after = slot.place - slot.step >> 14, slot.place >> 14
+            if before != after and slot.place >= 0:
+                self.taken["copies in another block"] += 1
+                self.scores[after] += (self.scores[before] - self.scores[after]) >> 1
         self.drop(t)
         if t % 8 == 7:
             for h in range(4):
@@ -284,7 +291,7 @@ class Copies:
             self.lists.setdefault(number, []).insert(0, taken)
         else:
             self.in_hand = 0, 0
-            places, candidates = self.lists[number][1:], 0 if coded else self.settings["max_candidates"]
+            places, candidates = self.lists[number][1:], 0 if coded else self.candidates
             close = (1 << min(k, 11)) - 1 << 2
             self.taken["candidates run out in the history"] += len(places) > candidates > 0
             for place in places[:candidates]:
@@ -296,7 +303,7 @@ class Copies:
     def search_panel(self, panel: Panel, h: int, step: int, rarity: int, exact: bool) -> None:
         if (h & 0xFFFF) * self.settings["panel_sampling"] * rarity >= 1 << 16:
             return
-        places, candidates = panel.lists.get(h >> (64 - panel.bits), []), self.settings["max_candidates"]
+        places, candidates = panel.lists.get(h >> (64 - panel.bits), []), self.candidates
         at = 0
         if len(places) > candidates:
             self.turn += candidates
@@ -309,7 +316,7 @@ class Copies:
             self.look(panel.bases, place, step, panel.seed, MASK_32 if exact else 0, place < self.n_panel)
 
     def search_history(self, number: int, step: int, exact: bool) -> None:
-        places, candidates, k = self.lists.get(number, []), self.settings["max_candidates"], self.history_seed_length
+        places, candidates, k = self.lists.get(number, []), self.candidates, self.history_seed_length
         if step > 0 and places[0] == len(self.bases):
             places = places[1:]  # the base to come
         self.taken["candidates run out in the history"] += len(places) > candidates

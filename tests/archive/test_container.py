@@ -31,14 +31,18 @@ def test_every_byte_is_known() -> None:
         b"manifest.json": b"{}",
     }
     for name, data in entries.items():
-        common = bytes.fromhex("1400 0000 0000 0000 2100")
-        common += struct.pack("<IIIHH", zlib.crc32(data), len(data), len(data), len(name), 0)
+        crc, size, method = zlib.crc32(data), len(data), 0
+        if name == b"manifest.json":
+            deflate, method = zlib.compressobj(9, wbits=-15), 8
+            data = deflate.compress(data) + deflate.flush()
+        common = struct.pack("<HHH", 20, 0, method) + bytes.fromhex("0000 2100")
+        common += struct.pack("<IIIHH", crc, len(data), size, len(name), 0)
         directory += bytes.fromhex("504b0102 1403") + common
         directory += bytes.fromhex("0000 0000 0000 0000a481") + struct.pack("<I", len(local)) + name
         local += bytes.fromhex("504b0304") + common + name + data
     end = bytes.fromhex("504b0506 0000 0000 0300 0300")
     end += struct.pack("<IIH", len(directory), len(local), 84)
-    end += b"gfz manifest sha256 " + hashlib.sha256(b"{}").hexdigest().encode()
+    end += b"gfz manifest sha256 " + hashlib.sha256(data).hexdigest().encode()
     assert written({"blocks/00000000": b"ACGT"}).getvalue() == local + directory + end
 
 
@@ -107,6 +111,15 @@ def test_missing_entry_and_other_manifest() -> None:
     data = out.getvalue()
     with pytest.raises(FormatError, match="does not match its SHA-256"):
         ContainerReader(io.BytesIO(data[:-1] + b"0"), "a.gfz").manifest(100)
+
+
+@pytest.mark.parametrize(("at", "value"), [(8, 0), (22, 3), (22, 1)], ids=["stored", "one byte more", "one less"])
+def test_a_manifest_that_is_not_as_its_headers_state(at: int, value: int) -> None:
+    data = bytearray(written({}).getvalue())
+    data[data.index(b"PK\x03\x04", 40) + at] = value
+    data[data.rindex(b"PK\x01\x02") + at + 2] = value
+    with pytest.raises(FormatError, match=r"a\.gfz: "):
+        ContainerReader(io.BytesIO(data), "a.gfz").manifest(100)
 
 
 def test_encrypted_or_compressed_entries() -> None:

@@ -102,7 +102,7 @@ def test_sizes_sum_exactly(tmp_path: Path, write: Write, fasta: bytes, model: Zl
     blocks = sum(entry.file_size for entry in entries if entry.filename.startswith("blocks/"))
     assert sum(info.streams.values()) == blocks
     headers = sum(30 + 46 + 2 * len(entry.filename) for entry in entries) + 22 + 84
-    assert info.container_bytes == headers + entries[0].file_size + entries[-1].file_size
+    assert info.container_bytes == headers + entries[0].file_size + entries[-1].compress_size
     assert info.bpb_payload == info.payload_bytes * 8 / info.bases
     assert info.bpb_total == info.total_bytes * 8 / info.bases
     assert (info.records, info.input_bytes) == (12, len(fasta))

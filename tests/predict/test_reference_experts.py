@@ -215,6 +215,9 @@ CODONS = np.tile(np.array([0, 3, 2, 0, 1, 2, 0, 2, 2], np.uint8), 40)
 CODONS[2::3] = NOISE[:120]
 
 
+CROSSING = np.concatenate([BLOCK[-200:], NOISE[:200]])
+
+
 @dataclass(frozen=True)
 class Case:
     """What makes the branches happen that a usual slice seldom comes to."""
@@ -227,6 +230,11 @@ class Case:
 
 
 CASES = [
+    Case(
+        "long lists of both strands",
+        {"max_candidates": 9, "max_candidates_both": 2, "search_interval": 1, "both_strands": True},
+        FEW[:500], [FEW[500:]], {"candidates run out in the panel", "candidates run out in the history"},
+    ),
     Case(
         "long lists", {"max_candidates": 2, "search_interval": 1}, FEW[:500], [FEW[500:]],
         {"candidates run out in the panel", "candidates run out in the history", "forward copies"},
@@ -258,6 +266,11 @@ CASES = [
     Case(
         "a panel of whole blocks", {"both_strands": True, "search_interval": 1},
         np.concatenate([BLOCK[-150:], turned(BLOCK[:150]), NOISE[:99]]), [BLOCK], {"copies at an end"},
+    ),
+    Case(
+        "blocks that take over scores", {"both_strands": True, "search_interval": 1, "match_run_length": 12},
+        np.concatenate([mutated(CROSSING, 0.02, 1), mutated(turned(CROSSING), 0.02, 2)]),
+        [BLOCK, NOISE[:300], mutated(CROSSING, 0.02, 3)], {"copies in another block", "match runs"},
     ),
     Case(
         "match runs", {"both_strands": True, "search_interval": 1, "match_run_length": 8}, FAILING, None,

@@ -24,6 +24,8 @@ def encode_block(
         content = PartContent.parse(part)
         if content.base_count and part.is_reads and (aligner := coders.aligner()):
             content.align(aligner)
+        if not part.is_reads and coders.chooses_bases:
+            content.fill()
     coding = Coding(settings.level, settings.slice_length, coders, progress)
 
     def encode(stream: Stream) -> bytes:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.archive.memory import Share
 from geneformer_codec.coding.interface import BaseCoder, Progress
-from geneformer_codec.streams.interface import ONLY_CHOICE, Choice, ReadAligner
+from geneformer_codec.streams.interface import ONLY_CHOICE, UNKNOWN, Choice, ReadAligner
 
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
@@ -64,7 +64,7 @@ class Coders:
     ``make`` gives the coder of a choice, and ``choose`` the choices for the bases of a part: where there are several,
     the one that gives the fewest bytes is taken. ``parts_at_once`` is how many parts are to be worked on at a time,
     ``threads`` how many threads there are in all; ``share`` bounds the memory of side streams that are decoded.
-    ``aligner`` gives what maps reads.
+    ``aligner`` gives what maps reads. ``chooses_bases``: bases to be encoded may be unknown.
     """
 
     def __init__(
@@ -76,9 +76,10 @@ class Coders:
         threads: int = 1,
         share: Share | None = None,
         aligner: Callable[[], ReadAligner | None] = lambda: None,
+        chooses_bases: bool = False,
     ) -> None:
         self.model_id, self.parts_at_once = model_id, parts_at_once
-        self.threads, self.share = threads, share
+        self.threads, self.share, self.chooses_bases = threads, share, chooses_bases
         self.working = threading.BoundedSemaphore(max(threads, parts_at_once))
         """Held by whatever computes: a part may use two threads, and all parts no more than there are."""
         self._make, self._choose, self._aligner = make, choose, aligner
@@ -90,7 +91,7 @@ class Coders:
     ) -> tuple[Choice, list[int], list[bytes]]:
         """The choice for a part's bases, and its slices: their lengths, as ``cut`` by the choice, and bytes."""
         tried: list[tuple[Choice, list[int], list[bytes]]] = []
-        for choice in self._choose(bases):
+        for choice in self._choose(bases[bases != UNKNOWN] if self.chooses_bases else bases):
             lengths = cut(choice)
             slices = self.coder(choice).encode(bases, lengths, None if tried else progress) if lengths else []
             if len(slices) != len(lengths):

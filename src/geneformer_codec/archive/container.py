@@ -1,8 +1,9 @@
-"""The file around the blocks: a ZIP of stored entries, the same bytes for the same entries on every machine.
+"""The file around the blocks: a ZIP of one form.
 
 The writer uses one shape of ZIP only, and the reader accepts that shape only: entries follow each other without gaps
-from the first byte, nothing is compressed or encrypted, names are unique, and the comment of the ZIP holds the SHA-256
-of the last entry, the manifest. ``docs/format/container.md`` lists every field.
+from the first byte, nothing is encrypted, nothing but the last entry, the manifest, is compressed, names are unique,
+and the comment of the ZIP holds the SHA-256 of the manifest as it is stored. ``docs/format/container.md`` lists every
+field.
 """
 
 import contextlib
@@ -38,6 +39,8 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 _TIME_AND_DATE = 0, 0x21
 _ATTRIBUTES = (stat.S_IFREG | 0o644) << 16
 _UNIX = 3
+_LEVEL = 9
+"""Of zlib, for the manifest."""
 _NAME = re.compile(r"[a-z]+(/[0-9a-f]+)?(\.[a-z]+)?")
 
 # What zipfile raises on bytes that are not a sound ZIP.
@@ -67,14 +70,18 @@ class ContainerWriter(contextlib.AbstractContextManager["ContainerWriter"]):
         """Add one entry."""
         if len(data) > MAX_ENTRY_BYTES:
             raise OutputError(f"{name} would have {len(data):,} bytes, an entry has at most {MAX_ENTRY_BYTES:,}")
+        self._add(name, data, zipfile.ZIP_STORED)
+
+    def _add(self, name: str, data: bytes, method: int) -> None:
         entry = zipfile.ZipInfo(name, _DATE)
         entry.create_system, entry.external_attr = _UNIX, _ATTRIBUTES
-        self._zip.writestr(entry, data)
+        self._zip.writestr(entry, data, method, _LEVEL)
 
     def finish(self, manifest: bytes) -> None:
         """Add the manifest, and complete the file."""
-        self.add(MANIFEST_NAME, manifest)
-        self._zip.comment = COMMENT_PREFIX + hashlib.sha256(manifest).hexdigest().encode()
+        self._add(MANIFEST_NAME, manifest, zipfile.ZIP_DEFLATED)
+        deflate = zlib.compressobj(_LEVEL, wbits=-zlib.MAX_WBITS)
+        self._zip.comment = _comment(deflate.compress(manifest) + deflate.flush())
         self._zip.close()
 
     def __exit__(self, *_: object) -> None:
@@ -102,19 +109,30 @@ class ContainerReader:
         return list(self._entries)[1:-1]
 
     def size(self, name: str) -> int:
-        """The number of bytes of an entry."""
-        return self._entry(name).file_size
+        """The number of bytes of an entry, as it is stored."""
+        return self._entry(name).compress_size
 
     def read(self, name: str) -> bytes:
         """The bytes of an entry, checked against its CRC-32."""
         entry = self._entry(name)
         header = _local_header(entry)
-        data = self._read_at(entry.header_offset, len(header) + entry.file_size)
+        data = self._read_at(entry.header_offset, len(header) + entry.compress_size)
         if not data.startswith(header):
             self._misshapen(f"the two headers of entry {name!r} differ")
         content = data[len(header) :]
+        if entry.compress_type == zipfile.ZIP_DEFLATED:
+            content = self._inflated(content, entry.file_size)
         if zlib.crc32(content) != entry.CRC:
             raise FormatError(f"{self.label}: entry {name!r} does not match its CRC-32; it is damaged, {self._again}")
+        return content
+
+    def _inflated(self, data: bytes, size: int) -> bytes:
+        """The ``size`` bytes that ``data`` expand to."""
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        with self._explaining():
+            content = inflate.decompress(data, size + 1)
+        if len(content) != size or not inflate.eof or inflate.unused_data:
+            self._misshapen("an entry expands to another size than it states")
         return content
 
     def place(self, name: str) -> int:
@@ -134,10 +152,10 @@ class ContainerReader:
 
     def manifest(self, max_bytes: int) -> bytes:
         """The bytes of the manifest, checked against the SHA-256 in the comment."""
-        if self.size(MANIFEST_NAME) > max_bytes:
-            raise FormatError(f"{self.label}: a manifest of {self.size(MANIFEST_NAME):,} bytes; no archive needs that")
+        if (size := self._entry(MANIFEST_NAME).file_size) > max_bytes:
+            raise FormatError(f"{self.label}: a manifest of {size:,} bytes; no archive needs that")
         data = self.read(MANIFEST_NAME)
-        if self._zip.comment != COMMENT_PREFIX + hashlib.sha256(data).hexdigest().encode():
+        if self._zip.comment != _comment(self.read_range(MANIFEST_NAME, 0, self.size(MANIFEST_NAME))):
             raise FormatError(f"{self.label}: the manifest does not match its SHA-256; it is damaged, {self._again}")
         return data
 
@@ -182,10 +200,14 @@ class ContainerReader:
             self._misshapen(f"{MIMETYPE_NAME} is not the first entry, or {MANIFEST_NAME} not the last")
         place = 0
         for entry in entries:
-            sizes = entry.file_size == entry.compress_size <= MAX_ENTRY_BYTES
-            if not sizes or entry.header_offset != place or not _NAME.fullmatch(entry.filename):
+            deflated = entry is entries[-1]
+            method = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
+            sizes = max(entry.file_size, entry.compress_size) <= MAX_ENTRY_BYTES
+            sizes &= deflated or entry.file_size == entry.compress_size
+            named = entry.compress_type == method and _NAME.fullmatch(entry.filename)
+            if not sizes or entry.header_offset != place or not named:
                 self._misshapen(f"entry {entry.filename!r} is not as gfz writes it")
-            place += len(_local_header(entry)) + entry.file_size
+            place += len(_local_header(entry)) + entry.compress_size
         self.read(MIMETYPE_NAME)
         directory = _directory(entries, place, self._zip.comment)
         self._file.seek(place)
@@ -196,6 +218,11 @@ class ContainerReader:
         raise FormatError(
             f"{self.label}: the archive is damaged or was rewritten by another tool ({what}); {self._again}"
         )
+
+
+def _comment(deflated: bytes) -> bytes:
+    """The comment of an archive with this manifest."""
+    return COMMENT_PREFIX + hashlib.sha256(deflated).hexdigest().encode()
 
 
 HEAD_BYTES = _LOCAL.size + len(MIMETYPE_NAME) + len(MIMETYPE)
@@ -217,7 +244,8 @@ def check_head(head: bytes, label: str, again: str = AGAIN) -> None:
 def _local_header(entry: zipfile.ZipInfo) -> bytes:
     """The header before the bytes of an entry."""
     name = entry.filename.encode()
-    numbers = (_VERSION, 0, 0, *_TIME_AND_DATE, entry.CRC, entry.file_size, entry.file_size, len(name), 0)
+    sizes = entry.compress_size, entry.file_size
+    numbers = (_VERSION, 0, entry.compress_type, *_TIME_AND_DATE, entry.CRC, *sizes, len(name), 0)
     return _LOCAL.pack(b"PK\x03\x04", *numbers) + name
 
 
@@ -230,8 +258,8 @@ def _directory(entries: Sequence[zipfile.ZipInfo], start: int, comment: bytes) -
         version = _ZIP64_VERSION if far else _VERSION
         name = entry.filename.encode()
         numbers = (
-            version, _UNIX, version, 0, 0, 0, *_TIME_AND_DATE, entry.CRC, entry.file_size, entry.file_size,
-            len(name), len(extra), 0, 0, 0, _ATTRIBUTES, _MOST_32 if far else entry.header_offset,
+            version, _UNIX, version, 0, 0, entry.compress_type, *_TIME_AND_DATE, entry.CRC, entry.compress_size,
+            entry.file_size, len(name), len(extra), 0, 0, 0, _ATTRIBUTES, _MOST_32 if far else entry.header_offset,
         )  # fmt: skip
         records.append(_CENTRAL.pack(b"PK\x01\x02", *numbers) + name + extra)
     headers, count = b"".join(records), len(entries)

@@ -43,7 +43,8 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class Block:
-    """One compressed part, of ``slices`` slices with ``slice_bases`` of its bases: all but those of mapped reads.
+    """One compressed part, of ``slices`` slices with ``slice_bases``: all but those of mapped reads, and those of
+    filled runs.
 
     ``strands`` and ``without_model`` are those of its `Choice`.
     """
@@ -205,7 +206,7 @@ def _block(fields: Fields, settings: Settings) -> Block:
     records = fields.number("records", 0, text_bytes)
     residues = fields.number("residues", 0, text_bytes)
     bases = fields.number("bases", 0, residues)
-    slice_bases = fields.number("slice_bases", 0, bases)
+    slice_bases = fields.number("slice_bases", 0, residues)
     alone = fields.flag("without_model")
     if alone and settings.without_model is None:
         raise ValueError("a part is coded without the model, and the settings do not say how")
@@ -215,8 +216,10 @@ def _block(fields: Fields, settings: Settings) -> Block:
     whole = alone or settings.slice_length == WHOLE_PART
     most = min(slice_bases, 1) if whole else most_slices(slice_bases, settings.slice_length)
     slices = fields.number("slices", min(slice_bases, 1), most)
-    if slice_bases != bases and not sizes["alignments"]:
+    if slice_bases < bases and not sizes["alignments"]:
         raise ValueError("bases are neither in slices nor in mapped reads")
+    if slice_bases > bases and sizes["reads"]:
+        raise ValueError("reads have more bases in slices than they have")
     experts = settings.without_model if alone else settings.experts
     strands = fields.number("strands", *((1, 2) if experts and not experts.network else (0, 0)))
     ends = fields.flag("starts_record"), fields.flag("ends_record")

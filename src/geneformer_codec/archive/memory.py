@@ -46,7 +46,13 @@ def _slice_bytes(settings: "ExpertSettings | None", length: int) -> int:
 
 def _known_bytes(block: Block) -> int:
     names = min(_MIXER, 64 * block.streams["names"])
-    return _RECORD * block.records + _SLICE * block.slices + 2 * block.stored_bytes + block.bases + names
+    return (
+        _RECORD * block.records
+        + _SLICE * block.slices
+        + 2 * block.stored_bytes
+        + max(block.bases, block.slice_bases)
+        + names
+    )
 
 
 @dataclass(frozen=True)

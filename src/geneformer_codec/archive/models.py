@@ -69,8 +69,9 @@ def without_model(level: str, bases: int, is_reads: bool = False) -> "ExpertSett
     from geneformer_codec.predict.settings import without_panel
 
     settings = without_panel(level)
-    if is_reads and level == "fast":
-        settings = replace(settings, **_FAST_READS)
+    if is_reads:
+        few = settings.max_candidates_both or settings.max_candidates
+        settings = replace(settings, max_candidates=few, **(_FAST_READS if level == "fast" else {}))
     # Tables four times as large as both strands of a slice: more only takes time to clear.
     return replace(settings, table_bits=min(settings.table_bits, max(8, bases.bit_length() + 2)))
 
@@ -118,7 +119,7 @@ def make_coders(
         made = ExpertCoders(needed, model, settings, threads, strands, batches)
         # threads work on different parts if each is one slice, else on slices
         at_once = threads if settings.slice_length == WHOLE_PART else batches.at_once if batches else 1
-        return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner)
+        return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True)
     assert model is not None
     coder = model.coder(settings.experts, execution.device, execution.threads)
     return Coders(needed, lambda _: coder, threads=threads, share=share)

@@ -84,7 +84,7 @@ def _no_nucleotides(archive: Archive) -> Iterator[str]:
         return
     block: Block = max(archive.blocks, key=lambda block: block.residues - block.bases)
     text = archive.text_content(block).fasta
-    letters = text.all_residues(np.zeros(block.bases, np.uint8))
+    letters = text.all_residues(np.zeros(text.base_count, np.uint8))
     if text.layout.has_preamble:
         letters = letters[int(text.fragment_residues[0]) :]  # that is a notice of its own
     if 10 * np.isin(letters, _NO_NUCLEOTIDES).sum() > len(letters):

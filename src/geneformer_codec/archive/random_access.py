@@ -137,7 +137,8 @@ class SequenceReader:
     def _bases_of(self, span: Span) -> int:
         """How many bases may have to be decoded for a span, without opening its part: a few slices at most."""
         block = self._archive.blocks[span.block]
-        slice_length, bases = block.slice_length(self._archive.manifest.settings), block.bases
+        slice_length = block.slice_length(self._archive.manifest.settings)
+        bases = max(block.bases, block.slice_bases)
         return min(bases, span.stop - span.start + 2 * slice_length) if slice_length else bases
 
     def _residues(self, spans: list[Span]) -> Iterator[bytes]:

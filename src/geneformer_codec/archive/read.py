@@ -191,7 +191,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         streams = self._text_streams(block, self.block_data(block))
         with self.expanding(block), error_context(block, self.label):
             content = decode_streams(block, self.manifest.settings, streams)
-            content.bases = np.zeros(block.bases, np.uint8)
+            content.bases = np.zeros(content.fasta.base_count, np.uint8)
             content.qualities = np.full(block.residues, ord("I"), np.uint8)
             return content.texts
 

@@ -256,7 +256,7 @@ class RecordIndex:
             data = archive.block_data(block)
             content = archive.text_content(block, data)
             begin, end = np.searchsorted(self._blocks, (number, number + 1)).tolist()
-            bases[begin:end] = content.fasta.fragment_bases
+            bases[begin:end] = content.fasta.real_fragment_bases
             offsets[begin:end] = content.fasta.base_edges[:-1]
             if not block.is_aligned:
                 slices[begin:end], offsets[begin:end] = content.slices.places(offsets[begin:end])

@@ -34,13 +34,13 @@ class ExpertCoder:
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
     ) -> list[bytes]:
-        """One byte string a slice; see `BaseCoder.encode`."""
+        """One byte string a slice; see `BaseCoder.encode`. Bases above 3 are chosen here."""
         slices = cut(np.require(bases, requirements=["C", "W"]), slice_lengths)
         coded = [b""] * len(slices)
 
         def work(number: int, report: Progress) -> None:
             slice_ = slices[number]
-            coded[number] = smaller(self.predictor.encode(slice_, report), slice_) if len(slice_) else b""
+            coded[number] = smaller(self.predictor.encode(slice_, report), slice_ & np.uint8(3)) if len(slice_) else b""
 
         work_on_all(work, _longest_first(slice_lengths, range(len(slices))), self._threads, progress)
         return coded

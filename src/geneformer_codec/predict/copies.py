@@ -355,15 +355,34 @@ def learn_copies(slice_: Slice, previous: Int, base: Int, teach: bool) -> None:
         miss = np.int32(bank[u(BASE + k)] != came)
         bank[u(MISSES + k)] = np.int32(np.int32(bank[u(MISSES + k)] << np.int32(1)) | miss)
         bank[u(RUN + k)] = np.int32(np.int32(bank[u(RUN + k)] + np.int32(1)) & np.int32(miss - np.int32(1)))
+    crossed = np.int32(0)
     for k in range(width):
-        place = state.copy_places[u(k)] + np.int64(bank[u(STEP + k)])
+        step = np.int64(bank[u(STEP + k)])
+        place = state.copy_places[u(k)] + step
         state.copy_places[u(k)] = place
+        crossed = np.int32(crossed | np.int32(((place ^ (place - step)) >> BLOCK_BITS) != 0))
         # the panel's end, the panel's start, the start of the slice's history
         ends = np.int32(ends | np.int32((place == end) | (place == before) | (place < 0)))
+    if crossed:
+        for k in range(live):
+            place = state.copy_places[u(k)]
+            hand_on(state, place - np.int64(bank[u(STEP + k)]), place)
     if missed or ends:
         state.numbers[COPIES] = drop(state, live, end, panel.history_offset, done + 1, settings.max_mismatches)
     if (done & 7) == 7:
         rebase(bank, np.int64(state.numbers[COPIES]))
+
+
+@inline
+def hand_on(state: SliceState, before: Int, after: Int) -> None:
+    """Where a copy comes to another block, the score of that moves half way to that of the block before.
+
+    What was a good relative so far mostly goes on to be one.
+    """
+    block = after >> BLOCK_BITS
+    if block != before >> BLOCK_BITS and after >= 0:
+        score = np.int64(state.scores[u(block)])
+        state.scores[u(block)] = score + ((np.int64(state.scores[u(before >> BLOCK_BITS)]) - score) >> 1)
 
 
 @inline

@@ -18,6 +18,7 @@ from geneformer_codec.predict.mixer import FLOOR, TOTAL
 from geneformer_codec.predict.search import window
 from geneformer_codec.predict.state import (
     BASE,
+    BLOCK_BITS,
     COPIES,
     DONE,
     FLIP,
@@ -109,7 +110,7 @@ class Ahead(NamedTuple):
 
 @apart
 def look_ahead(panel: PanelTables, state: SliceState) -> Ahead:
-    """How many of the next bases all copies have and agree on, and these."""
+    """How many of the next bases all copies have in the blocks where they are, and agree on, and these."""
     bank, done = state.bank, state.numbers[DONE]
     count, first = np.int64(32), np.uint64(0)
     for k in range(state.numbers[COPIES]):
@@ -122,6 +123,8 @@ def look_ahead(panel: PanelTables, state: SliceState) -> Ahead:
             left = (done - here) if step > 0 else here + 1
         if step < 0 and here < 31:
             return Ahead(np.int64(0), first)
+        within = place & ((1 << BLOCK_BITS) - 1)
+        left = min(left, (1 << BLOCK_BITS) - within if step > 0 else within + 1)
         end = (here + 32) if step > 0 else here + 1
         bases = window(panel.words, end) if in_panel else window(state.words, end)
         if step < 0:

@@ -437,15 +437,30 @@ def prefetch_newest(state: SliceState, row: Int) -> None:
 
 
 @inline
-def prefetch_chain(settings: Settings, state: SliceState, history: Int) -> Int:
-    """The first of four rows, for the next base's seed with each value of this base; prefetches their cache line."""
+def chain_row(settings: Settings, state: SliceState, history: Int) -> Int:
+    """The first of four rows, for the next base's seed with each value of this base."""
     length = settings.history_seed_length
     seed = history << np.uint64(2)
     if length < 32:
         seed &= (np.uint64(1) << np.uint64(2 * length)) - np.uint64(1)
-    row = seed_row(seed, length, state.chain_bits)
+    return seed_row(seed, length, state.chain_bits)
+
+
+@inline
+def prefetch_chain(settings: Settings, state: SliceState, history: Int) -> Int:
+    """The same; prefetches their cache line."""
+    row = chain_row(settings, state, history)
     prefetch(state.chain_heads, row)
     return row
+
+
+@inline
+def prefetch_chains(settings: Settings, state: SliceState, history: Int, ahead: Int, count: Int) -> None:
+    """Prefetch the rows of so many bases from the next on, of which ``ahead`` has the first in its highest bits."""
+    for _ in range(count):
+        prefetch(state.chain_heads, chain_row(settings, state, history))
+        history = (history << np.uint64(2)) | (ahead >> np.uint64(62))
+        ahead <<= np.uint64(2)
 
 
 @inline

@@ -31,6 +31,7 @@ _BOUNDS = {
     "search_interval": (1, 1024),
     "search_interval_few": (1, 1024),
     "max_candidates": (1, 1024),
+    "max_candidates_both": (0, 1024),
     "max_start_mismatches": (0, 24),
     "max_mismatches": (0, 24),
     "long_history_weight": (0, 16),
@@ -55,7 +56,8 @@ class ExpertSettings:
     At most ``copies`` at once; a new one shares ``panel_seed_length`` bases with the slice in the panel, one in
     ``panel_sampling`` of whose seeds are searched, or ``history_seed_length`` in the slice's history
     (``history_seed_length_both`` where both strands count), which is searched every ``search_interval`` bases
-    (``search_interval_few`` while copies are few). A search compares at most ``max_candidates`` places; unless
+    (``search_interval_few`` while copies are few). A search compares at most ``max_candidates`` places
+    (``max_candidates_both``, if not 0, where both strands count); unless
     ``both_strands``, one in ``reverse_rarity`` looks at the other strand. A copy starts with at most
     ``max_start_mismatches`` in 24 bases and ends with more than ``max_mismatches``; ``long_history_weight`` sixteenths
     of its longer history count when it is compared with others.
@@ -74,6 +76,7 @@ class ExpertSettings:
     search_interval: int = 8
     search_interval_few: int = 2
     max_candidates: int = 16
+    max_candidates_both: int = 0
     max_start_mismatches: int = 12
     max_mismatches: int = 16
     long_history_weight: int = 0
@@ -182,8 +185,10 @@ class ExpertSettings:
     def kernel(self, own_counts: bool) -> Settings:
         """For compiled code; ``own_counts`` when there is no panel that trained the counts."""
         seed_length = self.history_seed_length_both if self.both_strands else self.history_seed_length
+        candidates = (self.both_strands and self.max_candidates_both) or self.max_candidates
         named = {name: int(getattr(self, name)) for name in Settings._fields if name != "learn_counts"}
-        return Settings(**named | {"history_seed_length": seed_length, "learn_counts": int(own_counts)})
+        chosen = {"history_seed_length": seed_length, "max_candidates": candidates}
+        return Settings(**named | chosen | {"learn_counts": int(own_counts)})
 
 
 def index_bits(length: int) -> int:
@@ -238,8 +243,9 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
             count_priors=(100, 100, 100, 100, 100, 100, 20, 20, 5, 5),
         )  # fmt: skip
     return replace(
-        common, copies=8, search_interval=2, search_interval_few=2, max_candidates=2, attention_rate=8, heads=2, sets=3,
-        low_orders=(2,), frame_orders=(3, 5), count_orders=(11,), count_priors=(30,), match_run_length=20,
+        common, copies=8, search_interval=2, search_interval_few=2, max_candidates=4, max_candidates_both=2,
+        attention_rate=8, heads=2, sets=3, low_orders=(2,), frame_orders=(3, 5), count_orders=(11,), count_priors=(30,),
+        match_run_length=20,
     )  # fmt: skip
 
 

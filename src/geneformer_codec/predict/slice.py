@@ -27,10 +27,12 @@ from geneformer_codec.predict.search import (
     Worst,
     add,
     append,
+    chain_row,
     enter,
     is_copy,
     panel_seeds,
     prefetch_chain,
+    prefetch_chains,
     prefetch_places,
     prefetch_rows,
     search,
@@ -113,6 +115,8 @@ def code_base(
         symbols[u(done)] = base
         return coder, base
     base = np.int64(symbols[u(done)])
+    if base > 3:  # any will do
+        base = scratch.recall[GUESS]
     return encode_base(coder, stream, scratch.frequencies, base, TOTAL_BITS), base
 
 
@@ -160,6 +164,8 @@ def run(
             # What copies predict next needs no look at each of them, as long as all agree and the guesses hit.
             ahead = look_ahead(panel, state)
             most, hits = min(ahead.count - 1, stop - done - 1, MOST_HITS), np.int64(0)
+            if settings.history_sampling == 0:  # the copies tell which rows come, so that none is waited for
+                prefetch_chains(settings, state, recent.history, ahead.bases, most + 1)
             while base == run_base and hits < most:
                 learn_run(mixer, scratch.recall[RUN_ROW], True)
                 after = extended(recent, base)
@@ -169,7 +175,7 @@ def run(
                     sample(slice_, recent, False, False)
                 else:
                     enter(settings, state, row + base)
-                    row = prefetch_chain(settings, state, recent.history)
+                    row = chain_row(settings, state, recent.history)
                 hits, done, previous = hits + 1, done + 1, base
                 run_base = np.int64((ahead.bases >> np.uint64(62 - 2 * hits)) & np.uint64(3))
                 scratch.recall[RUN_ROW] = run_row(longest + hits, recent.miss_history, numbers[COPIES], run_base)

@@ -91,24 +91,63 @@ class Case(NamedTuple):
 class Exceptions:
     """Residues that are no bases: ``places`` (ascending), ``lengths`` (int64), ``octets`` (uint8) of runs of a byte.
 
-    ``literal`` instead holds all residues of a text with hardly any bases (a protein, or no sequence at all); then no
-    residue is coded as a base and there are no changes of case.
+    Some runs may be ``filled`` (uint8, 1): they have bases as well, in place of what is not known, so that copies go on
+    through them. ``literal`` instead holds all residues of a text with hardly any bases (a protein, or no sequence at
+    all); then no residue is coded as a base and there are no changes of case.
     """
 
     places: Integers
     lengths: Integers
     octets: NDArray[np.uint8]
+    filled: NDArray[np.uint8]
     literal: bytes | None = None
 
+    @classmethod
+    def of(cls, places: Integers, lengths: Integers, octets: NDArray[np.uint8]) -> Exceptions:
+        """Runs that are not filled."""
+        return cls(places, lengths, octets, np.zeros(len(places), np.uint8))
+
+    @classmethod
+    def of_literal(cls, literal: bytes | None = None) -> Exceptions:
+        """Residues as they are; none."""
+        return cls(_NONE, _NONE, np.zeros(0, np.uint8), np.zeros(0, np.uint8), literal)
+
     def bases_before(self, places: Integers) -> Integers:
-        """How many of the residues before each place (ascending or not, int64) are bases."""
+        """How many of the residues before each place (ascending or not, int64) have bases, as those of filled runs."""
+        return self._without(self.filled == 0, places)
+
+    def real_bases_before(self, places: Integers) -> Integers:
+        """How many of the residues before each place are bases."""
+        return self._without(np.ones(len(self.places), np.bool_), places)
+
+    def _without(self, left_out: NDArray[np.bool_], places: Integers) -> Integers:
+        """Residues before each place but for runs that are ``left_out``."""
         if self.literal is not None:
             return np.zeros_like(places)
-        run = np.searchsorted(self.places, places, "right")
-        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(self.lengths)))
+        starts, lengths = self.places[left_out], self.lengths[left_out]
+        run = np.searchsorted(starts, places, "right")
+        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
         # The last run that began before a place may reach beyond it.
-        ends = np.concatenate((np.zeros(1, np.int64), self.places + self.lengths))
+        ends = np.concatenate((np.zeros(1, np.int64), starts + lengths))
         return places - (before[run] - np.maximum(ends[run] - places, 0))
+
+    def cut(self, edges: Integers) -> Exceptions:
+        """The same with runs that go on beyond one of ``edges`` cut there."""
+        ends = self.places + self.lengths
+        inside = np.unique(edges[1:-1])
+        inside = inside[self.real_bases_before(inside + 1) == self.real_bases_before(inside)]
+        run = np.searchsorted(self.places, inside, "right") - 1
+        inside, run = inside[self.places[run] < inside], run[self.places[run] < inside]
+        if not len(inside):
+            return self
+        places = np.sort(np.concatenate((self.places, inside)))
+        stops = np.sort(np.concatenate((ends, inside)))
+        return Exceptions.of(places, stops - places, np.insert(self.octets, run + 1, self.octets[run]))
+
+    @property
+    def fill_count(self) -> int:
+        """Bases in filled runs."""
+        return int(self.lengths[self.filled != 0].sum())
 
     def are_bases(self, residues: int) -> NDArray[np.bool_]:
         """Which of so many residues are bases."""
@@ -133,8 +172,10 @@ class FastaText:
         self._lines, self.residue_count = layout.measure(max_text)
         if layout.unfinished and not self._lines:
             raise FormatError("damaged layout: the last of no lines")
-        self.base_edges = exceptions.bases_before(np.concatenate((np.zeros(1, np.int64), np.cumsum(layout.residues))))
-        """Bases before each fragment, and in the end all."""
+        self.residue_edges = np.concatenate((np.zeros(1, np.int64), np.cumsum(layout.residues)))
+        """Residues before each fragment, and in the end all."""
+        self.base_edges = exceptions.bases_before(self.residue_edges)
+        """Bases, those of filled runs included, before each fragment, and in the end all."""
         self._toggles = np.cumsum(layout.toggles)
         if len(self._toggles) and int(self._toggles[-1]) >= self._lines:
             raise FormatError("damaged layout: a line end changes after the last line")
@@ -153,12 +194,17 @@ class FastaText:
 
     @property
     def fragment_bases(self) -> Integers:
-        """Bases of every fragment."""
+        """Bases of every fragment, those of filled runs included."""
         return np.diff(self.base_edges)
 
     @property
+    def real_fragment_bases(self) -> Integers:
+        """Residues of every fragment that are bases."""
+        return np.diff(self.exceptions.real_bases_before(self.residue_edges))
+
+    @property
     def base_count(self) -> int:
-        """Number of bases."""
+        """Number of bases, those of filled runs included."""
         return int(self.base_edges[-1])
 
     def headers(self) -> list[bytes]:
@@ -185,7 +231,7 @@ class FastaText:
             return np.frombuffer(runs.literal, np.uint8)[start:stop]
         out = np.empty(stop - start, np.uint8)
         codes = np.ascontiguousarray(bases, np.uint8)
-        taken = write_residues(codes, runs.places, runs.lengths, runs.octets, *self.case, start, out)
+        taken = write_residues(codes, runs.places, runs.lengths, runs.octets, runs.filled, *self.case, start, out)
         if taken != len(codes):
             raise FormatError("damaged part: its bases do not match its exceptions")
         return out
@@ -229,10 +275,10 @@ def parse(text: bytes) -> tuple[FastaText, NDArray[np.uint8]]:
     names = kernels.gather_spans(octets, starts, stops, True).tobytes()
     total = int(layout.residues.sum())
     bases, lower, uracil, places, lengths, bytes_ = kernels.scan_residues(octets, ends, kernels.STATES, total)
-    exceptions = Exceptions(places, lengths, bytes_.astype(np.uint8))
+    exceptions = Exceptions.of(places, lengths, bytes_.astype(np.uint8))
     if len(places) * _DENSE > total:
         literal = kernels.gather_residues(octets, ends, total).tobytes()
-        exceptions = Exceptions(_NONE, _NONE, np.zeros(0, np.uint8), literal)
+        exceptions = Exceptions.of_literal(literal)
         bases, lower, uracil = bases[:0], lower[:0], uracil[:0]
     return FastaText(names, layout, Case(lower, uracil), exceptions, len(text)), bases
 

@@ -161,6 +161,7 @@ def write_residues(
     places: Integers,
     lengths: Integers,
     octets: Bytes,
+    filled: Bytes,
     cases: Integers,
     uracils: Integers,
     start: int,
@@ -168,7 +169,8 @@ def write_residues(
 ) -> int:
     """Fill ``out`` with the residues from ``start`` on; return how many of ``bases`` it took.
 
-    -1 when there are too few bases or one is not 0..3. Places are checked by the caller: ascending, not overlapping.
+    Runs that are ``filled`` have bases as well, which are passed over. -1 when there are too few bases or one is
+    not 0..3. Places are checked by the caller: ascending, not overlapping.
     """
     letters = np.array([65, 67, 71, 84], np.uint8)
     stop = start + len(out)
@@ -194,6 +196,10 @@ def write_residues(
             there = min(places[run] + lengths[run], stop)
             for place in range(here - start, there - start):
                 out[place] = octets[run]
+            if filled[run] and there > here:
+                taken += there - here
+                if taken > len(bases):
+                    return -1
             here = max(here, there)
             run += 1
     _flip(out, start, uracils, 84, 84, 1)

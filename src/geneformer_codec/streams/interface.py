@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -23,6 +23,8 @@ from geneformer_codec.sequence.parts import Part
 from geneformer_codec.streams.slice_table import SliceTable
 
 Bases = NDArray[np.uint8]
+UNKNOWN = 4
+"""A base that the coder may choose."""
 
 
 class Choice(NamedTuple):
@@ -128,7 +130,7 @@ class PartContent:
     residue_count: int = 0
     base_count: int = 0
     own_count: int = 0
-    """Bases that are coded in slices: all but those of mapped reads."""
+    """Bases that are coded in slices: all but those of mapped reads, and those of filled runs."""
     slice_count: int = 0
     choice: Choice = ONLY_CHOICE
     payload_bytes: int = 0
@@ -164,7 +166,8 @@ class PartContent:
     def fasta(self) -> FastaText:
         """The text, or that of the headers and sequence lines of reads, without its bases."""
         fasta = FastaText(self.names, self.layout, self.case, self.exceptions, self.text_bytes)
-        if fasta.base_count != self.base_count or (fasta.text_bytes != self.text_bytes and not self.is_reads):
+        bases = fasta.base_count - self.exceptions.fill_count
+        if bases != self.base_count or (fasta.text_bytes != self.text_bytes and not self.is_reads):
             raise FormatError("its side streams are not those of the manifest; the archive is damaged")
         return fasta
 
@@ -172,6 +175,24 @@ class PartContent:
     def read_counts(self) -> tuple[int, ...]:
         """How many reads each text has."""
         return tuple(layout.reads for layout in self.read_layouts)
+
+    def fill(self) -> None:
+        """Give bases to runs of exceptions where a passage before has some in their place, before anything is encoded.
+
+        They are `UNKNOWN`: the coder takes what it finds likeliest.
+        """
+        if not len(self.exceptions.places):
+            return
+        from geneformer_codec.sequence.fills import filled_runs
+
+        runs = self.exceptions.cut(self.fasta.residue_edges)
+        filled = filled_runs(self.bases, runs.bases_before(runs.places), runs.lengths)
+        if filled.any():
+            chosen = filled != 0
+            places = np.repeat(runs.bases_before(runs.places)[chosen], runs.lengths[chosen])
+            self.bases = np.insert(self.bases, places, UNKNOWN)
+        self.exceptions = replace(runs, filled=filled)
+        self.__dict__.pop("fasta", None)
 
     def align(self, aligner: ReadAligner) -> None:
         """Map the reads, before anything is encoded."""
