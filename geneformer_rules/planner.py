@@ -255,17 +255,17 @@ class Planner:
     @cached_property
     def runs(self) -> str:
         """Matches the runs that are fetched."""
-        return any_of(sample.name for sample in self.samples.values() if sample.accession)
+        return any_of((sample.name for sample in self.samples.values() if sample.accession), self.samples)
 
     @cached_property
     def one_text(self) -> str:
         """Matches samples that may have one text: of a run it is not always known before it is archived."""
-        return any_of(sample.name for sample in self.samples.values() if not sample.is_pair)
+        return any_of((sample.name for sample in self.samples.values() if not sample.is_pair), self.samples)
 
     @cached_property
     def two_texts(self) -> str:
         """Matches samples that may be a pair."""
-        return any_of(sample.name for sample in self.samples.values() if sample.is_pair is not False)
+        return any_of((sample.name for sample in self.samples.values() if sample.is_pair is not False), self.samples)
 
     # --- what a job works on -----------------------------------------------------------------------------------------
 

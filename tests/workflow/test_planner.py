@@ -13,7 +13,7 @@ import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import provenance
-from geneformer_rules.patterns import any_of, none_of
+from geneformer_rules.patterns import NAME, any_of, none_of
 from geneformer_rules.planner import Planner
 from geneformer_rules.records import RECORD, describe
 from geneformer_rules.snakemake_call import Call, Forced
@@ -203,3 +203,11 @@ def test_patterns() -> None:
     assert [bool(re.fullmatch(done, name)) for name in ("a", "b.c", "bxc", "")] == [True, True, False, False]
     to_do = f"{none_of(done, '.gfz', '.json')}.gfz"
     assert [name for name in ("a", "b.c", "a2", "c") if re.fullmatch(to_do, f"{name}.gfz")] == ["a2", "c"]
+
+
+def test_rules_for_all_samples_have_short_patterns() -> None:
+    """Snakemake reads the pattern of a rule again for each file of each job."""
+    runs = plan(f"s{number}:SRR{number:06}:none" for number in range(100))
+    assert runs.runs == runs.one_text == runs.two_texts == NAME
+    mixed = plan(["a:1000:none", "b:SRR000001:none"])
+    assert [bool(re.fullmatch(mixed.runs, name)) for name in "ab"] == [False, True]
