@@ -33,10 +33,10 @@ from geneformer_rules.patterns import NAME, any_of, none_of
 from geneformer_rules.publishing import ERROR, remove
 from geneformer_rules.ready_jobs import ReadyJobs
 from geneformer_rules.records import read_json
+from geneformer_rules.run_directory import LOCK
 from geneformer_rules.scheduling import extend_scheduler
 from geneformer_rules.sheets import NO_MODEL, Sample, SheetError, Sheets, Species
 from geneformer_rules.snakemake_call import Call
-from geneformer_rules.sra import LOCK
 
 Wildcards = Any
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geneformer_rules.places import Places
-from geneformer_rules.sra import LOCK
+from geneformer_rules.run_directory import LOCK
 
 from .conftest import Project
 from .ena_server import Server, reads

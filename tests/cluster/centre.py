@@ -1,0 +1,243 @@
+"""Twenty runs of a sequencing centre, of mixed size, on a real Slurm of one node: how busy it is, and what is said.
+
+    PYTHONPATH=src:.:tests python tests/cluster/centre.py DIRECTORY [--large 5000] [--small 40] [--level fast]
+
+A stand-in of ENA on this machine has one large run (``--large`` MB of text), pairs, pairs with orphans, long reads, a
+run that its server does not give, one without files and one that it does not know. Checks that failures are told once
+and nothing is asked for again, runs again, for which nothing must be left to do, and verifies all archives. The use of
+the cores is in DIRECTORY/use.tsv, one row a second.
+"""
+
+import argparse
+import mmap
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from workflow.ena_server import Server
+
+from cluster.conftest import Cluster, ClusterProject, until
+from cluster.simulated import TextFile, genome, long_reads, short_reads
+
+REFUSED, WITHOUT_FILES, UNKNOWN = "SRR000018", "SRR000019", "SRR000020"
+FAILURES = {
+    REFUSED: "the server answers 403",
+    WITHOUT_FILES: "ENA has no FASTQ files of this run",
+    UNKNOWN: "ENA knows no such run",
+}
+
+
+@dataclass
+class Centre:
+    """The runs that a server has, in a directory, and the SHA-256 of their texts."""
+
+    directory: Path
+    server: Server
+    digests: dict[str, str] = field(default_factory=dict)
+    text_bytes: int = 0
+    rows: list[str] = field(default_factory=list)
+
+    def add(self, run: str, files: dict[str, TextFile]) -> None:
+        """Let the server have the files of a run, by the end of their names, without holding them in memory."""
+        self.server.runs[run] = []
+        for part, file in files.items():
+            name = f"/{run}{part}.fastq.gz"
+            self.server.runs[run].append(name)
+            self.server.files[name] = _mapped(file.path)
+        reads, bases = sum(file.reads for file in files.values()), sum(file.bases for file in files.values())
+        self.server.counts[run] = reads - (files["_2"].reads if "_2" in files else 0), bases
+        self.text_bytes += sum(file.text_bytes for file in files.values())
+        if "" not in files or len(files) == 1:
+            self.digests[run] = next(iter(files.values())).digest.hexdigest()
+        self.rows.append(f"{run}\t{run}\tnone\t{sum(len(self.server.files[n]) for n in self.server.runs[run])}")
+
+    def make(self, large: float, small: float) -> None:
+        """Simulate 17 runs, of ``large`` and about ``small`` MB of text, and three that cannot be had."""
+        record = 2 * 150 + 20
+        for number in range(1, 18):
+            run, size = f"SRR{number:06}", 1e6 * small * (0.2 + number / 8)
+            files = {}
+            if number in (5, 11):  # long reads
+                source = genome(200_000, number)
+                files[""] = self._file(run, "").write(long_reads(run, source, int(size / 4), number))
+            else:
+                is_large = number == 3
+                bases = int((large * 1e6 if is_large else size) / 2 / record)
+                source = genome(max(20_000, min(bases * 2, 40_000_000)), number)
+                for mate in (1, 2)[: 1 + number % 2]:
+                    files[f"_{mate}"] = self._file(run, f"_{mate}").write(short_reads(run, source, bases, mate, number))
+                if number % 2 == 0:
+                    files = {"": files["_1"]}
+                elif number in (7, 13):  # reads without a mate beside pairs
+                    orphans = short_reads(f"{run}.0", source, bases // 20, 1, number + 100)
+                    files[""] = self._file(run, "").write(orphans)
+            self.add(run, files)
+        for run in (REFUSED, WITHOUT_FILES):
+            self.server.add(run, _=b"@r\nA\n+\nF\n")
+            self.server.files[f"/{run}.fastq.gz"] *= run == REFUSED
+        self.server.lies[f"/{REFUSED}.fastq.gz"] = lambda handler: handler.send_error(403)
+        self.server.runs[WITHOUT_FILES] = []
+        self.rows += [f"{run}\t{run}\tnone\t" for run in FAILURES]
+
+    def _file(self, run: str, part: str) -> TextFile:
+        return TextFile(self.directory / f"{run}{part}.fastq.gz")
+
+
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+class Use(threading.Thread):
+    """Notes each second how busy the machine is, with the jobs below a directory and with all else, and the queue."""
+
+    def __init__(self, project: ClusterProject, table: Path) -> None:
+        super().__init__(daemon=True)
+        self.project, self.table, self.ended = project, table, threading.Event()
+        self.rows: list[tuple[float, float, float, int, int]] = []
+
+    def run(self) -> None:
+        began, seen = time.monotonic(), {}
+        psutil.cpu_percent()
+        before = began
+        with self.table.open("w") as out:
+            print("seconds", "machine", "own", "running", "waiting", sep="\t", file=out)
+            while not self.ended.wait(1):
+                used = 0.0
+                for process in psutil.process_iter(["cwd", "cpu_times"]):
+                    if str(process.info["cwd"]).startswith(str(self.project.directory)):
+                        spent = sum(process.info["cpu_times"][:2])
+                        used += spent - seen.get(process.pid, 0)
+                        seen[process.pid] = spent
+                now = time.monotonic()
+                states = subprocess.run(["squeue", "-h", "-o", "%T"], capture_output=True, text=True).stdout.split()
+                machine = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
+                row = (now - began, machine, used / (now - before), states.count("RUNNING"), states.count("PENDING"))
+                before = now
+                self.rows.append(row)
+                print(*(f"{value:.2f}" for value in row[:3]), *row[3:], sep="\t", file=out, flush=True)
+
+    def show(self, stretches: int = 20) -> None:
+        """Print the use of cores in equal stretches of time."""
+        print(f"{'seconds':>9} {'machine':>8} {'own':>6} {'running':>8} {'waiting':>8}")
+        step = max(1, len(self.rows) // stretches)
+        for start in range(0, len(self.rows), step):
+            rows = self.rows[start : start + step]
+            mean = [sum(row[column] for row in rows) / len(rows) for column in range(1, 5)]
+            print(f"{rows[-1][0]:9.0f} {mean[0]:8.2f} {mean[1]:6.2f} {mean[2]:8.1f} {mean[3]:8.1f}")
+        own = sum(row[2] for row in self.rows) / len(self.rows)
+        print(f"mean use of cores by jobs and Snakemake: {own:.2f} of {psutil.cpu_count()}", flush=True)
+
+
+def archive(centre: Centre, project: ClusterProject, table: Path, disturb: Callable[[], None] = lambda: None) -> str:
+    """Archive all runs, and check what was said and asked; ``disturb`` is called while jobs are at work."""
+    project.samples[:] = ["sample\tpath\tspecies\tbytes", *centre.rows]
+    use = Use(project, table)
+    use.start()
+    began = time.monotonic()
+    process = project.start("compress_all")
+    try:
+        disturb()
+        said = project.finish(process, status=1)
+    finally:
+        use.ended.set()
+        use.join()
+    print(f"{centre.text_bytes / 1e6:,.0f} MB of text in {time.monotonic() - began:.0f} s")
+    use.show()
+    check(centre, project, said)
+    return said
+
+
+def check(centre: Centre, project: ClusterProject, said: str) -> None:
+    """Check archives, failures and requests."""
+    asked = centre.server.asked
+    print(*(line for line in said.splitlines() if line.startswith("geneformer-rules: ")), sep="\n")
+    archived = {path.stem for path in project.result("archives").glob("*.gfz")}
+    assert archived == {f"SRR{number:06}" for number in range(1, 18)}, archived
+    for run, digest in centre.digests.items():
+        assert project.report(run)["sha256"] == digest, run
+    for run, reason in FAILURES.items():
+        told = [line for line in said.splitlines() if line.startswith(f"geneformer-rules: failed: {run}: ")]
+        assert len(told) == 1, told
+        assert reason in told[0]
+        assert len(re.findall(rf"^{run}: .*{re.escape(reason)}", said, re.M)) <= 1
+    files = [path for path in asked if path.endswith(".gz")]
+    assert len(files) == len(set(files)), "a file was asked for twice"
+    assert asked.count("/filereport") == 20
+
+
+def run_again(centre: Centre, project: ClusterProject) -> None:
+    """Once more: only what has failed is tried; without it nothing is to be done. Then verify all archives."""
+    before = {path: path.stat().st_mtime_ns for path in project.result("archives").glob("*.gfz")}
+    asked = len(centre.server.asked)
+    project.run("compress_all", status=1)
+    assert sorted(centre.server.asked[asked:]) == ["/SRR000018.fastq.gz", *["/filereport"] * 3]
+    project.samples[:] = [row for row in project.samples if row.split("\t")[0] not in FAILURES]
+    assert "Nothing to be done" in project.run("-n", "compress_all") + project.run("compress_all")
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    left = [place for place in ("downloads", "parts", "blocks", "fetched") if project.result(place).exists()]
+    print("left:", *left)
+    began = time.monotonic()
+    project.run("verify_all")
+    print(f"verify_all: {time.monotonic() - began:.0f} s")
+    checks = project.result("checks.tsv").read_text()
+    assert checks.count("\tverification\tpassed") == 17
+
+
+def disturbing(project: ClusterProject) -> Callable[[], None]:
+    """Cancel a job, and restart the controller, while jobs are at work."""
+
+    def disturb() -> None:
+        until(lambda: bool(project.calls("compress --part")))
+        job = project.calls("compress --part")[-1]
+        project.cluster.ask(f"scancel {job}")
+        print(f"cancelled job {job}")
+        project.cluster.end("slurmctld")
+        time.sleep(15)
+        project.cluster.script("start-controller")
+        print("restarted slurmctld", flush=True)
+
+    return disturb
+
+
+def main() -> None:
+    """Simulate, archive, check and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--large", type=float, default=5000, help="MB of text of the largest run")
+    parser.add_argument("--small", type=float, default=40, help="MB of text of others, about")
+    parser.add_argument("--level", default="fast")
+    parser.add_argument("--downloads", type=int, default=4)
+    parser.add_argument("--disturb", action="store_true", help="cancel a job and restart the controller meanwhile")
+    options = parser.parse_args()
+    directory = options.directory.resolve()
+    directory.mkdir(parents=True)
+    centre = Centre(directory / "ena", Server())
+    centre.make(options.large, options.small)
+    print(f"{len(centre.rows)} runs, {centre.text_bytes / 1e6:,.0f} MB of text", flush=True)
+    cluster = Cluster(directory / "slurm")
+    os.environ["SLURM_CONF"] = str(cluster.state / "slurm.conf")
+    cluster.state.mkdir()
+    try:
+        cluster.script("start")
+        (directory / "project").mkdir()
+        project = ClusterProject.on(cluster, directory / "project")
+        project.settings |= {"level": options.level, "threads": {"compress": 2, "decode": 2}}
+        project.settings["sra"] = {"ena_url": centre.server.reports, "max_downloads": options.downloads}
+        try:
+            archive(centre, project, directory / "use.tsv", disturbing(project) if options.disturb else lambda: None)
+            run_again(centre, project)
+        finally:
+            project.stop()
+    finally:
+        cluster.script("stop")
+
+
+if __name__ == "__main__":
+    main()
