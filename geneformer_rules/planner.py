@@ -136,6 +136,8 @@ class Planner:
         """The samples whose archive agrees with their row of the sheet, and is not forced."""
         if not self.call.is_main_process:  # a job only needs the rules of its own sample
             return self.published.names - self.call.targeted_samples
+        if self.call.makes_report:  # whose graph shows by which rules archives were made, if that can still be drawn
+            return {name for name in self.published.names & self.samples.keys() if not self._has_inputs(name)}
         kept = [
             sample
             for sample in self.samples.values()
@@ -145,6 +147,13 @@ class Planner:
         ]
         model_of = {name: self.model_of(name) for name in self.sheets.species}
         return provenance.up_to_date(kept, self.sheets.species, self.published, self.config, model_of)
+
+    def _has_inputs(self, sample: str) -> bool:
+        """Whether all files are there that an archive was made from."""
+        one = self.samples[sample]
+        species = self.sheets.species.get(one.species)
+        of_model = [] if species is None else [species.model] if species.model else [*species.panel, species.base]
+        return all(Path(file).is_file() for file in (*one.files, *of_model) if file)
 
     def is_made_by_rules(self, files: Iterable[str]) -> bool:
         """Whether rules of the including pipeline write some of these files, or may do so."""
