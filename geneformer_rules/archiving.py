@@ -129,12 +129,23 @@ def split_sample(
     part_bases: int,
     level: str,
     fetched: Path | None = None,
+    threads: int = 0,
 ) -> None:
     """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample."""
     made_of, (paths, _) = describe_files(files, species), sources_of(name, files, fetched)
     mate = paths[1] if len(paths) == 2 else None
     own = species == NO_MODEL
-    api.split(paths[0], parts, mate=mate, part_bases=part_bases, name=name, self_panel=own, level=level)
+    execution = Execution(threads)
+    api.split(
+        paths[0],
+        parts,
+        mate=mate,
+        part_bases=part_bases,
+        name=name,
+        self_panel=own,
+        level=level,
+        execution=execution,
+    )
     made = read_json(parts / "plan.json")
     write_json({RECORD: made_of, **made}, plan)
     size = sum(part["text_bytes"] for part in made["parts"])

@@ -95,44 +95,63 @@ def _mapped(path: Path) -> memoryview:
 
 
 class Use(threading.Thread):
-    """Notes each second how busy the machine is, with the jobs below a directory and with all else, and the queue."""
+    """Notes each second how busy the cores are, with what a project started and with all else, and what the queue has.
+
+    ``wanted`` are the threads of the project that run or wait for a core: where there are as many as cores, all would
+    be busy with it if nobody else used the machine.
+    """
 
     def __init__(self, project: ClusterProject, table: Path) -> None:
         super().__init__(daemon=True)
         self.project, self.table, self.ended = project, table, threading.Event()
-        self.rows: list[tuple[float, float, float, int, int]] = []
+        self.rows: list[tuple[float, ...]] = []
 
     def run(self) -> None:
-        began, seen = time.monotonic(), {}
+        began = before = time.monotonic()
+        seen: dict[int, float] = {}
         psutil.cpu_percent()
-        before = began
         with self.table.open("w") as out:
-            print("seconds", "machine", "own", "running", "waiting", sep="\t", file=out)
+            print("seconds", *self.COLUMNS, sep="\t", file=out)
             while not self.ended.wait(1):
-                used = 0.0
+                used, wanted = 0.0, 0
                 for process in psutil.process_iter(["cwd", "cpu_times"]):
                     if str(process.info["cwd"]).startswith(str(self.project.directory)):
                         spent = sum(process.info["cpu_times"][:2])
                         used += spent - seen.get(process.pid, 0)
                         seen[process.pid] = spent
+                        wanted += _threads_wanting(process.pid)
                 now = time.monotonic()
                 states = subprocess.run(["squeue", "-h", "-o", "%T"], capture_output=True, text=True).stdout.split()
                 machine = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
-                row = (now - began, machine, used / (now - before), states.count("RUNNING"), states.count("PENDING"))
+                jobs = states.count("RUNNING"), states.count("PENDING")
+                self.rows.append((now - began, machine, used / (now - before), wanted, *jobs))
                 before = now
-                self.rows.append(row)
-                print(*(f"{value:.2f}" for value in row[:3]), *row[3:], sep="\t", file=out, flush=True)
+                print(*(f"{value:.2f}" for value in self.rows[-1]), sep="\t", file=out, flush=True)
+
+    COLUMNS = ("machine", "own", "wanted", "running", "waiting")
 
     def show(self, stretches: int = 20) -> None:
         """Print the use of cores in equal stretches of time."""
-        print(f"{'seconds':>9} {'machine':>8} {'own':>6} {'running':>8} {'waiting':>8}")
-        step = max(1, len(self.rows) // stretches)
+        cores = psutil.cpu_count() or 1
+        print("  seconds", *(f"{column:>8}" for column in self.COLUMNS), "all cores wanted")
+        step = max(1, -(-len(self.rows) // stretches))
         for start in range(0, len(self.rows), step):
             rows = self.rows[start : start + step]
-            mean = [sum(row[column] for row in rows) / len(rows) for column in range(1, 5)]
-            print(f"{rows[-1][0]:9.0f} {mean[0]:8.2f} {mean[1]:6.2f} {mean[2]:8.1f} {mean[3]:8.1f}")
+            mean = [sum(row[column] for row in rows) / len(rows) for column in range(1, 6)]
+            full = sum(row[3] >= cores for row in rows) / len(rows)
+            print(f"{rows[-1][0]:9.0f}", *(f"{value:8.2f}" for value in mean), f"{full:16.0%}")
         own = sum(row[2] for row in self.rows) / len(self.rows)
-        print(f"mean use of cores by jobs and Snakemake: {own:.2f} of {psutil.cpu_count()}", flush=True)
+        full = sum(row[3] >= cores for row in self.rows) / len(self.rows)
+        print(f"{own:.2f} of {cores} cores used, all of them wanted {full:.0%} of the time", flush=True)
+
+
+def _threads_wanting(process: int) -> int:
+    """The threads of a process that run or wait for a core."""
+    try:
+        tasks = list(Path(f"/proc/{process}/task").iterdir())
+        return sum((task / "stat").read_text().rpartition(")")[2].split()[0] == "R" for task in tasks)
+    except OSError:  # it has ended
+        return 0
 
 
 def archive(centre: Centre, project: ClusterProject, table: Path, disturb: Callable[[], None] = lambda: None) -> str:
@@ -214,6 +233,7 @@ def main() -> None:
     parser.add_argument("--small", type=float, default=40, help="MB of text of others, about")
     parser.add_argument("--level", default="fast")
     parser.add_argument("--downloads", type=int, default=4)
+    parser.add_argument("--cpus", type=int, default=4, help="of the node, as Slurm sees it")
     parser.add_argument("--disturb", action="store_true", help="cancel a job and restart the controller meanwhile")
     options = parser.parse_args()
     directory = options.directory.resolve()
@@ -223,6 +243,7 @@ def main() -> None:
     print(f"{len(centre.rows)} runs, {centre.text_bytes / 1e6:,.0f} MB of text", flush=True)
     cluster = Cluster(directory / "slurm")
     os.environ["SLURM_CONF"] = str(cluster.state / "slurm.conf")
+    os.environ["SLURM_TEST_CPUS"] = str(options.cpus)
     cluster.state.mkdir()
     try:
         cluster.script("start")
