@@ -216,7 +216,7 @@ def disturbing(project: ClusterProject) -> Callable[[], None]:
         until(lambda: bool(project.calls("compress --part")))
         job = project.calls("compress --part")[-1]
         project.cluster.ask(f"scancel {job}")
-        print(f"cancelled job {job}")
+        print(f"cancelled job {job}: {project.cluster.ask(f'squeue -h -o %k -j {job}').strip()}")
         project.cluster.end("slurmctld")
         time.sleep(15)
         project.cluster.script("start-controller")
@@ -233,6 +233,7 @@ def main() -> None:
     parser.add_argument("--small", type=float, default=40, help="MB of text of others, about")
     parser.add_argument("--level", default="fast")
     parser.add_argument("--downloads", type=int, default=4)
+    parser.add_argument("--job-bases", type=int, help="bases that a job works on (default: a minute's work)")
     parser.add_argument("--cpus", type=int, default=4, help="of the node, as Slurm sees it")
     parser.add_argument("--disturb", action="store_true", help="cancel a job and restart the controller meanwhile")
     options = parser.parse_args()
@@ -250,6 +251,7 @@ def main() -> None:
         (directory / "project").mkdir()
         project = ClusterProject.on(cluster, directory / "project")
         project.settings |= {"level": options.level, "threads": {"compress": 2, "decode": 2}}
+        project.settings["planning"] = {"job_bases": options.job_bases}
         project.settings["sra"] = {"ena_url": centre.server.reports, "max_downloads": options.downloads}
         try:
             archive(centre, project, directory / "use.tsv", disturbing(project) if options.disturb else lambda: None)

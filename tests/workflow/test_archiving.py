@@ -149,6 +149,9 @@ def test_a_report_for_people(copied: Project) -> None:
     for page in ("sizes.html", "models.html", "jobs.html", "trained.html"):
         assert page in text
     assert "Sizes before and after" in text
+    for page, link in (("sizes", "their sizes"), ("models", "the models"), ("jobs", "time and memory")):
+        assert f"resultPath:path}}))('results/summary/{page}.html')" in text, "one click away"
+        assert f">{link}</a>" in text
     assert {"archive", "split", "gather", "publish", "train"} <= set(re.findall(r'"rule": "(\w+)"', text))
     for gone in copied.directory.glob("data/*"):
         gone.unlink()
