@@ -362,7 +362,7 @@ class Planner:
             error = Path(self.results, "unpublished", made_in, f"{sample}{ERROR}")
             if error.is_file():
                 return error.read_text(encoding="utf-8").strip()
-        return None
+        return read_json(self.plan_path(sample)).get("error")
 
     def work_on(self, sample: str) -> list[Path]:
         """What work on a sample leaves, and nobody needs once its archive is published.

@@ -9,6 +9,9 @@ the cores is in DIRECTORY/use.tsv, one row a second.
 """
 
 import argparse
+import contextlib
+import gzip
+import hashlib
 import mmap
 import os
 import re
@@ -18,13 +21,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 
+import numpy as np
 import psutil
 from workflow.ena_server import Server
 
 from cluster.conftest import Cluster, ClusterProject, until
-from cluster.simulated import TextFile, genome, long_reads, short_reads
+from geneformer_codec.sequence.simulate_reads import write_fastq
 
+RECORD = 360
+"""About how many bytes a read takes."""
 REFUSED, WITHOUT_FILES, UNKNOWN = "SRR000018", "SRR000019", "SRR000020"
 FAILURES = {
     REFUSED: "the server answers 403",
@@ -33,13 +40,49 @@ FAILURES = {
 }
 
 
+class TextFile:
+    """A compressed file of reads, of which the digest of the text is known, and how many reads it has and bases."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._file = path, gzip.open(path, "wb", compresslevel=1)  # noqa: SIM115
+        self.digest, self.text_bytes, self.reads, self.bases = hashlib.sha256(), 0, 0, 0
+
+    def write(self, record: bytes) -> None:
+        """Write a record of FASTQ."""
+        self._file.write(record)
+        self.digest.update(record)
+        self.text_bytes, self.reads = self.text_bytes + len(record), self.reads + 1
+        self.bases += len(record.split(b"\n", 2)[1])
+
+    def __enter__(self) -> "TextFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def write_long_reads(file: TextFile, bases: int, seed: int) -> None:
+    """Write noisy long reads, about so many bases."""
+    random = np.random.default_rng(seed)
+    genome = random.choice(np.frombuffer(b"ACGT", np.uint8), 200_000)
+    while file.bases < bases:
+        length = int(np.clip(random.lognormal(8, 0.8), 200, 100_000))
+        start = int(random.integers(len(genome) - length))
+        read = genome[start : start + length].copy()
+        wrong = random.random(length) < 0.06
+        read[wrong] = random.choice(genome, int(wrong.sum()))
+        qualities = np.clip(random.normal(51, 6, length), 34, 80).astype(np.uint8)
+        file.write(b"@read_%d\n%b\n+\n%b\n" % (file.reads + 1, read.tobytes(), qualities.tobytes()))
+
+
 @dataclass
 class Centre:
-    """The runs that a server has, in a directory, and the SHA-256 of their texts."""
+    """The runs that a server has, in a directory, and the SHA-256 of their texts, but of those that are joined."""
 
     directory: Path
     server: Server
-    digests: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, list[str]] = field(default_factory=dict)
     text_bytes: int = 0
     rows: list[str] = field(default_factory=list)
 
@@ -53,30 +96,30 @@ class Centre:
         reads, bases = sum(file.reads for file in files.values()), sum(file.bases for file in files.values())
         self.server.counts[run] = reads - (files["_2"].reads if "_2" in files else 0), bases
         self.text_bytes += sum(file.text_bytes for file in files.values())
-        if "" not in files or len(files) == 1:
-            self.digests[run] = next(iter(files.values())).digest.hexdigest()
+        self.digests[run] = [file.digest.hexdigest() for part, file in files.items() if len(files) < 3 or part == "_2"]
         self.rows.append(f"{run}\t{run}\tnone\t{sum(len(self.server.files[n]) for n in self.server.runs[run])}")
 
     def make(self, large: float, small: float) -> None:
         """Simulate 17 runs, of ``large`` and about ``small`` MB of text, and three that cannot be had."""
-        record = 2 * 150 + 20
         for number in range(1, 18):
-            run, size = f"SRR{number:06}", 1e6 * small * (0.2 + number / 8)
-            files = {}
-            if number in (5, 11):  # long reads
-                source = genome(200_000, number)
-                files[""] = self._file(run, "").write(long_reads(run, source, int(size / 4), number))
-            else:
-                is_large = number == 3
-                bases = int((large * 1e6 if is_large else size) / 2 / record)
-                source = genome(max(20_000, min(bases * 2, 40_000_000)), number)
-                for mate in (1, 2)[: 1 + number % 2]:
-                    files[f"_{mate}"] = self._file(run, f"_{mate}").write(short_reads(run, source, bases, mate, number))
-                if number % 2 == 0:
-                    files = {"": files["_1"]}
-                elif number in (7, 13):  # reads without a mate beside pairs
-                    orphans = short_reads(f"{run}.0", source, bases // 20, 1, number + 100)
-                    files[""] = self._file(run, "").write(orphans)
+            run, size = f"SRR{number:06}", large if number == 3 else small * (0.2 + number / 8)
+            if number in (5, 11):
+                with TextFile(self.directory / f"{run}.fastq.gz") as file:
+                    write_long_reads(file, int(5e5 * size), number)
+                self.add(run, {"": file})
+                continue
+            mates = (1, 2)[: 1 + number % 2]
+            reads = int(1e6 * size / len(mates) / RECORD)
+            with contextlib.ExitStack() as stack:
+                parts = ["_1", "_2"] if len(mates) == 2 else [""]
+                files = {
+                    part: stack.enter_context(TextFile(self.directory / f"{run}{part}.fastq.gz")) for part in parts
+                }
+                genome = max(20_000, min(10 * reads, 40_000_000))
+                write_fastq([cast(BinaryIO, file) for file in files.values()], reads, genome=genome, seed=number)
+                if number in (7, 13):  # reads without a mate beside pairs
+                    files[""] = stack.enter_context(TextFile(self.directory / f"{run}.fastq.gz"))
+                    write_fastq([cast(BinaryIO, files[""])], reads // 20, genome=genome, seed=number + 100)
             self.add(run, files)
         for run in (REFUSED, WITHOUT_FILES):
             self.server.add(run, _=b"@r\nA\n+\nF\n")
@@ -84,9 +127,6 @@ class Centre:
         self.server.lies[f"/{REFUSED}.fastq.gz"] = lambda handler: handler.send_error(403)
         self.server.runs[WITHOUT_FILES] = []
         self.rows += [f"{run}\t{run}\tnone\t" for run in FAILURES]
-
-    def _file(self, run: str, part: str) -> TextFile:
-        return TextFile(self.directory / f"{run}{part}.fastq.gz")
 
 
 def _mapped(path: Path) -> memoryview:
@@ -179,8 +219,10 @@ def check(centre: Centre, project: ClusterProject, said: str) -> None:
     print(*(line for line in said.splitlines() if line.startswith("geneformer-rules: ")), sep="\n")
     archived = {path.stem for path in project.result("archives").glob("*.gfz")}
     assert archived == {f"SRR{number:06}" for number in range(1, 18)}, archived
-    for run, digest in centre.digests.items():
-        assert project.report(run)["sha256"] == digest, run
+    for run, digests in centre.digests.items():
+        facts = project.report(run)
+        held = [facts["sha256"], *([facts["mate"]["sha256"]] if facts["mate"] else [])]
+        assert held[-len(digests) :] == digests, run
     for run, reason in FAILURES.items():
         told = [line for line in said.splitlines() if line.startswith(f"geneformer-rules: failed: {run}: ")]
         assert len(told) == 1, told
