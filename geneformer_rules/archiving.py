@@ -3,6 +3,7 @@
 What archives a sample leaves in a directory for unpublished archives, as ``NAME.gfz`` and its report ``NAME.json``.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,12 +130,32 @@ def split_sample(
     part_bases: int,
     level: str,
     fetched: Path | None = None,
+    threads: int = 0,
 ) -> None:
-    """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample."""
+    """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample.
+
+    Of a sample that cannot be read, the plan has the reason: trying again would not change it.
+    """
     made_of, (paths, _) = describe_files(files, species), sources_of(name, files, fetched)
     mate = paths[1] if len(paths) == 2 else None
     own = species == NO_MODEL
-    api.split(paths[0], parts, mate=mate, part_bases=part_bases, name=name, self_panel=own, level=level)
+    execution = Execution(threads)
+    try:
+        api.split(
+            paths[0],
+            parts,
+            mate=mate,
+            part_bases=part_bases,
+            name=name,
+            self_panel=own,
+            level=level,
+            execution=execution,
+        )
+    except InputError as error:
+        print(f"error: {message_of(error)}", file=sys.stderr)
+        parts.mkdir(parents=True, exist_ok=True)
+        write_json({RECORD: made_of, "error": message_of(error), "parts": []}, plan)
+        return
     made = read_json(parts / "plan.json")
     write_json({RECORD: made_of, **made}, plan)
     size = sum(part["text_bytes"] for part in made["parts"])

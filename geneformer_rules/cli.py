@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--level", required=True, help="of the archive, for the sample's own panel")
     step.add_argument("-o", "--output", dest="parts", type=Path, required=True, help="directory for the parts")
     step.add_argument("--plan", type=Path, required=True, help="the plan that is written, as JSON")
+    step.add_argument("--threads", type=int, default=0)
     step.set_defaults(step=_split)
     _add_fetched(step)
 

@@ -32,7 +32,11 @@ _PASSING = (408, 425, 429)
 Result = TypeVar("Result")
 
 
-class NetworkError(InputError):
+class PassingError(InputError):
+    """Something is in the way that may be over later."""
+
+
+class NetworkError(PassingError):
     """Something on the network did not answer as it should, and may do so later."""
 
 
@@ -52,16 +56,16 @@ class Patience:
     seconds: float = 5.0
 
     def persist(self, work: Callable[[], Result], progress: Callable[[], int] = lambda: 0) -> Result:
-        """Do ``work``, again while it ends in a NetworkError, after longer pauses; ``progress`` resets these."""
+        """Do ``work``, again while it ends in a PassingError, after longer pauses; ``progress`` resets these."""
         failures, reached = 0, progress()
         while True:
             try:
                 return work()
-            except NetworkError as error:
+            except PassingError as error:
                 failures = 1 if progress() > reached else failures + 1
                 reached = progress()
                 if failures >= self.tries:
-                    raise NetworkError(f"{error} (tried {failures} times); try again later") from error
+                    raise type(error)(f"{error} (tried {failures} times); try again later") from error
                 pause = min(self.seconds * 2 ** (failures - 1) * random.uniform(0.8, 1.2), _LONGEST_PAUSE)
                 say(f"{error}; trying again in {pause:.0f} s")
                 time.sleep(pause)

@@ -17,6 +17,7 @@ from geneformer_codec.cli.console import say
 from geneformer_codec.errors import InputError
 from geneformer_rules.accessions import Accession, Fetched, choose, join_unpaired, joined_name
 from geneformer_rules.downloading import Patience, RefusedError, download, get, host_of
+from geneformer_rules.run_directory import check_room
 
 REPORTS = "https://www.ebi.ac.uk/ena/portal/api/filereport"
 """The address of ENA's file reports."""
@@ -181,13 +182,16 @@ def fetch(accession: Accession, directory: Path, url: str, patience: Patience, h
     chosen = choose(accession, {file.name: file for file in run.files})
     trusted, paths = {*HOSTS, host_of(url), *(host.lower() for host in hosts)}, []
     joined = [directory / joined_name(file.name) for file in chosen[:1] if len(chosen) == 3]
-    for file in chosen:
+    sizes = {file: file.size for file in chosen if file.size is not None and file.md5}
+    if unknown := [file.name for file in chosen if file not in sizes]:
+        raise InputError(f"{run.run}: ENA states no size or no MD5 sum of {unknown[0]}; try again later")
+    needed = sum(sizes.values()) + sum(map(sizes.__getitem__, chosen[2:]))  # reads without a mate are copied
+    patience.persist(lambda: check_room(directory, needed))
+    for file, size in sizes.items():
         path = directory / file.name
-        if file.size is None or not file.md5:
-            raise InputError(f"{run.run}: ENA states no size or no MD5 sum of {file.name}; try again later")
         if not (file in chosen[::2] and joined and joined[0].is_file()):
-            say(f"{file.url}: {file.size:,} bytes")
-            download(file.url, path, file.size, file.md5, trusted, patience)
+            say(f"{file.url}: {size:,} bytes")
+            download(file.url, path, size, file.md5, trusted, patience)
         paths.append(path)
     stated = f"ENA states {_stated(run.reads)} reads and {_stated(run.bases)} bases"
     say(f"{run.run}: {stated}")

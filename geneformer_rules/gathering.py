@@ -6,6 +6,7 @@ which is that of the part's file; these files, one after the other, have the SHA
 """
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,10 @@ def gather_sample(
     files, run = sources_of(name, sources, fetched)
     with atomic_directory(directory, force=True) as out:
         archive = out / f"{name}.gfz"
+        if failure := read_json(plan).get("error"):
+            print(f"error: {failure}", file=sys.stderr)
+            write_error(archive, InputError(str(failure)))
+            return
         made = [blocks / f"{job}.gfz" for job in read_plan(plan).jobs(jobs)]
         api.gather(parts / "plan.json", made, archive, embed_model=model if embed else None)
         check_whole(archive, parts / "plan.json")

@@ -41,6 +41,7 @@ _LABELS = {
     "cpu_seconds": "CPU seconds",
     "bases_per_second": "bases/s",
     "bits_per_base": "bits/base",
+    "checked": "checked (UTC)",
 }
 _SAMPLE_COLUMNS = [column for column in SAMPLE_COLUMNS if column in SAMPLE_COLUMNS[:9] or column == "level"]
 _SPECIES_COLUMNS = SPECIES_COLUMNS[:10]
@@ -96,7 +97,8 @@ def sizes_page(numbers: Numbers) -> str:
     ]
     if numbers.checks:
         text = "When each archive was last proved to give every byte back; results/checks.tsv has every check."
-        sections.append(Section("Checks", text, [], CHECK_COLUMNS, numbers.checks))
+        rows = [row | {"bases": int(row["bases"]) if row["bases"].isdecimal() else None} for row in numbers.checks]
+        sections.append(Section("Checks", text, [], CHECK_COLUMNS, rows))
     if notices:
         sections.insert(0, Section("What the archives do not keep", "", [], ("sample", "notice"), notices))
     lead = "Every archive was decoded and compared with its source before it was published."
@@ -171,7 +173,7 @@ def _template() -> jinja2.Template:
 def _style(key: str, rows: Sequence[Row]) -> str:
     if key in _IDS:
         return "id"
-    if key in ("notice", "result"):
+    if key in ("notice", "result", "checked"):
         return "long"
     values = [row[key] for row in rows if row.get(key) is not None]
     numbers = bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
@@ -190,6 +192,8 @@ def _cell(key: str, value: Any) -> dict[str, object]:
         return {"value": value, "text": text, "style": "n"}
     if isinstance(value, int):
         return {"value": value, "text": f"{value:,}", "style": "n"}
+    if key == "checked":  # 2026-01-31T12:00:00Z
+        return {"value": value, "text": value.replace("T", " ").removesuffix("Z"), "style": _style(key, ())}
     return {"value": value, "text": value[:12] if key in _IDS else value, "style": _style(key, ())}
 
 

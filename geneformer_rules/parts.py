@@ -23,7 +23,7 @@ class PartSizes:
 
     def jobs(self, count: int) -> list[str]:
         """The names of ``count`` jobs that compress the parts, as equal as can be: ``FIRST-LAST`` of their parts."""
-        ends = [len(self.sizes) * job // count for job in range(count + 1)]
+        ends = [len(self.sizes) * job // max(count, 1) for job in range(count + 1)]
         return [f"{first:08d}-{end - 1:08d}" for first, end in itertools.pairwise(ends)]
 
     def job_count(self, job_bases: int | None) -> int:

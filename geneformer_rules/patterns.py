@@ -1,7 +1,7 @@
 """Patterns of names in the paths of jobs: which samples, species and batches a rule is for."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 BATCH = r"[^/+]+\+[0-9]+(?:-[0-9]+)*"
 """Matches the name of a batch (`batching`)."""
@@ -11,12 +11,17 @@ NAME = r"[^/+]+"
 """Matches the name of a sample or species."""
 
 
-def any_of(names: Iterable[str]) -> str:
-    """A pattern that matches these names and no others.
+def any_of(names: Iterable[str], among: Collection[str] = ()) -> str:
+    """A pattern that matches these names and no others ``among`` all names.
 
-    >>> any_of(["a", "b.c"]), any_of([])
-    ('(?:a|b\\\\.c)', '(?:(?!))')
+    Snakemake reads the pattern again for each file of each job, so that of all names is short.
+
+    >>> any_of(["a", "b.c"]), any_of([]), any_of(["a"], ["a"]) == NAME
+    ('(?:a|b\\\\.c)', '(?:(?!))', True)
     """
+    names = list(names)
+    if among and len(names) == len(among):
+        return NAME
     return f"(?:{'|'.join(map(re.escape, names)) or '(?!)'})"
 
 

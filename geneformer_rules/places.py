@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geneformer_rules.sra import LOCK
+from geneformer_rules.run_directory import LOCK
 
 
 @dataclass(frozen=True)

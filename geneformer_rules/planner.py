@@ -33,10 +33,10 @@ from geneformer_rules.patterns import NAME, any_of, none_of
 from geneformer_rules.publishing import ERROR, remove
 from geneformer_rules.ready_jobs import ReadyJobs
 from geneformer_rules.records import read_json
+from geneformer_rules.run_directory import LOCK
 from geneformer_rules.scheduling import extend_scheduler
 from geneformer_rules.sheets import NO_MODEL, Sample, SheetError, Sheets, Species
 from geneformer_rules.snakemake_call import Call
-from geneformer_rules.sra import LOCK
 
 Wildcards = Any
 
@@ -136,6 +136,8 @@ class Planner:
         """The samples whose archive agrees with their row of the sheet, and is not forced."""
         if not self.call.is_main_process:  # a job only needs the rules of its own sample
             return self.published.names - self.call.targeted_samples
+        if self.call.makes_report:  # whose graph shows by which rules archives were made, if that can still be drawn
+            return {name for name in self.published.names & self.samples.keys() if not self._has_inputs(name)}
         kept = [
             sample
             for sample in self.samples.values()
@@ -145,6 +147,13 @@ class Planner:
         ]
         model_of = {name: self.model_of(name) for name in self.sheets.species}
         return provenance.up_to_date(kept, self.sheets.species, self.published, self.config, model_of)
+
+    def _has_inputs(self, sample: str) -> bool:
+        """Whether all files are there that an archive was made from."""
+        one = self.samples[sample]
+        species = self.sheets.species.get(one.species)
+        of_model = [] if species is None else [species.model] if species.model else [*species.panel, species.base]
+        return all(Path(file).is_file() for file in (*one.files, *of_model) if file)
 
     def is_made_by_rules(self, files: Iterable[str]) -> bool:
         """Whether rules of the including pipeline write some of these files, or may do so."""
@@ -262,17 +271,17 @@ class Planner:
     @cached_property
     def runs(self) -> str:
         """Matches the runs that are fetched."""
-        return any_of(sample.name for sample in self.samples.values() if sample.accession)
+        return any_of((sample.name for sample in self.samples.values() if sample.accession), self.samples)
 
     @cached_property
     def one_text(self) -> str:
         """Matches samples that may have one text: of a run it is not always known before it is archived."""
-        return any_of(sample.name for sample in self.samples.values() if not sample.is_pair)
+        return any_of((sample.name for sample in self.samples.values() if not sample.is_pair), self.samples)
 
     @cached_property
     def two_texts(self) -> str:
         """Matches samples that may be a pair."""
-        return any_of(sample.name for sample in self.samples.values() if sample.is_pair is not False)
+        return any_of((sample.name for sample in self.samples.values() if sample.is_pair is not False), self.samples)
 
     # --- what a job works on -----------------------------------------------------------------------------------------
 
@@ -360,7 +369,7 @@ class Planner:
             error = Path(self.results, "unpublished", made_in, f"{sample}{ERROR}")
             if error.is_file():
                 return error.read_text(encoding="utf-8").strip()
-        return None
+        return read_json(self.plan_path(sample)).get("error")
 
     def work_on(self, sample: str) -> list[Path]:
         """What work on a sample leaves, and nobody needs once its archive is published.

@@ -59,7 +59,9 @@ class ReadyJobs:
 
     @cached_property
     def _order(self) -> dict[str, int]:
-        return {sample: number for number, sample in enumerate(self.planner.samples)}
+        """The place of each sample in the order of fetching: large ones first, or their last steps would come last."""
+        largest_first = sorted(self.planner.samples.values(), key=lambda sample: -sample.bytes)
+        return {sample.name: number for number, sample in enumerate(largest_first)}
 
     def _of(self, jobs: Iterable[Job], *rules: str) -> list[Job]:
         """The jobs of some of our rules."""

@@ -57,6 +57,8 @@ class Sample:
     mate: str | None = None
     is_deleted: bool = False
     """Whether its files are to be deleted once it is archived."""
+    bytes: int = 0
+    """The size of a run that is downloaded, as far as the sheet says it."""
 
     @property
     def accession(self) -> accessions.Accession | None:
@@ -215,7 +217,8 @@ def _read_samples(
         mate = cells.get("mate")
         path, deletion = _as_path(cells["path"]), cells.get("delete_source")
         deleted = deletion == "yes" if deletion else bool(settings["delete_source"])
-        sample = Sample(cells["sample"], path, cells["species"], row, mate and _as_path(mate), deleted)
+        size = int(cells.get("bytes") or 0)
+        sample = Sample(cells["sample"], path, cells["species"], row, mate and _as_path(mate), deleted, size)
         place = f"{sheet}, row {row}"
         if sample.accession and deletion:
             problems.append(

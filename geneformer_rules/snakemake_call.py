@@ -3,9 +3,10 @@
 Snakemake has no documented way to ask for some of it; all such places are in this module.
 """
 
+import argparse
 import os
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,13 +90,14 @@ class Call:
         Snakemake sets ``workflow.dag_settings`` after all Snakefiles are read. The object that started the reading has
         them before.
         """
-        frame: Any = sys._getframe()
-        while frame is not None:
-            caller = frame.f_locals.get("self")
-            if isinstance(caller, DAGApi):
-                return caller.dag_settings
-            frame = frame.f_back
-        return None
+        callers = (caller for caller in _in_callers("self") if isinstance(caller, DAGApi))
+        return next((caller.dag_settings for caller in callers), None)
+
+    @cached_property
+    def makes_report(self) -> bool:
+        """Whether Snakemake was called to make a report, and to run nothing."""
+        parsed = (args for args in _in_callers("args") if isinstance(args, argparse.Namespace))
+        return any(getattr(args, "reporter", None) and not args.report_after_run for args in parsed)
 
     @cached_property
     def forced(self) -> Forced:
@@ -142,6 +144,15 @@ class Call:
         """Limit a resource of all jobs together, unless the user has."""
         if resource not in self.workflow.global_resources:
             self.workflow.register_resource(resource, most)
+
+
+def _in_callers(name: str) -> Iterator[Any]:
+    """The values of a variable in the functions that are being executed."""
+    frame: Any = sys._getframe()
+    while frame is not None:
+        if name in frame.f_locals:
+            yield frame.f_locals[name]
+        frame = frame.f_back
 
 
 def tracked(files: Iterable[str | None]) -> list[str]:

@@ -1,27 +1,19 @@
-"""Fetch a run for the jobs that archive it; a record says which files it is, and what these must hold.
+"""Fetch a run for the jobs that archive it; a record says which files it is, and what these must hold."""
 
-Each run has a directory below that of the downloads, with a lock while it is fetched. It stays until the archive of the
-run is published: `places` counts such directories. A job that was killed is continued from what is there.
-"""
-
-import contextlib
-import fcntl
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from geneformer_codec.cli.console import message_of
 from geneformer_codec.errors import InputError
 from geneformer_rules import accessions, ena, toolkit
 from geneformer_rules.accessions import Accession, Fetched
-from geneformer_rules.downloading import NetworkError, Patience
+from geneformer_rules.downloading import PassingError, Patience
 from geneformer_rules.parts import text_bytes
 from geneformer_rules.records import RECORD, describe_files, read_json, write_json
-
-LOCK = ".lock"
-"""The file that marks the directory of a run that was, or is being, fetched."""
+from geneformer_rules.run_directory import locked
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ class Downloads:
 
     def fetch(self, accession: Accession, sample: str, threads: int) -> Fetched:
         """Bring a run, or what is missing of it, into the directory of its sample."""
-        with _locked(self.directory / sample) as place:
+        with locked(self.directory / sample) as place:
             if self.ena_url is None:
                 return toolkit.fetch(accession, place, threads or 1, self.patience, self.ngc)
             return ena.fetch(accession, place, self.ena_url, self.patience, self.hosts)
@@ -112,7 +104,7 @@ def fetch_run(cell: str, name: str, species: str, downloads: Downloads, record: 
         raise InputError(f"'{cell}' is not the accession of a run; correct it in the sample sheet")
     try:
         run = Run.of(accession.run, downloads.fetch(accession, name, threads))
-    except (NetworkError, toolkit.ToolError):
+    except (PassingError, toolkit.ToolError):
         raise
     except InputError as error:
         print(f"error: {message_of(error)}", file=sys.stderr)
@@ -120,30 +112,3 @@ def fetch_run(cell: str, name: str, species: str, downloads: Downloads, record: 
         return
     write_json({RECORD: made_of, **asdict(run)}, record)
     print(f"{name}: fetched {' and '.join(run.files)} ({run.source_bytes:,} bytes)", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[Path]:
-    """The directory of a run, which no other job may use meanwhile; removed if nothing has come into it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / LOCK).open("w") as lock:
-        if not _take(lock):
-            raise NetworkError(f"{directory}: another job is at work there; wait for it, or end it")
-        try:
-            yield directory
-        finally:
-            if [path.name for path in directory.iterdir()] == [LOCK]:
-                (directory / LOCK).unlink()
-                with contextlib.suppress(OSError):
-                    directory.rmdir()
-
-
-def _take(lock: IO[str]) -> bool:
-    """Lock a file unless somebody else has; file systems that know no locks say yes."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

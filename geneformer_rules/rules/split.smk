@@ -30,4 +30,4 @@ for RULE, SAMPLES, LOCAL in (("split", plan.split_in_jobs, False), ("split_local
         shell:
             "geneformer-rules split {params.source} {params.fetched} -o {output.parts:q} --plan {output.plan:q}"
             " --name {wildcards.sample} {params.species} --level {params.level}"
-            " --part-bases {resources.part_bases} > {log:q} 2>&1"
+            " --part-bases {resources.part_bases} --threads {threads} > {log:q} 2>&1"

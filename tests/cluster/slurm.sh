@@ -4,7 +4,7 @@
 # it listens to this machine only, so a Slurm that is here already is left alone.
 #
 #   slurm.sh missing            names the Debian packages that are needed and not installed
-#   slurm.sh start DIRECTORY    then: export SLURM_CONF=DIRECTORY/slurm.conf
+#   slurm.sh start DIRECTORY    then: export SLURM_CONF=DIRECTORY/slurm.conf. SLURM_TEST_CPUS: of the node, default 8
 #   slurm.sh stop DIRECTORY     ends what start has started, jobs included
 #   slurm.sh start-node DIRECTORY, start-controller DIRECTORY    slurmd or slurmctld again, after it was killed
 #
@@ -120,7 +120,7 @@ AccountingStorageEnforce=associations
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 GresTypes=gpu
-NodeName=$host NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:pretended:2
+NodeName=$host NodeAddr=127.0.0.1 CPUs=${SLURM_TEST_CPUS:-8} RealMemory=64000 Gres=gpu:pretended:2
 PartitionName=cpu Nodes=$host Default=YES
 PartitionName=gpu Nodes=$host
 END

@@ -142,13 +142,22 @@ def test_sizes_stand_side_by_side_in_the_summary(finished: Project, texts: dict[
 
 
 @pytest.mark.slow
-def test_a_report_for_people(finished: Project) -> None:
-    """Snakemake's own report holds our pages with their captions."""
-    finished.run("--report", "report.html", "compress_all", "train_all")
-    text = (finished.directory / "report.html").read_text()
+def test_a_report_for_people(copied: Project) -> None:
+    """Snakemake's own report holds our pages with their captions, and the rules that made the archives."""
+    copied.run("--report", "report.html", "compress_all", "train_all")
+    text = (copied.directory / "report.html").read_text()
     for page in ("sizes.html", "models.html", "jobs.html", "trained.html"):
         assert page in text
     assert "Sizes before and after" in text
+    for page, link in (("sizes", "their sizes"), ("models", "the models"), ("jobs", "time and memory")):
+        assert f"resultPath:path}}))('results/summary/{page}.html')" in text, "one click away"
+        assert f">{link}</a>" in text
+    assert {"archive", "split", "gather", "publish", "train"} <= set(re.findall(r'"rule": "(\w+)"', text))
+    for gone in copied.directory.glob("data/*"):
+        gone.unlink()
+    copied.run("--report", "report.html", "compress_all", "train_all")
+    assert '"rule": "publish"' not in (copied.directory / "report.html").read_text()
+    assert NOTHING in copied.run("-n", "compress_all")
 
 
 def test_a_finished_run_has_nothing_to_do(copied: Project) -> None:

@@ -180,6 +180,27 @@ def test_one_bad_sample_does_not_stop_the_others(with_model: Project) -> None:
 
 
 @pytest.mark.slow
+def test_a_large_bad_sample_is_split_once(project: Project) -> None:
+    """What cannot be read is not read again, before the sample is replaced or another call."""
+    project.settings |= {"part_bases": 1024, "retries": 2}
+    text = related(count=8, length=1400, seed=22)
+    path = project.add_sample("bad", gzip.compress(text)[:-20], "none", ".fa.gz")
+    project.add_sample("good", text, "none")
+    for splits in (2, 1):
+        said = project.run("compress_all", status=1)
+        assert said.count("localcheckpoint split:") == splits
+        assert said.count("Error in rule") == 1
+        told = [line for line in said.splitlines() if line.startswith("geneformer-rules: failed: ")]
+        assert len(told) == 1
+        assert told[0].startswith("geneformer-rules: failed: bad: data/bad.fa.gz: ")
+        assert [archive.stem for archive in project.result("archives").glob("*.gfz")] == ["good"]
+    path.write_bytes(gzip.compress(text))
+    project.run("compress_all", "decompress_all")
+    assert project.result("decompressed", "bad.fa").read_bytes() == text
+    assert "Nothing to be done" in project.run("-n", "compress_all")
+
+
+@pytest.mark.slow
 def test_a_model_that_is_no_model(project: Project) -> None:
     project.settings["retries"] = 0
     (project.directory / "broken.gfmodel").write_bytes(b"this is no model")

@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +14,11 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import provenance
 from geneformer_rules.parts import PartSizes
-from geneformer_rules.patterns import any_of, none_of
+from geneformer_rules.patterns import NAME, any_of, none_of
 from geneformer_rules.planner import Planner
+from geneformer_rules.ready_jobs import ReadyJobs
 from geneformer_rules.records import RECORD, describe
+from geneformer_rules.scheduling import State
 from geneformer_rules.snakemake_call import Call, Forced
 
 MB = 10**6
@@ -238,3 +240,33 @@ def test_patterns() -> None:
     assert [bool(re.fullmatch(done, name)) for name in ("a", "b.c", "bxc", "")] == [True, True, False, False]
     to_do = f"{none_of(done, '.gfz', '.json')}.gfz"
     assert [name for name in ("a", "b.c", "a2", "c") if re.fullmatch(to_do, f"{name}.gfz")] == ["a2", "c"]
+
+
+def test_rules_for_all_samples_have_short_patterns() -> None:
+    """Snakemake reads the pattern of a rule again for each file of each job."""
+    runs = plan(f"s{number}:SRR{number:06}:none" for number in range(100))
+    assert runs.runs == runs.one_text == runs.two_texts == NAME
+    mixed = plan(["a:1000:none", "b:SRR000001:none"])
+    assert [bool(re.fullmatch(mixed.runs, name)) for name in "ab"] == [False, True]
+
+
+@dataclass(frozen=True, eq=False)
+class Fetch:
+    """A job that fetches a run, as Snakemake has it."""
+
+    wildcards_dict: Mapping[str, str]
+    rule: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="fetch"))
+
+    def is_group(self) -> bool:
+        return False
+
+
+def test_large_runs_are_fetched_first() -> None:
+    """Of those whose size the sheet gives; the others in its order."""
+    planner = plan([f"{name}:SRR00000{number}:none" for number, name in enumerate("abcd")], sra={"max_downloads": 3})
+    sizes = {"b": 10, "d": 20}
+    samples = {name: replace(one, bytes=sizes.get(name, 0)) for name, one in planner.samples.items()}
+    planner = replace(planner, sheets=replace(planner.sheets, samples=samples))
+    jobs = [Fetch({"sample": name}) for name in samples]
+    state = State(jobs, [], [], lambda: jobs, lambda job: False)
+    assert [job.wildcards_dict["sample"] for job in ReadyJobs(planner).choose(state)] == ["d", "b", "a"]

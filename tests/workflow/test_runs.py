@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geneformer_rules.places import Places
-from geneformer_rules.sra import LOCK
+from geneformer_rules.run_directory import LOCK
 
 from .conftest import Project
 from .ena_server import Server, reads
@@ -117,6 +117,30 @@ def test_the_disk_holds_a_bounded_number_of_runs(project: Project, server: Serve
     assert {name: project.result("decompressed", f"{name}.fq").read_bytes() for name in texts} == texts
     assert not project.result("downloads").exists()
     assert "Nothing to be done" in project.run("-n", "compress_all")
+
+
+@pytest.mark.slow
+def test_downloads_are_kept_if_that_is_asked_for(project: Project, server: Server) -> None:
+    """As many as there are; an archive that is lost, or a row that changes, asks for no file again."""
+    texts = add_runs(project, server, 3, large=1)
+    project.settings["sra"] |= {"max_downloads": 1, "keep_downloads": True}
+    project.run("compress_all")
+    kept = {f"s{number}": {f"SRR{number:06}.fastq.gz"} for number in range(1, 4)}
+    downloads = project.result("downloads")
+    assert {path.name: {file.name for file in path.iterdir()} for path in downloads.iterdir()} == kept
+    assert not any(project.result(place, "s1").exists() for place in ("parts", "blocks"))
+    assert "Nothing to be done" in project.run("-n", "compress_all")
+    asked = [path for path in server.asked if path != "/filereport"]
+    for name in ("s1", "s2"):
+        project.result("archives", f"{name}.gfz").unlink()
+    project.samples[-1] = "s3\tSRR000003:1\tnone"
+    said = project.run("compress_all", status=1)
+    assert "SRR000003: has no file 1" in said
+    project.samples[-1] = "s3\tSRR000003\tnone"
+    project.run("compress_all", "decompress_all")
+    assert [path for path in server.asked if path != "/filereport"] == asked
+    assert {name: project.result("decompressed", f"{name}.fq").read_bytes() for name in texts} == texts
+    assert {path.name: {file.name for file in path.glob("*.gz")} for path in downloads.iterdir()} == kept
 
 
 @pytest.mark.slow

@@ -340,3 +340,10 @@ class TestDeletion:
         monkeypatch.setattr(os, "access", lambda path, mode: False)
         (problem,) = problems(self.HEADER + "a\tone.fa\tnone\tyes\n")
         assert "'one.fa' cannot be deleted, as its directory is not writable" in problem
+
+
+def test_the_size_of_a_run_is_a_number() -> None:
+    rows = "sample\tpath\tspecies\tbytes\na\tSRR000001\tnone\t{}\nb\tSRR000002\tnone\t\n"
+    assert [sample.bytes for sample in load(rows.format(12)).samples.values()] == [12, 0]
+    (problem,) = problems(rows.format("5 GB"))
+    assert problem == "samples.tsv, row 2, column 'bytes': invalid value '5 GB'; write the number of bytes, or nothing"
