@@ -9,7 +9,7 @@ from workflow.ena_server import Server
 from .centre import Centre, archive, disturbing, run_again
 from .conftest import ClusterProject
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.nightly]
 
 
 @pytest.fixture
