@@ -14,6 +14,7 @@ from geneformer_codec.files import os_error
 from geneformer_rules import __version__, profile
 from geneformer_rules.downloading import Patience
 from geneformer_rules.ena import REPORTS
+from geneformer_rules.geo import RECORDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--skip", action="store_true", help="leave out runs without files at ENA")
     step.add_argument("-f", "--force", action="store_true", help="replace the sheet if it exists")
     step.add_argument("--ena", metavar="URL", default=REPORTS, help="address of ENA's file reports")
+    step.add_argument("--geo", dest="geo_records", metavar="URL", default=RECORDS, help="address of GEO's records")
     _add_patience(step)
     step.set_defaults(step=_accessions)
 

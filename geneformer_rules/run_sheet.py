@@ -10,6 +10,7 @@ from pathlib import Path
 from geneformer_codec.cli.console import printable
 from geneformer_codec.errors import InputError, UsageError
 from geneformer_codec.files import STREAM, atomic_output, open_readable, standard_input
+from geneformer_rules import geo
 from geneformer_rules.accessions import rows_of, wanted
 from geneformer_rules.downloading import Patience
 from geneformer_rules.ena import FIELDS, RemoteRun, Row, file_report, read_report
@@ -25,10 +26,7 @@ _NO_RUNS = (
     "ENA has no public runs of it; correct the accession. Of an umbrella project, name the projects in it; the data of "
     "dbGaP are protected: name their runs in the sample sheet, with 'sra.source: sra-toolkit' and a key in 'sra.ngc'"
 )
-_NO_RUNS_OF_GEO = (
-    "ENA does not know this accession of GEO; give the BioProject (PRJNA) or study (SRP) that GEO names under "
-    "'Relations' on its page"
-)
+_NO_RUNS_OF_GEO = "ENA has no public runs of what GEO names as its source; they may not be public yet, or not be there"
 
 
 @dataclass
@@ -135,6 +133,7 @@ def write_sheet(
     *,
     report: str | None = None,
     ena: str,
+    geo_records: str = geo.RECORDS,
     patience: Patience,
     source: str = "ena",
     species: str | None = None,
@@ -151,7 +150,7 @@ def write_sheet(
     with atomic_output(out, force, seekable=True) as file:
         file.write(("\t".join(COLUMNS) + "\n").encode())
         unknown = dict.fromkeys(names)
-        for name, row, label in _reported(names, report, ena, patience, say):
+        for name, row, label in _reported(names, report, ena, geo_records, patience, say):
             unknown.pop(name, None)
             for cells in sheet.rows(row, label):
                 file.write(("\t".join(cells) + "\n").encode())
@@ -171,15 +170,25 @@ def write_sheet(
 
 
 def _reported(
-    names: Sequence[str], report: str | None, url: str, patience: Patience, say: Callable[[str], None]
+    names: Sequence[str],
+    report: str | None,
+    url: str,
+    geo_records: str,
+    patience: Patience,
+    say: Callable[[str], None],
 ) -> Iterator[tuple[str, Row, str]]:
     """Each accession with a row of the report about it; with a local report and no accessions, all rows."""
     if report is None:
         for number, name in enumerate(names):
             if number and number % _OFTEN == 0:
                 say(f"asked ENA about {number:,} of {len(names):,} accessions")
-            with file_report(name, (*FIELDS, *_MORE_FIELDS), url, patience) as found:
-                yield from ((name, row, f"the report about {name}") for row in found)
+            asked = [name]
+            if geo.is_geo(name):
+                asked = geo.sources(name, geo_records, patience)
+                say(f"{name}: by GEO {_named(asked)}")
+            for one in asked:
+                with file_report(one, (*FIELDS, *_MORE_FIELDS), url, patience) as found:
+                    yield from ((name, row, f"the report about {one}") for row in found)
         return
     with contextlib.ExitStack() as stack:
         file = standard_input() if report == STREAM else stack.enter_context(open_readable(Path(report)))
@@ -193,7 +202,7 @@ def _reported(
 def _no_runs(name: str, report: str | None) -> str:
     if report is not None:
         return f"no row of {report} has this accession; make the report with the columns that name it"
-    return _NO_RUNS_OF_GEO if name.startswith("GS") else _NO_RUNS
+    return _NO_RUNS_OF_GEO if geo.is_geo(name) else _NO_RUNS
 
 
 def _identifies(column: str) -> bool:

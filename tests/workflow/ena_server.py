@@ -24,10 +24,11 @@ def reads(run: str, mate: int, count: int = 60, length: int = 76) -> bytes:
 
 
 class Server:
-    """ENA, as far as it is used. ``stumbles`` are answers about files that go wrong before one is right.
+    """ENA and GEO, as far as they are used. ``stumbles`` are answers about files that go wrong before one is right.
 
     ``rows`` has cells of the report by run, beside those that follow from the files; a ``"RUN"`` without files has no
     FASTQ. ``of`` has the runs of other accessions. ``lies`` are answers in place of those at a path.
+    ``geo`` has the text of GEO's records.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class Server:
         self.counts: dict[str, tuple[object, ...]] = {}
         self.rows: dict[str, dict[str, str]] = {}
         self.of: dict[str, list[str]] = {}
+        self.geo: dict[str, str] = {}
         self.lies: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
         self.stumbles: list[str] = []
         self.ranges: list[str] = []
@@ -90,6 +92,10 @@ class Server:
                     if query["accession"][:3] in ("GSE", "GSM"):
                         return self.send_error(400)
                     data, status = server.report(query["accession"], query["fields"].split(",")), 200
+                elif address.path == "/geo":
+                    query = {key: values[0] for key, values in urllib.parse.parse_qs(address.query).items()}
+                    assert (query["targ"], query["form"], query["view"]) == ("self", "text", "brief")
+                    data, status = server.geo.get(query["acc"], "<!DOCTYPE html>\n<html>").encode(), 200
                 elif address.path in server.files:
                     server.on_file()
                     data, status = server.files[address.path], 200

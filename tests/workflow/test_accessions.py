@@ -145,6 +145,13 @@ class TestFiles:
             assert len({name for name, _ in rows}) == len(rows)
 
 
+def record(accession: str, *relations: str) -> str:
+    """A record of GEO."""
+    kind = "Series" if accession.startswith("GSE") else "Sample"
+    lines = [f"^{kind.upper()} = {accession}", f"!{kind}_title = Reads", f"!{kind}_geo_accession = {accession}"]
+    return "\r\n".join([*lines, *(f"!{kind}_relation = {relation}" for relation in relations), ""])
+
+
 class TestSheet:
     @pytest.fixture(autouse=True)
     def project(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +173,16 @@ class TestSheet:
 
     def make(self, *arguments: str, status: int = 0) -> list[dict[str, str]]:
         """What the command writes to the sheet."""
-        call = ["accessions", *arguments, "--ena", self.server.reports, "--tries", "1"]
+        call = [
+            "accessions",
+            *arguments,
+            "--ena",
+            self.server.reports,
+            "--geo",
+            f"{self.server.url}/geo",
+            "--tries",
+            "1",
+        ]
         assert cli.main([*call, "-o", str(self.sheet)]) == status
         if status:
             return []
@@ -233,11 +249,34 @@ class TestSheet:
         assert "of single cells, whose barcodes ENA's files may lack (--source sra-toolkit): SRR000001" in said
 
     def test_names_all_accessions_that_have_no_runs(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.server.geo["GSE52778"] = record("GSE52778", "BioProject: https://www.ncbi.nlm.nih.gov/bioproject/PRJNA2")
         self.make("PRJNA1", "PRJNA2", "GSE52778", status=1)
         said = capsys.readouterr().err
         assert "PRJNA2: ENA has no public runs of it; correct the accession. Of an umbrella project" in said
-        assert "GSE52778: ENA does not know this accession of GEO; give the BioProject (PRJNA) or study (SRP)" in said
+        assert "GSE52778: ENA has no public runs of what GEO names as its source" in said
         assert not self.sheet.exists()
+
+    def test_has_the_runs_that_geo_names(self, capsys: pytest.CaptureFixture[str]) -> None:
+        ncbi = "https://www.ncbi.nlm.nih.gov"
+        self.server.geo = {
+            "GSE52778": record("GSE52778", f"BioProject: {ncbi}/bioproject/PRJNA1", f"SRA: {ncbi}/sra?term=SRP033351"),
+            "GSE7": record("GSE7", "SuperSeries of: GSE52778", "SuperSeries of: GSE8", f"BioProject: {ncbi}/PRJNA9"),
+            "GSE8": record("GSE8", f"BioProject: {ncbi}/bioproject/PRJNA1", "SubSeries of: GSE7"),
+            "GSM1": record("GSM1", f"BioSample: {ncbi}/biosample/SAMN1", f"SRA: {ncbi}/sra?term=SRX000001"),
+            "GSE2": record("GSE2", "Alternative to: GSE3"),
+        }
+        whole = self.make("PRJNA1")
+        assert self.make("-f", "gse52778") == whole
+        assert "GSE52778: by GEO PRJNA1" in capsys.readouterr().err
+        assert self.make("-f", f"{ncbi}/geo/query/acc.cgi?acc=GSE7") == whole
+        assert [row["path"] for row in self.make("-f", "GSM1")] == ["SRR000001"]
+        self.sheet.unlink()
+        for accession, said in (
+            ("GSE2", "GSE2: GEO names no project or experiment of SRA for it; are these data of arrays?"),
+            ("GSE3", "GSE3: GEO has no such public record; correct the accession, or name its project"),
+        ):
+            self.make(accession, status=1)
+            assert said in capsys.readouterr().err
 
     def test_is_not_replaced_unasked(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.sheet.write_text("mine")
