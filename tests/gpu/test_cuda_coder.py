@@ -19,6 +19,7 @@ from geneformer_codec.cuda.coder import Batches, CudaExpertCoder
 from geneformer_codec.cuda.device import DeviceError
 from geneformer_codec.predict.coder import ExpertCoder
 from geneformer_codec.predict.predictor import Predictor
+from geneformer_codec.streams.interface import UNKNOWN
 
 
 @pytest.mark.slow
@@ -26,11 +27,14 @@ from geneformer_codec.predict.predictor import Predictor
     "kind", [kind if kind in KINDS[:2] else pytest.param(kind, marks=pytest.mark.nightly) for kind in KINDS]
 )
 def test_bytes_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encoded and decoded, in launches of few bases, in one and in several sets, and to a stop."""
-    predictor, bases = sample_of(kind)
+    """Encoded and decoded, in launches of few bases, in one and in several sets, and to a stop; some are unknown."""
+    predictor, given = sample_of(kind)
+    given[5100:5110] = given[9200:9230] = UNKNOWN
     cpu = ExpertCoder(predictor, "model", 2)
-    assert len(bases) == sum(LENGTHS)
-    wanted = cpu.encode(bases, LENGTHS)
+    assert len(given) == sum(LENGTHS)
+    wanted = cpu.encode(given, LENGTHS)
+    bases = cpu.decode(wanted, LENGTHS)
+    assert (bases == given)[given != UNKNOWN].all()
     plain = sum(4 * len(stream) >= length for stream, length in zip(wanted, LENGTHS, strict=True))
     coded = len(LENGTHS) - plain
     assert coded > 32, "more than a warp has"
@@ -39,7 +43,7 @@ def test_bytes_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) 
     coder = CudaExpertCoder(cpu, Batches(device))
     monkeypatch.setattr(batch, "CHUNK", 61)
     done: list[int] = []
-    assert coder.encode(bases, LENGTHS, done.append) == wanted
+    assert coder.encode(given, LENGTHS, done.append) == wanted
     assert (sum(done), len(done)) == (len(bases), -(-1000 // 61))
     assert device.launches == [(len(LENGTHS) - 1, upto) for upto in range(61, 1001 + 60, 61)]
 

@@ -40,7 +40,7 @@ class ExpertCoder:
 
         def work(number: int, report: Progress) -> None:
             slice_ = slices[number]
-            coded[number] = smaller(self.predictor.encode(slice_, report), slice_ & np.uint8(3)) if len(slice_) else b""
+            coded[number] = smaller(self.predictor.encode(slice_, report), slice_) if len(slice_) else b""
 
         work_on_all(work, _longest_first(slice_lengths, range(len(slices))), self._threads, progress)
         return coded

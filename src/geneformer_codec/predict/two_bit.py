@@ -59,8 +59,13 @@ def cut(bases: NDArray[np.uint8], slice_lengths: Sequence[int]) -> list[NDArray[
 
 
 def smaller(coded: bytes, slice_: NDArray[np.uint8]) -> bytes:
-    """What is stored of a slice: ``coded``, or 2 bits a base where that is no larger. The length tells which it is."""
-    return coded if len(coded) < plain_bytes(len(slice_)) else TwoBitCoder().encode(slice_, [len(slice_)])[0]
+    """What is stored of a slice: ``coded``, or 2 bits a base where that is no larger. The length tells which it is.
+
+    Unknown bases of ``slice_`` (4), which may be any, are 0 there.
+    """
+    if len(coded) < plain_bytes(len(slice_)):
+        return coded
+    return TwoBitCoder().encode(slice_ & np.uint8(3), [len(slice_)])[0]
 
 
 def decode_plain(
