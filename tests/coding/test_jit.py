@@ -14,13 +14,14 @@ from .tiny_kernel import PACKAGE, double, the_file
 
 
 def test_nobody_else_compiles() -> None:
+    """But for GPUs, the same functions."""
     compiles = re.compile(r"\b(n?jit|guvectorize|vectorize|cfunc|stencil|generated_jit)\s*\(|@(numba\.)?n?jit\b")
     found = [
         path.name
         for path in PACKAGE.rglob("*.py")
         if compiles.search(path.read_text()) or re.search(r"import .*\bn?jit\b|numba\.n?jit", path.read_text())
     ]
-    assert found == ["jit.py"]
+    assert sorted(found) == ["forms.py", "jit.py"]
 
 
 def test_python_cannot_call_a_part() -> None:
