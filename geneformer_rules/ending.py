@@ -3,6 +3,7 @@
 The summary and its pages are made by a job if all samples have been archived, and here of the others if some have not.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from geneformer_codec.cli.console import message_of, say
 from geneformer_codec.errors import GfzError
 from geneformer_rules.batching import alone
+from geneformer_rules.publishing import remove
 from geneformer_rules.records import file_state, read_json
 from geneformer_rules.scheduling import Job, State
 
@@ -35,6 +37,7 @@ def finish_run(planner: "Planner", before: Mapping[str, object], state: State) -
 
     ``before`` is what `archives_of` has found when the run began.
     """
+    remove_leftovers(planner)
     rules = {planner.call.rule_name(rule): rule for rule in _RULES}
     failed = [job for job in state.failed if not job.is_group() and job.rule.name in rules]
     summaries = [job for job in state.needed() if job.rule.name == planner.call.rule_name("summary")]
@@ -62,6 +65,16 @@ def finish_run(planner: "Planner", before: Mapping[str, object], state: State) -
         _show([f"and {len(lines) - _MOST_LINES:,} more have failed, see {planner.logs}"])
     if summary.is_file():
         _show([f"report: {summary.with_suffix('') / 'sizes.html'}, table: {summary}"])
+
+
+def remove_leftovers(planner: "Planner") -> None:
+    """Remove what is left of work on samples that were done when the run began: an earlier one was killed before."""
+    work = [path for name in planner.sheets.done & planner.samples.keys() for path in planner.work_on(name)]
+    for path in work:
+        remove(path)
+    for directory in {path.parent for path in work}:
+        with contextlib.suppress(OSError):  # it is not there, or not empty
+            directory.rmdir()
 
 
 _RULES = (

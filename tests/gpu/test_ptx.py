@@ -19,7 +19,7 @@ def layout(kind: str = "fast-panel", panel: int = 20_000, capacity: int = 1024, 
     return Layout(predictor_of(kind, np.zeros(panel, np.uint8), 1000), capacity, decoding)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_kernels_are_compiled_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,10 +4,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from geneformer_rules import ena
+from geneformer_rules import ena, ending
 from geneformer_rules.accessions import Accession
 from geneformer_rules.downloading import PassingError
 from geneformer_rules.run_directory import LOCK, check_room, locked
@@ -64,3 +65,22 @@ def test_a_run_is_fetched_by_one_job_at_a_time(tmp_path: Path) -> None:
     ):
         pass
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_left_of_samples_that_are_done_is_removed(tmp_path: Path) -> None:
+    """A run that was killed just after it had published them did not come to it."""
+    for sample in ("one", "two"):
+        for place in ("parts", "downloads"):
+            (tmp_path / place / sample).mkdir(parents=True)
+            (tmp_path / place / sample / "file").touch()
+    (tmp_path / "downloads" / "two" / "file").unlink()
+    planner: Any = SimpleNamespace(
+        sheets=SimpleNamespace(done=frozenset({"one", "gone"})),
+        samples={"one": None, "two": None},
+        work_on=lambda sample: [tmp_path / place / sample for place in ("parts", "blocks", "downloads")],
+    )
+    ending.remove_leftovers(planner)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["downloads", "file", "parts", "two", "two"]
+    planner.sheets.done = frozenset({"two"})
+    ending.remove_leftovers(planner)
+    assert not list(tmp_path.iterdir())

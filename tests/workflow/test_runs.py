@@ -144,7 +144,7 @@ def test_downloads_are_kept_if_that_is_asked_for(project: Project, server: Serve
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (1, 2))])
 def test_a_run_may_be_killed_at_any_time(seed: int, project: Project, server: Server) -> None:
     """And goes on; the bound holds, and nothing that was complete is fetched twice."""
     texts = add_runs(project, server, 4, large=2)

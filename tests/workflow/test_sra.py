@@ -17,6 +17,7 @@ from geneformer_codec.errors import InputError
 from geneformer_rules import cli, sra, toolkit
 from geneformer_rules.accessions import Accession
 from geneformer_rules.archiving import Archiving
+from geneformer_rules.run_directory import LOCK
 
 from .conftest import Project
 from .ena_server import QUICK, Server, reads
@@ -136,7 +137,7 @@ def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
     whole = server.files["/SRR000003.fastq.gz"]
     held = project.result("downloads", "stopped", "SRR000003.fastq.gz.part")
     held.parent.mkdir(parents=True)
-    (held.parent / sra.LOCK).touch()
+    (held.parent / LOCK).touch()
     held.write_bytes(whole[:1000])
     said = project.run("results/archives/stopped.gfz")
     assert server.ranges == ["bytes=1000-"]
@@ -146,7 +147,7 @@ def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
     assert said.count("Error in rule") == 1
     assert len(json.loads(project.result("plans", "large.json").read_text())["parts"]) > 1, "a pair in parts"
     assert "error: SRR000004: ENA knows no such run" in project.all_logs()
-    assert not list(project.result("downloads").iterdir())
+    assert not list(project.result("downloads").glob("*"))
     assert not list(project.directory.rglob("*.fq.gz"))
     project.samples.remove("unknown\tSRR000004\tnone\t")
     asked = len(server.asked)
