@@ -22,10 +22,8 @@ from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.streams.interface import UNKNOWN
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind", [kind if kind == KINDS[0] else pytest.param(kind, marks=pytest.mark.nightly) for kind in KINDS]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", KINDS)
 def test_bytes_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encoded and decoded, in launches of few bases, in one and in several sets, and to a stop; some are unknown."""
     predictor, given = sample_of(kind)

@@ -179,7 +179,7 @@ def test_one_bad_sample_does_not_stop_the_others(with_model: Project) -> None:
     assert not project.result("unpublished").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_large_bad_sample_is_split_once(project: Project) -> None:
     """What cannot be read is not read again, before the sample is replaced or another call."""
     project.settings |= {"part_bases": 1024, "retries": 2}

@@ -275,7 +275,7 @@ def test_what_an_interrupted_run_left_of_other_files_is_not_used(project: Projec
 ODD = ["{sample}", "{b} {", "a{0}%d", "<results>", "<logs>/x", "*[ab]?", "$HOME`id`;ls&", "-x q'u\"o", "#é", "~a\\tb"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_path_is_a_path_whatever_its_letters(project: Project) -> None:
     """The files beside it, of which it might be a pattern, have other texts."""
     project.settings["part_bases"] = 65536

@@ -85,7 +85,7 @@ def add_runs(project: Project, server: Server, count: int, large: int = 0) -> di
     return texts
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_disk_holds_a_bounded_number_of_runs(project: Project, server: Server) -> None:
     """Of seven, three large; two are not available, and one is not what it is said to be: they stop no other."""
     texts = add_runs(project, server, 7, large=3)
@@ -119,7 +119,7 @@ def test_the_disk_holds_a_bounded_number_of_runs(project: Project, server: Serve
     assert "Nothing to be done" in project.run("-n", "compress_all")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_downloads_are_kept_if_that_is_asked_for(project: Project, server: Server) -> None:
     """As many as there are; an archive that is lost, or a row that changes, asks for no file again."""
     texts = add_runs(project, server, 3, large=1)
