@@ -134,7 +134,7 @@ def split_sample(
 ) -> None:
     """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample.
 
-    Of a sample that cannot be read, the plan has the reason: trying again would not change it.
+    If the sample is unreadable, the plan has the reason: another try would not change it.
     """
     made_of, (paths, _) = describe_files(files, species), sources_of(name, files, fetched)
     mate = paths[1] if len(paths) == 2 else None

@@ -53,7 +53,7 @@ def _take(lock: IO[str]) -> bool:
 
 
 def check_room(directory: Path, size: int) -> None:
-    """``PassingError`` unless the disk has room for a run of ``size`` bytes, of which some may be there already.
+    """``PassingError`` unless the disk has room for the missing bytes of a run of ``size`` bytes.
 
     What is missing of other runs that are being fetched needs room as well.
     """

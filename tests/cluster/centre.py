@@ -41,7 +41,7 @@ FAILURES = {
 
 
 class TextFile:
-    """A compressed file of reads, of which the digest of the text is known, and how many reads it has and bases."""
+    """A compressed file of reads, the digest of its text, and its numbers of reads and bases."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ class Centre:
         self.rows.append(f"{run}\t{run}\tnone\t{sum(len(self.server.files[n]) for n in self.server.runs[run])}")
 
     def make(self, large: float, small: float) -> None:
-        """Simulate 17 runs, of ``large`` and about ``small`` MB of text, and three that cannot be had."""
+        """Simulate 17 runs, of ``large`` and about ``small`` MB of text, and three that fail."""
         for number in range(1, 18):
             run, size = f"SRR{number:06}", large if number == 3 else small * (0.2 + number / 8)
             if number in (5, 11):

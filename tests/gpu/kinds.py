@@ -36,7 +36,7 @@ def predictor_of(kind: str, panel: Bases, longest: int) -> Predictor:
 
 
 def sample_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[Predictor, Bases]:
-    """A predictor, and a sample that repeats itself: genomes, of which one piece is like no other, or reads."""
+    """A predictor, and a sample that repeats itself: reads, or genomes with one piece that is random."""
     random, total = np.random.Generator(np.random.PCG64(1)), sum(lengths)
     ancestor = random.integers(0, 4, total + total // 10, np.uint8)
     predictor = predictor_of(kind, relative(ancestor, 0.02, random), max(lengths))

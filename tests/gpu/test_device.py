@@ -1,4 +1,4 @@
-"""The device by the functions of NVIDIA's driver, of which a small one in C is made here."""
+"""The device, by the functions of NVIDIA's driver; the test builds a small driver in C."""
 
 import ctypes
 import shutil

@@ -181,7 +181,7 @@ def test_one_bad_sample_does_not_stop_the_others(with_model: Project) -> None:
 
 @pytest.mark.nightly
 def test_a_large_bad_sample_is_split_once(project: Project) -> None:
-    """What cannot be read is not read again, before the sample is replaced or another call."""
+    """An unreadable sample is read once a call, until it is replaced."""
     project.settings |= {"part_bases": 1024, "retries": 2}
     text = related(count=8, length=1400, seed=22)
     path = project.add_sample("bad", gzip.compress(text)[:-20], "none", ".fa.gz")

@@ -1,4 +1,4 @@
-"""Reads of a part mapped to a panel, and coded as where they lie and how they differ; see `coding` and `mapping`."""
+"""Reads of a part mapped to a panel, and coded by `places` and `differences`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.align import coding
-from geneformer_codec.align.coding import Alignments, DifferenceModel, PlaceModel, Reads
+from geneformer_codec.align.differences import MOST_QUALITY, code_differences, new_difference_model
 from geneformer_codec.align.mapping import Seeds, map_reads
+from geneformer_codec.align.places import NEAR_BITS, Alignments, Reads, code_places, new_place_model, predict_bases
 from geneformer_codec.align.reference import OVERHANG, Reference
-from geneformer_codec.coding.mixing import LINE, PLACE, coder_state, finish, new_mixer
+from geneformer_codec.coding.mixing import PLACE, coder_state, finish
 from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.state import PanelTables
 from geneformer_codec.streams.packing import ByteReader, encode_varint
@@ -26,9 +26,6 @@ PAIRS_TRIED = 256
 """Pairs of neighbours that tell whether these are mates."""
 _HEADS = 10, 22
 """log2 of the hash table of the seeds of reads that are coded by themselves, at least and at most."""
-_SEEN = 10, 24
-"""log2 of the counts of bases seen, at least and at most."""
-_LEAST_TREE = 10
 
 Bases = NDArray[np.uint8]
 
@@ -94,8 +91,8 @@ class Aligner:
         room = 64 + 64 * len(alignment.lengths) + 128 * alignment.events + 4 * len(alignment.inserted)
         data = np.empty(room, np.uint8)
         place_bits = self._place_bits(alignment.own_count)
-        model = _place_model(place_bits)
-        coding.code_places(reads, found, model, place_bits, alignment.inserted, state, data, False)
+        model = new_place_model(place_bits)
+        code_places(reads, found, model, place_bits, alignment.inserted, state, data, False)
         return header + finish(state, data)
 
     def decode_places(
@@ -111,7 +108,7 @@ class Aligner:
         reads, found = _reads(lengths, texts, mode), _alignments(len(lengths), events)
         inserted, state = np.zeros(bases, np.uint8), coder_state()
         place_bits = self._place_bits(own_count)
-        sound = coding.code_places(reads, found, _place_model(place_bits), place_bits, inserted, state, data, True)
+        sound = code_places(reads, found, new_place_model(place_bits), place_bits, inserted, state, data, True)
         alignment = Alignment(lengths, mode, reads, found, events, own_count, np.zeros(0, np.uint8), inserted)
         _check_end(state, data, "alignments")
         if not sound or int(found.event_count.sum()) != events or int(alignment.own_lengths.sum()) != own_count:
@@ -121,7 +118,7 @@ class Aligner:
     def expected(self, alignment: Alignment) -> Bases:
         """All bases, as far as they are known without the differences."""
         bases = alignment.inserted.copy()
-        coding.predict_bases(self._reference(alignment), alignment.reads, alignment.found, alignment.own, bases)
+        predict_bases(self._reference(alignment), alignment.reads, alignment.found, alignment.own, bases)
         return bases
 
     def encode_differences(self, alignment: Alignment, bases: Bases, qualities: Bases) -> bytes:
@@ -141,9 +138,9 @@ class Aligner:
         self, alignment: Alignment, bases: Bases, qualities: Bases, state: NDArray[np.uint64], data: Bases, decode: bool
     ) -> None:
         reference = self._reference(alignment)
-        model = _difference_model(self._tables.length + alignment.own_count)
-        quality = np.minimum(qualities - np.uint8(33), np.uint8(coding.MOST_QUALITY))
-        coding.code_differences(reference, alignment.reads, alignment.found, model, quality, bases, state, data, decode)
+        model = new_difference_model(self._tables.length + alignment.own_count)
+        quality = np.minimum(qualities - np.uint8(33), np.uint8(MOST_QUALITY))
+        code_differences(reference, alignment.reads, alignment.found, model, quality, bases, state, data, decode)
 
     def _reference(self, alignment: Alignment) -> Reference:
         return Reference(self._tables, alignment.own)
@@ -186,32 +183,8 @@ def _neighbours(found: Alignments) -> int:
     pairs = len(found.places) // 2
     chosen = 2 * np.unique(np.linspace(0, pairs - 1, min(pairs, PAIRS_TRIED)).astype(np.int64))
     steps, distances = found.steps.astype(np.int64), np.abs(found.places[chosen] - found.places[chosen + 1])
-    near = (steps[chosen] * steps[chosen + 1] == -1) & (distances < 1 << coding.NEAR_BITS)
+    near = (steps[chosen] * steps[chosen + 1] == -1) & (distances < 1 << NEAR_BITS)
     return NEIGHBOURS if 2 * int(near.sum()) > len(chosen) else ALONE
-
-
-def _bits() -> NDArray[np.uint32]:
-    return np.full(coding.BITS, 1 << 31, np.uint32)
-
-
-def _place_model(place_bits: int) -> PlaceModel:
-    nodes = 1 << min(max(place_bits + 1, _LEAST_TREE), coding.TREE_BITS)
-    return PlaceModel(_bits(), np.zeros(nodes, np.uint8), np.zeros(2 << coding.NEAR_BITS, np.uint8))
-
-
-def _difference_model(places: int) -> DifferenceModel:
-    lines = coding.CONTEXT_SIZE // LINE
-    mixer = new_mixer(coding.CONTEXT_SIZE, lines, coding.CONTEXTS, coding.SETS, coding.WEIGHT_ROWS, 1, coding.MAP_ROWS)
-    seen = 1 << min(max(places.bit_length(), _SEEN[0]), _SEEN[1])
-    return DifferenceModel(
-        mixer=mixer,
-        cells=np.zeros(coding.CONTEXTS, np.int64),
-        bits=_bits(),
-        seen=np.zeros(seen, np.uint16),
-        misses=np.full(1 << coding.CLASS_BITS, 1 << 31, np.uint32),
-        spans=coding.new_spans(),
-        span=np.zeros((3, coding.SPAN), np.int64),
-    )
 
 
 def _check_end(state: NDArray[np.uint64], data: Bases, what: str) -> None:

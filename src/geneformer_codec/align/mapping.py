@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.align.coding import DELETED, INSERTED, MOVED, Alignments
+from geneformer_codec.align.places import DELETED, INSERTED, MOVED, Alignments
 from geneformer_codec.align.reference import OVERHANG, Reference, predicted
 from geneformer_codec.coding.integers import count_ones, hashed, u
 from geneformer_codec.coding.jit import Int, inline, kernels

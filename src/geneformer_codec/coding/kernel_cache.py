@@ -2,10 +2,10 @@
 
 The folder is ``geneformer-kernels`` in ``NUMBA_CACHE_DIR`` where that is set, else ``kernels`` in the cache directory
 (`caches.cache_directory`). A file is the 8 bytes ``gfkernl1``, the SHA-256 of the rest, and a pickle of what numba
-made. Its name has a digest of all that went in: sources, types of the arguments, versions, the CPU. It is machine
-code, so whoever writes it can run code: nothing is read that a user other than root could have written, and no archive
-or model holds such a file. A cache that cannot be used is passed over: the log says so once, and the kernel is
-compiled.
+made, or PTX for a GPU (`kept`). Its name has a digest of all that went in: sources, types of the arguments, versions,
+the CPU. It is machine code, so whoever writes it can run code: nothing is read that a user other than root could have
+written, and no archive or model holds such a file. A cache that is unusable is passed over: the log says so once, and
+the kernel is compiled.
 """
 
 import contextlib

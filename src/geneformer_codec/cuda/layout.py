@@ -28,8 +28,8 @@ LOCAL = {
     "recall", "pending",
 }  # fmt: skip
 CARRIED = {"pending", "recall"}
-"""Local arrays of the scratch that one base leaves to the next. The others are not put back at the end of a kernel, as
-that would keep them in registers, of which there are too few."""
+"""Local arrays of the scratch that one base leaves to the next. The others are not put back at the end of a kernel:
+they would be kept in registers until then, and these are scarce."""
 INTERLEAVED = {"symbols", "result"}
 FROZEN = {"low_orders", "low_at", "frame_orders", "frame_at", "count_orders", "count_at", "count_logs"}
 OF_PANEL_SIZE = "scores"

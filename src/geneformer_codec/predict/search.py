@@ -456,7 +456,7 @@ def prefetch_chain(settings: Settings, state: SliceState, history: Int) -> Int:
 
 @inline
 def prefetch_chains(settings: Settings, state: SliceState, history: Int, ahead: Int, count: Int) -> None:
-    """Prefetch the rows of so many bases from the next on, of which ``ahead`` has the first in its highest bits."""
+    """Prefetch the rows of the next bases, so many; ``ahead`` has them, the first in its highest bits."""
     for _ in range(count):
         prefetch(state.chain_heads, chain_row(settings, state, history))
         history = (history << np.uint64(2)) | (ahead >> np.uint64(62))
