@@ -185,7 +185,7 @@ def _reported(
             asked = [name]
             if geo.is_geo(name):
                 asked = geo.sources(name, geo_records, patience)
-                say(f"{name}: by GEO {_named(asked)}")
+                say(f"{name}: GEO names {_named(asked)}")
             for one in asked:
                 with file_report(one, (*FIELDS, *_MORE_FIELDS), url, patience) as found:
                     yield from ((name, row, f"the report about {one}") for row in found)

@@ -267,7 +267,7 @@ class TestSheet:
         }
         whole = self.make("PRJNA1")
         assert self.make("-f", "gse52778") == whole
-        assert "GSE52778: by GEO PRJNA1" in capsys.readouterr().err
+        assert "GSE52778: GEO names PRJNA1" in capsys.readouterr().err
         assert self.make("-f", f"{ncbi}/geo/query/acc.cgi?acc=GSE7") == whole
         assert [row["path"] for row in self.make("-f", "GSM1")] == ["SRR000001"]
         self.sheet.unlink()
