@@ -21,6 +21,8 @@ CHECK_COLUMNS = ("sample", "archive_sha256", "sha256", "bases", "checked", "vers
 """Columns of the table; ``sha256`` is that of the text, ``checked`` the time in UTC, ``result`` says why one failed."""
 
 PASSED = "passed"
+PUBLICATION, VERIFICATION, DECOMPRESSION = "publication", "verification", "decompression"
+"""When an archive was decoded: all of these compare what came out with the SHA-256 of the text."""
 
 
 def check(sample: str, facts: Mapping[str, Any], kind: str, result: str = PASSED) -> dict[str, Any]:

@@ -151,13 +151,18 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", dest="directory", type=Path, help="directory for the texts; those that are up to date stay"
     )
     step.add_argument("--only", type=Path, nargs="+", default=(), help="fail if the texts are not these")
-    step.add_argument("--checks", type=Path, help="table of checks, to which a line is added for each archive")
+    step.add_argument(
+        "--checks",
+        type=Path,
+        help="table of checks, to which a line is added for each archive; then one that is damaged is no failure",
+    )
     step.set_defaults(step=_decode)
     _add_execution(step)
 
     step = steps.add_parser("verify-parts", help="verify some parts of an archive by decoding them")
     step.add_argument("archive", type=Path, metavar="ARCHIVE")
     step.add_argument("--parts", required=True, metavar="FIRST-LAST")
+    step.add_argument("--errors", type=Path, required=True, help="file for what is wrong with the archive")
     step.add_argument("--checks", type=Path, help="table of checks, to which a line is added for a failure")
     step.set_defaults(step=_verify_parts)
     _add_execution(step)
@@ -165,8 +170,15 @@ def _parser() -> argparse.ArgumentParser:
     step = steps.add_parser("verify-whole", help="conclude the verification of an archive whose parts were verified")
     step.add_argument("archive", type=Path, metavar="ARCHIVE")
     step.add_argument("--report", type=Path, required=True, help="the report of its publication")
+    step.add_argument("--errors", type=Path, nargs="*", default=(), help="what the jobs of its parts have found")
     step.add_argument("--checks", type=Path, help="table of checks, to which a line is added")
     step.set_defaults(step=_verify_whole)
+
+    step = steps.add_parser("conclude", help="fail if the last check of a sample has failed")
+    step.add_argument("work", choices=("verify", "decompress"))
+    step.add_argument("--samples", type=Path, required=True, help="the sample sheet")
+    step.add_argument("--checks", type=Path, required=True, help="table of checks")
+    step.set_defaults(step=_conclude)
 
     step = steps.add_parser("delete-source", help="delete a sample's files whose archive was verified")
     step.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
@@ -260,15 +272,23 @@ def _publish(options: argparse.Namespace) -> None:
 def _decode(options: argparse.Namespace) -> int:
     from geneformer_rules.decoding import decode_samples
 
-    errors = call_with(decode_samples, options)
+    errors, again = call_with(decode_samples, options)
     _say_errors(errors)
-    return 1 if errors else 0
+    return 1 if again else 0
 
 
 def _verify_parts(options: argparse.Namespace) -> None:
     from geneformer_rules.decoding import verify_parts
 
-    call_with(verify_parts, options)
+    _say_errors(call_with(verify_parts, options))
+
+
+def _conclude(options: argparse.Namespace) -> int:
+    from geneformer_rules.decoding import conclude
+
+    errors = call_with(conclude, options)
+    _say_errors(errors)
+    return 1 if errors else 0
 
 
 def _verify_whole(options: argparse.Namespace) -> None:

@@ -1,7 +1,6 @@
 """Verify or decompress archives: several with one load of their model, or some parts of a large one."""
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from geneformer_codec import api
@@ -12,13 +11,22 @@ from geneformer_codec.archive.read import Archive
 from geneformer_codec.cli.console import message_of, say
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import in_order
-from geneformer_codec.errors import FormatError, GfzError
+from geneformer_codec.errors import GfzError
 from geneformer_codec.limits import UNLIMITED
 from geneformer_rules.archiving import ReadyModel
-from geneformer_rules.checks import PASSED, append_checks, check
+from geneformer_rules.checks import (
+    DECOMPRESSION,
+    PASSED,
+    VERIFICATION,
+    append_checks,
+    check,
+    latest_checks,
+    read_checks,
+)
 from geneformer_rules.provenance import is_decompressed
 from geneformer_rules.publishing import file_digest
 from geneformer_rules.records import read_json
+from geneformer_rules.sheets import sample_species
 
 
 def decode_samples(
@@ -28,20 +36,21 @@ def decode_samples(
     only: Sequence[Path] = (),
     checks: Path | None = None,
     execution: Execution,
-) -> list[str]:
-    """Decode each archive, check every checksum, and return a message for each that failed.
+) -> tuple[list[str], bool]:
+    """Decode each archive and check every checksum. Returns a message for each that failed, and whether to try again.
 
     With a directory, the texts are written there, unless they are there and newer than the archive: ``NAME.fa`` or, of
     reads, ``NAME.fq``; a pair has ``NAME_1.fq`` and ``NAME_2.fq``. With ``only``, other texts than these are an error.
-    Without one, the result is appended to the table ``checks``.
+    What was decoded, and what failed, is appended to the table ``checks``. To try again may help unless all that failed
+    are in that table, with an error of their own.
     """
 
-    def work(archive: Path, model: CodingModel | None) -> str:
+    def work(archive: Path, model: CodingModel | None) -> str | None:
         if directory is None:
             facts = api.verify(archive, model=model, execution=execution, max_memory=UNLIMITED).as_dict()
             return f"every checksum holds: {facts['records']:,} records, {facts['bases']:,} bases"
         if not only and is_decompressed(archive, directory):
-            return "is decompressed already"
+            return None
         facts = api.info(archive, max_memory=UNLIMITED).as_dict()
         suffix = "fq" if facts["kind"] == "FASTQ" else "fa"
         names = [f"{archive.stem}_{number}" for number in (1, 2)] if facts["mate"] else [archive.stem]
@@ -57,12 +66,17 @@ def decode_samples(
 
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-    return _each(archives, work, checks if directory is None else None)
+    kind = VERIFICATION if directory is None else DECOMPRESSION
+    errors, may_pass = _each(archives, work, kind, checks)
+    return errors, bool(errors) and (may_pass or bool(only) or checks is None)
 
 
-def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], str], checks: Path | None) -> list[str]:
+def _each(
+    archives: Iterable[Path], work: Callable[[Path, CodingModel | None], str | None], kind: str, checks: Path | None
+) -> tuple[list[str], bool]:
+    """Do the work on each archive; gives the errors, and whether the machine's are among them."""
     models: dict[str, CodingModel | None] = {EXPERTS: None}
-    errors = []
+    errors, may_pass = [], False
     for path in archives:
         result, facts = PASSED, {}
         try:
@@ -71,21 +85,42 @@ def _each(archives: Iterable[Path], work: Callable[[Path, CodingModel | None], s
                 facts = {"sha256": sample.sha256, "bases": sum(block.bases for block in archive.blocks)}
                 if wanted.id not in models and not wanted.embedded:
                     models[wanted.id] = ReadyModel(found) if (found := find_model(archive)) else None
-            say(f"{path.stem}: {path}: {work(path, models.get(wanted.id))}")
+            done = work(path, models.get(wanted.id))
+            say(f"{path.stem}: {path}: {done or 'is decompressed already'}")
+            if done is None:
+                continue
         except (GfzError, OSError) as error:
             result = message_of(error)
             errors.append(f"sample '{path.stem}': {result}")
+            may_pass |= not isinstance(error, GfzError)
         if checks is not None:
             if path.is_file():
                 facts["archive_sha256"] = file_digest(path)
-            append_checks(checks, [check(path.stem, facts, "verification", result)])
-    return errors
+            append_checks(checks, [check(path.stem, facts, kind, result)])
+    return errors, may_pass
 
 
-def verify_parts(archive: Path, parts: str, *, checks: Path | None = None, execution: Execution) -> None:
-    """Decode some parts of an archive, the ``FIRST-LAST`` of them, and check their checksums."""
+def verify_parts(
+    archive: Path, parts: str, *, errors: Path, checks: Path | None = None, execution: Execution
+) -> list[str]:
+    """Decode some parts of an archive, the ``FIRST-LAST`` of them, and check their checksums.
+
+    What does not change when it is tried again goes to the file ``errors`` and is returned.
+    """
     first, last = map(int, parts.split("-"))
-    with _noted(archive, checks), Archive(archive, max_memory=UNLIMITED) as opened:
+    found: list[str] = []
+    try:
+        _verify_parts(archive, first, last, execution)
+    except GfzError as error:
+        found = [message_of(error)]
+        _note_failure(archive, checks, found[0])
+    errors.parent.mkdir(parents=True, exist_ok=True)
+    errors.write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+    return found
+
+
+def _verify_parts(archive: Path, first: int, last: int, execution: Execution) -> None:
+    with Archive(archive, max_memory=UNLIMITED) as opened:
         opened.check_complete()
         coders, blocks = coders_of(opened, execution=execution), opened.blocks[first : last + 1]
         items = ((block, opened.block_data(block)) for block in blocks)
@@ -97,29 +132,38 @@ def verify_parts(archive: Path, parts: str, *, checks: Path | None = None, execu
     say(f"{archive.stem}: {archive}: every checksum of parts {first} to {last} holds ({decoded:,} parts)")
 
 
-def verify_whole(archive: Path, report: Path, *, checks: Path | None = None) -> None:
-    """Conclude that an archive whose parts were verified gives its sample back.
+def verify_whole(archive: Path, report: Path, *, errors: Sequence[Path] = (), checks: Path | None = None) -> None:
+    """Conclude that an archive whose parts were verified gives its sample back, unless some have ``errors``.
 
     It has to be the very archive that was published: of that it was proved that its parts together are the sample.
     """
     facts = read_json(report)
-    with _noted(archive, checks):
-        if file_digest(archive) != facts.get("archive_sha256"):
-            raise FormatError(
-                f"{archive}: is not the archive that was published, according to {report}; restore it from a backup"
-            )
-    if checks is not None:
-        append_checks(checks, [check(archive.stem, facts, "verification")])
-    say(f"{archive.stem}: {archive}: all parts were decoded, and it is the archive that was published")
-
-
-@contextlib.contextmanager
-def _noted(archive: Path, checks: Path | None) -> Iterator[None]:
-    """Note a failure in the table of checks."""
-    try:
-        yield
-    except (GfzError, OSError) as error:
+    if found := [line for path in errors for line in path.read_text(encoding="utf-8").splitlines()]:
+        say(f"{archive.stem}: {archive}: {len(found):,} of its jobs found it damaged: {found[0]}")
+    elif file_digest(archive) != facts.get("archive_sha256"):
+        _note_failure(
+            archive,
+            checks,
+            f"{archive}: is not the archive that was published, according to {report}; restore it from a backup",
+        )
+    else:
         if checks is not None:
-            found = {"archive_sha256": file_digest(archive)} if archive.is_file() else {}
-            append_checks(checks, [check(archive.stem, found, "verification", message_of(error))])
-        raise
+            append_checks(checks, [check(archive.stem, facts, VERIFICATION)])
+        say(f"{archive.stem}: {archive}: all parts were decoded, and it is the archive that was published")
+
+
+def _note_failure(archive: Path, checks: Path | None, message: str) -> None:
+    """Note a failed verification in the table of checks."""
+    if checks is not None:
+        found = {"archive_sha256": file_digest(archive)} if archive.is_file() else {}
+        append_checks(checks, [check(archive.stem, found, VERIFICATION, message)])
+
+
+def conclude(work: str, samples: Path, checks: Path) -> list[str]:
+    """The errors of a run that has decoded all samples of a sheet: those whose last check of this kind failed."""
+    kind = {"verify": VERIFICATION, "decompress": DECOMPRESSION}[work]
+    rows = [row for row in read_checks(checks) if row["check"] == kind]
+    last, names = latest_checks(rows), sample_species(samples)
+    failed = {name: last[name]["result"] for name in names if name in last and last[name]["result"] != PASSED}
+    say(f"{len(names) - len(failed):,} of {len(names):,} samples passed their {kind}")
+    return [f"sample '{name}': {result}" for name, result in failed.items()]

@@ -80,7 +80,7 @@ def remove_leftovers(planner: "Planner") -> None:
 _RULES = (
     *("fetch", "archive", "split", "split_local", "train", "train_local", "compress", "gather", "gather_local"),
     *("publish", "delete_source", "decode", "decompress", "decompress_pair", "verify_parts", "verify"),
-    *("summary", "training_report"),
+    *("conclude", "summary", "training_report"),
 )
 
 
@@ -135,7 +135,7 @@ def _failures(planner: "Planner", rule: str, job: Job) -> Iterator[str]:
     text = log.read_text(encoding="utf-8", errors="replace") if log is not None and log.is_file() else ""
     last = text.strip().rpartition("\n")[2]
     reasons = _ERROR.findall(text) or [last or "it was ended, perhaps for want of memory or time"]
-    if rule == "decode":
+    if rule in ("decode", "conclude"):
         yield from (f"failed: {wildcards['work']}: {_short(reason)} ({log})" for reason in reasons)
         return
     batch = wildcards.get("batch")

@@ -197,13 +197,23 @@ class Inputs:
 
     @_paths
     def decompressed(self, wildcards: Wildcards) -> list[str]:
-        """The checks of the jobs that decompress what is not decompressed yet."""
-        return self._checks["decompress"]
+        """The end of decompressing what is not decompressed yet; nothing if all is."""
+        return self._end_of("decompress")
 
     @_paths
     def verified(self, wildcards: Wildcards) -> list[str]:
-        """The checks of the jobs that verify all archives, again whenever this is asked for."""
-        return self._checks["verify"]
+        """The end of verifying all archives, again whenever this is asked for."""
+        return self._end_of("verify")
+
+    def _end_of(self, work: str) -> list[str]:
+        end = [f"{self.planner.results}/checks/{work}.done"] if self._checks[work] else []
+        self.planner.call.force(*end)
+        return end
+
+    @_paths
+    def decoded(self, wildcards: Wildcards) -> list[str]:
+        """The outputs of the jobs that verify or decompress samples."""
+        return self._checks[wildcards.work]
 
     @cached_property
     def _checks(self) -> dict[str, list[str]]:
@@ -220,7 +230,7 @@ class Inputs:
             apart = {name for name in self.planner.samples if work == "verify" and self._jobs_of_parts(name)}
             names = ((name, batching.alone(name)) for name in self.planner.samples if name not in done)
             batches = (name if name in apart else batch_of.get(name, single) for name, single in names)
-            checks[work] = [f"{self.planner.results}/checks/{work}/{batch}.ok" for batch in dict.fromkeys(batches)]
+            checks[work] = [f"{self.planner.results}/checks/{work}/{batch}.done" for batch in dict.fromkeys(batches)]
             self.planner.call.force(*checks[work])
         return checks
 
@@ -234,12 +244,12 @@ class Inputs:
 
     @_paths
     def verified_parts(self, wildcards: Wildcards) -> list[str]:
-        """The checks of the jobs that verify the parts of an archive."""
+        """What the jobs that verify the parts of an archive have found."""
         jobs = self._jobs_of_parts(wildcards.sample)
-        checks = [f"{self.planner.results}/checks/verify/{wildcards.sample}/{job}.ok" for job in jobs]
+        found = [f"{self.planner.results}/checks/verify/{wildcards.sample}/{job}.errors" for job in jobs]
         if self.planner.call.is_main_process:
-            self.planner.call.force(*checks)
-        return checks
+            self.planner.call.force(*found)
+        return found
 
     def _size_if_shared(self, sample: Sample) -> int | None:
         """The size of a sample whose archive is decoded in a job with others; None for one that has its own job."""

@@ -146,11 +146,9 @@ class Options:
         """The table of checks."""
         return f"{self.planner.results}/checks.tsv"
 
-    def decoding(self, wildcards: Wildcards) -> str:
-        """Where texts go, of a job that decompresses; or the table of checks, of one that verifies."""
-        if wildcards.work == "decompress":
-            return option("--output", f"{self.planner.results}/decompressed")
-        return option("--checks", self.checks)
+    def decompressed(self, wildcards: Wildcards) -> str:
+        """Where texts go, of a job that decompresses; nothing of one that verifies."""
+        return option("--output", f"{self.planner.results}/decompressed") if wildcards.work == "decompress" else ""
 
     @property
     def model_path(self) -> str:

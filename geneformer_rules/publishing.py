@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from geneformer_codec.cli.console import message_of, say
 from geneformer_codec.errors import GfzError, OutputError
 from geneformer_codec.files import COPY_BYTES, atomic_output, sync_directory
-from geneformer_rules.checks import append_checks, check
+from geneformer_rules.checks import PUBLICATION, append_checks, check
 from geneformer_rules.notices import print_notices, print_sizes
 from geneformer_rules.records import RECORD, Record, file_state, write_json, write_text
 from geneformer_rules.sra import Run
@@ -86,7 +86,7 @@ def publish(
     _put(made, archive)
     _put(made.with_suffix(".json"), report)
     if checks is not None:
-        append_checks(checks, [check(archive.stem, facts, "publication")])
+        append_checks(checks, [check(archive.stem, facts, PUBLICATION)])
     print_sizes(archive.stem, facts)
     print_notices(archive.stem, facts)
     say(f"{archive.stem}: published as {archive}")

@@ -38,6 +38,10 @@ def start_sum(h: int, misses: int) -> int:
     return sum(miss[i] if misses >> i & 1 else hit[i] for i in range(32))
 
 
+def run_rate(seen: int) -> int:
+    return 10 * 2**24 // (10 * (seen + 7 * max(seen - 512, 0)) + 16)
+
+
 class Slot:
     """Room for a copy. What follows `gain_sums` holds for one base."""
 
@@ -100,43 +104,72 @@ class Copies:
 
     # 6. Match runs
 
-    def find_run(self) -> int:
-        """The largest run if the copies agree on a base, the guess, and it is long; else 0."""
+    def find_run(self) -> bool:
+        """Whether the copies agree on a base, the guess, and one has a long run."""
         copies, failed = self.slots[: self.n], ones(self.miss_history)
-        longest = max((copy.run for copy in copies), default=0)
+        longest = self.longest = max((copy.run for copy in copies), default=0)
         noisy = self.settings["match_run_length_noisy"] if failed >= 6 else 0
         self.coded_length = max(noisy or self.settings["match_run_length"], 2)
         if not self.settings["match_run_length"] or not copies or longest < min(8, self.coded_length):
-            return 0
+            return False
         for copy in copies:
             copy.predicted = self.base(copy.place) ^ copy.flip
         if any(copy.predicted != copies[0].predicted for copy in copies):
             self.taken["copies that disagree"] += 1
-            return 0
+            return False
         self.guess, top = copies[0].predicted, longest.bit_length() - 1
         if longest < 8:
             self.taken["short match runs"] += 1
-            self.run_row = 4128 + 4 * longest + self.guess
-            return longest
+            self.run_rows = 4128 + 4 * longest
+            return True
         length = min(2 * top + (longest >> (top - 1) & 1) - 6, 15)
         density, crowd = sum(failed >= some for some in (1, 2, 4)), sum(self.n >= some for some in (2, 4, 8))
-        self.run_row = 4160 + 64 * length + 16 * density + 4 * crowd + self.guess
-        return longest
+        self.run_rows = 4160 + 64 * length + 16 * density + 4 * crowd
+        return True
 
-    def code_run(self) -> None:
-        self.taken["match runs"] += 1
-        p, at = self.state.probability[self.run_row], 16 * self.guess + 4 * self.previous
-        self.frequencies = [(p * self.state.substitutions[at + x] >> 16) + 4 for x in range(4)]
-        self.frequencies[self.guess] = 0
-        self.frequencies[self.guess] = (1 << 22) - sum(self.frequencies)
+    def look_ahead(self) -> Vector:
+        """The next bases that all copies have in their blocks and agree on."""
+        texts = []
         for copy in self.slots[: self.n]:
-            copy.noisy, copy.hit_log, copy.miss_log = 0, 0, -8192
+            here = copy.place if copy.place < self.origin else copy.place - self.origin
+            if copy.step > 0:
+                end = self.n_panel - 1 if copy.place < self.origin else len(self.bases)
+                left = min(16383 - copy.place % 16384, end - here, 32)
+            else:
+                left = min(copy.place % 16384, 32) if here >= 31 else 0
+            texts.append([self.base(copy.place + i * copy.step) ^ copy.flip for i in range(left)])
+        count = 0
+        while all(len(text) > count and text[count] == texts[0][count] for text in texts):
+            count += 1
+        return texts[0][:count]
 
-    def learn_run(self, held: bool) -> None:
-        p, seen = self.state.probability[self.run_row], self.state.seen[self.run_row]
-        p += (-(p * DIV[seen] >> 16)) if held else ((1 << 22) - p) * DIV[seen] >> 16
-        self.state.probability[self.run_row] = within(64, p, 15 << 18)
-        self.state.seen[self.run_row] = seen + (seen < 1000)
+    def move_on(self, hits: int) -> None:
+        copies = self.slots[: self.n]
+        for copy in copies:
+            copy.place += hits * copy.step
+            copy.misses = copy.misses << hits & MASK_32
+            copy.run += hits
+            copy.gain_sums = [
+                mark * ((2**a - 1) ** hits * 65536 // 2 ** (a * hits)) >> 16
+                for mark, a in zip(copy.gain_sums, SHIFTS, strict=True)
+            ]
+        self.rebase()
+
+    def learn_hits(self, base: int, count: int) -> None:
+        state, row = self.state, self.run_rows + base
+        p, seen = state.probability[row], state.seen[row]
+        p = max(p - (p * count * run_rate(seen if seen >= 512 else min(seen + count - 1, 512)) >> 24), 64)
+        state.probability[row], state.seen[row] = p, self.more_seen(seen, count, p)
+
+    def learn_miss(self, base: int) -> None:
+        state, row = self.state, self.run_rows + base
+        p, seen = state.probability[row], state.seen[row]
+        p = min(p + (((1 << 22) - p) * run_rate(seen) >> 24), 15 << 18)
+        state.probability[row], state.seen[row] = p, self.more_seen(seen, 1, p)
+
+    def more_seen(self, seen: int, count: int, p: int) -> int:
+        self.taken["match runs seen often"] += seen >= 512
+        return min(seen + count, 512) if seen < 512 else min(seen + (count + p % 8 >> 3), 1000)
 
     # 7. Inputs: heads
 
@@ -197,12 +230,15 @@ class Copies:
                 self.scores[after] += (self.scores[before] - self.scores[after]) >> 1
         self.drop(t)
         if t % 8 == 7:
-            for h in range(4):
-                live = self.slots[: self.n]
-                best = max((slot.gain_sums[h] for slot in live), default=0)
-                for slot in live:
-                    self.taken["least gain sum"] += slot.gain_sums[h] - best < -122880
-                    slot.gain_sums[h] = max(slot.gain_sums[h] - best, -122880)
+            self.rebase()
+
+    def rebase(self) -> None:
+        live = self.slots[: self.n]
+        for h in range(4):
+            best = max((slot.gain_sums[h] for slot in live), default=0)
+            for slot in live:
+                self.taken["least gain sum"] += slot.gain_sums[h] - best < -122880
+                slot.gain_sums[h] = max(slot.gain_sums[h] - best, -122880)
 
     def learn_trust(self, b: int) -> None:
         state, limit, t = self.state, self.settings["trust_limit"], len(self.bases)
@@ -257,6 +293,7 @@ class Copies:
     # 12. Search
 
     def search(self, coded: bool) -> None:
+        """Indexes, and searches unless the base was of a match run that was ``coded``, or none is needed."""
         cfg, t = self.settings, len(self.bases)
         seeking = self.both or t < self.reverse_until
         if self.sampling:

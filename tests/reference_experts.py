@@ -45,12 +45,29 @@ class RangeDecoder:
         while b < 3 and self.code >= step * frequencies[b]:
             self.code -= step * frequencies[b]
             b += 1
-        self.range = step * frequencies[b]
-        self.code = min(self.code, self.range - 1)
+        self.narrow(0, step * frequencies[b])
+        return b
+
+    def bit(self, zero: int) -> bool:
+        width = (self.range >> 22) * zero
+        bit = self.code >= width
+        self.narrow(width if bit else 0, self.range - width if bit else width)
+        return bit
+
+    def share(self, shares: Vector) -> int:
+        step, number, below = self.range // sum(shares), 0, 0
+        value = min(self.code // step, sum(shares) - 1)
+        while value >= below + shares[number]:
+            below += shares[number]
+            number += 1
+        self.narrow(step * below, step * shares[number])
+        return number
+
+    def narrow(self, start: int, width: int) -> None:
+        self.code, self.range = min(self.code - start, width - 1), width
         while self.range < 1 << 48:
             self.code = self.code << 8 | self.next_byte()
             self.range <<= 8
-        return b
 
 
 Network = Callable[[Vector], Vector]
@@ -81,34 +98,84 @@ class Slice(Copies):
 
     def decode(self, stop: int | None = None) -> Vector:
         """The first bases, all if ``stop`` is not given."""
-        decoder = RangeDecoder(self.data)
-        for _ in range(self.length if stop is None else stop):
+        decoder, limit = RangeDecoder(self.data), self.settings["search_run_limit"]
+        stop = self.length if stop is None else stop
+        while len(self.bases) < stop:
             self.previous = self.history & 3
-            longest = self.find_run()
-            coded = longest >= self.coded_length
-            self.taken["match runs after fewer bases"] += coded and longest < self.settings["match_run_length"]
+            found = self.find_run()
+            quiet = 0 < limit <= self.longest
+            self.taken["searches left out"] += quiet
+            if found and self.longest >= self.coded_length:
+                self.taken["match runs after fewer bases"] += self.longest < self.settings["match_run_length"]
+                self.code_run(decoder)
+                continue
             run_base = self.guess
-            if coded:
-                self.code_run()
-            else:
-                self.predict()
+            self.predict()
             b = decoder.symbol(self.frequencies)
-            if longest:
-                self.learn_run(run_base == b)
+            if found and b == run_base:
+                self.learn_hits(b, 1)
+            elif found:
+                self.learn_miss(run_base)
             self.reverse_complement = self.reverse_complement >> 2 | (3 - b) << 62
-            if coded:
-                self.taken["match runs that missed"] += run_base != b
-                self.learn_copies(b)
-            else:
-                self.learn_mixer(b)
-                self.learn_trust(b)
-                self.learn_copies(b)
-                self.learn_contexts(b)
-            self.miss_history = (self.miss_history << 1 | (b != self.guess)) & MASK_64
-            self.history = (self.history << 2 | b) & MASK_64
-            self.bases.append(b)
-            self.search(coded)
-        return self.bases
+            self.learn_mixer(b)
+            self.learn_trust(b)
+            self.learn_copies(b)
+            self.learn_contexts(b)
+            self.take(b, b != self.guess, quiet)
+        return self.bases[:stop]
+
+    def take(self, b: int, missed: bool, quiet: bool) -> None:
+        self.miss_history = (self.miss_history << 1 | missed) & MASK_64
+        self.history = (self.history << 2 | b) & MASK_64
+        self.bases.append(b)
+        self.search(quiet)
+
+    # 6. Match runs
+
+    def code_run(self, decoder: RangeDecoder) -> None:
+        ahead = self.look_ahead()
+        leaving = not ahead
+        guesses = [self.guess] if leaving else ahead
+        self.taken["match runs"] += 1
+        self.taken["match runs at the end of a block"] += leaving
+        m = min(len(guesses), self.longest, self.length - len(self.bases))
+        p = [self.state.probability[self.run_rows + g] for g in guesses]
+        while m > 1 and sum(p[:m]) > 1 << 20:
+            m >>= 1
+            self.taken["match runs halved"] += 1
+        e = sum(p[:m])
+        hits, base = m, self.guess
+        missed = decoder.bit((1 << 22) - (e if m == 1 else e - (e * e >> 23)))
+        if missed:
+            hits = decoder.share(p[:m])
+            g, previous = guesses[hits], guesses[hits - 1] if hits else self.previous
+            at = 16 * g + 4 * previous
+            frequencies = [(self.state.substitutions[at + x] * ((1 << 22) - 16) >> 16) + 4 for x in range(4)]
+            frequencies[g] = 4
+            base = decoder.symbol(frequencies)
+            self.taken["match runs that missed"] += 1
+        for x in range(4):
+            if count := guesses[:hits].count(x):
+                self.learn_hits(x, count)
+        if missed:
+            self.learn_miss(guesses[hits])
+        elif leaving:
+            hits = 0
+        if hits:
+            self.move_on(hits)
+        for b in guesses[:hits]:
+            self.reverse_complement = self.reverse_complement >> 2 | (3 - b) << 62
+            self.take(b, False, True)
+        if missed or leaving:
+            self.end_run(guesses[hits], base)
+
+    def end_run(self, guess: int, b: int) -> None:
+        self.guess, self.previous = guess, self.history & 3
+        for copy in self.slots[: self.n]:
+            copy.predicted, copy.noisy, copy.hit_log, copy.miss_log = guess, 0, 0, -8192
+        self.reverse_complement = self.reverse_complement >> 2 | (3 - b) << 62
+        self.learn_copies(b)
+        self.take(b, b != guess, True)
 
     # 7. Inputs
 

@@ -18,9 +18,10 @@ rule decompress:
     params:
         models=plan.options.model_path,
         directory=subpath(output[0], parent=True),
+        checks=plan.options.checks,
     shell:
         "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} -o {params.directory:q}"
-        " --only {output.texts:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
+        " --checks {params.checks:q} --only {output.texts:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
 
 
 use rule decompress as decompress_pair with:
@@ -35,12 +36,13 @@ use rule decompress as decompress_pair with:
 
 
 # All samples, to verify or to decompress them: small ones share jobs. Texts are no declared outputs: each appears when it
-# is complete, and stays when another sample fails.
+# is complete, and stays when another sample fails. That an archive is damaged does not change when a job is tried again:
+# it is noted in the table of checks, and `conclude` fails by it.
 rule decode:
     input:
         archives=plan.inputs.archives,
     output:
-        passed=temp(touch("<results>/checks/{work}/{batch}.ok")),
+        done=temp(touch("<results>/checks/{work}/{batch}.done")),
     log:
         "<logs>/{work}/{batch}.log",
     benchmark:
@@ -54,10 +56,11 @@ rule decode:
         **plan.needs.decoding.resources,
     params:
         models=plan.options.model_path,
-        decoding=plan.options.decoding,
+        directory=plan.options.decompressed,
+        checks=plan.options.checks,
     shell:
-        "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.decoding}"
-        " --threads {threads} --device {resources.device} > {log:q} 2>&1"
+        "GFZ_MODEL_PATH={params.models} geneformer-rules decode {input.archives:q} {params.directory}"
+        " --checks {params.checks:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
 
 
 # Of a large archive, jobs verify parts. That these together are the sample was proved when the archive was published.
@@ -65,7 +68,7 @@ rule verify_parts:
     input:
         archive="<results>/archives/{sample}.gfz",
     output:
-        passed=temp(touch("<results>/checks/verify/{sample}/{parts}.ok")),
+        errors=temp("<results>/checks/verify/{sample}/{parts}.errors"),
     log:
         "<logs>/verify_parts/{sample}/{parts}.log",
     benchmark:
@@ -82,16 +85,16 @@ rule verify_parts:
         checks=plan.options.checks,
     shell:
         "GFZ_MODEL_PATH={params.models} geneformer-rules verify-parts {input.archive:q} --parts {wildcards.parts}"
-        " --checks {params.checks:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
+        " --errors {output.errors:q} --checks {params.checks:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
 
 
 rule verify:
     input:
-        passed=plan.inputs.verified_parts,
+        errors=plan.inputs.verified_parts,
         archive="<results>/archives/{sample}.gfz",
         report="<results>/reports/{sample}.json",
     output:
-        passed=temp(touch("<results>/checks/verify/{sample}.ok")),
+        done=temp(touch("<results>/checks/verify/{sample}.done")),
     log:
         "<logs>/verify/{sample}.log",
     benchmark:
@@ -102,5 +105,23 @@ rule verify:
     params:
         checks=plan.options.checks,
     shell:
-        "geneformer-rules verify-whole {input.archive:q} --report {input.report:q} --checks {params.checks:q}"
-        " > {log:q} 2>&1"
+        "geneformer-rules verify-whole {input.archive:q} --report {input.report:q} --errors {input.errors:q}"
+        " --checks {params.checks:q} > {log:q} 2>&1"
+
+
+# Fails when all are done if some archives did not give their text back.
+rule conclude:
+    input:
+        plan.inputs.decoded,
+    output:
+        done=temp(touch("<results>/checks/{work}.done")),
+    log:
+        "<logs>/{work}_all.log",
+    wildcard_constraints:
+        work="decompress|verify",
+    localrule: True
+    params:
+        samples=plan.config["samples"],
+        checks=plan.options.checks,
+    shell:
+        "geneformer-rules conclude {wildcards.work} --samples {params.samples:q} --checks {params.checks:q} > {log:q} 2>&1"

@@ -270,7 +270,8 @@ CASES = [
     Case(
         "blocks that take over scores", {"both_strands": True, "search_interval": 1, "match_run_length": 12},
         np.concatenate([mutated(CROSSING, 0.02, 1), mutated(turned(CROSSING), 0.02, 2)]),
-        [BLOCK, NOISE[:300], mutated(CROSSING, 0.02, 3)], {"copies in another block", "match runs"},
+        [BLOCK, NOISE[:300], mutated(CROSSING, 0.02, 3)],
+        {"copies in another block", "match runs", "match runs at the end of a block"},
     ),
     Case(
         "match runs", {"both_strands": True, "search_interval": 1, "match_run_length": 8}, FAILING, None,
@@ -284,7 +285,12 @@ CASES = [
     Case(
         "short match runs", {"both_strands": True, "search_interval": 1, "match_run_length": 30,
         "match_run_length_noisy": 2}, FAILING, None,
-        {"short match runs", "match runs after fewer bases"},
+        {"short match runs", "match runs after fewer bases", "match runs halved"},
+    ),
+    Case(
+        "long match runs", {"search_interval": 1, "match_run_length": 20, "search_run_limit": 40},
+        np.concatenate([NOISE, NOISE, mutated(NOISE, 0.01, 8), np.zeros(2200, np.uint8)]), None,
+        {"match runs seen often", "searches left out"},
     ),
     Case(
         "sampled seeds", {"both_strands": True, "history_sampling": 2, "history_seed_length_both": 12}, FAILING, None,

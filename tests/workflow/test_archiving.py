@@ -257,12 +257,15 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(
         os.utime(archive, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     put(bytes(damaged))
-    copied.settings["retries"] = 0
     shutil.rmtree(copied.result("decompressed"))
     copied.result("decompressed").mkdir()
     (copied.result("decompressed") / ".plain.fa.0a1b2c3d.tmp").touch()  # as a job leaves it that was killed
+    copied.settings["retries"] = 2  # which a damaged archive needs none of
     said = copied.run("decompress_all", "verify_all", "--keep-going", status=1)
-    named = [line.rpartition("=")[2].split("+") for line in said.splitlines() if "wildcards: work=" in line]
+    assert said.count("Error in rule") == 2
+    for work in ("decompress", "verify"):
+        assert said.count(f"geneformer-rules: failed: {work}: sample 'crlf': results/archives/crlf.gfz: ") == 1
+    named = [line.rpartition("=")[2].split("+") for line in said.splitlines() if ", batch=" in line]
     batches = {first: int(count) for first, count, *_ in named}
     assert [first for first, count in batches.items() if count == 1] == ["many"], "in parts, and so alone"
     assert sum(batches.values()) == len(texts)
@@ -278,11 +281,14 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(
     put(sound)
     decompressed["plain"].unlink()
     said = copied.run("decompress_all", "verify_all")
-    assert said.count("wildcards: work=decompress") == 1, "of the two that are missing"
-    assert said.count("wildcards: work=verify") == len(batches) - 1, "those that passed before as well"
+    assert said.count("wildcards: work=decompress, batch=") == 1, "of the two that are missing"
+    assert said.count("wildcards: work=verify, batch=") == len(batches) - 1, "those that passed before as well"
     checks = read_checks(copied.result("checks.tsv"))
-    assert Counter(row["check"] for row in checks) == {"publication": len(texts), "verification": 2 * len(texts)}
-    assert [row["sample"] for row in checks if row["result"] != PASSED] == ["crlf"]
+    assert Counter(row["check"] for row in checks) == {
+        "publication": len(texts), "verification": 2 * len(texts), "decompression": 2 * len(texts) + 2
+    }  # fmt: skip
+    failed = [(row["sample"], row["check"]) for row in checks if row["result"] != PASSED]
+    assert sorted(failed) == [("crlf", "decompression"), ("crlf", "verification")]
     assert {row["archive_sha256"] for row in checks if row["sample"] == "many"} == {
         copied.report("many")["archive_sha256"]
     }
@@ -290,6 +296,10 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(
         assert copied.result("decompressed", f"{name}.fa").read_bytes() == texts[name]
     said = copied.run("verify_all")
     assert (said.count("rule decode:"), said.count("rule verify_parts:")) == (len(batches) - 1, 2), "every time"
+    in_parts = copied.result("archives", "many.gfz")
+    in_parts.write_bytes(in_parts.read_bytes()[:-200] + bytes(100) + in_parts.read_bytes()[-100:])
+    said = copied.run("verify_all", status=1)
+    assert said.count("Error in rule") == said.count("geneformer-rules: failed: verify: sample 'many': ") == 1
     assert not list(copied.result("decompressed").glob("*.tmp"))
 
 

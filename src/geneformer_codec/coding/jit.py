@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import llvmlite.ir
-import numba
 from numba import njit, types
 from numba.core import compiler, typed_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_machinery import register_pass
 from numba.extending import intrinsic
 
-from geneformer_codec.coding.kernel_cache import KernelCache, turn
+from geneformer_codec.coding.kernel_cache import KNOWN_NUMBA, KernelCache, turn
 
 Int = Any
 """An integer: kernels mix Python's with NumPy's of all widths, which compiled code tells apart."""
@@ -99,9 +98,8 @@ def _pipeline(lowering: Any) -> Any:
     return Pipeline
 
 
-LEAN = (0, 62) <= tuple(map(int, numba.__version__.split(".")[:2])) < (0, 69)
-"""Whether parts are left without machine code. That relies on numba's internals, as they are in these versions; with
-others kernels are the same, and compiling them takes longer."""
+LEAN = KNOWN_NUMBA
+"""Whether parts are left without machine code."""
 _KERNEL = {"no_cfunc_wrapper": True, "pipeline_class": _pipeline(_KernelLowering)} if LEAN else {}
 _PART = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _pipeline(_PartLowering)}
 _BARE = {"_nrt": False, "error_model": "numpy"}

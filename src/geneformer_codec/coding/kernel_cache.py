@@ -25,7 +25,7 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from numba.core import compiler, serialize
+from numba.core import compiler, runtime, serialize
 from numba.core.caching import _Cache
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -40,10 +40,15 @@ _DAY = 86400.0
 _PATIENCE = 300.0
 """Seconds that another process's compiling of one kernel is waited for."""
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EISDIR, errno.ELOOP}
+KNOWN_NUMBA = (0, 62) <= tuple(map(int, numba.__version__.split(".")[:2])) < (0, 69)
+"""Whether numba's internals are as they are in these versions. Then parts have no machine code of their own
+(`jit.LEAN`), and a kernel from the disk needs numba's runtime, but not the definitions that compiling takes, which
+take half a second to load. With other versions kernels are the same, and all this takes longer."""
 _VERSIONS = (numba.__version__, llvmlite.__version__, np.__version__, platform.python_implementation())
 _Base: Any = _Cache
 _result: Any = compiler.CompileResult
 _dumps: Any = serialize.dumps
+_runtime: Any = runtime
 
 
 class KernelCache(_Base):  # type: ignore[misc]
@@ -80,7 +85,10 @@ class KernelCache(_Base):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled form; None if there is none, and then no other process compiles before `turn` is over."""
-        target_context.refresh()
+        if KNOWN_NUMBA:
+            _runtime.rtsys.initialize(target_context)
+        else:
+            target_context.refresh()
         try:
             place = own(kernel_directory())
             path = place / self.file_name(sig, target_context.codegen())
@@ -92,8 +100,10 @@ class KernelCache(_Base):  # type: ignore[misc]
         except OSError as error:
             _unusable(error)
             found = None
-        if found is None and self._announced:
-            _say(self._announced)
+        if found is None:
+            target_context.refresh()
+            if self._announced:
+                _say(self._announced)
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:

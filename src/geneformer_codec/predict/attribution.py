@@ -17,6 +17,8 @@ from geneformer_codec.predict.slice import kernel, run
 from geneformer_codec.predict.state import (
     COPIES,
     FLIP,
+    HITS_LEFT,
+    MISS_LEFT,
     POSITION,
     RUN,
     STEP,
@@ -118,9 +120,10 @@ def _attribute(
 ) -> None:
     _, panel, state, _, _ = slice_
     numbers, registers, bank = state.numbers, state.registers, state.bank
-    cause, left, number = UNPREDICTED, 0, 0
+    cause, left, number, held = UNPREDICTED, 0, 0, 0.0
     for at in range(symbols.shape[0]):
-        first, slot = False, leader(state)
+        in_run = numbers[HITS_LEFT] > 0  # its copies are at its end already
+        first, slot = False, -1 if in_run else leader(state)
         if number < starts.shape[0] and starts[number] == at:
             cause, left, first = START, REACH, True
             number += 1
@@ -130,13 +133,15 @@ def _attribute(
                 if base_at(panel, state.bases, place) ^ np.int64(bank[FLIP + slot]) != np.int64(symbols[at]):
                     cause, left, first = why(panel, symbols, at, place, step), REACH, True
             if left == 0:
-                cause = UNPREDICTED
+                cause = AGREED if in_run else UNPREDICTED
                 if slot >= 0:
                     cause = AGREED if agree(panel, state, np.int64(symbols[at])) else DISPUTED
         left -= 1 if left else 0
         written, width = numbers[POSITION], np.float64(registers[WIDTH])
         run(slice_, symbols, at + 1, stream, 0, False)
-        bits = 8 * (numbers[POSITION] - written) + np.log2(width) - np.log2(np.float64(registers[WIDTH]))
+        bits = held + 8 * (numbers[POSITION] - written) + np.log2(width) - np.log2(np.float64(registers[WIDTH]))
+        held = bits if numbers[MISS_LEFT] else 0.0  # a match run that ends with a miss is coded for that
+        bits -= held
         spent.events[cause] += 1 if first else 0
         spent.bases[cause] += 1
         spent.first[cause] += bits if first else 0.0

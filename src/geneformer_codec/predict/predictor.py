@@ -22,6 +22,7 @@ from geneformer_codec.predict.state import (
     LOW,
     NUMBERS,
     POSITION,
+    REGISTERS,
     ROOM,
     WIDTH,
     MixerState,
@@ -115,7 +116,7 @@ class Predictor:
             raise FormatError(f"a slice of {length:,} bases is more than this version can index; use smaller parts")
         settings = self.settings
         bits = index_bits(length // max(settings.history_sampling, 1))
-        registers = np.zeros(WIDTH + 1, np.uint64)
+        registers = np.zeros(REGISTERS, np.uint64)
         registers[WIDTH] = WHOLE
         frames_at = len(settings.low_orders)
         return SliceState(

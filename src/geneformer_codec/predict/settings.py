@@ -45,6 +45,7 @@ _BOUNDS = {
     "sets": (1, SETS),
     "match_run_length": (0, NEVER),
     "match_run_length_noisy": (0, NEVER),
+    "search_run_limit": (0, NEVER),
     "history_sampling": (0, 1024),
 }
 
@@ -63,9 +64,10 @@ class ExpertSettings:
     of its longer history count when it is compared with others.
     ``low_orders`` are contexts with adaptive probabilities, ``count_orders`` those with counts, direct up to
     ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in hundredths. Rates say how
-    fast a slice adapts. Where no copy disagrees and one has predicted ``match_run_length`` bases, its base is coded
-    without the mixer (`match_run`); with 0 never; ``match_run_length_noisy``, if not 0, holds where guesses missed
-    often lately. With ``history_sampling``, one seed of the history in so many is entered and searched.
+    fast a slice adapts. Where no copy disagrees and one has predicted ``match_run_length`` bases, the next ones are
+    coded without the mixer (`match_run`); with 0 never; ``match_run_length_noisy``, if not 0, holds where guesses
+    missed often lately. While one has predicted ``search_run_limit`` bases, if not 0, none is searched. With
+    ``history_sampling``, one seed of the history in so many is entered and searched.
     """
 
     copies: int = 16
@@ -91,6 +93,7 @@ class ExpertSettings:
     sets: int = SETS
     match_run_length: int = 0
     match_run_length_noisy: int = 0
+    search_run_limit: int = 0
     history_sampling: int = 0
     low_orders: tuple[int, ...] = (2, 3)
     count_orders: tuple[int, ...] = (12,)
@@ -253,7 +256,10 @@ def with_panel_alone(level: str) -> ExpertSettings:
     """The settings for parts that a panel is given for, but no experts that were trained on it."""
     # longer seeds have half as many places to look at, at the same size; match runs are what most of a part is
     alone = without_panel(level)
-    return replace(alone, panel_seed_length=16, panel_sampling=2, match_run_length=alone.match_run_length or 256)
+    return replace(
+        alone, panel_seed_length=16, panel_sampling=2, match_run_length=alone.match_run_length or 256,
+        search_run_limit=128 if level == "fast" else 1000,
+    )  # fmt: skip
 
 
 def _check(name: str, value: Any, low: int, high: int) -> None:

@@ -10,12 +10,12 @@ from geneformer_codec.predict.codon_phase import learn_frames, predict_frames
 from geneformer_codec.predict.copies import learn_attention, learn_copies, predict_copies, refresh_all, summarise
 from geneformer_codec.predict.counts import learn_contexts, predict_counts, predict_low, prefetch_counts, put
 from geneformer_codec.predict.match_run import (
-    can_run_on,
-    find_run,
-    learn_run,
-    look_ahead,
-    move_copies,
-    predict_run,
+    LEAST_RUN,
+    agree,
+    code_run,
+    learn_hits_of,
+    learn_miss,
+    longest_run,
     prepare_copies,
     run_length,
     run_row,
@@ -42,23 +42,24 @@ from geneformer_codec.predict.state import (
     DONE,
     GUESS,
     HISTORY,
+    HITS,
+    HITS_LEFT,
     LOW,
     MISS_HISTORY,
+    MISS_LEFT,
     POSITION,
     REVERSE_COMPLEMENT,
-    RUN_ROW,
     WIDTH,
     Recent,
     Scratch,
     Slice,
+    SliceState,
 )
 
 kernel = kernels(announced="compiling the experts for this machine, once; about 25 seconds")
 
 FEW = 4
 """Copies below which searches come at `search_interval_few`."""
-MOST_HITS = 30
-"""Hits of a match run after which the copies are moved on: their misses, a bit each, are shifted by as many."""
 CERTAIN = 15 << 18
 """A probability of 2**22 (15/16) above which attention learns next to nothing from a base."""
 
@@ -130,6 +131,44 @@ def extended(recent: Recent, base: Int) -> Recent:
     )
 
 
+@inline
+def take_hits(slice_: Slice, recent: Recent, symbols: NDArray[np.uint8], hits: Int, decoding: bool) -> Recent:
+    """The next ``hits`` bases, which are those of the match run: into history and index, and copies on behind them."""
+    settings, _, state, _, _ = slice_
+    done = state.numbers[DONE]
+    bases = state.registers[HITS]
+    row = np.int64(0)
+    if settings.history_sampling == 0:  # all rows that come are known, so that none is waited for
+        prefetch_chains(settings, state, recent.history, bases, hits)
+        row = chain_row(settings, state, recent.history)
+    for number in range(hits):
+        base = np.int64(bases >> np.uint64(62))
+        bases <<= np.uint64(2)
+        if decoding:
+            symbols[u(done + number)] = base
+        recent = extended(recent, base)
+        append(state, base)
+        if settings.history_sampling:
+            sample(slice_, recent, False, False)
+        else:
+            enter(settings, state, row + base)
+            row = chain_row(settings, state, recent.history)
+    state.registers[HITS] = bases
+    state.numbers[HITS_LEFT] -= hits
+    return Recent(recent.history, recent.reverse_complement, recent.miss_history << np.uint64(hits))
+
+
+@inline
+def take_miss(state: SliceState, scratch: Scratch, symbols: NDArray[np.uint8], decoding: bool) -> Int:
+    """The base that ended a match run."""
+    base = state.numbers[MISS_LEFT] - 1
+    state.numbers[MISS_LEFT] = 0
+    scratch.recall[GUESS] = np.int64(state.registers[HITS] >> np.uint64(62))
+    if decoding:
+        symbols[u(state.numbers[DONE])] = base
+    return base
+
+
 @kernel
 def run(
     slice_: Slice, symbols: NDArray[np.uint8], stop: Int, stream: NDArray[np.uint8], stream_end: Int, decoding: bool
@@ -143,78 +182,71 @@ def run(
     to_search = settings.search_interval - numbers[DONE] % settings.search_interval
     to_search_few = settings.search_interval_few - numbers[DONE] % settings.search_interval_few
     while numbers[DONE] < stop:
+        if numbers[HITS_LEFT]:  # of a match run that is coded
+            hits = min(numbers[HITS_LEFT], stop - numbers[DONE])
+            recent = take_hits(slice_, recent, symbols, hits, decoding)
+            to_search = settings.search_interval - numbers[DONE] % settings.search_interval
+            to_search_few = settings.search_interval_few - numbers[DONE] % settings.search_interval_few
+            continue
         done, previous = numbers[DONE], np.int64(recent.history & np.uint64(3))
+        in_run, longest = numbers[MISS_LEFT] != 0, longest_run(state)
+        quiet = in_run or (settings.search_run_limit != 0 and longest >= settings.search_run_limit)
+        in_order, run_base = False, np.int64(0)
         # Memory is slower than a base takes: what the next base will read is prefetched as soon as it is known.
         row = np.int64(0) if settings.history_sampling else prefetch_chain(settings, state, recent.history)
-        if panel.count_orders.shape[0]:
-            prefetch_counts(settings, panel, recent.history)
-
-        # Predict. In a match run, which most of a genome like the panel is, neither contexts nor mixer are needed.
-        coded_length = run_length(settings, recent.miss_history)
-        longest = find_run(panel, state, scratch, recent.miss_history, coded_length) if settings.match_run_length else 0
-        in_run, run_base = longest >= coded_length, scratch.recall[GUESS]
-        if in_run:
-            predict_run(mixer, scratch, previous)
+        if in_run:  # its end
+            base = take_miss(state, scratch, symbols, decoding)
         else:
+            # Most of a genome like the panel is match runs: neither contexts nor mixer are needed.
+            if settings.match_run_length:
+                coded_length = run_length(settings, recent.miss_history)
+                in_order = (longest >= LEAST_RUN or longest >= coded_length) and agree(panel, state, scratch)
+                if in_order and longest >= coded_length:
+                    coder = code_run(
+                        slice_, coder, longest, recent.miss_history, previous, symbols, stream, stream_end, decoding
+                    )
+                    continue
+                run_base = scratch.recall[GUESS]
+
+            # Predict and code. All that follows is the same for encoder and decoder.
+            if panel.count_orders.shape[0]:
+                prefetch_counts(settings, panel, recent.history)
             predict(slice_, recent, previous, inputs)
+            coder, base = code_base(scratch, coder, symbols, done, stream, stream_end, decoding)
 
-        # Code. All that follows is the same for encoder and decoder.
-        coder, base = code_base(scratch, coder, symbols, done, stream, stream_end, decoding)
-        if in_run and base == run_base and done + 1 < stop and can_run_on(settings, recent.miss_history):
-            # What copies predict next needs no look at each of them, as long as all agree and the guesses hit.
-            ahead = look_ahead(panel, state)
-            most, hits = min(ahead.count - 1, stop - done - 1, MOST_HITS), np.int64(0)
-            if settings.history_sampling == 0:  # the copies tell which rows come, so that none is waited for
-                prefetch_chains(settings, state, recent.history, ahead.bases, most + 1)
-            while base == run_base and hits < most:
-                learn_run(mixer, scratch.recall[RUN_ROW], True)
-                after = extended(recent, base)
-                recent = Recent(after.history, after.reverse_complement, recent.miss_history << np.uint64(1))
-                append(state, base)
-                if settings.history_sampling:
-                    sample(slice_, recent, False, False)
-                else:
-                    enter(settings, state, row + base)
-                    row = chain_row(settings, state, recent.history)
-                hits, done, previous = hits + 1, done + 1, base
-                run_base = np.int64((ahead.bases >> np.uint64(62 - 2 * hits)) & np.uint64(3))
-                scratch.recall[RUN_ROW] = run_row(longest + hits, recent.miss_history, numbers[COPIES], run_base)
-                scratch.recall[GUESS] = run_base
-                predict_run(mixer, scratch, previous)
-                coder, base = code_base(scratch, coder, symbols, done, stream, stream_end, decoding)
-            if hits:
-                move_copies(state, hits, run_base)
-                to_search = (to_search - 1 - hits) % settings.search_interval + 1
-                to_search_few = (to_search_few - 1 - hits) % settings.search_interval_few + 1
-
-        # Learn. A run updates its own row even where it was not coded; the copies always learn.
-        if longest:
-            learn_run(mixer, scratch.recall[RUN_ROW], run_base == base)
+        # Learn. A run updates its row where it is not coded, too; the copies always learn.
+        if in_order:
+            rows = run_row(longest, recent.miss_history, numbers[COPIES])
+            if run_base == base:
+                learn_hits_of(mixer, rows + base, np.int64(1))
+            else:
+                learn_miss(mixer, rows + run_base)
         after = extended(recent, base)
         to_search -= 1
         to_search_few -= 1
         due = to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)
         seeds = panel_seeds(settings, panel, state, after, done + 1)
-        if not in_run:
+        if not quiet:
             prefetch_rows(settings, panel, state, after, seeds, due and settings.history_sampling == 0)
         if in_run:
             prepare_copies(state)
             learn_copies(slice_, previous, base, False)
         else:
             learn(slice_, previous, base, inputs)
-            prefetch_places(settings, panel, state, after, seeds, due and settings.history_sampling == 0)
+            if not quiet:
+                prefetch_places(settings, panel, state, after, seeds, due and settings.history_sampling == 0)
             learn_contexts(slice_, recent, after, base)
             learn_frames(settings, state, recent, after, base)
         missed = np.uint64(0 if scratch.recall[GUESS] == base else 1)
         recent = Recent(after.history, after.reverse_complement, (recent.miss_history << np.uint64(1)) | missed)
 
-        # Index and search. In a match run a better copy is not needed, so nothing is searched.
+        # Index and search; nothing is searched where no better copy is needed.
         append(state, base)
         if settings.history_sampling:
-            sample(slice_, recent, not in_run, seeds.seeking)
+            sample(slice_, recent, not quiet, seeds.seeking)
         else:
             enter(settings, state, row + base)
-        if not in_run:
+        if not quiet:
             due = to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)  # copies may have ended
             search(slice_, recent, seeds, due and settings.history_sampling == 0)
         if to_search == 0:

@@ -9,8 +9,9 @@ All of it is arrays of integers in nested named tuples, which compiled code take
     │   ├── bases, words         its bases so far (its history): one a byte, and 32 a word
     │   ├── chain_heads, chain_previous    hash chains: where each seed stood last, and where before
     │   ├── low, frame_scores    contexts that adapt
-    │   ├── registers            [HISTORY | REVERSE_COMPLEMENT | MISS_HISTORY | LOW | WIDTH], 64 bits each
-    │   ├── numbers              [DONE | COPIES | TURN | POSITION | BEST_FRAME | SAMPLE | SAMPLE_ROW | REVERSE_UNTIL]
+    │   ├── registers            [HISTORY | REVERSE_COMPLEMENT | MISS_HISTORY | LOW | WIDTH | HITS], 64 bits each
+    │   ├── numbers              [DONE | COPIES | TURN | POSITION | BEST_FRAME | SAMPLE | SAMPLE_ROW | REVERSE_UNTIL |
+    │   │                         HITS_LEFT | MISS_LEFT]
     │   ├── copy_places          [copy 0 | copy 1 | ... | copy 63] where each copy is, 64 bits
     │   └── bank                 the rest of the copies, one a column:
     │                              row STEP          [copy 0 | copy 1 | ... | copy 63]
@@ -56,13 +57,16 @@ CLASSES = 8
 MAX_FRAME_ORDERS = 4
 INPUT_PAD = 8
 
-HISTORY, REVERSE_COMPLEMENT, MISS_HISTORY, LOW, WIDTH = range(5)
-"""Places in `SliceState.registers`: those of `Recent`, and the range coder's interval."""
-DONE, COPIES, TURN, POSITION, BEST_FRAME, SAMPLE, SAMPLE_ROW, REVERSE_UNTIL = range(8)
-NUMBERS = 8
+HISTORY, REVERSE_COMPLEMENT, MISS_HISTORY, LOW, WIDTH, HITS = range(6)
+REGISTERS = 6
+"""Places in `SliceState.registers`: those of `Recent`, the range coder's interval, and the bases of the match run that
+was coded last, the next one in the highest bits."""
+DONE, COPIES, TURN, POSITION, BEST_FRAME, SAMPLE, SAMPLE_ROW, REVERSE_UNTIL, HITS_LEFT, MISS_LEFT = range(10)
+NUMBERS = 10
 """Places in `SliceState.numbers`: bases done, live copies, where the next search of a long list starts, stream bytes,
-the best reading frame, the end of the sampled seed at work (0 for none), its row or else the place there, and the base
-up to which reverse-complement copies are looked for at every search, because one was found."""
+the best reading frame, the end of the sampled seed at work (0 for none), its row or else the place there, the base up
+to which reverse-complement copies are looked for at every search, because one was found, and what is known of the next
+bases: so many hits, and, if not 0, then 1 + a base that is a miss."""
 
 
 class Settings(NamedTuple):
@@ -91,6 +95,7 @@ class Settings(NamedTuple):
         int  # bases that a copy predicted, while none disagrees, from which a match run is coded; 0: never
     )
     match_run_length_noisy: int  # the same where the guess missed often lately; 0: as `match_run_length`
+    search_run_limit: int  # bases that a copy predicted without a miss, from which none is searched; 0: never
     history_sampling: int  # one seed of the history in so many is entered and searched; 0: all are
     learn_counts: int  # 1: the counts are the slice's own
 
@@ -195,8 +200,8 @@ class Scratch(NamedTuple):
     pending: NDArray[np.int64]  # of each count order, the count that is still to be added; see `counts.add_pending`
 
 
-CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS, DENSITY, FRAME, PHASE, RUN_ROW = range(12)
-RECALL = 12
+CONFIDENCE, TOP, CROWD, FINAL, MAP_ONE, MAP_TWO, SLANT, GUESS, DENSITY, FRAME, PHASE = range(11)
+RECALL = 11
 
 
 class Slice(NamedTuple):
