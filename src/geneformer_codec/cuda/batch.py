@@ -18,6 +18,7 @@ from geneformer_codec.cuda.layout import (
     FINAL_POSITION,
     FINAL_WIDTH,
     LANES,
+    LENGTH,
     RESULT,
     STOP,
     STREAM_END,
@@ -174,7 +175,7 @@ class _Launch:
             result = np.zeros((RESULT, LANES), np.uint64)
             for lane, work in enumerate(works):
                 result[STOP, lane], result[STREAM_END, lane] = work.stop, len(work.stream)
-                result[CHAIN_BITS, lane] = self._program.chain_bits(work.length)
+                result[CHAIN_BITS, lane], result[LENGTH, lane] = self._program.chain_bits(work.length), work.length
                 if self._decoding:
                     stream = np.frombuffer(work.stream.ljust(END_BYTES, b"\0"), np.uint8)
                     self._device.upload(self._stream(group, lane), stream)

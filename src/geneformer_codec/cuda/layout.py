@@ -37,9 +37,10 @@ OF_PANEL_SIZE = "scores"
 
 GROUP_BYTES, LANE_BYTES, BOOK = 0, 1, 2
 """Places in the book: distances of groups and of lanes, and from where on the panel's are."""
-STREAM_END, STOP, FINAL_LOW, FINAL_WIDTH, FINAL_POSITION, CHAIN_BITS = range(6)
-"""Places in ``result``. Given: where the stream ends (to decode), to what base to code, and `SliceState.chain_bits`,
-which the length of a slice decides. Left by the kernel: the range coder's state when it ended."""
+STREAM_END, STOP, FINAL_LOW, FINAL_WIDTH, FINAL_POSITION, CHAIN_BITS, LENGTH = range(7)
+"""Places in ``result``. Given: where the stream ends (to decode), to what base to code, and what of `SliceState`
+differs from slice to slice. Left by the kernel: the range coder's state when it ended."""
+OWN = {"chain_bits": CHAIN_BITS, "slice_length": LENGTH}
 RESULT = 8
 ALIGNED = 32
 """Bytes: a sector of the GPU's memory."""
@@ -105,8 +106,8 @@ class Layout:
             name = path.rsplit(".", 1)[-1]
             in_panel = ".panel." in path
             if not isinstance(value, np.ndarray):
-                if name == "chain_bits":
-                    self.parts.append(Part(path, "own number", at=CHAIN_BITS))
+                if name in OWN:
+                    self.parts.append(Part(path, "own number", at=OWN[name]))
                 elif in_panel and not own_counts:
                     self.parts.append(Part(path, "book number", at=book, value=int(value)))
                     book += 1

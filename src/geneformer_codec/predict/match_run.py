@@ -191,7 +191,7 @@ def code_run(
     ahead = look_ahead(panel, state)
     leaving = ahead.count == 0  # a copy that comes to another block, or ends, is moved on by its miss or hit
     bases = np.uint64(scratch.recall[GUESS]) << np.uint64(62) if leaving else ahead.bases
-    count = min(max(ahead.count, 1), longest, state.bases.shape[0] - done)
+    count = min(max(ahead.count, 1), longest, state.slice_length - done)
     rows = run_row(longest, miss_history, numbers[COPIES])
     expected = expected_misses(mixer, rows, bases, count)
     while count > 1 and expected > MOST_EXPECTED:

@@ -125,6 +125,7 @@ class Predictor:
             chain_heads=np.zeros(1 << bits, np.int32),
             chain_previous=np.zeros(length + 1, np.int32),
             chain_bits=bits,
+            slice_length=length,
             scores=np.zeros((self._panel.length >> BLOCK_BITS) + (length >> BLOCK_BITS) + 4, np.int32),
             low=low,
             low_orders=np.array(settings.low_orders, np.int64),

@@ -126,6 +126,7 @@ class SliceState(NamedTuple):
     chain_heads: NDArray[np.int32]  # [2**chain_bits] newest place after each hashed seed that is entered
     chain_previous: NDArray[np.int32]  # [capacity + 1] the place before with the same hash
     chain_bits: int
+    slice_length: int  # of the whole slice, wherever coding stops
     scores: NDArray[np.int32]  # by block of panel and history
     low: NDArray[np.uint16]  # adaptive probabilities of short contexts, `LOW_ROW` a context
     low_orders: NDArray[np.int64]
