@@ -150,8 +150,8 @@ class Slice(Copies):
             hits = decoder.share(p[:m])
             g, previous = guesses[hits], guesses[hits - 1] if hits else self.previous
             at = 16 * g + 4 * previous
-            frequencies = [(self.state.substitutions[at + x] * ((1 << 22) - 16) >> 16) + 4 for x in range(4)]
-            frequencies[g] = 4
+            frequencies = [(self.state.substitutions[at + x] * ((1 << 22) - 8192) >> 16) + 2048 for x in range(4)]
+            frequencies[g] = 2048
             base = decoder.symbol(frequencies)
             self.taken["match runs that missed"] += 1
         for x in range(4):

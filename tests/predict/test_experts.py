@@ -19,7 +19,7 @@ from geneformer_codec.predict import predictor
 from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import INITIAL_STATES, NEVER, ExpertSettings, with_level, without_panel
-from geneformer_codec.predict.state import COPIES, LOW_ROW, TRUST_ROWS, MixerState, untrained_low
+from geneformer_codec.predict.state import COPIES, LOW_ROW, POSITION, TRUST_ROWS, MixerState, untrained_low
 
 ANCESTOR = np.random.default_rng(1).integers(0, 4, 4000).astype(np.uint8)
 PANEL = np.concatenate([mutated(ANCESTOR, 0.05, seed) for seed in range(2, 12)])
@@ -86,6 +86,23 @@ def test_match_runs_are_coded_without_the_mixer() -> None:
     mixer = learned.mixer.copy()
     assert learned.adapt(text, mixer, None) == mixed.encode(text)
     assert np.any(mixer.trust[TRUST_ROWS:] != learned.mixer.trust[TRUST_ROWS:])
+
+
+@pytest.mark.parametrize("every", [2, 3, 4])
+def test_a_stream_fits_where_match_runs_miss_against_all_odds(every: int) -> None:
+    """The room for a stream is of 3 bytes a base."""
+    text = np.tile(ANCESTOR[:600], 3)
+    text[600::every] = (text[600::every] + 1) & 3
+    settings = small(
+        match_run_length=1, max_start_mismatches=24, max_mismatches=24, search_interval=1, history_seed_length=8,
+    )  # fmt: skip
+    coder = Predictor(settings)
+    coder.mixer.trust[:] = 64 << 10 | 1000
+    coder.mixer.substitutions[:] = 0
+    slice_ = coder.slice_coder(len(text), text)
+    slice_.run(len(text))
+    assert slice_.slice_.state.numbers[POSITION] <= 3 * len(text)
+    assert np.array_equal(coder.decode(slice_.finish(), len(text)), text)
 
 
 @given(

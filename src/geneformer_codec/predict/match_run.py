@@ -16,7 +16,7 @@ from geneformer_codec.coding.integers import count_ones_64, leading_zeros, rever
 from geneformer_codec.coding.jit import Int, apart, inline
 from geneformer_codec.coding.range_coder import RangeCoder, decode_base, encode_base, narrow, refill
 from geneformer_codec.predict.copies import base_at, padded, rebase
-from geneformer_codec.predict.mixer import FLOOR, TOTAL, TOTAL_BITS
+from geneformer_codec.predict.mixer import TOTAL, TOTAL_BITS
 from geneformer_codec.predict.search import window
 from geneformer_codec.predict.state import (
     BASE,
@@ -55,6 +55,8 @@ NOISY_MISSES = 6
 LEAST_MISS = 64
 MOST_MISS = 15 << 18
 """Bounds of P(miss), of 2**22."""
+LEAST_OTHER = 1 << 11
+"""What each base gets, of 2**22, when it is known that the guess missed."""
 MOST_EXPECTED = 1 << 20
 """Misses expected, of 2**22, above which fewer bases are coded at once."""
 FEW_SEEN = 512
@@ -313,8 +315,8 @@ def expect_miss(mixer: MixerState, scratch: Scratch, guess: Int, previous: Int) 
     """The frequencies of the other three bases, by the substitutions of clean copies."""
     row = 16 * guess + 4 * previous
     for base in range(4):
-        share = (np.int64(mixer.substitutions[u(row + base)]) * (TOTAL - 4 * FLOOR)) >> 16
-        scratch.frequencies[u(base)] = (0 if base == guess else share) + FLOOR
+        share = (np.int64(mixer.substitutions[u(row + base)]) * (TOTAL - 4 * LEAST_OTHER)) >> 16
+        scratch.frequencies[u(base)] = (0 if base == guess else share) + LEAST_OTHER
 
 
 @inline
