@@ -14,6 +14,7 @@ from geneformer_codec.predict.search import (
     UNKNOWN,
     Candidate,
     Worst,
+    extended,
     forward_misses,
     forward_seed,
     is_chosen,
@@ -32,25 +33,56 @@ def sample(slice_: Slice, recent: Recent, searching: Int, seeking: Int) -> None:
     The last step, which proposes copies, is left out unless ``searching``; ``seeking`` as in `PanelSeeds`.
     """
     settings, panel, state, _, _ = slice_
-    done, taken, length = state.numbers[DONE], state.numbers[SAMPLE], settings.history_seed_length
+    done, taken = state.numbers[DONE], state.numbers[SAMPLE]
     if taken == 0:
-        mixed = hashed(min(forward_seed(recent, length), reverse_seed(recent, length)))
-        if is_chosen(mixed, settings.history_sampling) and done >= length:
-            row = np.int64(mixed >> np.uint64(64 - state.chain_bits))
-            prefetch(state.chain_heads, row)
-            state.numbers[SAMPLE], state.numbers[SAMPLE_ROW] = done, row
+        state.numbers[SAMPLE], state.numbers[SAMPLE_ROW] = take_seed(settings, state, recent, done)
     elif done == taken + 1:
-        row = state.numbers[SAMPLE_ROW]
-        place = np.int64(state.chain_heads[u(row)])
-        state.chain_heads[u(row)] = taken
-        state.chain_previous[u(taken)] = place
-        prefetch(state.words, place >> 5)
-        prefetch(state.chain_previous, place)
-        state.numbers[SAMPLE_ROW] = place
+        state.numbers[SAMPLE_ROW] = enter_seed(state, taken, state.numbers[SAMPLE_ROW])
     else:
         if searching:
             search_sample(settings, panel, state, recent, state.numbers[SAMPLE_ROW], done - taken, seeking)
         state.numbers[SAMPLE] = 0
+
+
+@inline
+def sample_hits(settings: Settings, state: SliceState, recent: Recent, bases: Int, hits: Int) -> Recent:
+    """The same after each of ``hits`` of 32 bases, which are appended already; the history with these."""
+    first = state.numbers[DONE] - hits + 1
+    taken, row = state.numbers[SAMPLE], state.numbers[SAMPLE_ROW]
+    for done in range(first, first + hits):
+        recent = extended(recent, np.int64(bases >> np.uint64(62)))
+        bases <<= np.uint64(2)
+        if taken == 0:
+            taken, row = take_seed(settings, state, recent, done)
+        elif done == taken + 1:
+            row = enter_seed(state, taken, row)
+        else:
+            taken = np.int64(0)
+    state.numbers[SAMPLE], state.numbers[SAMPLE_ROW] = taken, row
+    return recent
+
+
+@inline
+def take_seed(settings: Settings, state: SliceState, recent: Recent, done: Int) -> tuple[Int, Int]:
+    """The end of the newest seed, and its row, if it is one to be taken; else 0."""
+    length = settings.history_seed_length
+    mixed = hashed(min(forward_seed(recent, length), reverse_seed(recent, length)))
+    if is_chosen(mixed, settings.history_sampling) and done >= length:
+        row = np.int64(mixed >> np.uint64(64 - state.chain_bits))
+        prefetch(state.chain_heads, row)
+        return done, row
+    return np.int64(0), np.int64(0)
+
+
+@inline
+def enter_seed(state: SliceState, taken: Int, row: Int) -> Int:
+    """Put the seed that ends at ``taken`` at the head of its chain; the place that was there before."""
+    place = np.int64(state.chain_heads[u(row)])
+    state.chain_heads[u(row)] = taken
+    state.chain_previous[u(taken)] = place
+    prefetch(state.words, place >> 5)
+    prefetch(state.chain_previous, place)
+    return place
 
 
 @inline

@@ -473,9 +473,49 @@ def append(state: SliceState, base: Int) -> None:
 
 
 @inline
+def append_hits(state: SliceState, bases: Int, hits: Int) -> None:
+    """The same of ``hits`` of 32 bases, the first in the highest bits."""
+    done, words = state.numbers[DONE], state.words
+    word, shift = done >> 5, np.uint64(2 * (done & 31))
+    kept = bases & ~((np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(2 * hits - 1)) >> np.uint64(1))
+    words[u(word)] |= kept >> shift
+    words[u(word + 1)] |= (kept << np.uint64(1)) << (np.uint64(63) - shift)
+    for place in range(done, done + hits):
+        state.bases[u(place)] = np.uint8(bases >> np.uint64(62))
+        bases <<= np.uint64(2)
+    state.numbers[DONE] = done + hits
+
+
+@inline
+def extended(recent: Recent, base: Int) -> Recent:
+    """The history with ``base``; that of misses follows when all have learned."""
+    return Recent(
+        (recent.history << np.uint64(2)) | np.uint64(base),
+        (recent.reverse_complement >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62)),
+        recent.miss_history,
+    )
+
+
+@inline
 def enter(settings: Settings, state: SliceState, row: Int) -> None:
     """Put the newest seed, of ``row``, at the head of its chain."""
     done = state.numbers[DONE]
     if done >= settings.history_seed_length:
         state.chain_previous[u(done)] = state.chain_heads[u(row)]
         state.chain_heads[u(row)] = done
+
+
+@inline
+def enter_hits(settings: Settings, state: SliceState, recent: Recent, bases: Int, hits: Int) -> Recent:
+    """The same after each of ``hits`` of 32 bases, which are appended already; the history with these."""
+    first = state.numbers[DONE] - hits + 1
+    row = chain_row(settings, state, recent.history)
+    for done in range(first, first + hits):
+        base = np.int64(bases >> np.uint64(62))
+        bases <<= np.uint64(2)
+        recent = extended(recent, base)
+        if done >= settings.history_seed_length:
+            state.chain_previous[u(done)] = state.chain_heads[u(row + base)]
+            state.chain_heads[u(row + base)] = done
+        row = chain_row(settings, state, recent.history)
+    return recent

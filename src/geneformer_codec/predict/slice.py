@@ -21,14 +21,16 @@ from geneformer_codec.predict.match_run import (
     run_row,
 )
 from geneformer_codec.predict.mixer import TOTAL_BITS, choose_weights, correct, inputs_used, learn_weights, mix
-from geneformer_codec.predict.sampling import sample
+from geneformer_codec.predict.sampling import sample, sample_hits
 from geneformer_codec.predict.search import (
     Candidate,
     Worst,
     add,
     append,
-    chain_row,
+    append_hits,
     enter,
+    enter_hits,
+    extended,
     is_copy,
     panel_seeds,
     prefetch_chain,
@@ -122,38 +124,21 @@ def code_base(
 
 
 @inline
-def extended(recent: Recent, base: Int) -> Recent:
-    """The history with ``base``; that of misses follows when all have learned."""
-    return Recent(
-        (recent.history << np.uint64(2)) | np.uint64(base),
-        (recent.reverse_complement >> np.uint64(2)) | (np.uint64(3 - base) << np.uint64(62)),
-        recent.miss_history,
-    )
-
-
-@inline
 def take_hits(slice_: Slice, recent: Recent, symbols: NDArray[np.uint8], hits: Int, decoding: bool) -> Recent:
     """The next ``hits`` bases, which are those of the match run: into history and index, and copies on behind them."""
     settings, _, state, _, _ = slice_
-    done = state.numbers[DONE]
-    bases = state.registers[HITS]
-    row = np.int64(0)
+    done, bases = state.numbers[DONE], state.registers[HITS]
     if settings.history_sampling == 0:  # all rows that come are known, so that none is waited for
         prefetch_chains(settings, state, recent.history, bases, hits)
-        row = chain_row(settings, state, recent.history)
-    for number in range(hits):
-        base = np.int64(bases >> np.uint64(62))
-        bases <<= np.uint64(2)
-        if decoding:
-            symbols[u(done + number)] = base
-        recent = extended(recent, base)
-        append(state, base)
-        if settings.history_sampling:
-            sample(slice_, recent, False, False)
-        else:
-            enter(settings, state, row + base)
-            row = chain_row(settings, state, recent.history)
-    state.registers[HITS] = bases
+    append_hits(state, bases, hits)
+    if decoding:
+        for place in range(done, done + hits):
+            symbols[u(place)] = state.bases[u(place)]
+    if settings.history_sampling:
+        recent = sample_hits(settings, state, recent, bases, hits)
+    else:
+        recent = enter_hits(settings, state, recent, bases, hits)
+    state.registers[HITS] = (bases << np.uint64(hits)) << np.uint64(hits)
     state.numbers[HITS_LEFT] -= hits
     return Recent(recent.history, recent.reverse_complement, recent.miss_history << np.uint64(hits))
 
