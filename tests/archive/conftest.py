@@ -3,8 +3,6 @@
 import hashlib
 import itertools
 import random
-import sys
-import types
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import BaseCoder, Progress
 from geneformer_codec.errors import FormatError
+from geneformer_codec.model import file
 from geneformer_codec.predict.settings import ExpertSettings
 
 Write = Callable[[str, bytes], Path]
@@ -89,10 +88,8 @@ def load_model(data: bytes, place: str = "the model", max_memory: int | None = N
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> ZlibModel:
     """The model, and model files of its kind in place of the real ones."""
-    fake = types.ModuleType("geneformer_codec.model.file")
-    fake.load_model = load_model  # type: ignore[attr-defined]
-    fake.read_model = lambda path, max_memory=None: load_model(Path(path).read_bytes())  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "geneformer_codec.model.file", fake)
+    monkeypatch.setattr(file, "load_model", load_model)
+    monkeypatch.setattr(file, "read_model", lambda path, max_memory=None: load_model(Path(path).read_bytes()))
     return ZlibModel()
 
 
