@@ -133,8 +133,8 @@ class Hits(Predictor):
     def line(self, j: int, context: int, part: int) -> list[tuple[int, int]]:
         return self.counters.setdefault((j, context), [(1 << 21, 0)])
 
-    def hit(self, contexts: list[int], rows: list[object], map_row: object) -> int:
-        return self.bit(contexts, node=0, part=0, slot=0, rows=rows, map_row=map_row, rate=160)
+    def hit(self, contexts: list[int], rows: list[object]) -> int:
+        return self.bit(contexts, node=0, part=0, slot=0, rows=rows, rate=160)
 
 
 class Spans:
@@ -248,14 +248,13 @@ def decode_reads(
                         0,
                     ]
                     rows: list[object] = [4 * q + recent, fields(n7, (o3, 2), (own_base, 1))]
-                    map_row: object = q
                     if many:
                         left = sum(one[1] for one in spanned[here:])
                         w = min(quarter(left + 1) - quarter(p + 1), 31)
                         contexts[7] = fields(w, (len(spanned) - 1 - here, 6))
                         contexts = [context + (1 << 15) for context in contexts]
-                        rows, map_row = [256 + 4 * q + recent, 256 + w], ("in a span", w)
-                    hit = hits.hit(contexts, rows, map_row)
+                        rows = [256 + 4 * q + recent, 256 + w]
+                    hit = hits.hit(contexts, rows)
                 spans.learn(kind_, not hit)
                 base = best
                 if not hit:

@@ -66,7 +66,7 @@ class Stream:
 
 
 class Predictor:
-    """Counters, mixer and maps; all of them are kept where they are not as they were at first."""
+    """Counters and mixer; all of them are kept where they are not as they were at first."""
 
     def __init__(self, stream: Stream, symbols: int, most_lines: int, sets: int, checked: bool) -> None:
         self.stream = stream
@@ -79,7 +79,6 @@ class Predictor:
         self.checks: dict[tuple[int, int], int] = {}
         self.weights: dict[tuple[int, object], list[int]] = {}
         self.finals: dict[int, list[int]] = {}
-        self.maps: dict[object, list[int]] = {}
 
     def line(self, j: int, context: int, part: int) -> list[tuple[int, int]]:
         h = (8 * context + j) * G & WORD
@@ -92,9 +91,7 @@ class Predictor:
             self.checks[place] = check
         return self.counters[place]
 
-    def bit(
-        self, contexts: list[int], node: int, part: int, slot: int, rows: list[object], map_row: object, rate: int
-    ) -> int:
+    def bit(self, contexts: list[int], node: int, part: int, slot: int, rows: list[object], rate: int) -> int:
         lines = [self.line(j, context & WORD, part) for j, context in enumerate(contexts)]
         x = [
             STRETCH[share >> 10] * (256 * (2 * seen + 1) // (2 * seen + 5)) >> 8
@@ -103,12 +100,9 @@ class Predictor:
         w = [self.weights.setdefault((k, row), [19660] * len(x)) for k, row in enumerate(rows[: self.sets])]
         z = [between(sum((a >> 4) * b for a, b in zip(row, x, strict=True)) >> 12, -4095, 4095) for row in w]
         final = self.finals.setdefault(node, [65536 // self.sets] * self.sets)
-        f = between(sum(a * b for a, b in zip(final, z, strict=True)) >> 16, -4095, 4095)
-        m = SQUASH[f]
-        cells = self.maps.setdefault(map_row, [SQUASH[between(256 * i - 4096, -4095, 4095)] for i in range(33)])
-        i, s = (f + 4096) >> 8, (f + 4096) & 255
-        corrected = (cells[i] * (256 - s) + cells[i + 1] * s) >> 8
-        bit = self.stream.bit(between((m + corrected) >> 1, 16, 65520))
+        f = z[0] if self.sets == 1 else sum(a * b for a, b in zip(final, z, strict=True)) >> 16
+        m = SQUASH[between(f, -4095, 4095)]
+        bit = self.stream.bit(between(m, 16, 65520))
         whole = 65536 * bit
         for row, logit in zip(w, z, strict=True):
             force = ((whole - SQUASH[logit]) * rate) >> 8
@@ -118,8 +112,6 @@ class Predictor:
         final[:] = [
             between(a + ((b * (whole - m) + (1 << 17)) >> 18), -1 << 18, 1 << 18) for a, b in zip(final, z, strict=True)
         ]
-        near = i + (s >> 7)
-        cells[near] += (65535 * bit - cells[near]) >> 6
         for line in lines:
             share, seen = line[slot]
             share += ((((1 << 22) - 1) * bit - share) * (65536 * 5 // (5 * seen + 8))) >> 16

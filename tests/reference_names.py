@@ -164,7 +164,7 @@ def decode(stream: bytes, count: int) -> bytes:
                 (min(names.matched, 15), same, like, column.hits >> 1),  # noqa: B023
                 (at(names.text, n - 1), same, like),  # noqa: B023
             ]
-            return predictor.bit(contexts, node, part, slot, rows, (node, same, like), rate)  # noqa: B023
+            return predictor.bit(contexts, node, part, slot, rows, rate)  # noqa: B023
 
         begins = n == names.first and column.hits == 15 and n + len(names.expected) <= size
         if byte is not None:

@@ -104,14 +104,12 @@ class Read:
             fields(q1, (self.tops, 8)),
         ]
 
-    def rows(self, node: int) -> list[object]:
-        same = self.q[0] == self.q[1]
-        return [
-            node,
-            (node, min(self.at >> 3, 63)),
-            (self.q[0], min(self.mean8 >> 5, 63)),
-            (node, min(self.before, 3), min(self.after, 3), same),
-        ]
+    def rows(self, profile: int, node: int) -> list[object]:
+        last: tuple[int, ...] = (node, self.q[0])
+        homopolymer = (node, min(self.before, 3), min(self.after, 3), self.q[0] == self.q[1])
+        place = (node, self.near if profile else min(self.at >> 3, 127))
+        level = (self.q[0], min(self.mean8 >> 5, 63))
+        return [homopolymer, place, level, last] if profile == 2 else [last, place, level, homopolymer]
 
     def remember(self, q: int, top: int) -> None:
         if self.begun:
@@ -170,9 +168,7 @@ def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
                 if effort == 0:
                     walk.contexts = [*walk.contexts[:3], walk.contexts[3 if profile == 2 else 7]]
             node, split = tree[walk.low, walk.high]
-            upper = predictor.bit(
-                walk.contexts, node, node // 16, node % 16, read.rows(node), (node, read.q[0]), walk.rate
-            )
+            upper = predictor.bit(walk.contexts, node, node // 16, node % 16, read.rows(profile, node), walk.rate)
             walk.low, walk.high = (split, walk.high) if upper else (walk.low, split)
             if walk.high - walk.low > 1:
                 continue

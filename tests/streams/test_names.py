@@ -16,7 +16,7 @@ from geneformer_codec.streams import names as module
 from geneformer_codec.streams.names import pack_names, unpack_names
 from geneformer_codec.streams.packing import ByteReader
 
-MODEL = (1491, "0aad082ac1f99dfb")
+MODEL = (1500, "c22a97a20e1bd41d")
 
 KINDS = [module.PLAIN, module.TABLE, module.MODEL, module.UUIDS, module.PADDED_TABLE]
 

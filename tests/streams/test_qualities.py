@@ -75,7 +75,7 @@ def packed_as(
 
 @pytest.mark.parametrize("kind", ["binned", "many", "steady"])
 @pytest.mark.parametrize("profile", [0, 1, 2])
-@pytest.mark.parametrize("effort", [0, 1, 2, 4])
+@pytest.mark.parametrize("effort", [0, 2, 4])
 def test_the_description_suffices(kind: str, profile: int, effort: int) -> None:
     values, lengths, residues = arrays(simulated(kind, 16))
     packed = packed_as(profile, effort, values, lengths, residues)
@@ -84,14 +84,12 @@ def test_the_description_suffices(kind: str, profile: int, effort: int) -> None:
 
 
 GOLDEN = {
-    ("binned", 1, 0): (259, "a28a60e50564df7b"),
-    ("binned", 1, 1): (258, "43dc2b590b5b1479"),
-    ("binned", 1, 2): (257, "28dd1f71289d619e"),
-    ("binned", 1, 4): (257, "a06fdb039eda5dca"),
-    ("many", 2, 0): (1225, "b88e24bf623ad16f"),
-    ("many", 2, 1): (857, "64d466530099bc9d"),
-    ("many", 2, 2): (863, "f7037a801faf26c0"),
-    ("many", 2, 4): (863, "57f83e387b214148"),
+    ("binned", 1, 0): (264, "bbcbe8ee8cf7e5b3"),
+    ("binned", 1, 2): (261, "147d0b5bbc648d7b"),
+    ("binned", 1, 4): (261, "0c9e28ac1c88472a"),
+    ("many", 2, 0): (1255, "bb2344d630e4386f"),
+    ("many", 2, 2): (877, "46eb12fc0908ffc2"),
+    ("many", 2, 4): (870, "5a8cc4be344f3011"),
 }
 
 

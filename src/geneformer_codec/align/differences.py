@@ -26,7 +26,6 @@ IN_SPAN = 1 << 15
 WEIGHT_ROWS = 512
 MOST_POSITION = 511
 MOST_QUALITY = 63
-MAP_ROWS = 128
 LEARNING_RATE = 160
 
 SPAN = 64
@@ -73,7 +72,7 @@ def new_difference_model(places: int) -> DifferenceModel:
     """For a reference of so many places."""
     seen = 1 << min(max(places.bit_length(), _SEEN[0]), _SEEN[1])
     return DifferenceModel(
-        mixer=new_mixer(CONTEXT_SIZE, CONTEXT_SIZE // LINE, CONTEXTS, SETS, WEIGHT_ROWS, 1, MAP_ROWS),
+        mixer=new_mixer(CONTEXT_SIZE, CONTEXT_SIZE // LINE, CONTEXTS, SETS, WEIGHT_ROWS, 1),
         cells=np.zeros(CONTEXTS, np.int64),
         others=new_bits(OTHERS),
         seen=np.zeros(seen, np.uint16),
@@ -228,15 +227,14 @@ def code_hit(
     cells[5] = ((seen << 2 | expected.base) << 1 | expected.own) << 4 | (q >> 3) << 1 | (recent != 0)
     cells[6] = (read.quality_before << 6 | q) << 3 | (q_after >> 3)
     cells[7] = np.int64(0)
-    rows[0], rows[1], map_row = q << 2 | recent, WEIGHT_ROWS + trust, q
+    rows[0], rows[1] = q << 2 | recent, WEIGHT_ROWS + trust
     if share >= 0:
         for j in range(CONTEXTS):
             cells[j] += IN_SPAN
         cells[7] += share << 6 | left
         rows[0] += WEIGHT_ROWS // 2
         rows[1] = WEIGHT_ROWS + WEIGHT_ROWS // 2 + share
-        map_row = MAP_ROWS // 2 + share
-    probability = predict(mixer, cells, 0, 0, map_row)
+    probability = predict(mixer, cells, 0, 0)
     if run.decoding:
         hit = decode(run.state, run.data, probability)
     else:

@@ -1,4 +1,4 @@
-"""Context mixing of bits: counters, a logistic mixer, an adaptive probability map, a range coder; all in integers.
+"""Context mixing of bits: counters, a logistic mixer, a range coder; all in integers.
 
 A logit is a logarithm of odds to base 2, in 256ths, from -`MAX_LOGIT` to `MAX_LOGIT`; probabilities are of 2**16. Each
 context has a *counter*: an unsigned integer whose low 10 bits are the number of bits it has seen, and the 22 above them
@@ -69,9 +69,6 @@ CONFIDENCE = np.array([256 * (2 * seen + 1) // (2 * seen + 5) for seen in range(
 """The weight, of 2**8, of the logit of a counter that has seen so many bits."""
 LINE = 16
 """Counters of a context that stand together in memory."""
-CELLS = 33
-"""Cells in a row of the adaptive probability map, at logits -4096, -3840, ... 4096."""
-MAP_ROW = SQUASH[np.clip(np.arange(CELLS) * 256 - 4096, -MAX_LOGIT, MAX_LOGIT) + MAX_LOGIT].astype(np.uint16)
 
 
 # --- counters ---------------------------------------------------------------------------------------------------
@@ -158,16 +155,15 @@ class Mixer(NamedTuple):
     counters: NDArray[np.uint32]  # [contexts, lines * LINE]
     weights: NDArray[np.int32]  # rows of INPUTS, those of a set after those of the set before
     final: NDArray[np.int32]  # the weight of each set, for each node
-    maps: NDArray[np.uint16]  # rows of CELLS
     inputs: NDArray[np.int32]  # [INPUTS], the logits of the counters, then zeros
     rows: NDArray[np.int64]  # [sets], the row of weights that each set uses
     logits: NDArray[np.int64]  # [sets], the logit of each set
-    last: NDArray[np.int64]  # the last probability, its cell in the map, and the distance to the next cell
+    last: NDArray[np.int64]  # [1], the last probability, before it was kept from 0 and 1
     contexts: tuple[int, ...]  # as many numbers as there are contexts: the compiler knows how long a tuple is,
     sets: tuple[int, ...]  # and makes a kernel for each length
 
 
-def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, nodes: int, map_rows: int) -> Mixer:
+def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, nodes: int) -> Mixer:
     """An untrained mixer for ``size`` symbols, with as many lines of counters as these can use."""
     lines = 1 << 10
     while lines < most_lines and lines * LINE < 4 * size:
@@ -176,11 +172,10 @@ def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, n
         counters=np.full((contexts, lines * LINE), 1 << 31, np.uint32),
         weights=np.full(sets * rows * INPUTS, 65536 * 3 // 10, np.int32),
         final=np.full(nodes * sets, 65536 // sets, np.int32),
-        maps=np.tile(MAP_ROW, map_rows),
         inputs=np.zeros(INPUTS, np.int32),
         rows=np.zeros(sets, np.int64),
         logits=np.zeros(sets, np.int64),
-        last=np.zeros(3, np.int64),
+        last=np.zeros(1, np.int64),
         contexts=(0,) * contexts,
         sets=(0,) * sets,
     )
@@ -208,7 +203,7 @@ def line_of(mixer: Mixer, value: Int) -> Int:
 
 
 @inline
-def predict(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, map_row: Int) -> Int:
+def predict(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int) -> Int:
     """The probability that the next bit is 1, from the counters in the ``slot`` of their lines."""
     sets, row = len(mixer.sets), mixer.rows[0] * INPUTS
     weighted: Int = np.int64(0)
@@ -217,19 +212,17 @@ def predict(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, map_ro
         mixer.inputs[u(j)] = logit
         # Added here, as a vector load would have to wait for all of them to be stored.
         weighted += (mixer.weights[u(row + j)] >> 4) * logit
-    mixer.logits[0] = clamp(weighted >> 12, -MAX_LOGIT, MAX_LOGIT)
-    total: Int = mixer.final[u(node * sets)] * mixer.logits[0]
-    for k in range(1, sets):
-        logit = np.int64(dot_product(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs)) >> 12
-        mixer.logits[u(k)] = clamp(logit, -MAX_LOGIT, MAX_LOGIT)
-        total += mixer.final[u(node * sets + k)] * mixer.logits[u(k)]
-    logit = clamp(total >> 16, -MAX_LOGIT, MAX_LOGIT) + 4096
-    probability = np.int64(to_probability(logit - 4096))
-    # The map corrects the probability by how often such logits were right.
-    at, slant = map_row * CELLS + (logit >> 8), logit & 255
-    corrected = (np.int64(mixer.maps[u(at)]) * (256 - slant) + np.int64(mixer.maps[u(at + 1)]) * slant) >> 8
-    mixer.last[0], mixer.last[1], mixer.last[2] = probability, at, slant
-    return clamp((probability + corrected) >> 1, 16, 65536 - 16)
+    mixed: Int = clamp(weighted >> 12, -MAX_LOGIT, MAX_LOGIT)
+    mixer.logits[0] = mixed
+    if sets > 1:
+        mixed *= mixer.final[u(node * sets)]
+        for k in range(1, sets):
+            logit = np.int64(dot_product(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs)) >> 12
+            mixer.logits[u(k)] = clamp(logit, -MAX_LOGIT, MAX_LOGIT)
+            mixed += mixer.final[u(node * sets + k)] * mixer.logits[u(k)]
+        mixed >>= 16
+    mixer.last[0] = to_probability(mixed)
+    return clamp(mixer.last[0], 16, 65536 - 16)
 
 
 @inline
@@ -242,11 +235,10 @@ def update(mixer: Mixer, cells: NDArray[np.int64], slot: Int, node: Int, bit: In
         logit = mixer.logits[u(k)]
         force = np.int32(((whole - np.int64(to_probability(logit))) * rate) >> 8)
         adjust_weights(mixer.weights, mixer.rows[u(k)] * INPUTS, mixer.inputs, force)
-        spot = node * sets + k
-        moved = mixer.final[u(spot)] + ((logit * error + (1 << 17)) >> 18)
-        mixer.final[u(spot)] = clamp(moved, -4 << 16, 4 << 16)
-    near = mixer.last[1] + (mixer.last[2] >> 7)
-    mixer.maps[u(near)] += ((65535 if bit else 0) - np.int64(mixer.maps[u(near)])) >> 6
+        if sets > 1:
+            spot = node * sets + k
+            moved = mixer.final[u(spot)] + ((logit * error + (1 << 17)) >> 18)
+            mixer.final[u(spot)] = clamp(moved, -4 << 16, 4 << 16)
     for j in range(len(mixer.contexts)):
         cell = cells[u(j)] + slot
         mixer.counters[u(j), u(cell)] = updated_counter(mixer.counters[u(j), u(cell)], bit)

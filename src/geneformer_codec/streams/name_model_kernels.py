@@ -233,7 +233,7 @@ def _run(
             mixer.rows[1] = _ROWS + column * 16 + max(bit_place, 0) * 2 + memory[TAILED]
             mixer.rows[2] = 2 * _ROWS + (min(memory[MATCHED], 15) * 4 + trusted) * 8 + (memory[HITS + column] >> 1)
             mixer.rows[3] = 3 * _ROWS + before * 4 + trusted
-            probability = predict(mixer, cells, slot, node, node * 4 + trusted)
+            probability = predict(mixer, cells, slot, node)
             given = place < primed
             if decoding and not given:
                 bit = decode(state, data, probability)
@@ -266,7 +266,7 @@ def _start(
     text: NDArray[np.uint8], primed: int, state: NDArray[np.uint64], data: NDArray[np.uint8], decoding: bool
 ) -> NDArray[np.uint8]:
     size = len(text)
-    mixer = new_mixer(size, _MOST_LINES, INPUTS, _SETS, _ROWS, 256, 256 * 4)
+    mixer = new_mixer(size, _MOST_LINES, INPUTS, _SETS, _ROWS, 256)
     contexts, cells = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64)
     matches, memory = np.zeros(_MATCHES, np.int64), np.zeros(MEMORY, np.int64)
     octets = np.append(text, np.uint8(0))

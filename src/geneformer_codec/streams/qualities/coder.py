@@ -19,7 +19,7 @@ class _Effort(NamedTuple):
     reads: int
 
 
-_EFFORTS = {0: _Effort(4, 1, 2), 1: _Effort(8, 1, 1), 2: _Effort(8, 2, 1), 4: _Effort(8, 4, 1)}
+_EFFORTS = {0: _Effort(4, 1, 2), 2: _Effort(8, 2, 1), 4: _Effort(8, 4, 1)}
 _EFFORT_OF = {"fast": 0, "balanced": 2, "max": 4}
 _SAMPLE = 1 << 16
 """Qualities that choose the profile."""
@@ -103,7 +103,7 @@ def _run(
         data = np.empty(16 + 2 * alphabet.bits(symbols), np.uint8)
     else:
         data = np.frombuffer(stream, np.uint8).copy()  # kernels take arrays that can be written to
-    mixer = new_mixer(len(symbols), _MOST_LINES, contexts, sets, ROWS, NODES, NODES * NODES)
+    mixer = new_mixer(len(symbols), _MOST_LINES, contexts, sets, ROWS, NODES)
     reads, state, decoding = new_reads(side_by_side, contexts), coder_state(), stream is not None
     if len(alphabet.values) > 1:
         run(symbols, lengths, bases, profile, alphabet.tree, mixer, reads, state, data, decoding)

@@ -24,9 +24,9 @@ MEMORY = WIDE + 1024
 
 
 @inline
-def begin_read(memory: NDArray[np.int64]) -> None:
+def begin_read(profile: Int, memory: NDArray[np.int64]) -> None:
     """Forget the read before."""
-    memory[:] = 0
+    memory[: NEAR if profile == SHORT else MEMORY] = 0
     memory[LEAST] = 127
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from geneformer_codec.coding.integers import u
 from geneformer_codec.coding.jit import Int, inline, kernels, prefetch
 from geneformer_codec.coding.mixing import (
-    CELLS,
     LINE,
     Mixer,
     decode,
@@ -25,13 +24,23 @@ from geneformer_codec.coding.mixing import (
     start_decoding,
     update,
 )
-from geneformer_codec.streams.qualities.contexts import MEAN8, MEMORY, Q1, Q2, begin_read, find_contexts, remember
+from geneformer_codec.streams.qualities.contexts import (
+    HIFI,
+    MEAN8,
+    MEMORY,
+    Q1,
+    Q2,
+    SHORT,
+    begin_read,
+    find_contexts,
+    remember,
+)
 
 kernel = kernels()
 
 NODES = 128
 """More than a tree of 94 values can have."""
-ROWS = 8192
+ROWS = NODES * 128
 """Rows of weights in a set."""
 PLACE, FIRST, END, NODE, RATE = range(5)
 """Of a walk: the residue at hand, the first of its read, the one after its last, the node (-1: no reads are left)."""
@@ -63,17 +72,18 @@ def new_reads(reads: int, contexts: int) -> Reads:
 
 
 @inline
-def choose_rows(mixer: Mixer, memory: NDArray[np.int64], around: NDArray[np.int64], node: Int, at: Int) -> None:
+def choose_rows(
+    mixer: Mixer, profile: Int, memory: NDArray[np.int64], around: NDArray[np.int64], node: Int, at: Int
+) -> None:
     """The row of weights that each set uses."""
-    rows = mixer.rows
-    rows[0] = node
+    rows, q1 = mixer.rows, memory[Q1]
+    homopolymer = (min(around[0], 3) * 4 + min(around[1], 3)) * 2 + (1 if q1 == memory[Q2] else 0)
+    rows[0] = (homopolymer if profile == HIFI else q1) * NODES + node
     if len(mixer.sets) > 1:
-        rows[1] = ROWS + min(at >> 3, 63) * NODES + node
+        rows[1] = ROWS + (min(at >> 3, 127) if profile == SHORT else around[2]) * NODES + node
     if len(mixer.sets) > 2:
-        q1 = memory[Q1]
         rows[2] = 2 * ROWS + q1 * 64 + min(memory[MEAN8] >> 5, 63)
-        same = 1 if q1 == memory[Q2] else 0
-        rows[3] = 3 * ROWS + ((min(around[0], 3) * 4 + min(around[1], 3)) * 2 + same) * NODES + node
+        rows[3] = 3 * ROWS + (q1 if profile == HIFI else homopolymer) * NODES + node
 
 
 @inline
@@ -103,7 +113,7 @@ def begin_quality(
         ahead[0] += 1
         walk[END] = ahead[1]
         walk[RATE] = 160 + (400 << 15) // ((1 << 15) + walk[FIRST])
-        begin_read(memory)
+        begin_read(profile, memory)
         around[0] = around[1] = 0
     walk[NODE] = 0
     contexts = reads.contexts[read]
@@ -145,8 +155,8 @@ def run(
                 continue
             busy = True
             slot = node & (LINE - 1)
-            choose_rows(mixer, memory, reads.around[read], node, place - walk[FIRST])
-            probability = predict(mixer, cells, slot, node, node * NODES + memory[Q1])
+            choose_rows(mixer, profile, memory, reads.around[read], node, place - walk[FIRST])
+            probability = predict(mixer, cells, slot, node)
             if decoding:
                 bit = decode(state, data, probability)
             else:
@@ -163,7 +173,3 @@ def run(
                 remember(profile, memory, reads.around[read], -1 - after, tree[3, 0])
                 walk[PLACE] = place + 1
                 begin_quality(mixer, reads, read, profile, lengths, bases)
-            if walk[NODE] >= 0:  # the row of the map that will be needed, which begins and ends in two cache lines
-                row = (walk[NODE] * NODES + memory[Q1]) * CELLS
-                prefetch(mixer.maps, row)
-                prefetch(mixer.maps, row + CELLS - 1)

@@ -13,6 +13,15 @@ LEAST, MOST = 33, 126
 _BITMAP = 12
 _NODES = 128
 _MANTISSA_BITS = 3
+_PIECE = 1 << 16
+
+
+def _counts(values: NDArray[np.uint8], kinds: int) -> NDArray[np.int64]:
+    """How often each of the values below ``kinds`` occurs; by pieces, as NumPy widens what it counts to 64 bits."""
+    counts = np.zeros(kinds, np.int64)
+    for begin in range(0, len(values), _PIECE):
+        counts += np.bincount(values[begin : begin + _PIECE], minlength=kinds)
+    return counts
 
 
 def _weight(code: int) -> int:
@@ -30,7 +39,7 @@ class Alphabet:
     @classmethod
     def of(cls, values: NDArray[np.uint8]) -> Alphabet:
         """The alphabet of qualities, at least one."""
-        counts = np.bincount(values, minlength=256)
+        counts = _counts(values, 256)
         present = np.flatnonzero(counts)
         codes = []
         for count in counts[present].tolist():
@@ -103,4 +112,4 @@ class Alphabet:
                     stack.append((child, depth + 1))
                 else:
                     depths[-1 - child] = depth
-        return int(np.bincount(symbols, minlength=len(depths)) @ depths)
+        return int(_counts(symbols, len(depths)) @ depths)
