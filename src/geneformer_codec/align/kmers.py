@@ -126,6 +126,9 @@ def best_next(table: NDArray[np.uint64], seed: Int, reverse: Int, k: Int, least:
     best, best_at, best_count = np.int64(4), np.int64(0), np.int64(least - 1)
     for base in range(4):
         after, before = next_seed(seed, reverse, base, k)
+        prefetch(table, slot_of(table, hashed(min(after, before))))
+    for base in range(4):
+        after, before = next_seed(seed, reverse, base, k)
         kmer = min(after, before)
         at = find(table, kmer, hashed(kmer))
         count = np.int64(table[at] & np.uint64(MOST_COUNT))
