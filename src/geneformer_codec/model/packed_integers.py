@@ -1,6 +1,7 @@
 """Numbers made small: folded so that those near 0 are small, bytes of a kind together, then raw LZMA2.
 
-Raw LZMA2 has no header and no checksum (the model's id is one). The dictionary is 2**26 bytes, lc, lp and pb are 0.
+Raw LZMA2 has no header and no checksum (the model's id is one). lc, lp and pb are 0, a decoder's dictionary is 2**26
+bytes.
 """
 
 import lzma
@@ -11,19 +12,24 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
 
-_FILTERS: list[dict[str, Any]] = [
-    {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26, "lc": 0, "lp": 0, "pb": 0}
-]
+_DICTIONARY_BITS = 26
+_BEST, _QUICK = 9 | lzma.PRESET_EXTREME, 6
 
 
-def pack(data: bytes) -> bytes:
-    """``data`` as raw LZMA2."""
-    return lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
+def _filters(preset: int, dictionary_bits: int) -> list[dict[str, Any]]:
+    size = 1 << dictionary_bits
+    return [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": size, "lc": 0, "lp": 0, "pb": 0}]
+
+
+def pack(data: bytes, quickly: bool = False) -> bytes:
+    """``data`` as raw LZMA2, not as small as can be when done ``quickly``."""
+    bits = min(_DICTIONARY_BITS, max(16, len(data).bit_length()))  # all of it: more would take time and change nothing
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(_QUICK if quickly else _BEST, bits))
 
 
 def unpack(packed: bytes, size: int, what: str) -> bytes:
     """The inverse of `pack`, of ``size`` bytes; ``FormatError``, naming ``what``, for anything else."""
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters(_BEST, _DICTIONARY_BITS))
     try:
         data = decoder.decompress(packed, size + 1)
         while len(data) <= size and not decoder.eof and not decoder.needs_input:

@@ -6,9 +6,11 @@ as slices, as in use. Half of them train the initial state, the other half measu
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import permutations
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from geneformer_codec.model.file import Experts, Model
 from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed, refer
 from geneformer_codec.model.panel_coding import encode_panel
+from geneformer_codec.predict.panel_tables import PackedPanel, SeedIndex
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import NEVER, ExpertSettings, with_level, without_panel
 from geneformer_codec.sequence.strands import both_strands
@@ -46,6 +49,8 @@ SMALL_PANEL = 1 << 26
 LONGEST = 1 << 20
 """Bases of a piece that is held out."""
 PIECES = 20
+_HELD_TABLES = 3
+"""Of the best settings, of those just tried, and of those before: the tables of one kind."""
 FEW_RECORDS = 10
 
 
@@ -57,7 +62,7 @@ class Choice:
     bits_per_base: float
     saves: float  # share of the payload, against the best before it
     bases_per_second: float
-    state_bytes: int  # of initial state and network in the model
+    state_bytes: int  # of initial state and network in the model, about
     kept: bool
 
 
@@ -191,14 +196,33 @@ class Relatives:
     """A panel that predicts while a model is trained; tables that settings share are made once."""
 
     def __init__(self, records: list[Bases]) -> None:
-        self._panel = Panel.of(records).packed
-        self._last: Predictor | None = None
+        self._panel = _TriedPanel.of_packed(Panel.of(records).packed)
 
     def predictor(self, settings: ExpertSettings) -> Predictor:
         """The experts, untrained, with this panel."""
-        if self._last is None or self._last.settings.tables != settings.tables:
-            self._last = Predictor(settings, self._panel)
-        return self._last.at(settings)
+        return Predictor(settings, self._panel)
+
+
+@dataclass(frozen=True, eq=False)
+class _TriedPanel(PackedPanel):
+    """A panel that holds the tables which it made last: those of the best settings, and those just tried."""
+
+    make_index: Callable[[int, int], SeedIndex]
+    make_counts: Callable[[tuple[int, ...], int, bool], NDArray[np.uint16]]
+
+    @classmethod
+    def of_packed(cls, packed: PackedPanel) -> Self:
+        """The same bases."""
+        held = lru_cache(_HELD_TABLES)
+        return cls(packed.words, packed.length, packed.starts, held(packed.seed_index), held(packed.counts))
+
+    def seed_index(self, seed_length: int, sampling: int) -> SeedIndex:
+        """As `PackedPanel.seed_index`."""
+        return self.make_index(seed_length, sampling)
+
+    def counts(self, orders: Sequence[int], table_bits: int, both_strands: bool) -> NDArray[np.uint16]:
+        """As `PackedPanel.counts`."""
+        return self.make_counts(tuple(orders), table_bits, both_strands)
 
 
 def fit(
@@ -264,10 +288,10 @@ def choose(
             bases += len(slice_)
             if not table and coded >= MEASURED_BYTES:
                 del pieces[number + 1 :]
-        size = len(start.to_bytes()) + (network.bytes if network and settings.network else 0)
+        size = len(start.to_bytes(quickly=True)) + (network.bytes if network and settings.network else 0)
         return 8 * coded / bases, bases / seconds, size
 
-    def consider(choice: str, settings: ExpertSettings, saving: float = LEAST_SAVING) -> None:
+    def consider(choice: str, settings: ExpertSettings, saving: float = LEAST_SAVING) -> bool:
         nonlocal best, least
         bits, speed, size = measure(settings)
         saves = 1 - bits / least if least else 0.0
@@ -275,10 +299,12 @@ def choose(
         table.append(Choice(choice, round(bits, 6), round(saves, 5), round(speed), size, kept))
         if kept:
             best, least = settings, bits
+        return kept
 
     consider("seeds of 12 bases, counts of order 12, one strand", best)
     for length in (16, 20, 24):
-        consider(f"seeds of {length} bases", replace(best, panel_seed_length=length))
+        if not consider(f"seeds of {length} bases", replace(best, panel_seed_length=length)):
+            break  # longer ones would find still less
     consider("copies compared by their longer history", replace(best, long_history_weight=8))
     consider("both strands", replace(best, both_strands=True), 0.005)
     consider("reading frames", replace(best, frame_orders=(3, 5)), 0.01)
