@@ -4,18 +4,21 @@ import bz2
 import gzip
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pysam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from panels import (
     PANEL,
+    carried,
     changed,
     letters,
     never,
+    random_panel,
     records_of,
     same,
 )
@@ -23,7 +26,8 @@ from panels import (
 from geneformer_codec.errors import FormatError, InputError, ModelMissingError
 from geneformer_codec.inputs.two_bit import two_bit_sequences
 from geneformer_codec.model import panel_references as panel_search
-from geneformer_codec.model.panel import Panel, load, panel_source, refer
+from geneformer_codec.model.panel import Panel, ReferencedPanel, load, panel_source, refer
+from geneformer_codec.model.panel_references import Origin
 from geneformer_codec.training.data import read_records
 from geneformer_codec.training.train import train
 
@@ -246,3 +250,160 @@ def test_where_cram_finds_its_references(
     panel = model.panel()
     assert panel
     assert panel.length == len(GENOME.replace(b"N", b"")) + 8
+
+
+def compressed(path: Path) -> Path:
+    """As bgzip leaves it, in blocks of which records take several."""
+    packed = path.with_name(f"{path.name}.gz")
+    pysam.tabix_compress(str(path), str(packed))
+    return packed
+
+
+def in_lines(records: Sequence[tuple[str, str]], ending: str = "\n", width: int = 60) -> bytes:
+    lines = []
+    for header, text in records:
+        lines += [f">{header}", *(text[at : at + width] for at in range(0, len(text), width))]
+    return "".join(f"{line}{ending}" for line in lines).encode()
+
+
+LONG = random_panel(200_000, 150_000, 200_000, seed=5)
+GENOME_RECORDS = [
+    ("chr1 first", "N" * 100 + records_of(LONG)[0].lower()),
+    ("chr2", records_of(LONG)[1]),
+    ("chr3 third", records_of(LONG)[2] + "N" * 100),
+]
+
+
+@pytest.fixture
+def scanned(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that are read from their beginning."""
+    files: list[Path] = []
+    scan = panel_search._Search._scan
+
+    def watched(search: panel_search._Search, path: Path) -> None:
+        files.append(path)
+        scan(search, path)
+
+    monkeypatch.setattr(panel_search._Search, "_scan", watched)
+    return files
+
+
+def wanted(path: Path, *numbers: int) -> tuple[ReferencedPanel, Panel]:
+    """A panel of some records of a file, as a model names it."""
+    origins: list[Origin] = []
+    records = read_records([path], origins)
+    panel = Panel.of([records[number] for number in numbers])
+    return refer(panel, [origins[number] for number in numbers]), panel
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("bgzip", [False, True])
+def test_single_records_are_read_by_an_index(tmp_path: Path, scanned: list[Path], ending: str, bgzip: bool) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_bytes(in_lines(GENOME_RECORDS, ending))
+    path = compressed(path) if bgzip else path
+    pysam.faidx(str(path))
+    for numbers in ((1,), (2,), (2, 0), (0, 1, 2)):
+        source, panel = wanted(path, *numbers)
+        assert same(load(carried(source), never, str(path)), panel)
+        (tmp_path / "other.fa").write_text(">chr9\nACGT\n")
+        assert same(load(source, never, str(tmp_path)), panel)
+    assert not scanned
+
+
+def test_records_with_other_names_are_read_by_their_lengths(tmp_path: Path, scanned: list[Path]) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_bytes(in_lines(GENOME_RECORDS))
+    source, panel = wanted(path, 2, 1)
+    path.write_bytes(in_lines([(f"NC_{number}", text) for number, (_, text) in enumerate(GENOME_RECORDS)], width=70))
+    pysam.faidx(str(path))
+    assert same(load(source, never, str(path)), panel)
+    assert not scanned
+    masked = [("chr1", GENOME_RECORDS[0][1][100:]), *GENOME_RECORDS[1:]]  # the same bases, but another length
+    source, panel = wanted(path, 0)
+    path.write_bytes(in_lines(masked))
+    pysam.faidx(str(path))
+    assert same(load(source, never, str(path)), panel)
+    assert scanned == [path]
+
+
+@pytest.mark.parametrize("bgzip", [False, True])
+def test_an_index_that_does_not_fit_is_named_and_no_more(
+    tmp_path: Path, scanned: list[Path], caplog: pytest.LogCaptureFixture, bgzip: bool
+) -> None:
+    plain = tmp_path / "genome.fa"
+    plain.write_bytes(in_lines(GENOME_RECORDS))
+    path = compressed(plain) if bgzip else plain
+    pysam.faidx(str(path))
+    source, panel = wanted(path, 1)
+    for order in ([1, 0, 2], [2, 1, 0], [1], [0, 1]):
+        plain.write_bytes(in_lines([GENOME_RECORDS[number] for number in order], width=50))
+        if bgzip:
+            index = {name: (tmp_path / f"genome.fa.gz{name}").read_bytes() for name in (".fai", ".gzi")}
+            pysam.tabix_compress(str(plain), str(path), force=True)
+            for name, data in index.items():
+                (tmp_path / f"genome.fa.gz{name}").write_bytes(data)
+            plain.unlink()
+        assert same(load(source, never, str(path)), panel)
+    assert scanned
+    assert f"{path}.fai" in caplog.text
+    assert "samtools faidx" in caplog.text
+    plain.write_bytes(in_lines(GENOME_RECORDS[2:]))
+    if bgzip:
+        pysam.tabix_compress(str(plain), str(path), force=True)
+        plain.unlink()
+    with pytest.raises(ModelMissingError, match=rf"1 were not found.*{re.escape(path.name)}\.fai"):
+        load(source, never, str(path))
+
+
+def test_an_index_of_another_sequence_gives_no_wrong_panel(tmp_path: Path) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_bytes(in_lines(GENOME_RECORDS))
+    source, panel = wanted(path, 0, 2)
+    exchanged = [("chr1 first", GENOME_RECORDS[2][1]), GENOME_RECORDS[1], ("chr3 third", GENOME_RECORDS[0][1])]
+    path.write_bytes(in_lines(exchanged))
+    pysam.faidx(str(path))
+    assert same(load(source, never, str(path)), panel)
+    path.write_bytes(in_lines([("chr1 first", GENOME_RECORDS[2][1]), *GENOME_RECORDS[1:]]))
+    with pytest.raises(ModelMissingError, match="1 were not found"):
+        load(source, never, str(path))
+
+
+def test_without_its_gzi_a_file_of_bgzip_is_read_whole(tmp_path: Path, scanned: list[Path]) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_bytes(in_lines(GENOME_RECORDS))
+    path = compressed(path)
+    pysam.faidx(str(path))
+    source, panel = wanted(path, 2)
+    (tmp_path / "genome.fa.gz.gzi").unlink()
+    assert same(load(source, never, str(path)), panel)
+    assert scanned == [path]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data"),
+    [
+        (".fai", b"chr1\t100\n"),
+        (".fai", b"chr1\t200100\t12\t0\t61\n"),
+        (".fai", b"chr1\t200100\t99999999999999999999\t60\t61\n"),
+        (".gzi", b"\1\0\0"),
+        (".gzi", bytes([1] + 7 * [0]) + bytes(16)),
+    ],
+)
+def test_a_damaged_index_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str, data: bytes) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_bytes(in_lines(GENOME_RECORDS))
+    path = compressed(path)
+    pysam.faidx(str(path))
+    source, panel = wanted(path, 0)
+    (tmp_path / f"genome.fa.gz{suffix}").write_bytes(data)
+    assert same(load(source, never, str(path)), panel)
+    assert f"genome.fa.gz{suffix}" in caplog.text
+
+
+def test_names_and_lengths_of_a_panel_are_checked() -> None:
+    source = refer(PANEL)
+    assert "names" not in source.settings()
+    for values in ({"names": ["a"]}, {"residues": [1, 2]}, {"names": 5}, {"residues": ["1"] * 5}, {"other": []}):
+        with pytest.raises(FormatError, match="the model's panel"):
+            panel_source(*changed(source, **values))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
 from geneformer_codec.model.packed_integers import from_planes, pack, to_planes, unpack
-from geneformer_codec.model.panel_references import find_records
+from geneformer_codec.model.panel_references import Origin, find_records
 from geneformer_codec.predict.panel_tables import (
     MAX_BASES,
     PackedPanel,
@@ -35,6 +35,9 @@ MAX_RECORDS = 1 << 27
 MAX_RECORD_BASES = (1 << 32) - 1
 """Of an embedded panel, whose lengths have 32 bits."""
 
+MAX_ORIGINS = 10_000
+"""Records up to which names and lengths are stated; they would be much of the file beyond."""
+MAX_NAME = 200
 _AT_ONCE = 1 << 20
 """Bases that are unpacked at a time."""
 _LETTERS = np.frombuffer(b"ACGT", np.uint8)
@@ -148,7 +151,8 @@ class ReferencedPanel:
     """A panel outside its model: ``refget`` uint8[records, 24], the sha512t24u of each record.
 
     ``md5`` uint8[records, 16] is that of each whole sequence, with letters that are no bases, as in SAM headers; zeros
-    where it is not known. Checked as above.
+    where it is not known. ``names`` and ``residues``, letters of whole sequences, are of each record, "" and 0 where
+    they are not known, or empty. Checked as above.
     """
 
     KIND: ClassVar[str] = "referenced"
@@ -157,6 +161,8 @@ class ReferencedPanel:
     bases: int
     refget: NDArray[np.uint8]
     md5: NDArray[np.uint8]
+    names: Sequence[str] = ()
+    residues: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if self.md5.dtype != np.uint8 or self.md5.shape != (len(self.refget), MD5_BYTES):
@@ -164,15 +170,28 @@ class ReferencedPanel:
         if self.refget.dtype != np.uint8 or self.refget.ndim != 2 or self.refget.shape[1] != SHA512T24U_BYTES:
             raise FormatError("the digests of the model's panel are not 24 bytes for each record")
         _check(self.digest, self.bases, len(self.refget))
+        for values, kind in ((self.names, str), (self.residues, int)):
+            if not isinstance(values, list | tuple) or len(values) not in (0, len(self.refget)):
+                raise FormatError("the names and lengths of the model's panel are not one of each record")
+            if not all(type(value) is kind for value in values):
+                raise FormatError("the names and lengths of the model's panel are not texts and numbers")
 
     @property
     def records(self) -> int:
         """How many records the panel has."""
         return len(self.refget)
 
+    @property
+    def origins(self) -> list[Origin]:
+        """What is known of each record."""
+        names, residues = self.names or [""] * self.records, self.residues or [0] * self.records
+        md5s = [row.tobytes() for row in self.md5]
+        return [Origin(*known) for known in zip(names, residues, md5s, strict=True)]
+
     def settings(self) -> dict[str, Any]:
         """What the model file holds as JSON."""
-        return _settings(self)
+        known = {"names": list(self.names), "residues": list(self.residues)}
+        return _settings(self) | {name: values for name, values in known.items() if values}
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """What it holds as tensors: ``refget`` uint8[records, 24] and ``md5`` uint8[records, 16]."""
@@ -187,10 +206,13 @@ def embed(panel: Panel, encode: Encode) -> EmbeddedPanel:
     return EmbeddedPanel(panel.digest, panel.length, panel.lengths, encode(panel.bases))
 
 
-def refer(panel: Panel, md5s: Sequence[bytes] = ()) -> ReferencedPanel:
-    """The panel as a model names it; ``md5s`` as in `ReferencedPanel`."""
-    md5 = np.frombuffer(b"".join(md5s) or bytes(MD5_BYTES * len(panel.lengths)), np.uint8).reshape(-1, MD5_BYTES)
-    return ReferencedPanel(panel.digest, panel.length, panel.refget_digests, md5)
+def refer(panel: Panel, origins: Sequence[Origin] = ()) -> ReferencedPanel:
+    """The panel as a model names it; ``origins`` say what is known of its records, if anything."""
+    known = origins or [Origin()] * len(panel.lengths)
+    md5 = np.frombuffer(b"".join(origin.md5 for origin in known), np.uint8).reshape(-1, MD5_BYTES)
+    stated = origins if len(origins) <= MAX_ORIGINS else ()
+    names, residues = [origin.name[:MAX_NAME] for origin in stated], [origin.residues for origin in stated]
+    return ReferencedPanel(panel.digest, panel.length, panel.refget_digests, md5, names, residues)
 
 
 def panel_source(settings: object, tensors: Mapping[str, NDArray[Any]]) -> PanelSource:
@@ -199,7 +221,8 @@ def panel_source(settings: object, tensors: Mapping[str, NDArray[Any]]) -> Panel
     names = {"embedded": {"coded", "lengths"}, "referenced": {"refget", "md5"}}
     if not isinstance(settings, dict) or not isinstance(kind, str) or kind not in names:
         raise FormatError(f"the model's panel is of a kind {str(kind)[:40]!r} that this version does not know")
-    if set(settings) != {"kind", "digest", "bases", "records"} or set(tensors) != names[kind]:
+    known = {"names", "residues"} & set(settings) if kind == "referenced" else set()
+    if set(settings) != {"kind", "digest", "bases", "records"} | known or set(tensors) != names[kind]:
         raise FormatError("the settings or tensors of the model's panel are not those of its kind")
     digest, bases, records = settings["digest"], settings["bases"], settings["records"]
     _check(digest, bases, records)
@@ -207,7 +230,7 @@ def panel_source(settings: object, tensors: Mapping[str, NDArray[Any]]) -> Panel
         refget = tensors["refget"]
         if refget.ndim == 0 or len(refget) != records:
             raise FormatError(f"the model's panel has {records} records but tensors of shape {list(refget.shape)}")
-        return ReferencedPanel(digest, bases, refget, tensors["md5"])
+        return ReferencedPanel(digest, bases, refget, tensors["md5"], **{name: settings[name] for name in known})
     coded, packed = tensors["coded"], tensors["lengths"]
     for tensor in (coded, packed):
         if tensor.dtype != np.uint8 or tensor.ndim != 1:
@@ -228,8 +251,8 @@ def load(source: PanelSource, decode: Decode, search_path: str | None = None) ->
             raise FormatError(f"the model's panel is damaged: it does not decode to {source.bases} bases")
         found = np.split(bases, starts_of(source.lengths)[1:-1]) if source.records else []
     else:
-        digests, md5s = ([row.tobytes() for row in rows] for rows in (source.refget, source.md5))
-        found = find_records(digests, source.bases, search_path, md5s)
+        digests = [row.tobytes() for row in source.refget]
+        found = find_records(digests, source.bases, search_path, source.origins)
         check_lengths(np.array([len(record) for record in found], np.int64), source.bases)
     panel = Panel.of(found)
     if panel.digest != source.digest:

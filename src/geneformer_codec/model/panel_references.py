@@ -5,23 +5,30 @@ files, or files of bare sequence named by refget digest, with or without ``SQ.``
 and ``%2s`` in them, as in the REF_PATH of htslib. After these, the places where CRAM finds its references, REF_CACHE
 and REF_PATH, are searched for files named by MD5. What counts of a record are its letters A, C, G and T alone,
 upper-cased, and U as T, just as they are coded; its digest is that of this text. Nothing is fetched from a network.
+
+Of FASTA files with a .fai, the records that have the names and lengths which a model states are read first. Names and
+lengths decide nothing: what is not found so is looked for as if there were no index.
 """
 
 import hashlib
+import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError, InputError, ModelMissingError
 from geneformer_codec.inputs.decompress import open_input
+from geneformer_codec.inputs.indexed_fasta import IndexedFasta
 from geneformer_codec.inputs.two_bit import SUFFIX, two_bit_sequences
-from geneformer_codec.sequence.digests import SHA512T24U_BYTES, refget_id
+from geneformer_codec.sequence.digests import MD5_BYTES, SHA512T24U_BYTES, refget_id
 
 SEARCH_PATH = "GFZ_REF_PATH"
 """The environment variable with the places in which the records of a panel are looked for."""
@@ -36,25 +43,36 @@ _SHOWN = 3
 _NO_BASE = bytes(octet for octet in range(256) if octet not in b"ACGTUacgtu")
 _TEXT = bytes.maketrans(b"acgtuU", b"ACGTTT")
 _CODES = bytes.maketrans(b"ACGT", b"\0\1\2\3")
+_LOG = logging.getLogger("geneformer_codec")
+
+
+class Origin(NamedTuple):
+    """What is known of a record as it stands in a file: its name, residues and MD5, with letters that are no bases."""
+
+    name: str = ""
+    residues: int = 0
+    md5: bytes = bytes(MD5_BYTES)
 
 
 def find_records(
-    digests: Sequence[bytes], max_bases: int, search_path: str | None = None, md5s: Sequence[bytes] = ()
+    digests: Sequence[bytes], max_bases: int, search_path: str | None = None, origins: Sequence[Origin] = ()
 ) -> list[NDArray[np.uint8]]:
     """The records of these sha512t24u digests (24 bytes each), in order, each uint8[length] of 0..3.
 
-    ``md5s`` (16 bytes each) are those of the whole sequences, as in SAM headers. ``search_path`` replaces the
-    environment's. Memory is a few times ``max_bases``: ``FormatError`` when the records together have more bases than
-    that. ``ModelMissingError`` when not all are found: it says which, and where they were looked for. Equal records may
-    be one array.
+    ``origins`` help to find them. ``search_path`` replaces the environment's. Memory is a few times ``max_bases``:
+    ``FormatError`` when the records together have more bases than that. ``ModelMissingError`` when not all are found:
+    it says which, and where they were looked for. Equal records may be one array.
     """
     search = _Search(digests, max_bases)
     path = os.environ.get(SEARCH_PATH, "") if search_path is None else search_path
     places = [place for place in path.split(":") if place]
+    known = dict(zip(digests, origins, strict=False))
+    for place in places:
+        search.look_in_indexed(place, known)
     for place in places:
         if search.missing:
             search.look_in(place)
-    by_md5 = {digest: (md5.hex(),) for digest, md5 in zip(digests, md5s, strict=False)}
+    by_md5 = {digest: (origin.md5.hex(),) for digest, origin in known.items()}
     for name in CRAM_PATHS if search_path is None else ():
         for place in re.split(":(?!//)", os.environ.get(name, "")):
             if search.missing and place and "://" not in place:  # nothing is fetched
@@ -78,14 +96,39 @@ class _Search:
         if nothing in self.missing:  # a record without bases need not be anywhere
             self._take(nothing, [], 0)
 
+    def look_in_indexed(self, place: str, origins: Mapping[bytes, Origin]) -> None:
+        """Read what has the length of a missing record in FASTA files that have an index, of one entry of the path."""
+        try:
+            path = Path(place)
+            for file in _sequence_files(path) if path.is_dir() else [path] if path.is_file() else []:
+                try:
+                    self._read_indexed(file, origins)
+                except InputError as error:
+                    self._troubles.append(str(error))
+                    _LOG.warning("%s (so all of %s is read)", error, file)
+        except OSError:
+            return  # `look_in` says so
+
+    def _read_indexed(self, path: Path, origins: Mapping[bytes, Origin]) -> None:
+        lengths = Counter(origins[digest].residues for digest in self.missing if digest in origins)
+        names = {(origins[digest].name, origins[digest].residues) for digest in self.missing if digest in origins}
+        del lengths[0]
+        fasta = IndexedFasta.open(path) if lengths else None
+        if fasta is None:
+            return
+        likely = [record for record in fasta.records if lengths[record.residues]]
+        for record in sorted(likely, key=lambda record: (record[:2] not in names, record.first)):
+            if lengths[record.residues]:
+                lengths[record.residues] -= self._take_text(fasta.read(record))
+
     def look_in(self, place: str) -> None:
         """Look in one entry of the search path."""
         try:
             path = Path(place)
             if path.is_dir():
                 self.look_up(place.rstrip("/").replace("%", "%%") + "/%s", self._names())
-                for file in sorted(file for file in path.iterdir() if _FASTA.search(file.name)):
-                    if self.missing and file.is_file():
+                for file in _sequence_files(path):
+                    if self.missing:
                         self._scan(file)
             elif path.is_file():
                 self._scan(path)
@@ -137,36 +180,43 @@ class _Search:
             self._troubles.append(str(error))  # it matters only if the records are nowhere else
 
     def _scan_stream(self, stream: BinaryIO) -> None:
+        for _, record in groupby(_residues(stream), itemgetter(0)):
+            self._take_text(piece for _, piece in record)
+            if not self.missing:
+                return
+
+    def _take_text(self, text: Iterable[bytes]) -> bool:
+        """Take a record, in pieces that may have line ends; whether it was missing."""
         digest, pieces, size = hashlib.sha512(), list[bytes](), 0
-        for begins, residues in _residues(stream):
-            if begins:
-                self._take(digest.digest()[:SHA512T24U_BYTES], pieces, size)
-                if not self.missing:
-                    return
-                digest, pieces, size = hashlib.sha512(), [], 0
-            text = residues.translate(_TEXT, _NO_BASE)
-            digest.update(text)
-            size += len(text)
+        for piece in text:
+            bases = piece.translate(_TEXT, _NO_BASE)
+            digest.update(bases)
+            size += len(bases)
             if size <= self._left:
-                pieces.append(text)
+                pieces.append(bases)
             else:  # a chromosome, perhaps, beside what is looked for
                 pieces.clear()
-        self._take(digest.digest()[:SHA512T24U_BYTES], pieces, size)
+        return self._take(digest.digest()[:SHA512T24U_BYTES], pieces, size)
 
-    def _take(self, digest: bytes, pieces: list[bytes], size: int) -> None:
+    def _take(self, digest: bytes, pieces: list[bytes], size: int) -> bool:
         count = self.missing.get(digest, 0)
         if not count:
-            return
+            return False
         self._left -= count * size
         if self._left < 0:
             raise FormatError(f"the records of the model's panel have more than the {self._max_bases} bases stated")
         self.found[digest] = np.frombuffer(b"".join(pieces).translate(_CODES), np.uint8)
         del self.missing[digest]
+        return True
 
 
-def _residues(stream: BinaryIO) -> Iterator[tuple[bool, bytes]]:
-    """The sequence of a FASTA text in pieces, and of each piece whether a record begins with it."""
-    in_header, held = False, b"\n"  # as if a line had ended: the text may begin with a header
+def _sequence_files(directory: Path) -> list[Path]:
+    return sorted(file for file in directory.iterdir() if _FASTA.search(file.name) and file.is_file())
+
+
+def _residues(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The sequence of a FASTA text in pieces, each with the number of its record, 0 before the first header."""
+    number, in_header, held = 0, False, b"\n"  # as if a line had ended: the text may begin with a header
     while chunk := stream.read(_READ_BYTES):
         text = held + chunk
         held = b"\n" if text.endswith(b"\n") else b""  # what follows it tells whether a record begins
@@ -174,11 +224,12 @@ def _residues(stream: BinaryIO) -> Iterator[tuple[bool, bytes]]:
         if in_header:
             _, end, first = first.partition(b"\n")
             in_header = not end
-        yield False, first
+        yield number, first
         for record in records:
             _, end, residues = record.partition(b"\n")
             in_header = not end
-            yield True, residues
+            number += 1
+            yield number, residues
 
 
 def _expand(pattern: str, name: str) -> str:

@@ -37,10 +37,13 @@ class RecordDigest:
 
     def __init__(self) -> None:
         self._md5, self._sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+        self.residues = 0
+        """How many were given."""
 
     def update(self, residues: bytes) -> None:
         """Take the next residues as they stand in the text; line ends do no harm."""
         cleaned = residues.translate(_UPPER, _UNPRINTABLE)
+        self.residues += len(cleaned)
         self._md5.update(cleaned)
         self._sha512.update(cleaned)
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import InputError, option
 from geneformer_codec.inputs.decompress import open_input
+from geneformer_codec.inputs.indexed_fasta import name_of
+from geneformer_codec.model.panel_references import Origin
 from geneformer_codec.sequence.digests import MD5_BYTES, RecordDigest
 from geneformer_codec.sequence.fasta import parse
 from geneformer_codec.sequence.parts import split
@@ -69,36 +71,37 @@ def recurring_records(paths: Sequence[str | Path]) -> list[Bases]:
     return found
 
 
-def read_records(paths: Sequence[str | Path], md5s: list[bytes] | None = None) -> list[Bases]:
+def read_records(paths: Sequence[str | Path], origins: list[Origin] | None = None) -> list[Bases]:
     """The bases (0..3) of every record with any in the given FASTA files; other letters are left out, as in coding.
 
-    ``md5s`` takes the MD5 of each whole sequence, as in SAM headers. Raises ``InputError`` when a file cannot be read
+    ``origins`` takes what is known of each. Raises ``InputError`` when a file cannot be read
     or all are without bases.
     """
     records: list[Bases] = []
     for path in paths:
         pieces: list[Bases] = []
-        digest = RecordDigest()
+        name, digest = "", RecordDigest()
 
-        def end(pieces: list[Bases], digest: RecordDigest) -> None:
+        def end(pieces: list[Bases], name: str, digest: RecordDigest) -> None:
             if any(map(len, pieces)):
                 records.append(np.concatenate(pieces))
-                if md5s is not None:
-                    md5s.append(digest.stored()[:MD5_BYTES])
+                if origins is not None:
+                    origins.append(Origin(name, digest.residues, digest.stored()[:MD5_BYTES]))
 
         with open_input(path) as stream:
             for part in split(stream, READ_BASES):
                 text, bases = parse(part.text)
                 residues = text.all_residues(bases)
                 ends = np.cumsum(text.layout.residues).tolist()
+                headers = [*[b""] * text.layout.has_preamble, *text.headers()]
                 for number, (start, stop) in enumerate(itertools.pairwise(text.base_edges)):
                     if number or part.starts_record:
-                        end(pieces, digest)
-                        pieces, digest = [], RecordDigest()
+                        end(pieces, name, digest)
+                        pieces, name, digest = [], name_of(headers[number]), RecordDigest()
                     pieces.append(bases[start:stop])
-                    if md5s is not None:
+                    if origins is not None:
                         digest.update(residues[ends[number - 1] if number else 0 : ends[number]].tobytes())
-        end(pieces, digest)
+        end(pieces, name, digest)
     if not records:
         names = ", ".join(str(path) for path in paths)
         raise InputError(f"there are no bases to train on in {names}; check that these are FASTA files of nucleotides")

@@ -19,8 +19,9 @@ from geneformer_codec import __version__
 from geneformer_codec.errors import UsageError
 from geneformer_codec.model.file import Experts, Model
 from geneformer_codec.model.initial_state import InitialState
-from geneformer_codec.model.panel import Panel, embed, refer
+from geneformer_codec.model.panel import Panel, ReferencedPanel, embed, refer
 from geneformer_codec.model.panel_coding import encode_panel
+from geneformer_codec.model.panel_references import Origin
 from geneformer_codec.predict.panel_tables import PackedPanel, SeedIndex
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import NEVER, ExpertSettings, with_level, without_panel
@@ -74,7 +75,7 @@ def train_experts(
     refer_panel: bool = False,
     base: Model | None = None,
     sample: list[Bases] | None = None,
-    md5s: Sequence[bytes] = (),
+    origins: Sequence[Origin] = (),
     seed: int = 0,
     threads: int = 1,
 ) -> Model:
@@ -83,7 +84,7 @@ def train_experts(
     The panel goes into the model, or with ``refer_panel`` stays outside and is named by the refget digests of its
     records. ``base`` is a model whose panel is extended and whose state goes on learning, with its settings. ``sample``
     are records as they will be coded, such as reads; without them some records of the panel are held out for that.
-    ``md5s`` are those of the records, by which they may be found as well.
+    ``origins`` are those of the records, by which they may be found as well.
     ``network`` is a model whose network becomes one more expert, if that pays. The same panel and seed give the same
     bytes but for the times in the metadata.
     """
@@ -112,7 +113,11 @@ def train_experts(
     def encode(bases: Bases) -> bytes:
         return encode_panel(bases, without_panel("balanced", both_strands(bases)), threads)
 
-    source = refer(panel, () if base else md5s) if refer_panel else embed(panel, encode)
+    earlier = base.experts.panel if base and base.experts else None
+    if origins and known:
+        before = earlier.origins if isinstance(earlier, ReferencedPanel) else [Origin()] * len(known)
+        origins = [*before, *origins]
+    source = refer(panel, origins) if refer_panel else embed(panel, encode)
     metadata = {
         "name": name,
         "version": __version__,

@@ -8,6 +8,7 @@ from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import UsageError, option
 from geneformer_codec.files import atomic_output
 from geneformer_codec.model.file import Model, read_model
+from geneformer_codec.model.panel_references import Origin
 from geneformer_codec.network.device import check_unused_device
 from geneformer_codec.training import EXPERTS, GENOMES, PURPOSES, READS
 from geneformer_codec.training.data import draw_reads, read_records, read_sample, recurring_records
@@ -74,8 +75,8 @@ def train(
 
         expert = read_model(network) if network else None
         with atomic_output(out, force) as stream:  # before the work: can it be written at all?
-            md5s: list[bytes] = []
-            records = recurring_records(panels) if recurring else read_records(panels, md5s if refer_panel else None)
+            origins: list[Origin] = []
+            records = recurring_records(panels) if recurring else read_records(panels, origins if refer_panel else None)
             sample = None
             if tune:
                 sample = read_sample(tune, HELD_OUT_BASES)
@@ -88,7 +89,7 @@ def train(
                 refer_panel=refer_panel,
                 base=start,
                 sample=sample,
-                md5s=md5s,
+                origins=origins,
                 seed=seed,
                 threads=threads or cores(),
             )
