@@ -83,7 +83,7 @@ def _each(
             with Archive(path, max_memory=UNLIMITED) as archive:
                 wanted, sample = archive.manifest.model, archive.manifest.sample
                 facts = {"sha256": sample.sha256, "bases": sum(block.bases for block in archive.blocks)}
-                if wanted.id not in models and not wanted.embedded:
+                if wanted.id not in models and not wanted.embedded and archive.manifest.needs_model:
                     models[wanted.id] = ReadyModel(found) if (found := find_model(archive)) else None
             done = work(path, models.get(wanted.id))
             say(f"{path.stem}: {path}: {done or 'is decompressed already'}")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.cli.formatting import info_table
+from geneformer_codec.cli.formatting import info_table, summary
 from geneformer_codec.model.file import Experts, Model
 from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed
@@ -48,6 +48,16 @@ def test_a_part_that_the_model_does_not_help_is_coded_without_it(tmp_path: Path,
     given = api.compress(write("other.fa", fasta(OTHER)), tmp_path / "given.gfz", model=model)
     assert given.without_model_blocks == 1
     assert given.payload_bytes == alone.payload_bytes
+    assert (info.model_needed, given.model_needed) == (True, False)
+    assert "not included, not needed" in summary(given)
+    api.decompress(tmp_path / "given.gfz", tmp_path / "back.fa")
+    assert (tmp_path / "back.fa").read_bytes() == fasta(OTHER)
+    api.compress(write("own.fa", fasta(ANCESTOR)), tmp_path / "own.gfz", model=model)
+    for files in (["given", "own", "given"], ["own", "given", "own"]):
+        sources = [tmp_path / f"{name}.gfz" for name in files]
+        merged = api.merge(sources, tmp_path / "merged.gfz", model=model, force=True)
+        assert (merged.model_needed, merged.without_model_blocks) == (True, files.count("given"))
+        api.verify(tmp_path / "merged.gfz", model=model)
     with Reader(tmp_path / "a.gfz", model=model) as archive:
         assert [str(archive[str(number)][100:200]) for number in range(3)] == [
             LETTERS[record[100:200]].tobytes().decode() for record in (ANCESTOR, OTHER, ANCESTOR)

@@ -75,7 +75,7 @@ class ExpertCoders:
             from geneformer_codec.model.initial_states import shipped_initial_state
             from geneformer_codec.predict.predictor import Predictor
 
-            experts = self._settings.experts if self._model is None else self._settings.without_model
+            experts = self._settings.without_model if choice.without_model else self._settings.experts
             assert experts is not None
             state = shipped_initial_state(experts)
             predictor = Predictor(replace(experts, both_strands=both), mixer=state.mixer, low=state.low)

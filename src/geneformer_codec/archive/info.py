@@ -55,6 +55,8 @@ class ArchiveInfo:
     model_id: str
     model_name: str
     model_embedded: bool
+    model_needed: bool
+    """Whether a model is needed to decompress; one that helps no part is not."""
     model_file_bytes: int
     """The model's file, embedded or not; 0 without a model."""
     level: str
@@ -122,6 +124,7 @@ def archive_info(archive: Archive) -> ArchiveInfo:
         model_id=model.id,
         model_name=model.name,
         model_embedded=model.embedded,
+        model_needed=manifest.needs_model,
         model_file_bytes=model.bytes,
         **manifest.settings.as_dict(),
         both_strands_blocks=sum(block.strands == BOTH_STRANDS for block in blocks),

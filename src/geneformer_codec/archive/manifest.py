@@ -104,6 +104,11 @@ class Manifest:
     blocks: tuple[Block, ...]
 
     @property
+    def needs_model(self) -> bool:
+        """Whether a model is needed to decode: not where it helps no part, and no read is mapped to its panel."""
+        return self.model.id != EXPERTS and any(not block.without_model or block.is_aligned for block in self.blocks)
+
+    @property
     def complete(self) -> bool:
         """Whether all parts of the sample are here."""
         return len(self.blocks) == self.sample.parts

@@ -111,16 +111,18 @@ def make_coders(
     share: Share | None = None,
     batches: "Batches | None" = None,
 ) -> Coders:
-    """What codes an archive of the model with the id ``needed`` and settings; ``batches`` code experts, if any."""
+    """What codes an archive of the model with the id ``needed`` and settings; ``batches`` code experts, if any.
+
+    Without a model, it codes parts that need none.
+    """
     threads = execution.threads or cores()
-    if needed != EXPERTS and model is None:
-        raise ValueError(f"model {needed} is not at hand")
     if settings.experts is not None and not settings.experts.network:
         made = ExpertCoders(needed, model, settings, threads, strands, batches)
         # threads work on different parts if each is one slice, else on slices
         at_once = threads if settings.slice_length == WHOLE_PART else batches.at_once if batches else 1
         return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True)
-    assert model is not None
+    if model is None:
+        raise ValueError(f"model {needed} is not at hand")
     coder = model.coder(settings.experts, execution.device, execution.threads)
     return Coders(needed, lambda _: coder, threads=threads, share=share)
 
@@ -169,7 +171,7 @@ def _share_memory(archive: Archive, model: CodingModel | None, threads: int, tog
 def find_model(archive: Archive, given: str | Path | CodingModel | None = None) -> CodingModel | None:
     """The model that the archive needs, None when it needs none. ``given`` counts when none is embedded."""
     wanted = archive.manifest.model
-    if wanted.id == EXPERTS:
+    if not archive.manifest.needs_model:
         return None
     data = archive.model_data()
     if data is not None:

@@ -134,6 +134,7 @@ def join_archives(
         first = stack.enter_context(Archive(sources[0], max_memory=max_memory))
         manifest, model_data = first.manifest, first.model_data() or b""
         coders, common, settings = coders_of(first), _made_alike(first), manifest.settings
+        made = manifest.needs_model, settings.without_model
         joined, number = _Joined(manifest.sample), 0
         pairs, trailing, odd = 0, 0, None
         writer = stack.enter_context(ArchiveWriter(out, manifest.settings, manifest.model))
@@ -145,6 +146,7 @@ def join_archives(
                 found = archive.manifest.settings
                 if found.without_model and not settings.without_model:
                     settings = writer.settings = found
+                if made != (made := (archive.manifest.needs_model, found.without_model)):
                     coders = coders_of(archive)
                 if _made_alike(archive) != common or found.without_model not in (None, settings.without_model):
                     if SELF_PANEL in (manifest.model.name, archive.manifest.model.name):

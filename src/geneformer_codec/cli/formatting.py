@@ -16,7 +16,8 @@ def summary(info: ArchiveInfo, seconds: float | None = None) -> str:
         f"{_per_base(info.bpb_payload)} payload, {_per_base(info.bpb_total)} total"
     )
     if info.model_file_bytes:
-        where = "included" if info.model_embedded else "not included, needed to decompress"
+        needed = "needed to decompress" if info.model_needed else "not needed"
+        where = "included" if info.model_embedded else f"not included, {needed}"
         line += f" (model of {info.model_file_bytes:,} bytes {where})"
     if info.without_model_blocks:
         line += f"; {_parts_without(info)}"
@@ -43,6 +44,8 @@ def info_table(info: ArchiveInfo) -> str:
         ]
     if info.without_model_blocks:
         model.append(("model use", f"{_parts_without(info)}, as it does not help them"))
+    if info.both_strands_blocks:
+        model.append(("strands", f"{info.both_strands_blocks:,} of {info.blocks:,} parts learn from both strands"))
     slices = f"{info.slices:,} of at most {info.slice_length:,} bases" if info.slice_length else "one a part"
     held = "" if info.complete else f", only {info.blocks} of them here"
     rows: list[tuple[str, str]] = [
