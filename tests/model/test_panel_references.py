@@ -365,7 +365,7 @@ def test_an_index_of_another_sequence_gives_no_wrong_panel(tmp_path: Path) -> No
     pysam.faidx(str(path))
     assert same(load(source, never, str(path)), panel)
     path.write_bytes(in_lines([("chr1 first", GENOME_RECORDS[2][1]), *GENOME_RECORDS[1:]]))
-    with pytest.raises(ModelMissingError, match="1 were not found"):
+    with pytest.raises(ModelMissingError, match=r"1 were not found: SQ\..* \('chr1', 200,100 letters\)"):
         load(source, never, str(path))
 
 

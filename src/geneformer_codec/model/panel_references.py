@@ -79,7 +79,7 @@ def find_records(
                 search.look_up(place, {digest: by_md5[digest] for digest in search.missing if digest in by_md5})
                 places.append(place)
     if search.missing:
-        raise ModelMissingError(search.complaint(places))
+        raise ModelMissingError(search.complaint(places, known))
     return [search.found[digest] for digest in digests]
 
 
@@ -139,9 +139,12 @@ class _Search:
         except OSError as error:
             self._troubles.append(f"{place} cannot be read: {error.strerror}")
 
-    def complaint(self, places: list[str]) -> str:
+    def complaint(self, places: list[str], origins: Mapping[bytes, Origin]) -> str:
         """What is missing, where it was looked for, and what to do."""
         names = [refget_id(digest) for digest in self.missing]
+        for number, digest in enumerate(self.missing):
+            if digest in origins and (name := origins[digest].name):
+                names[number] += f" ({name!r}, {origins[digest].residues:,} letters)"
         shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
         where = f"searched {', '.join(places)}" if places else f"{SEARCH_PATH} is not set"
         troubles = "".join(f"; {trouble}" for trouble in self._troubles[:_SHOWN])
