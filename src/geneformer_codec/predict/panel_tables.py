@@ -21,7 +21,7 @@ kernel = kernels()
 
 SEEDS_A_ROW = 8
 MIN_ROW_BITS, MAX_ROW_BITS = 8, 30
-BAND = 1 << 26
+BAND = 1 << 28
 """Places of the index that one pass fills, so that what is written stays in few pages of memory."""
 AHEAD = 16
 COUNTS_PAD = 16
