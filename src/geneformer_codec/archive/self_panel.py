@@ -28,7 +28,7 @@ from geneformer_codec.model.panel_coding import encode_panel
 from geneformer_codec.predict.panel_tables import packed_words, unpacked_words, words_of
 from geneformer_codec.predict.settings import without_panel
 from geneformer_codec.sequence.parts import Part
-from geneformer_codec.sequence.seeds import sampled_seeds, still_sampled, take_stretches
+from geneformer_codec.sequence.seeds import numbered, sampled_seeds, still_sampled, take_stretches
 from geneformer_codec.sequence.strands import both_strands
 from geneformer_codec.streams.interface import PartContent
 
@@ -137,21 +137,16 @@ class Sketch(contextlib.AbstractContextManager["Sketch"]):
 
     def chosen(self) -> list[Bases]:
         """The records of the panel, none if it does not pay."""
-        counts = [len(hashes) for hashes in self._hashes]
-        part_of = np.repeat(np.arange(len(counts)), counts)
-        known, seeds = np.unique(np.concatenate(self._hashes), return_inverse=True)
+        ends = np.cumsum([len(hashes) for hashes in self._hashes], dtype=np.int64)
+        seeds, in_parts = numbered(np.concatenate(self._hashes), ends)
         stretches = np.concatenate(self._stretches)
-        first, last = np.full(len(known), len(counts)), np.zeros(len(known), np.int64)
-        np.minimum.at(first, seeds, part_of)
-        np.maximum.at(last, seeds, part_of)
-        recurs, covered = first < last, np.zeros(len(known), np.bool_)
+        recurs, covered = in_parts > 1, np.zeros(len(in_parts), np.bool_)
         taken = np.zeros(self._ends[-1], np.bool_)
         for share in PERCENTAGES:
             take_stretches(seeds, stretches, recurs, covered, taken, share, SELF_PANEL_BASES // STRETCH)
         # a seed saves as many as there are parts that have it, less the one time that the panel has it
-        pairs = np.unique(seeds * len(counts) + part_of)
-        saved = int(covered[pairs // len(counts)].sum()) - int(covered.sum())
-        if saved < LEAST_SAVING * len(pairs) or saved * self._sampling < LEAST_SAVED_BASES:
+        saved = int(in_parts[covered].sum()) - int(covered.sum())
+        if saved < LEAST_SAVING * int(in_parts.sum()) or saved * self._sampling < LEAST_SAVED_BASES:
             return []
         return self._records(taken)
 
