@@ -139,15 +139,19 @@ def compress(
         opened = stack.enter_context(open_source(source, mate, name, as_is, bin_qualities))
         # before the work: can it be written?
         file = stack.enter_context(_output(out, force, seekable=True, binary=True))
-        parts, sample = opened.parts(part_bases), opened.sample
-        if self_panel and job.model is None:
+        seeks_panel = self_panel and job.model is None
+        twice = seeks_panel and _is_file(source) and (mate is None or _is_file(mate))
+        parts, sample = opened.parts(part_bases, digests=not twice), opened.sample
+        if seeks_panel:
             from geneformer_codec.archive.self_panel import make_self_panel
 
             first = list(itertools.islice(parts, 2))
             parts = itertools.chain(first, parts)
             if len(first) == 1 and opened.is_reads:
                 job = job.with_panel(make_self_panel(first, level, str(source), job.threads, progress))
-            elif len(first) > 1 and _is_file(source) and (mate is None or _is_file(mate)):
+            elif twice and len(first) == 1:
+                parts = iter([first[0].with_digests()])
+            elif twice:
                 job = job.with_panel(make_self_panel(parts, level, str(source), job.threads, progress))
                 opened = stack.enter_context(open_source(source, mate, name, as_is, bin_qualities))
                 parts, sample = opened.parts(part_bases), opened.sample

@@ -31,10 +31,10 @@ class Source:
     """Of each file that ended in bytes after its compressed data, how many; filled as they are read."""
     mate_names: MateNames
 
-    def parts(self, part_bases: int) -> Iterator[Part]:
-        """The parts of the texts."""
+    def parts(self, part_bases: int, digests: bool = True) -> Iterator[Part]:
+        """The parts of the texts, of FASTA with ``digests`` or without."""
         if not self.is_reads:
-            return split(self.streams[0], part_bases)
+            return split(self.streams[0], part_bases, digests)
         return split_reads(self.streams, part_bases, self.known.quality_bins, self.mate_names)
 
     def sample(self) -> Sample:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from geneformer_codec.sequence.digests import PartDigests
@@ -39,26 +39,29 @@ class Part:
         """The text, or those of a pair."""
         return (self.text,) if self.mate is None else (self.text, self.mate)
 
+    def with_digests(self) -> Part:
+        """The same with its digests, of the only part of a FASTA sample."""
+        return replace(self, digests=PartDigests().add(self.text, True))
 
-def split(stream: BinaryIO, part_bases: int) -> Iterator[Part]:
+
+def split(stream: BinaryIO, part_bases: int, digests: bool = True) -> Iterator[Part]:
     """The parts of a stream, of about ``part_bases`` bytes of text each.
 
     Parts end at the start of the record nearest to ``part_bases`` bytes, at least half as many and at most a quarter
     more; else, inside a record, at a line end; else inside a line, but never between CR and LF, nor so that a ``>``
     inside a line starts a part. What is left in the end with less than half as many bytes belongs to the part before:
     no part but an only one is that short. An empty stream is one empty part. Memory is a small multiple of
-    ``part_bases`` plus HEADER_LIMIT.
+    ``part_bases`` plus HEADER_LIMIT. Without ``digests``, those of parts are empty.
     """
     if part_bases < 1:
         raise ValueError("part_bases must be at least 1")
-    return _split(stream, part_bases)
+    return _split(stream, part_bases, PartDigests() if digests else None)
 
 
-def _split(stream: BinaryIO, size: int) -> Iterator[Part]:
+def _split(stream: BinaryIO, size: int, digests: PartDigests | None) -> Iterator[Part]:
     # As far as a part may go, and a shortest one behind it, which decides where it ends.
     needed = size + size // 4 + shortest_part(size) + HEADER_LIMIT + 2
     buffer, place, finished, number = b"", 0, False, 0
-    digests = PartDigests()
     while not finished or place < len(buffer) or number == 0:
         if not finished and len(buffer) - place < needed:
             pieces = [buffer[place:]]
@@ -71,7 +74,8 @@ def _split(stream: BinaryIO, size: int) -> Iterator[Part]:
         text = buffer[place:cut]
         ends_record = cut == len(buffer) or buffer[cut : cut + 1] == b">"
         starts_record = number == 0 or text.startswith(b">")
-        yield Part(number, text, digests.add(text, ends_record), starts_record, ends_record)
+        found = digests.add(text, ends_record) if digests else b""
+        yield Part(number, text, found, starts_record, ends_record)
         place, number = cut, number + 1
 
 
