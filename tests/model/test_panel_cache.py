@@ -1,6 +1,7 @@
 """The cache: a panel is decoded once on a machine, whatever happens meanwhile."""
 
 import errno
+import itertools
 import json
 import logging
 import multiprocessing
@@ -72,6 +73,9 @@ def test_tables_are_those_of_the_panel_and_built_once(tmp_path: Path, monkeypatc
 def test_an_index_is_filled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = random_panel(60_000).packed
     whole = panel.seed_index(11, 1)
+    places = np.concatenate([np.sort(whole.places[a:b]) for a, b in itertools.pairwise(whole.rows.tolist())])
+    assert np.array_equal(places, whole.places)
+    assert np.array_equal(np.sort(places), np.arange(11, 60_001))
     monkeypatch.setattr(panel_tables, "BAND", 1000)
     for found, expected in zip(panel.seed_index(11, 1), whole, strict=True):
         assert np.array_equal(found, expected)

@@ -69,14 +69,12 @@ class CachedPanel(PackedPanel):
         """As `PackedPanel.seed_index`."""
 
         def prepare() -> tuple[Layout, Callable[[Arrays], None]]:
-            rows = count_seeds(self, seed_length, sampling)
+            starts = count_seeds(self, seed_length, sampling)
 
             def fill(arrays: Arrays) -> None:
-                arrays[0][:] = rows
-                fill_seeds(self, seed_length, sampling, SeedIndex(*arrays))
+                fill_seeds(self, seed_length, sampling, starts, SeedIndex(*arrays))
 
-            others = [(kind, size) for size, kind in index_arrays(int(rows[-1]), self.length >> 32 > 0)]
-            return [(np.uint32, len(rows)), *others], fill
+            return [(kind, size) for size, kind in index_arrays(self, sampling, int(starts[-1]))], fill
 
         return SeedIndex(*_stored(self.folder / f"seeds-{seed_length}-{sampling}", prepare, self.length))
 

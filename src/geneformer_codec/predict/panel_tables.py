@@ -1,7 +1,8 @@
 """The panel as the experts use it: bases packed 32 a word, an index of sampled seeds, and counts, each built by passes.
 
-A panel may have billions of bases, so nothing here holds more than its result: words and index, at the usual sampling
-1.5 bytes a base.
+A panel may have billions of bases, so nothing here holds much more than its result: words and index, at the usual
+sampling 1.5 bytes a base. Seeds are sorted into the rows of the index by way of divisions, runs of rows that are few
+enough to be written to one after the other, and small enough to stay in a cache while their seeds go into their rows.
 """
 
 from collections.abc import Sequence
@@ -21,13 +22,16 @@ kernel = kernels()
 
 SEEDS_A_ROW = 8
 MIN_ROW_BITS, MAX_ROW_BITS = 8, 30
-BAND = 1 << 28
-"""Places of the index that one pass fills, so that what is written stays in few pages of memory."""
+DIVISION_BITS, MAX_DIVISION_ROW_BITS = 9, 18
+"""There are 2**9 divisions, or as many more as a division would have more than 2**18 rows."""
+BAND = 1 << 27
+"""Places that one pass gathers at most, of 8 bytes each."""
 AHEAD = 16
 COUNTS_PAD = 16
 """Counts behind the last that may be prefetched."""
-MAX_BASES = 1 << 38
-"""More than `SeedIndex.places` and its high bits, 40 together, can number, less what a slice may have."""
+PLACE_BITS = 38
+"""Of the base that a seed ends in, while seeds are sorted; `SeedIndex.places` and its high bits have 40."""
+MAX_BASES = 1 << PLACE_BITS
 
 
 class SeedIndex(NamedTuple):
@@ -60,10 +64,9 @@ class PackedPanel:
 
     def seed_index(self, seed_length: int, sampling: int) -> SeedIndex:
         """The index of one in ``sampling`` seeds of ``seed_length`` bases."""
-        rows = count_seeds(self, seed_length, sampling)
-        total, high = int(rows[-1]), self.length >> 32 > 0
-        index = SeedIndex(rows, *(np.zeros(n, kind) for n, kind in index_arrays(total, high)))
-        fill_seeds(self, seed_length, sampling, index)
+        starts = count_seeds(self, seed_length, sampling)
+        index = SeedIndex(*(np.zeros(n, kind) for n, kind in index_arrays(self, sampling, int(starts[-1]))))
+        fill_seeds(self, seed_length, sampling, starts, index)
         return index
 
     def counts(self, orders: Sequence[int], table_bits: int, both_strands: bool) -> NDArray[np.uint16]:
@@ -97,9 +100,10 @@ def row_bits(length: int, sampling: int) -> int:
     return min(MAX_ROW_BITS, max(MIN_ROW_BITS, (length // (SEEDS_A_ROW * sampling)).bit_length()))
 
 
-def index_arrays(total: int, high: bool) -> list[tuple[int, type]]:
-    """Sizes and types of the arrays of an index of ``total`` places but for its rows."""
-    return [(total, np.uint8), (total, np.uint32), (total if high else 0, np.uint8)]
+def index_arrays(panel: PackedPanel, sampling: int, total: int) -> list[tuple[int, type]]:
+    """Sizes and types of the arrays of an index of ``total`` places."""
+    rows, high = (1 << row_bits(panel.length, sampling)) + 1, total if panel.length >> 32 else 0
+    return [(rows, np.uint32), (total, np.uint8), (total, np.uint32), (high, np.uint8)]
 
 
 def index_bytes(length: int, sampling: int) -> int:
@@ -122,27 +126,38 @@ def fill_counts(
         count_all(panel.words, panel.length, counts[begin:end], order, table_bits, both_strands, *rings)
 
 
-def count_seeds(panel: PackedPanel, seed_length: int, sampling: int) -> NDArray[np.uint32]:
-    """Where the places of each row start."""
-    bits = row_bits(panel.length, sampling)
-    rows = np.zeros((1 << bits) + 1, np.uint32)
-    count_rows(panel.words, panel.length, seed_length, sampling, rows, bits)
-    if int(rows.sum(dtype=np.int64)) >= 1 << 32:
+def division_bits(row_bits: int) -> int:
+    """log2 of the number of divisions."""
+    return max(min(row_bits, DIVISION_BITS), row_bits - MAX_DIVISION_ROW_BITS)
+
+
+def count_seeds(panel: PackedPanel, seed_length: int, sampling: int) -> NDArray[np.int64]:
+    """Where the places of each division start, and where the last end."""
+    bits = division_bits(row_bits(panel.length, sampling))
+    counts = np.zeros((1 << bits) + 1, np.int64)
+    count_divisions(panel.words, panel.length, seed_length, sampling, counts, bits)
+    starts = np.cumsum(counts)
+    if int(starts[-1]) >= 1 << 32:
         raise ValueError("the index of a panel has at most 2**32 places: sample fewer of its seeds")
-    np.cumsum(rows, out=rows)
-    return rows
+    return starts
 
 
-def fill_seeds(panel: PackedPanel, seed_length: int, sampling: int, index: SeedIndex) -> None:
-    """Enter the places, in bands of rows."""
-    rows = index.rows
-    first = 0
-    while first < len(rows) - 1:
-        stop = int(np.searchsorted(rows, min(int(rows[first]) + BAND, (1 << 32) - 1), "right")) - 1
-        stop = min(max(stop, first + 1), len(rows) - 1)
-        nexts = rows[first:stop].copy()
-        enter_rows(panel.words, panel.length, seed_length, sampling, index, first, nexts, index.row_bits)
+def fill_seeds(
+    panel: PackedPanel, seed_length: int, sampling: int, starts: NDArray[np.int64], index: SeedIndex
+) -> None:
+    """Fill the index, in bands of divisions; ``starts`` are those of `count_seeds`."""
+    bits = division_bits(index.row_bits)
+    row_bits, first = index.row_bits - bits, 0
+    while first < len(starts) - 1:
+        stop = max(int(np.searchsorted(starts, starts[first] + BAND, "right")) - 1, first + 1)
+        band = starts[first : stop + 1]
+        # each division has room for one more, as what is not sampled is written, too
+        nexts = band[:-1] - band[0] + np.arange(len(band) - 1)
+        seeds = np.empty(int(band[-1] - band[0]) + len(nexts), np.uint64)
+        gather_seeds(panel.words, panel.length, seed_length, sampling, first, nexts, seeds, bits, row_bits)
+        enter_seeds(seeds, band, first, index, np.zeros(1 << row_bits, np.int64))
         first = stop
+    index.rows[-1] = starts[-1]
 
 
 @inline
@@ -167,39 +182,68 @@ def unpack_words(words: NDArray[np.uint64], first: Int, bases: NDArray[np.uint8]
 
 
 @kernel
-def count_rows(
-    words: NDArray[np.uint64], length: Int, seed_length: Int, sampling: Int, rows: NDArray[np.uint32], bits: Int
+def count_divisions(
+    words: NDArray[np.uint64], length: Int, seed_length: Int, sampling: Int, counts: NDArray[np.int64], bits: Int
 ) -> None:
-    """Count the places of row r in ``rows[r + 1]``."""
+    """Count the places of division d in ``counts[d + 1]``."""
     history = np.uint64(0)
     mask = (np.uint64(1) << np.uint64(2 * seed_length)) - np.uint64(1)
     for k in range(length):
         history = ((history << np.uint64(2)) | base_of(words, k)) & mask
         mixed = hashed(history)
-        if is_chosen(mixed, sampling) and k + 1 >= seed_length:
-            rows[np.int64(mixed >> np.uint64(64 - bits)) + 1] += np.uint32(1)
+        # no branch by chance, which would be mispredicted
+        counts[np.int64(mixed >> np.uint64(64 - bits)) + 1] += is_chosen(mixed, sampling) & (k + 1 >= seed_length)
 
 
 @kernel
-def enter_rows(
-    words: NDArray[np.uint64], length: Int, seed_length: Int, sampling: Int, index: SeedIndex, first: Int,
-    nexts: NDArray[np.uint32], bits: Int,
+def gather_seeds(
+    words: NDArray[np.uint64], length: Int, seed_length: Int, sampling: Int, first: Int, nexts: NDArray[np.int64],
+    seeds: NDArray[np.uint64], bits: Int, row_bits: Int,
 ) -> None:  # fmt: skip
-    """Enter the places of the rows from ``first`` on that have a number in ``nexts``, where their next place goes."""
+    """Gather the seeds of the divisions from ``first`` on that have a number in ``nexts``, where their next seed goes.
+
+    A seed is, from the highest bits on: its row in the division, 18 bits; its tag, 8; and the base it ends in.
+    """
     history = np.uint64(0)
     mask = (np.uint64(1) << np.uint64(2 * seed_length)) - np.uint64(1)
+    row_mask = (np.uint64(1) << np.uint64(row_bits)) - np.uint64(1)
     for k in range(length):
         history = ((history << np.uint64(2)) | base_of(words, k)) & mask
         mixed = hashed(history)
-        if is_chosen(mixed, sampling) and k + 1 >= seed_length:
-            row = np.int64(mixed >> np.uint64(64 - bits)) - first
-            if 0 <= row < nexts.shape[0]:
-                at = nexts[row]
-                nexts[row] = at + np.uint32(1)
-                index.tags[at] = panel_tag(mixed)
-                index.places[at] = np.uint32((k + 1) & 0xFFFFFFFF)
-                if index.places_high.shape[0]:
-                    index.places_high[at] = np.uint8((k + 1) >> 32)
+        division = np.int64(mixed >> np.uint64(64 - bits)) - first
+        if k + 1 >= seed_length and 0 <= division < nexts.shape[0]:
+            at = nexts[division]
+            row = (mixed >> np.uint64(64 - bits - row_bits)) & row_mask
+            tagged = (row << np.uint64(8)) | np.uint64(panel_tag(mixed))
+            seeds[at] = (tagged << np.uint64(PLACE_BITS)) | np.uint64(k)
+            nexts[division] = at + is_chosen(mixed, sampling)
+
+
+@kernel
+def enter_seeds(
+    seeds: NDArray[np.uint64], starts: NDArray[np.int64], first: Int, index: SeedIndex, nexts: NDArray[np.int64]
+) -> None:
+    """Enter gathered ``seeds`` of the divisions from ``first`` on into their rows; ``nexts`` is for those of one."""
+    rows = nexts.shape[0]
+    for division in range(starts.shape[0] - 1):
+        begin, end = starts[division] - starts[0] + division, starts[division + 1] - starts[0] + division
+        nexts[:] = 0
+        for k in range(begin, end):
+            nexts[np.int64(seeds[k] >> np.uint64(PLACE_BITS + 8))] += 1
+        at, row_at = starts[division], (first + division) * rows
+        for row in range(rows):
+            index.rows[row_at + row] = np.uint32(at)
+            count, nexts[row] = nexts[row], at
+            at += count
+        for k in range(begin, end):
+            row = np.int64(seeds[k] >> np.uint64(PLACE_BITS + 8))
+            at = nexts[row]
+            nexts[row] = at + 1
+            index.tags[at] = np.uint8((seeds[k] >> np.uint64(PLACE_BITS)) & np.uint64(0xFF))
+            place = (seeds[k] & np.uint64((1 << PLACE_BITS) - 1)) + np.uint64(1)
+            index.places[at] = np.uint32(place & np.uint64(0xFFFFFFFF))
+            if index.places_high.shape[0]:
+                index.places_high[at] = np.uint8(place >> np.uint64(32))
 
 
 @kernel
