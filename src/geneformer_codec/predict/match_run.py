@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.integers import count_ones_64, leading_zeros, reversed_bits, u
+from geneformer_codec.coding.integers import count_ones_64, leading_zeros, u
 from geneformer_codec.coding.jit import Int, apart, inline
 from geneformer_codec.coding.range_coder import RangeCoder, decode_base, encode_base, narrow, refill
 from geneformer_codec.predict.copies import base_at, padded, rebase
 from geneformer_codec.predict.mixer import TOTAL, TOTAL_BITS
-from geneformer_codec.predict.search import window
+from geneformer_codec.predict.search import base_of, turned, window
 from geneformer_codec.predict.state import (
     BASE,
     BLOCK_BITS,
@@ -151,15 +151,6 @@ def look_ahead(panel: PanelTables, state: SliceState) -> Ahead:
 
 
 @inline
-def turned(bases: Int) -> Int:
-    """The reverse complement of 32 bases."""
-    low, high = np.uint64(bases & np.uint64(0xFFFFFFFF)), np.uint64(bases >> np.uint64(32))
-    bits = (np.uint64(reversed_bits(low)) << np.uint64(32)) | np.uint64(reversed_bits(high))
-    even = np.uint64(0x5555555555555555)
-    return ~(((bits & even) << np.uint64(1)) | ((bits >> np.uint64(1)) & even))
-
-
-@inline
 def move_copies(state: SliceState, hits: Int, guess: Int) -> None:
     """Move all copies on, whose next ``hits`` predictions are right, and which predict ``guess`` after them."""
     bank, live = state.bank, np.int64(state.numbers[COPIES])
@@ -225,12 +216,6 @@ def code_run(
     if hits:
         move_copies(state, hits, base_of(bases, hits & 31))
     return coder
-
-
-@inline
-def base_of(bases: Int, number: Int) -> Int:
-    """Of 32 bases."""
-    return np.int64((bases >> np.uint64(62 - 2 * number)) & np.uint64(3))
 
 
 @inline

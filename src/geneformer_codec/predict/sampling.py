@@ -8,13 +8,15 @@ entered there and the place that the row had is prefetched, then that place is c
 
 import numpy as np
 
-from geneformer_codec.coding.integers import hashed, u
+from geneformer_codec.coding.integers import hashed, leading_zeros, u
 from geneformer_codec.coding.jit import Int, inline, prefetch
 from geneformer_codec.predict.search import (
     UNKNOWN,
     Candidate,
     Worst,
+    base_of,
     extended,
+    extended_by,
     forward_misses,
     forward_seed,
     is_chosen,
@@ -24,6 +26,8 @@ from geneformer_codec.predict.search import (
     reverse_seed,
 )
 from geneformer_codec.predict.state import DONE, SAMPLE, SAMPLE_ROW, PanelTables, Recent, Settings, Slice, SliceState
+
+ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inline
@@ -46,40 +50,74 @@ def sample(slice_: Slice, recent: Recent, searching: Int, seeking: Int) -> None:
 
 @inline
 def sample_hits(settings: Settings, state: SliceState, recent: Recent, bases: Int, hits: Int) -> Recent:
-    """The same after each of ``hits`` of 32 bases, which are appended already; the history with these."""
-    first = state.numbers[DONE] - hits + 1
+    """The same after each of ``hits`` of 32 bases, which are appended already; the history with these.
+
+    Which seeds are to be taken is found first, without a branch, so that the rows of several are waited for at once.
+    """
+    first, length = state.numbers[DONE] - hits + 1, settings.history_seed_length
     taken, row = state.numbers[SAMPLE], state.numbers[SAMPLE_ROW]
-    for done in range(first, first + hits):
-        recent = extended(recent, np.int64(bases >> np.uint64(62)))
-        bases <<= np.uint64(2)
-        if taken == 0:
-            taken, row = take_seed(settings, state, recent, done)
-        elif done == taken + 1:
+    after, chosen = recent, np.uint64(0)
+    for k in range(hits):
+        after = extended(after, base_of(bases, k))
+        mixed = sample_hash(after, length)
+        chosen = (chosen << np.uint64(1)) | np.uint64(is_chosen(mixed, settings.history_sampling))
+    chosen <<= np.uint64(64 - hits)  # from here on the first is in the highest bit
+    chosen &= ALL >> np.uint64(max(length - first, 0))
+    if taken:
+        chosen &= ALL >> np.uint64(taken + 3 - first)
+        if first == taken + 1:
             row = enter_seed(state, taken, row)
-        else:
+        if first + hits > taken + 2:
+            taken = np.int64(0)
+    while chosen:
+        k = leading_zeros(np.int64(chosen))
+        chosen &= (ALL >> np.uint64(3)) >> np.uint64(k)
+        taken, row = first + k, sample_row(state, sample_hash(extended_by(recent, bases, k + 1), length))
+        if k + 1 < hits:
+            row = link_seed(state, taken, row)
+        if k + 2 < hits:
             taken = np.int64(0)
     state.numbers[SAMPLE], state.numbers[SAMPLE_ROW] = taken, row
-    return recent
+    return after
+
+
+@inline
+def sample_hash(recent: Recent, length: Int) -> Int:
+    """The hash of the newest seed or its reverse complement, whichever is less."""
+    return hashed(min(forward_seed(recent, length), reverse_seed(recent, length)))
+
+
+@inline
+def sample_row(state: SliceState, mixed: Int) -> Int:
+    """The row of a seed of this hash."""
+    return np.int64(mixed >> np.uint64(64 - state.chain_bits))
 
 
 @inline
 def take_seed(settings: Settings, state: SliceState, recent: Recent, done: Int) -> tuple[Int, Int]:
     """The end of the newest seed, and its row, if it is one to be taken; else 0."""
     length = settings.history_seed_length
-    mixed = hashed(min(forward_seed(recent, length), reverse_seed(recent, length)))
+    mixed = sample_hash(recent, length)
     if is_chosen(mixed, settings.history_sampling) and done >= length:
-        row = np.int64(mixed >> np.uint64(64 - state.chain_bits))
+        row = sample_row(state, mixed)
         prefetch(state.chain_heads, row)
         return done, row
     return np.int64(0), np.int64(0)
 
 
 @inline
-def enter_seed(state: SliceState, taken: Int, row: Int) -> Int:
+def link_seed(state: SliceState, taken: Int, row: Int) -> Int:
     """Put the seed that ends at ``taken`` at the head of its chain; the place that was there before."""
     place = np.int64(state.chain_heads[u(row)])
     state.chain_heads[u(row)] = taken
     state.chain_previous[u(taken)] = place
+    return place
+
+
+@inline
+def enter_seed(state: SliceState, taken: Int, row: Int) -> Int:
+    """The same; prefetches what a search will read."""
+    place = link_seed(state, taken, row)
     prefetch(state.words, place >> 5)
     prefetch(state.chain_previous, place)
     return place

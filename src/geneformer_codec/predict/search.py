@@ -497,6 +497,32 @@ def extended(recent: Recent, base: Int) -> Recent:
 
 
 @inline
+def extended_by(recent: Recent, bases: Int, count: Int) -> Recent:
+    """The same with the first ``count`` of 32 bases, at least one."""
+    more, rest = np.uint64(2 * count - 1), np.uint64(64 - 2 * count)
+    return Recent(
+        ((recent.history << more) << np.uint64(1)) | (bases >> rest),
+        ((recent.reverse_complement >> more) >> np.uint64(1)) | (turned(bases) << rest),
+        recent.miss_history,
+    )
+
+
+@inline
+def base_of(bases: Int, number: Int) -> Int:
+    """Of 32 bases."""
+    return np.int64((bases >> np.uint64(62 - 2 * number)) & np.uint64(3))
+
+
+@inline
+def turned(bases: Int) -> Int:
+    """The reverse complement of 32 bases."""
+    low, high = np.uint64(bases & np.uint64(0xFFFFFFFF)), np.uint64(bases >> np.uint64(32))
+    bits = (np.uint64(reversed_bits(low)) << np.uint64(32)) | np.uint64(reversed_bits(high))
+    even = np.uint64(0x5555555555555555)
+    return ~(((bits & even) << np.uint64(1)) | ((bits >> np.uint64(1)) & even))
+
+
+@inline
 def enter(settings: Settings, state: SliceState, row: Int) -> None:
     """Put the newest seed, of ``row``, at the head of its chain."""
     done = state.numbers[DONE]
