@@ -124,11 +124,12 @@ class Slice(Copies):
             self.take(b, b != self.guess, quiet)
         return self.bases[:stop]
 
-    def take(self, b: int, missed: bool, quiet: bool) -> None:
+    def take(self, b: int, missed: bool, quiet: bool, left_out: bool = False) -> None:
         self.miss_history = (self.miss_history << 1 | missed) & MASK_64
         self.history = (self.history << 2 | b) & MASK_64
         self.bases.append(b)
-        self.search(quiet)
+        if not left_out:
+            self.search(quiet)
 
     # 6. Match runs
 
@@ -163,9 +164,13 @@ class Slice(Copies):
             hits = 0
         if hits:
             self.move_on(hits)
+        left_out = 0 < self.settings["search_run_limit"] <= self.longest + hits
+        self.taken["hits left out"] += left_out
+        if left_out and hits:
+            self.in_hand = 0, 0
         for b in guesses[:hits]:
             self.reverse_complement = self.reverse_complement >> 2 | (3 - b) << 62
-            self.take(b, False, True)
+            self.take(b, False, True, left_out)
         if missed or leaving:
             self.end_run(guesses[hits], base)
 

@@ -66,8 +66,8 @@ class ExpertSettings:
     ``table_bits``/2 bases and hashed beyond; ``count_priors`` are added to each count, in hundredths. Rates say how
     fast a slice adapts. Where no copy disagrees and one has predicted ``match_run_length`` bases, the next ones are
     coded without the mixer (`match_run`); with 0 never; ``match_run_length_noisy``, if not 0, holds where guesses
-    missed often lately. While one has predicted ``search_run_limit`` bases, if not 0, none is searched. With
-    ``history_sampling``, one seed of the history in so many is entered and searched.
+    missed often lately. While one has predicted ``search_run_limit`` bases, if not 0, none is searched, and seeds of
+    match runs are not entered. With ``history_sampling``, one seed of the history in so many is entered and searched.
     """
 
     copies: int = 16

@@ -31,6 +31,7 @@ from geneformer_codec.predict.search import (
     enter,
     enter_hits,
     extended,
+    extended_by,
     is_copy,
     panel_seeds,
     prefetch_chain,
@@ -51,9 +52,11 @@ from geneformer_codec.predict.state import (
     MISS_LEFT,
     POSITION,
     REVERSE_COMPLEMENT,
+    SAMPLE,
     WIDTH,
     Recent,
     Scratch,
+    Settings,
     Slice,
     SliceState,
 )
@@ -124,17 +127,27 @@ def code_base(
 
 
 @inline
+def needs_none(settings: Settings, longest: Int) -> Int:
+    """Whether no more copies are needed where the longest run is this."""
+    return settings.search_run_limit != 0 and longest >= settings.search_run_limit
+
+
+@inline
 def take_hits(slice_: Slice, recent: Recent, symbols: NDArray[np.uint8], hits: Int, decoding: bool) -> Recent:
-    """The next ``hits`` bases, which are those of the match run: into history and index, and copies on behind them."""
+    """The next ``hits`` bases, which are those of the match run: into history and index."""
     settings, _, state, _, _ = slice_
     done, bases = state.numbers[DONE], state.registers[HITS]
-    if settings.history_sampling == 0:  # all rows that come are known, so that none is waited for
+    entered = not needs_none(settings, longest_run(state))
+    if entered and settings.history_sampling == 0:  # all rows that come are known, so that none is waited for
         prefetch_chains(settings, state, recent.history, bases, hits)
     append_hits(state, bases, hits)
     if decoding:
         for place in range(done, done + hits):
             symbols[u(place)] = state.bases[u(place)]
-    if settings.history_sampling:
+    if not entered:  # what is in a long run is found where that copies from
+        state.numbers[SAMPLE] = 0
+        recent = extended_by(recent, bases, hits)
+    elif settings.history_sampling:
         recent = sample_hits(settings, state, recent, bases, hits)
     else:
         recent = enter_hits(settings, state, recent, bases, hits)
@@ -175,7 +188,7 @@ def run(
             continue
         done, previous = numbers[DONE], np.int64(recent.history & np.uint64(3))
         in_run, longest = numbers[MISS_LEFT] != 0, longest_run(state)
-        quiet = in_run or (settings.search_run_limit != 0 and longest >= settings.search_run_limit)
+        quiet = in_run or needs_none(settings, longest)
         in_order, run_base = False, np.int64(0)
         # Memory is slower than a base takes: what the next base will read is prefetched as soon as it is known.
         row = np.int64(0) if settings.history_sampling else prefetch_chain(settings, state, recent.history)

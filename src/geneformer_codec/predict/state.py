@@ -95,7 +95,7 @@ class Settings(NamedTuple):
         int  # bases that a copy predicted, while none disagrees, from which a match run is coded; 0: never
     )
     match_run_length_noisy: int  # the same where the guess missed often lately; 0: as `match_run_length`
-    search_run_limit: int  # bases that a copy predicted without a miss, from which none is searched; 0: never
+    search_run_limit: int  # bases of a run from which nothing is searched, and no hits are entered; 0: never
     history_sampling: int  # one seed of the history in so many is entered and searched; 0: all are
     learn_counts: int  # 1: the counts are the slice's own
 
