@@ -31,6 +31,8 @@ HELPS, HINDERS = 0.6, 0.98
 In between, the whole part is coded both ways: without a model, a part that repeats itself becomes much smaller than its
 stretches tell.
 """
+SURE_BASES = 128
+"""With so many bases of them a byte or more, the model surely helps, and is not compared with anything."""
 FEW_HITS = 16
 """Seeds of a part found in the panel below which the panel does not tell its strand."""
 
@@ -103,12 +105,18 @@ class ExpertCoders:
         aided = Choice(self._panel_strands(bases), False)
         if self._settings.without_model is None or not len(bases):
             return (aided,)
-        alone = Choice(self._own_strands(bases), True)
         some = stretches(bases, STRETCHES, min(max(len(bases) // STRETCH_SHARE, LEAST_STRETCH), MOST_STRETCH))
-        sizes = [sum(map(len, self._on_cpu(choice).encode(some, [len(some)]))) for choice in (aided, alone)]
-        if sizes[0] <= HELPS * sizes[1]:
+        aided_bytes = self._encoded_bytes(aided, some)
+        if aided_bytes * SURE_BASES <= len(some):
             return (aided,)
-        return (alone,) if sizes[0] >= HINDERS * sizes[1] else (aided, alone)
+        alone = Choice(self._own_strands(bases), True)
+        alone_bytes = self._encoded_bytes(alone, some)
+        if aided_bytes <= HELPS * alone_bytes:
+            return (aided,)
+        return (alone,) if aided_bytes >= HINDERS * alone_bytes else (aided, alone)
+
+    def _encoded_bytes(self, choice: Choice, bases: Bases) -> int:
+        return sum(map(len, self._on_cpu(choice).encode(bases, [len(bases)])))
 
     def _own_strands(self, bases: Bases) -> int:
         return self._stated() or (BOTH_STRANDS if both_strands(bases) else ONE_STRAND)

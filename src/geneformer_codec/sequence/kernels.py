@@ -42,6 +42,21 @@ def copy_bytes(source: Bytes, target: Bytes) -> None:
 
 
 @helper
+def _take_bases(text: Bytes, bases: Bytes) -> bool:
+    """Write the bases of a text of A, C, G and T alone, as most lines are; of another, no matter what.
+
+    There is no table and no branch, so that vectors do the work.
+    """
+    others = np.uint8(0)
+    for place in range(len(text)):
+        octet = text[place]
+        code = (octet >> np.uint8(1)) & np.uint8(3)  # 0 of A, 1 of C, 3 of G, 2 of T
+        bases[place] = code ^ (code >> np.uint8(1))
+        others |= (octet != 65) & (octet != 67) & (octet != 71) & (octet != 84)
+    return others == 0
+
+
+@helper
 def _push(array: Integers, count: int, value: int) -> Integers:
     if count == len(array):
         grown = np.empty(2 * count, np.int64)
@@ -183,6 +198,10 @@ def scan_residues(
         if stop < len(text) and stop > first and text[stop - 1] == CR:
             stop -= 1
         table = states[state]
+        if state == 0 and _take_bases(text[first:stop], bases[n_bases:]):
+            n_bases += stop - first
+            residue += stop - first
+            continue
         for place in range(first, stop):
             octet = text[place]
             code = table[octet]
