@@ -47,17 +47,13 @@ UNKNOWN = -1
 
 def _start_sums() -> NDArray[np.int32]:
     """[4 horizons, 4 bytes of the misses, 256]: a byte's part in the decayed sum over the last 32 bases, Q12."""
-    table = np.zeros((4, 4, 256), np.int64)
-    for horizon, shift in enumerate((2, 4, 6, 8)):
-        for byte in range(4):
-            for value in range(256):
-                total = 0
-                for bit in range(8):
-                    age = 8 * byte + bit
-                    gain = _MISS if value >> bit & 1 else _HIT
-                    total += gain * ((1 << shift) - 1) ** age // (1 << shift) ** age
-                table[horizon, byte, value] = total
-    return table.reshape(-1).astype(np.int32)
+    parts = [
+        [[gain * ((1 << shift) - 1) ** age // (1 << shift) ** age for gain in (_HIT, _MISS)] for age in range(32)]
+        for shift in (2, 4, 6, 8)
+    ]
+    bits = np.arange(256)[:, None] >> np.arange(8) & 1
+    sums = np.array(parts, np.int64).reshape(4, 4, 8, 2)[:, :, np.arange(8), bits].sum(axis=3)
+    return sums.reshape(-1).astype(np.int32)
 
 
 START_SUMS = _start_sums()

@@ -16,7 +16,7 @@ UUID_LETTERS = 36
 """Of a UUID written out."""
 _FORM = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HYPHENS = np.array([8, 13, 18, 23])
-_DIGITS = np.setdiff1d(np.arange(UUID_LETTERS), _HYPHENS)
+_DIGITS = np.delete(np.arange(UUID_LETTERS), _HYPHENS)
 _LINE_FEED = 10
 _WRITTEN = np.frombuffer(b"0123456789abcdef", np.uint8)
 _AGAIN = b"\x03"
