@@ -52,7 +52,7 @@ def _start_sums() -> NDArray[np.int32]:
         for shift in (2, 4, 6, 8)
     ]
     bits = np.arange(256)[:, None] >> np.arange(8) & 1
-    sums = np.array(parts, np.int64).reshape(4, 4, 8, 2)[:, :, np.arange(8), bits].sum(axis=3)
+    sums: NDArray[np.int64] = np.array(parts, np.int64).reshape(4, 4, 8, 2)[:, :, np.arange(8), bits].sum(axis=3)
     return sums.reshape(-1).astype(np.int32)
 
 

@@ -53,7 +53,7 @@ def _take_bases(text: Bytes, bases: Bytes) -> bool:
         code = (octet >> np.uint8(1)) & np.uint8(3)  # 0 of A, 1 of C, 3 of G, 2 of T
         bases[place] = code ^ (code >> np.uint8(1))
         others |= (octet != 65) & (octet != 67) & (octet != 71) & (octet != 84)
-    return others == 0
+    return bool(others == 0)
 
 
 @helper
