@@ -181,6 +181,20 @@ def test_the_first_bases_of_a_file_are_a_sample(trained: Path) -> None:
     assert np.array_equal(sample[0], records[0])
 
 
+def test_the_first_reads_of_a_file_are_a_sample(tmp_path: Path) -> None:
+    (tmp_path / "reads.fq").write_text(
+        "".join(f"@CAT{n}\n{'ACGT' * 30}{'CG' * n}\n+\n{'A' * (120 + 2 * n)}\n" for n in range(9))
+    )
+    sample = read_sample(tmp_path / "reads.fq", 1 << 12)
+    assert [LETTERS[read].tobytes().decode() for read in sample] == ["ACGT" * 30 + "CG" * n for n in range(9)]
+
+
+def test_reads_are_no_panel(tmp_path: Path) -> None:
+    (tmp_path / "reads.fq").write_text("@1\nACGT\n+\nIIII\n")
+    with pytest.raises(InputError, match=r"reads\.fq: is FASTQ.*tune"):
+        read_records([tmp_path / "reads.fq"])
+
+
 def test_a_model_goes_on_learning(trained: Path, tmp_path: Path) -> None:
     more = fasta(tmp_path / "more.fa", 12, 11, rate=0.08)
     model = train([more], tmp_path / "m.gfmodel", "m2", base=trained / "m.gfmodel")

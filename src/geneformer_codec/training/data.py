@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import InputError, option
-from geneformer_codec.inputs.decompress import open_input
 from geneformer_codec.inputs.indexed_fasta import name_of
+from geneformer_codec.inputs.sources import open_source
 from geneformer_codec.model.panel_references import Origin
 from geneformer_codec.sequence.digests import MD5_BYTES, RecordDigest
 from geneformer_codec.sequence.fasta import parse
-from geneformer_codec.sequence.parts import split
 from geneformer_codec.streams.interface import PartContent
 
 Bases = NDArray[np.uint8]
@@ -29,8 +28,8 @@ def read_sample(path: str | Path, most: int) -> list[Bases]:
     Raises ``InputError`` as `read_records`.
     """
     records: list[Bases] = []
-    with open_input(Path(path)) as stream:
-        for part in split(stream, most):
+    with open_source(path) as source:
+        for part in source.parts(most, digests=False):
             content = PartContent.parse(part)
             records = [record for record in np.split(content.bases, content.fasta.base_edges[1:-1]) if len(record)]
             break
@@ -74,8 +73,8 @@ def recurring_records(paths: Sequence[str | Path]) -> list[Bases]:
 def read_records(paths: Sequence[str | Path], origins: list[Origin] | None = None) -> list[Bases]:
     """The bases (0..3) of every record with any in the given FASTA files; other letters are left out, as in coding.
 
-    ``origins`` takes what is known of each. Raises ``InputError`` when a file cannot be read
-    or all are without bases.
+    ``origins`` takes what is known of each. Raises ``InputError`` when a file cannot be read, has reads, or all are
+    without bases.
     """
     records: list[Bases] = []
     for path in paths:
@@ -88,8 +87,13 @@ def read_records(paths: Sequence[str | Path], origins: list[Origin] | None = Non
                 if origins is not None:
                     origins.append(Origin(name, digest.residues, digest.stored()[:MD5_BYTES]))
 
-        with open_input(path) as stream:
-            for part in split(stream, READ_BASES):
+        with open_source(path) as source:
+            if source.is_reads:
+                raise InputError(
+                    f"{path}: is FASTQ, and a panel is made of genomes; give their FASTA files, and the reads "
+                    f"with {option('tune')}"
+                )
+            for part in source.parts(READ_BASES, digests=False):
                 text, bases = parse(part.text)
                 residues = text.all_residues(bases)
                 ends = np.cumsum(text.layout.residues).tolist()
