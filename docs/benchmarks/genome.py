@@ -1,4 +1,4 @@
-"""A large genome that never was, with repeats: ``python docs/benchmarks/genome.py MEGABASES GENOME SAMPLE``.
+"""A large simulated genome with repeats: ``python docs/benchmarks/genome.py MEGABASES GENOME SAMPLE``.
 
 Writes the FASTA files GENOME, of chromosomes of at most 100 Mbases, and SAMPLE, 2 Mbases of a relative of its first
 one, for ``panels.py``. As in mammals, two fifths are copies of repeats, on either strand: of 40 families of 300 bases
