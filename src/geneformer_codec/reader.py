@@ -9,6 +9,7 @@ import contextlib
 import functools
 import itertools
 import operator
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -23,6 +24,7 @@ from geneformer_codec.coding.interface import Progress
 if TYPE_CHECKING:
     from Bio.SeqRecord import SeqRecord
 
+_REFGET = re.compile(r"SQ\.[\w-]{32}", re.ASCII)
 _COMPLEMENT = bytes.maketrans(b"ACGTUMRWSYKVHDBNacgtumrwsykvhdbn", b"TGCAAKYWSRMBDHVNtgcaakywsrmbdhvn")
 
 
@@ -136,6 +138,12 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         def coders() -> Coders:
             return coders_of(self.archive, model, execution)
 
+        @functools.cache
+        def record_of(refget: str) -> int | None:
+            entries = self.sequences.index.entries(self.archive, coders())
+            return next((number for number, entry in enumerate(entries) if entry.refget == refget), None)
+
+        self._record_of = record_of
         try:
             self.sequences = SequenceReader(self.archive, coders, progress)
         except BaseException:
@@ -156,7 +164,7 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         return map(_text, self.sequences.index.names())
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.sequences.index.find(_octets(name)) is not None
+        return isinstance(name, str) and self.find(name) is not None
 
     def __getitem__(self, name: str) -> Record:
         record = self.find(name)
@@ -165,8 +173,14 @@ class Reader(Mapping[str, Record], contextlib.AbstractContextManager["Reader"]):
         return record
 
     def find(self, name: str, which: int = 0) -> Record | None:
-        """The record of a name; of several, such as mates, that with the number ``which``, from 0."""
+        """The record of a name; of several, such as mates, that with the number ``which``, from 0.
+
+        A refget digest (``SQ.`` and 32 letters) that is no name finds the first record whose sequence has it. Where
+        digests are not stored, they are computed: parts are decoded up to that of the record.
+        """
         number = self.sequences.index.find(_octets(name), which)
+        if number is None and which == 0 and _REFGET.fullmatch(name):
+            number = self._record_of(name)
         return None if number is None else Record(self, number)
 
     def records(self) -> Iterator[Record]:

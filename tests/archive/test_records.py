@@ -10,6 +10,7 @@ import pytest
 from geneformer_codec import api
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.record_index import RecordEntry, RecordIndex
+from geneformer_codec.reader import Reader
 
 from .conftest import Write, ZlibModel, make_fasta
 
@@ -76,6 +77,20 @@ def test_known_digests(tmp_path: Path, write: Write) -> None:
     api.compress(write("in.fa", b">x\nACGT\n"), tmp_path / "a.gfz")
     (entry,) = api.read_index(tmp_path / "a.gfz")
     assert (entry.md5, entry.refget) == ("f1f8f4bf413b16ad135722aa4591043e", "SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2")
+
+
+@pytest.mark.parametrize("digests", ["auto", "always"])
+def test_a_record_is_found_by_its_refget_digest(tmp_path: Path, write: Write, digests: str) -> None:
+    text = make_fasta(20, 600, seed=3) + b">x\nACGT\n>SQ.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\nTT\n"
+    api.compress(write("in.fa", text), tmp_path / "a.gfz", part_bases=3000, digests=digests)
+    with Reader(tmp_path / "a.gfz") as reader:
+        assert len(reader.archive.blocks) > 1
+        found = reader.find("SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2")
+        assert found is not None
+        assert (found.name, found[:]) == ("x", "ACGT")
+        assert reader.region("SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2:2-3").start == 1
+        assert reader["SQ.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"][:] == "TT"
+        assert reader.find("SQ.BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA") is None
 
 
 def test_text_before_the_first_header_is_no_record(tmp_path: Path, write: Write) -> None:
