@@ -253,7 +253,7 @@ def test_where_cram_finds_its_references(
 
 
 def compressed(path: Path) -> Path:
-    """As bgzip leaves it, in blocks of which records take several."""
+    """As bgzip leaves it, in blocks, several to a record."""
     packed = path.with_name(f"{path.name}.gz")
     pysam.tabix_compress(str(path), str(packed))
     return packed

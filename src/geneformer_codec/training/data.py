@@ -73,7 +73,7 @@ def recurring_records(paths: Sequence[str | Path]) -> list[Bases]:
 def read_records(paths: Sequence[str | Path], origins: list[Origin] | None = None) -> list[Bases]:
     """The bases (0..3) of every record with any in the given FASTA files; other letters are left out, as in coding.
 
-    ``origins`` takes what is known of each. Raises ``InputError`` when a file cannot be read, has reads, or all are
+    ``origins`` takes what is known of each. Raises ``InputError`` when a file is unreadable, has reads, or all are
     without bases.
     """
     records: list[Bases] = []
