@@ -45,7 +45,7 @@ class IndexedFasta:
     def open(cls, path: Path) -> Self | None:
         """The file, None without a .fai, or where it is compressed and has no .gzi.
 
-        Raises ``InputError`` for an index that is damaged, ``OSError`` where something cannot be read.
+        Raises ``InputError`` for an index that is damaged, ``OSError`` where reading fails.
         """
         if not (fai := _beside(path, _FAI)).is_file():
             return None
