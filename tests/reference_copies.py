@@ -305,6 +305,8 @@ class Copies:
         if coded:
             return
         self.taken["searches after a reverse copy"] += seeking and not self.both
+        if self.settings["shift_after"]:
+            self.shift_copies(self.settings["shift_after"])
         seed = cfg["panel_seed_length"]
         if t >= seed and self.panel and self.n_panel:
             self.search_panel(self.panel, mix(self.context(seed)), 1, 1, False)
@@ -336,6 +338,35 @@ class Copies:
                     self.look(self.bases, place - 2, -1, k, close if seeking else MASK_32, True)
                 else:
                     self.look(self.bases, place + 2, 1, k, close, True)
+
+    def shift_copies(self, r: int) -> None:
+        lowest = (1 << r) - 1
+        for copy in self.slots[: self.n]:
+            if not copy.misses >> (r - 1) & 1 or ones(copy.misses & lowest) < 2:
+                continue
+            for s in (1, -1, 2, -2, 3, -3, 4, -4):
+                p = copy.place + s
+                if self.misses_at(p, copy.step) & lowest >> 1:
+                    continue
+                if any(other.place == p and other.step == copy.step for other in self.slots[: self.n]):
+                    self.taken["shifts to another copy"] += 1
+                    break
+                self.taken["forward shifts" if copy.step > 0 else "reverse shifts"] += 1
+                copy.place, copy.run = p, r - 1
+                copy.misses = copy.misses & ~lowest | 1 << (r - 1)
+                copy.gain_sums = [max(copy.gain_sums[h], start_sum(h, copy.misses)) for h in range(4)]
+                break
+
+    def misses_at(self, place: int, step: int) -> int:
+        text, p, end = self.panel_bases, place, self.n_panel
+        if place >= self.origin:
+            text, p, end = self.bases, place - self.origin, len(self.bases)
+        if p >= end or (p < 32 if step > 0 else p < 0 or p + 33 > end):
+            return MASK_32
+        return self.forward_misses(text, p) if step > 0 else self.reverse_misses(text, p + 1)
+
+    def reverse_misses(self, text: Vector, f: int) -> int:
+        return sum((text[f + i] != self.reverse_complement >> (62 - 2 * i) & 3) << i for i in range(32))
 
     def search_panel(self, panel: Panel, h: int, step: int, rarity: int, exact: bool) -> None:
         if (h & 0xFFFF) * self.settings["panel_sampling"] * rarity >= 1 << 16:
@@ -375,8 +406,7 @@ class Copies:
             if f + 32 > len(text):
                 misses = MASK_32
             elif there:
-                for i in range(32):
-                    misses |= (text[f + i] != self.reverse_complement >> (62 - 2 * i) & 3) << i
+                misses = self.reverse_misses(text, f)
         if there and ones(misses & 0xFFFFFF) <= self.settings["max_start_mismatches"]:
             if misses & close:
                 self.taken["other seeds in the list"] += 1

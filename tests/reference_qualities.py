@@ -39,7 +39,7 @@ class Read:
         ]
         self.q = [0, 0, 0, 0]
         self.mean4 = self.mean8 = self.mean32 = self.mean128 = 0
-        self.run = self.other = self.below = self.tops = self.top16 = self.bands = 0
+        self.run = self.other = self.below = self.top16 = 0
         self.least = 127
         self.near_of: dict[int, int] = {}
         self.wide_of: dict[int, int] = {}
@@ -58,40 +58,46 @@ class Read:
     def look(self, at: int) -> None:
         self.at = at
         self.b0, self.b1, self.b2 = self.base(at), self.base(at - 1), self.base(at - 2)
-        self.n1, self.n2, self.n3 = self.base(at + 1), self.base(at + 2), self.base(at + 3)
+        self.n1 = self.base(at + 1)
         self.before, self.after = self.equal(self.b0, at - 1, -1, 15), self.equal(self.b0, at + 1, 1, 15)
         self.next = 0 if self.n1 in (self.b0, 5) else self.equal(self.n1, at + 2, 1, 7)
-        self.near = 16 * (self.b1 % 4) + 4 * (self.b0 % 4) + self.n1 % 4
-        self.wide = 16 * self.near + 4 * (self.b2 % 4) + self.n2 % 4
+        self.near, self.wide = self.k(1, 1), self.k(2, 2)
+
+    def k(self, before: int, after: int) -> int:
+        """The k-mer around, in base 4."""
+        number = 0
+        for place in range(self.at - before, self.at + after + 1):
+            base = self.base(place)
+            number = 4 * number + (base if base < 4 else 0)
+        return number
 
     def contexts(self, profile: int) -> list[int]:
         q1, q2, q3, q4 = self.q
-        b0, b1, b2, n1, n3 = self.b0, self.b1, self.b2, self.n1, self.n3
+        b0, b1, b2, n1 = self.b0, self.b1, self.b2, self.n1
         h = 16 * self.before + self.after
         near, wide = self.near_of.get(self.near, 0), self.wide_of.get(self.wide, 0)
-        lowest = fields(q1, (self.least, 7), (self.mean8 >> 6, 5))
         if profile == 0:
             at = min(self.at, 1023)
             return [
                 fields(q1, (at, 10)),
                 fields(self.mean32 >> 4, (at >> 2, 8)),
                 fields(q1, (q2, 7), (b0, 3), (b1, 3), (b2, 3)),
-                fields(q1, (self.mean8 >> 4, 7), (self.below, 6)),
-                fields(q1, (self.other, 7), (min(self.run, 63), 6)),
-                fields(q1, (self.least, 7), (self.mean32 >> 5, 8)),
-                fields(q1, (max(q2, q3), 7), (at >> 3, 7)),
                 fields(self.mean4 >> 4, (self.mean32 >> 5, 8), (b0, 3)),
+                fields(q1, (self.other, 7), (min(self.run, 63), 6)),
+                fields(q1 >> 1, (self.k(5, 0), 12)),
+                fields(q1, (max(q2, q3), 7), (at >> 3, 7)),
+                fields(q1, (self.mean8 >> 4, 7), (self.below, 6)),
             ]
         if profile == 1:
             return [
-                fields(q1, (b0, 3), (b1, 3), (n1, 3)),
+                fields(q1 >> 1, (self.k(3, 1), 10)),
                 fields(q1, (h, 8), (b0, 3)),
-                fields(self.wide, (n3, 3), (h, 8), (self.next, 3), (b0, 3)),
-                fields(q1, (self.tops, 8)),
-                fields(self.bands, (b0, 3), (b1, 3)),
-                fields(q1 >> 2, (q2 >> 2, 5), (q3 >> 2, 5), (q4 >> 2, 5)),
-                fields(q1, (wide, 7)),
-                lowest,
+                fields(q1 >> 3, (self.k(4, 4), 18)),
+                fields(q1, (q2, 7), (q3 >> 2, 5)),
+                fields(q1 >> 1, (self.k(4, 1), 12)),
+                fields(self.k(2, 3), (h, 8), (self.next, 3)),
+                fields(q1 >> 1, (q2 >> 2, 5), (self.near, 6)),
+                fields(q1, (max(self.q) >> 1, 6), (min(self.q) >> 1, 6)),
             ]
         return [
             fields(q1, (h, 8), (b0, 3)),
@@ -100,8 +106,8 @@ class Read:
             fields(near, (self.mean32 >> 5, 8), (self.before, 4)),
             fields(q1, (wide, 7)),
             fields(q1, (near, 7)),
-            lowest,
-            fields(q1, (self.tops, 8)),
+            fields(q1, (self.least, 7), (self.mean8 >> 6, 5)),
+            fields(self.mean32 >> 8, (h, 8), (self.wide, 10)),
         ]
 
     def rows(self, profile: int, node: int) -> list[object]:
@@ -127,9 +133,7 @@ class Read:
             self.run, self.other = 0, self.q[0]
         self.below = min(self.below + (q != top), 63)
         self.least = min(self.least, q)
-        self.tops = (2 * self.tops + (q == top)) % 256
         self.top16 += ((256 if q == top else 0) - self.top16) >> 4
-        self.bands = (4 * self.bands + (3 if q == top else 3 * q // (top + 1))) % 65536
         self.near_of[self.near] = self.wide_of[self.wide] = q
         self.q = [q, *self.q[:3]]
 
@@ -153,20 +157,18 @@ def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
         return bytes(values * len(residues))
     codes, stream = data[14 : 14 + len(values)], Stream(data[14 + len(values) :])
     tree = tree_of([(8 + (code & 7)) << (code >> 3) for code in codes])
-    predictor = Predictor(stream, len(residues), 1 << 16, effort or 1, checked=False)
+    predictor = Predictor(stream, len(residues), 1 << (18 if profile == 1 else 16), effort or 1, checked=False)
     out = bytearray(len(residues))
     starts = [sum(lengths[:k]) for k in range(len(lengths))]
     reads = iter([(start, residues[start : start + n]) for start, n in zip(starts, lengths, strict=True) if n])
-    walks = [Walk(*read) for read in islice(reads, 1 if effort else 2)]
+    walks = [Walk(*read) for read in islice(reads, 4 if profile == 1 else 1 if effort else 2)]
     while walks:
         for walk in list(walks):
             read = walk.read
             if not walk.begun:
                 walk.begun, walk.low, walk.high = True, 0, len(values)
                 read.look(walk.at)
-                walk.contexts = read.contexts(profile)
-                if effort == 0:
-                    walk.contexts = [*walk.contexts[:3], walk.contexts[3 if profile == 2 else 7]]
+                walk.contexts = read.contexts(profile)[: 8 if effort else 4]
             node, split = tree[walk.low, walk.high]
             upper = predictor.bit(walk.contexts, node, node // 16, node % 16, read.rows(profile, node), walk.rate)
             walk.low, walk.high = (split, walk.high) if upper else (walk.low, split)

@@ -186,7 +186,7 @@ def odd_settings(seed: int) -> ExpertSettings:
         "max_start_mismatches": min(values["max_start_mismatches"], values["max_mismatches"]),
         "match_run_length_noisy": int(rng.choice([0, 1, 5, 12, 1 << 30])),
     }
-    values |= {"history_sampling": int(rng.choice([0, 1, 3, 1024]))}
+    values |= {"history_sampling": int(rng.choice([0, 1, 3, 1024])), "shift_after": int(rng.integers(0, 17))}
     counts = int(rng.integers(0, 4))
     values["low_orders"] = tuple(rng.integers(1, 6, int(rng.integers(0, 4))).tolist())
     values["count_orders"] = tuple(rng.integers(1, 32, counts).tolist())
@@ -211,6 +211,7 @@ LONG = np.concatenate([NOISE[:900], NOISE[:500], NOISE[:900]])
 LONG[[1200, 1800]] ^= 2
 ENDS = np.concatenate([NOISE[600:760], turned(NOISE[:120]), NOISE[:80], NOISE[650:790]])
 BLOCK = np.resize(NOISE, 1 << 14)
+GAPPED = np.insert(np.delete(NOISE[:900], np.r_[100:102, 300, 500:504, 800:803]), [200, 400, 400, 650], 1)
 CODONS = np.tile(np.array([0, 3, 2, 0, 1, 2, 0, 2, 2], np.uint8), 40)
 CODONS[2::3] = NOISE[:120]
 
@@ -305,6 +306,15 @@ CASES = [
         "sampled seeds beside a panel", {"history_sampling": 3, "search_interval": 5, "match_run_length": 12,
         "match_run_length_noisy": 3, "search_run_limit": 40}, RELATED[:900], RECORDS,
         {"short match runs", "match runs", "forward copies", "hits left out"},
+    ),
+    Case(
+        "shifted copies", {"both_strands": True, "history_seed_length_both": 14, "shift_after": 6},
+        np.concatenate([NOISE[:900], GAPPED, turned(GAPPED)]), None,
+        {"forward shifts", "reverse shifts"},
+    ),
+    Case(
+        "copies of a panel shifted", {"shift_after": 4, "panel_sampling": 1}, GAPPED, [NOISE[:900], turned(NOISE[:900])],
+        {"forward shifts"},
     ),
     Case(
         "reading frames", {"both_strands": True, "frame_orders": (1, 2)},

@@ -39,6 +39,7 @@ from geneformer_codec.predict.search import (
     prefetch_places,
     prefetch_rows,
     search,
+    shift_copies,
 )
 from geneformer_codec.predict.state import (
     COPIES,
@@ -245,6 +246,8 @@ def run(
         else:
             enter(settings, state, row + base)
         if not quiet:
+            if settings.shift_after:
+                shift_copies(settings, panel, state, recent)
             due = to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)  # copies may have ended
             search(slice_, recent, seeds, due and settings.history_sampling == 0)
         if to_search == 0:

@@ -12,14 +12,14 @@ from geneformer_codec.streams.qualities.tree import LEAST, MOST, Alphabet
 
 
 class _Effort(NamedTuple):
-    """Contexts and sets of weights; and how many reads are coded in turns."""
+    """Contexts and sets of weights; and how many reads are coded in turns, by the profile."""
 
     contexts: int
     sets: int
-    reads: int
+    reads: tuple[int, int, int]
 
 
-_EFFORTS = {0: _Effort(4, 1, 2), 2: _Effort(8, 2, 1), 4: _Effort(8, 4, 1)}
+_EFFORTS = {0: _Effort(4, 1, (2, 4, 2)), 2: _Effort(8, 2, (1, 4, 1)), 4: _Effort(8, 4, (1, 4, 1))}
 _EFFORT_OF = {"fast": 0, "balanced": 2, "max": 4}
 _SAMPLE = 1 << 16
 """Qualities that choose the profile."""
@@ -29,7 +29,8 @@ _HEAD_START = 0.08
 """On so few, short reads look dearer than they are by the contexts of the profile made for them, which learn longer."""
 _PROFILES = 3
 _HEADER = 2
-_MOST_LINES = 1 << 16
+_MOST_LINES = 1 << 16, 1 << 18, 1 << 16
+"""Of each context, by the profile: k-mers need many."""
 
 
 def encode_qualities(
@@ -98,13 +99,13 @@ def _run(
     from geneformer_codec.coding.mixing import PLACE, coder_state, finish, new_mixer
     from geneformer_codec.streams.qualities.kernels import NODES, ROWS, new_reads, run
 
-    contexts, sets, side_by_side = _EFFORTS[effort]
+    contexts, sets, turns = _EFFORTS[effort]
     if stream is None:
         data = np.empty(16 + 2 * alphabet.bits(symbols), np.uint8)
     else:
         data = np.frombuffer(stream, np.uint8).copy()  # kernels take arrays that can be written to
-    mixer = new_mixer(len(symbols), _MOST_LINES, contexts, sets, ROWS, NODES)
-    reads, state, decoding = new_reads(side_by_side, contexts), coder_state(), stream is not None
+    mixer = new_mixer(len(symbols), _MOST_LINES[profile], contexts, sets, ROWS, NODES)
+    reads, state, decoding = new_reads(turns[profile], contexts), coder_state(), stream is not None
     if len(alphabet.values) > 1:
         run(symbols, lengths, bases, profile, alphabet.tree, mixer, reads, state, data, decoding)
     if stream is None:

@@ -1,6 +1,6 @@
 """The compiled loop of the quality coder: every quality is a walk down the tree, bit by bit.
 
-Two reads can be coded in turns: while the counters of one are on their way from memory, the other goes on.
+Reads can be coded in turns: while the counters of one are on their way from memory, the others go on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from geneformer_codec.coding.mixing import (
     update,
 )
 from geneformer_codec.streams.qualities.contexts import (
+    AFTER,
+    BEFORE,
     HIFI,
     MEAN8,
     MEMORY,
@@ -33,6 +35,7 @@ from geneformer_codec.streams.qualities.contexts import (
     SHORT,
     begin_read,
     find_contexts,
+    kmer,
     remember,
 )
 
@@ -50,7 +53,7 @@ class Reads(NamedTuple):
     """The reads that are being coded in turns."""
 
     memory: NDArray[np.int64]  # [reads, MEMORY], see `contexts`
-    around: NDArray[np.int64]  # [reads, 4], from the bases
+    around: NDArray[np.int64]  # [reads, 3], from the bases, see `contexts`
     contexts: NDArray[np.uint64]  # [reads, contexts]
     cells: NDArray[np.int64]  # [reads, contexts], where each context's line of counters begins
     walks: NDArray[np.int64]  # [reads, 5], see `PLACE`
@@ -62,7 +65,7 @@ def new_reads(reads: int, contexts: int) -> Reads:
     """Places for so many reads, which have had none yet."""
     return Reads(
         memory=np.zeros((reads, MEMORY), np.int64),
-        around=np.zeros((reads, 4), np.int64),
+        around=np.zeros((reads, 3), np.int64),
         contexts=np.zeros((reads, contexts), np.uint64),
         cells=np.zeros((reads, contexts), np.int64),
         walks=np.zeros((reads, 5), np.int64),
@@ -77,10 +80,10 @@ def choose_rows(
 ) -> None:
     """The row of weights that each set uses."""
     rows, q1 = mixer.rows, memory[Q1]
-    homopolymer = (min(around[0], 3) * 4 + min(around[1], 3)) * 2 + (1 if q1 == memory[Q2] else 0)
+    homopolymer = (min(around[BEFORE], 3) * 4 + min(around[AFTER], 3)) * 2 + (1 if q1 == memory[Q2] else 0)
     rows[0] = (homopolymer if profile == HIFI else q1) * NODES + node
     if len(mixer.sets) > 1:
-        rows[1] = ROWS + (min(at >> 3, 127) if profile == SHORT else around[2]) * NODES + node
+        rows[1] = ROWS + (min(at >> 3, 127) if profile == SHORT else kmer(around, 1, 1)) * NODES + node
     if len(mixer.sets) > 2:
         rows[2] = 2 * ROWS + q1 * 64 + min(memory[MEAN8] >> 5, 63)
         rows[3] = 3 * ROWS + (q1 if profile == HIFI else homopolymer) * NODES + node
@@ -113,8 +116,7 @@ def begin_quality(
         ahead[0] += 1
         walk[END] = ahead[1]
         walk[RATE] = 160 + (400 << 15) // ((1 << 15) + walk[FIRST])
-        begin_read(profile, memory)
-        around[0] = around[1] = 0
+        begin_read(profile, memory, around, bases, walk[FIRST], walk[END])
     walk[NODE] = 0
     contexts = reads.contexts[read]
     with_runs = len(mixer.sets) > 2
