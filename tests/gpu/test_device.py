@@ -1,9 +1,11 @@
 """The device, by the functions of NVIDIA's driver; the test builds a small driver in C."""
 
 import ctypes
+import gc
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +31,24 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def driver(library: Path) -> ctypes.CDLL:
+def driver(library: Path) -> Iterator[ctypes.CDLL]:
     driver = ctypes.CDLL(str(library))
     ctypes.c_int.in_dll(driver, "fake_major").value = 9
-    return driver
+    yield driver
+    driver.fake_recover()
+
+
+def count(driver: ctypes.CDLL, what: str) -> int:
+    """How many modules, streams or pieces of locked memory there are."""
+    gc.collect()
+    return ctypes.c_int.in_dll(driver, f"fake_{what}").value
+
+
+def fail(driver: ctypes.CDLL, function: str, status: int = 1) -> None:
+    """Have a function of the driver fail once; with 700 or more all others do from then on."""
+    ctypes.c_int.in_dll(driver, "fake_calls").value = 1
+    ctypes.c_int.in_dll(driver, "fake_status").value = status
+    (ctypes.c_char * 64).in_dll(driver, "fake_failing").value = function.encode()
 
 
 class Source:
@@ -53,17 +69,18 @@ class Source:
 def test_memory(driver: ctypes.CDLL) -> None:
     device = CudaDevice(driver)
     assert (device.name, device.capability, device.processor) == ("Fake 7", (9, 0), "sm_90")
-    free = device.free_bytes()
+    free, queue = device.free_bytes(), device.queue()
     first, second = device.allocate(1000), device.allocate(800)
     assert device.free_bytes() == free - 1800
     data = np.arange(100)
-    device.upload(first, data)
-    device.copy(first, second, 800)
+    queue.upload(first, data)
+    queue.copy(first, second, 800)
     back = np.zeros(98, np.int64)
-    device.download(second + 16, back)
+    queue.download(second + 16, back)
+    queue.wait()
     assert (back == data[2:]).all()
     with pytest.raises(ValueError, match="contiguous"):
-        device.upload(first, data[::2])
+        queue.upload(first, data[::2])
     device.release(first)
     device.release(second)
     assert device.free_bytes() == free
@@ -71,27 +88,94 @@ def test_memory(driver: ctypes.CDLL) -> None:
         device.allocate(free + 1)
 
 
+@pytest.mark.parametrize("most_pitch", [1 << 20, 10])
+def test_queues(driver: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, most_pitch: int) -> None:
+    """Work is done in order, when it is waited for; rows are apart on the device, and locked memory is not copied."""
+    monkeypatch.setattr(devices, "_MOST_PITCH", most_pitch)
+    device, pinned = CudaDevice(driver), count(driver, "pinned")
+    queue, other, streams = device.queue(), device.queue(), count(driver, "streams")
+    arena, data = device.allocate(100), device.host_memory(60)
+    assert count(driver, "pinned") == pinned + 1
+    data[:] = np.arange(60)
+    queue.upload(arena, data)
+    queue.upload_rows(arena, 40, data[:24].reshape(2, 12))
+    back = device.host_memory(100)
+    back[:] = 0
+    queue.download(arena, back)
+    rows = np.zeros((2, 12), np.uint8)
+    data[:] += 100
+    other.wait()
+    assert not back.any(), "nothing is done yet"
+    queue.wait()
+    assert back[:12].tolist() == list(range(100, 112))
+    assert back[12:40].tolist() == list(range(112, 140)), "between rows all is as it was"
+    assert back[40:52].tolist() == list(range(112, 124))
+    queue.download_rows(arena, 40, rows)
+    queue.download_rows(arena, 40, rows[:0])
+    queue.wait()
+    assert rows.tolist() == [list(range(100, 112)), list(range(112, 124))]
+    queue.upload(arena, data)
+    del data
+    assert count(driver, "pinned") == pinned + 2, "in use"
+    queue.wait()
+    assert count(driver, "pinned") == pinned + 1
+    del back, queue, other
+    assert (count(driver, "pinned"), count(driver, "streams")) == (pinned, streams - 2)
+    device.release(arena)
+
+
+def test_memory_that_cannot_be_locked(driver: ctypes.CDLL) -> None:
+    """Any memory will do."""
+    device = CudaDevice(driver)
+    fail(driver, "cuMemHostAlloc")
+    data, queue, arena = device.host_memory(8), device.queue(), device.allocate(8)
+    data[:] = 7
+    queue.upload(arena, data)
+    data[:] = 0
+    queue.download(arena, data)
+    queue.wait()
+    assert data.tolist() == [7] * 8
+    device.release(arena)
+
+
 def test_kernels_run_on_any_thread(driver: ctypes.CDLL) -> None:
     device = CudaDevice(driver)
-    unloaded = ctypes.c_int.in_dll(driver, "fake_unloaded")
-    before = unloaded.value
     arena = device.allocate(40)
     seen = np.zeros(5, np.int64)
 
     def run() -> None:
-        kernel = device.kernel(Source())
+        kernel, queue = device.kernel(Source()), device.queue()
+        assert count(driver, "modules") == 1
         assert kernel.stack_bytes == 1000 * 132 * 2048
-        kernel(arena, 1 << 40, 65, 1 << 33)
-        device.download(arena, seen)
+        kernel(queue, arena, 1 << 40, 65, 1 << 33)
+        queue.download(arena, seen)
+        queue.wait()
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
     assert seen.tolist() == [1 << 40, 65, 1 << 33, 3, 32]
-    assert unloaded.value == before + 1
+    assert count(driver, "modules") == 0
     device.release(arena)
     with pytest.raises(DeviceError, match=r"the GPU's driver refuses a kernel: ptxas error: line 1"):
         device.kernel(Source(good=False))
+
+
+@pytest.mark.parametrize("function", ["cuLaunchKernel", "cuStreamSynchronize"])
+def test_a_kernel_that_fails(driver: ctypes.CDLL, function: str) -> None:
+    """After that the driver refuses everything; what is given back then is quiet."""
+    device, pinned = CudaDevice(driver), count(driver, "pinned")
+    kernel, queue, data = device.kernel(Source()), device.queue(), device.host_memory(10)
+    arena = device.allocate(40)
+    fail(driver, function, 700)
+    with pytest.raises(DeviceError, match=rf"{function}: an illegal memory access was encountered \(700\)"):
+        kernel(queue, arena, 0, 1, 1)
+    with pytest.raises(DeviceError, match=r"cuMemFree_v2: an illegal memory access"):
+        device.release(arena)
+    del kernel, queue, data
+    assert count(driver, "pinned") == pinned + 1, "it is lost"
+    driver.fake_recover()
+    device.release(arena)
 
 
 @pytest.mark.parametrize(("major", "processor"), [(8, "sm_80"), (10, "sm_90"), (7, None)])
