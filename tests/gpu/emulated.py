@@ -63,13 +63,7 @@ class EmulatedDevice:
         return EmulatedQueue(self)
 
     def kernel(self, source: KernelSource) -> Any:
-        from geneformer_codec.cuda.kernel import ENTRY
-
-        if source.digest not in _COMPILED:
-            _COMPILED[source.digest] = EmulatedKernel(source.codes(prefetches=False), ENTRY)
-        compiled = _COMPILED[source.digest]
-
-        return Launched(self, compiled)
+        return Launched(self, compiled(source))
 
 
 class EmulatedQueue:
@@ -124,6 +118,15 @@ class Launched:
         queue.wait()
         self._device.launches.append((count, upto))
         self._compiled(arena, book, count, upto)
+
+
+def compiled(source: KernelSource) -> "EmulatedKernel":
+    """The kernel of some source, compiled once for all tests of a process."""
+    from geneformer_codec.cuda.kernel import ENTRY
+
+    if source.digest not in _COMPILED:
+        _COMPILED[source.digest] = EmulatedKernel(source.codes(prefetches=False), ENTRY)
+    return _COMPILED[source.digest]
 
 
 class EmulatedKernel:

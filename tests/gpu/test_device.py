@@ -1,12 +1,6 @@
-"""The device, by the functions of NVIDIA's driver; the test builds a small driver in C."""
+"""The device, by the functions of a substitute of NVIDIA's driver."""
 
-import ctypes
-import gc
-import shutil
-import subprocess
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,37 +12,7 @@ from geneformer_codec.errors import UsageError
 
 pytest.importorskip("numba_cuda")
 
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("there is no C compiler")
-    made = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
-    source = Path(__file__).with_name("libcuda.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-Werror", source, "-o", made], check=True)
-    return made
-
-
-@pytest.fixture
-def driver(library: Path) -> Iterator[ctypes.CDLL]:
-    driver = ctypes.CDLL(str(library))
-    ctypes.c_int.in_dll(driver, "fake_major").value = 9
-    yield driver
-    driver.fake_recover()
-
-
-def count(driver: ctypes.CDLL, what: str) -> int:
-    """How many modules, streams or pieces of locked memory there are."""
-    gc.collect()
-    return ctypes.c_int.in_dll(driver, f"fake_{what}").value
-
-
-def fail(driver: ctypes.CDLL, function: str, status: int = 1) -> None:
-    """Have a function of the driver fail once; with 700 or more all others do from then on."""
-    ctypes.c_int.in_dll(driver, "fake_calls").value = 1
-    ctypes.c_int.in_dll(driver, "fake_status").value = status
-    (ctypes.c_char * 64).in_dll(driver, "fake_failing").value = function.encode()
+from substitute import LASTING, Substitute
 
 
 class Source:
@@ -66,8 +30,8 @@ class Source:
         return f".target {processor}".encode() if self._good else b"?"
 
 
-def test_memory(driver: ctypes.CDLL) -> None:
-    device = CudaDevice(driver)
+def test_memory(driver: Substitute) -> None:
+    device = CudaDevice(driver.library)
     assert (device.name, device.capability, device.processor) == ("Fake 7", (9, 0), "sm_90")
     free, queue = device.free_bytes(), device.queue()
     first, second = device.allocate(1000), device.allocate(800)
@@ -89,13 +53,13 @@ def test_memory(driver: ctypes.CDLL) -> None:
 
 
 @pytest.mark.parametrize("most_pitch", [1 << 20, 10])
-def test_queues(driver: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, most_pitch: int) -> None:
+def test_queues(driver: Substitute, monkeypatch: pytest.MonkeyPatch, most_pitch: int) -> None:
     """Work is done in order, when it is waited for; rows are apart on the device, and locked memory is not copied."""
     monkeypatch.setattr(devices, "_MOST_PITCH", most_pitch)
-    device, pinned = CudaDevice(driver), count(driver, "pinned")
-    queue, other, streams = device.queue(), device.queue(), count(driver, "streams")
+    device, pinned = CudaDevice(driver.library), driver.count("pinned")
+    queue, other, streams = device.queue(), device.queue(), driver.count("streams")
     arena, data = device.allocate(100), device.host_memory(60)
-    assert count(driver, "pinned") == pinned + 1
+    assert driver.count("pinned") == pinned + 1
     data[:] = np.arange(60)
     queue.upload(arena, data)
     queue.upload_rows(arena, 40, data[:24].reshape(2, 12))
@@ -116,18 +80,18 @@ def test_queues(driver: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, most_pitch
     assert rows.tolist() == [list(range(100, 112)), list(range(112, 124))]
     queue.upload(arena, data)
     del data
-    assert count(driver, "pinned") == pinned + 2, "in use"
+    assert driver.count("pinned") == pinned + 2, "in use"
     queue.wait()
-    assert count(driver, "pinned") == pinned + 1
+    assert driver.count("pinned") == pinned + 1
     del back, queue, other
-    assert (count(driver, "pinned"), count(driver, "streams")) == (pinned, streams - 2)
+    assert (driver.count("pinned"), driver.count("streams")) == (pinned, streams - 2)
     device.release(arena)
 
 
-def test_memory_that_cannot_be_locked(driver: ctypes.CDLL) -> None:
+def test_memory_that_cannot_be_locked(driver: Substitute) -> None:
     """Any memory will do."""
-    device = CudaDevice(driver)
-    fail(driver, "cuMemHostAlloc")
+    device = CudaDevice(driver.library)
+    driver.fail("cuMemHostAlloc")
     data, queue, arena = device.host_memory(8), device.queue(), device.allocate(8)
     data[:] = 7
     queue.upload(arena, data)
@@ -138,14 +102,14 @@ def test_memory_that_cannot_be_locked(driver: ctypes.CDLL) -> None:
     device.release(arena)
 
 
-def test_kernels_run_on_any_thread(driver: ctypes.CDLL) -> None:
-    device = CudaDevice(driver)
+def test_kernels_run_on_any_thread(driver: Substitute) -> None:
+    device = CudaDevice(driver.library)
     arena = device.allocate(40)
     seen = np.zeros(5, np.int64)
 
     def run() -> None:
         kernel, queue = device.kernel(Source()), device.queue()
-        assert count(driver, "modules") == 1
+        assert driver.count("modules") == 1
         assert kernel.stack_bytes == 1000 * 132 * 2048
         kernel(queue, arena, 1 << 40, 65, 1 << 33)
         queue.download(arena, seen)
@@ -155,38 +119,38 @@ def test_kernels_run_on_any_thread(driver: ctypes.CDLL) -> None:
     thread.start()
     thread.join()
     assert seen.tolist() == [1 << 40, 65, 1 << 33, 3, 32]
-    assert count(driver, "modules") == 0
+    assert driver.count("modules") == 0
     device.release(arena)
     with pytest.raises(DeviceError, match=r"the GPU's driver refuses a kernel: ptxas error: line 1"):
         device.kernel(Source(good=False))
 
 
 @pytest.mark.parametrize("function", ["cuLaunchKernel", "cuStreamSynchronize"])
-def test_a_kernel_that_fails(driver: ctypes.CDLL, function: str) -> None:
+def test_a_kernel_that_fails(driver: Substitute, function: str) -> None:
     """After that the driver refuses everything; what is given back then is quiet."""
-    device, pinned = CudaDevice(driver), count(driver, "pinned")
+    device, pinned = CudaDevice(driver.library), driver.count("pinned")
     kernel, queue, data = device.kernel(Source()), device.queue(), device.host_memory(10)
     arena = device.allocate(40)
-    fail(driver, function, 700)
+    driver.fail(function, status=LASTING)
     with pytest.raises(DeviceError, match=rf"{function}: an illegal memory access was encountered \(700\)"):
         kernel(queue, arena, 0, 1, 1)
     with pytest.raises(DeviceError, match=r"cuMemFree_v2: an illegal memory access"):
         device.release(arena)
     del kernel, queue, data
-    assert count(driver, "pinned") == pinned + 1, "it is lost"
-    driver.fake_recover()
+    assert driver.count("pinned") == pinned + 1, "it is lost"
+    driver.recover()
     device.release(arena)
 
 
 @pytest.mark.parametrize(("major", "processor"), [(8, "sm_80"), (10, "sm_90"), (7, None)])
-def test_processors(driver: ctypes.CDLL, major: int, processor: str | None) -> None:
+def test_processors(driver: Substitute, major: int, processor: str | None) -> None:
     """A GPU newer than the newest that kernels are compiled for takes code of that; older ones are refused."""
-    ctypes.c_int.in_dll(driver, "fake_major").value = major
+    driver.set_major(major)
     if processor is None:
         with pytest.raises(DeviceError, match=r"Fake 7 has compute capability 7\.0, and experts need 8\.0"):
-            CudaDevice(driver)
+            CudaDevice(driver.library)
     else:
-        assert CudaDevice(driver).processor == processor
+        assert CudaDevice(driver.library).processor == processor
 
 
 def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,9 +162,9 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
         open_device()
 
 
-def test_what_runs_where(driver: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_runs_where(driver: Substitute, monkeypatch: pytest.MonkeyPatch) -> None:
     """``auto`` takes the GPU from 100 slices a thread, ``cuda`` always; how many parts follows from their size."""
-    monkeypatch.setattr(devices.ctypes, "CDLL", lambda _: driver)
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda _: driver.library)
     for device, slice_length, slices in (("cpu", 1000, None), ("auto", 0, None), ("auto", 1000, 399)):
         assert batches_for(device, slice_length, 1 << 20, 4, slices) is None, device
     with pytest.raises(UsageError, match="there is no device 'gpu'; choose auto, cpu or cuda"):
