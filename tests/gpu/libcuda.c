@@ -9,7 +9,7 @@ a test has put into fake_kernel, or writes down what it was given. A test can ha
 
 enum { OUT_OF_MEMORY = 2, NOT_READY = 3, INVALID_PTX = 218, FIRST_LASTING = 700, SIZE_OF_BLOCK = 16 };
 
-int fake_major = 9, fake_minor = 0;
+int fake_major = 9, fake_minor = 0, fake_devices = 1;
 int64_t fake_memory = 1 << 20;
 int fake_modules = 0, fake_streams = 0, fake_pinned = 0; /* how many there are */
 void (*fake_kernel)(const char *ptx, int64_t arena, int64_t book, int64_t count, int64_t upto) = NULL;
@@ -46,6 +46,7 @@ static int fails(const char *function) {
 #define CHECK do { int status = fails(__func__); if (status) return status; } while (0)
 
 int cuInit(unsigned flags) { ready = flags == 0; return 0; }
+int cuDeviceGetCount(int *count) { *count = fake_devices; return ready ? 0 : NOT_READY; }
 int cuDeviceGet(int *device, int ordinal) { *device = ordinal + 7; return ready ? 0 : NOT_READY; }
 int cuDeviceGetName(char *name, int length, int device) {
     snprintf(name, length, "Fake %d", device);

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 PROCESSORS = ("sm_80", "sm_90")
 """Those of the oldest and the newest compute capability that kernels are compiled for."""
-MOST_REGISTERS, MOST_SPILLED, MOST_STACK = 255, 1 << 10, 12 << 10
+MOST_REGISTERS, MOST_SPILLED, MOST_STACK = 255, 512, 10 << 10
 """Of a thread. The hardware has no more registers; what is spilled or on the stack is in memory, in 4 bytes each."""
 
 

@@ -86,7 +86,7 @@ def test_speed_is_measured(check: ModuleType) -> None:
     """On a device that is none."""
     kinds = check.Experts(EmulatedDevice()).speed("fast-alone")
     exact, *rows = kinds
-    assert exact["slices"].startswith("33 of up to 20,000")
+    assert exact["slices"].startswith("34 of up to 20,000")
     assert [row["slices"] for row in rows] == ["4 of 1,000", "40 of 1,000"]
     for row in (exact, *rows):
         assert row["encode / decode"] == "equal / equal"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import work_on_all
-from geneformer_codec.cuda.device import Device, DeviceError
-from geneformer_codec.cuda.launch import AHEAD, Launch, Pipeline, Work
+from geneformer_codec.cuda.device import AHEAD, Device, DeviceError
+from geneformer_codec.cuda.launch import Launch, Pipeline, Work
 from geneformer_codec.cuda.layout import LANES, Layout
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import index_bits

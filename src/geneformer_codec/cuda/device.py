@@ -17,6 +17,8 @@ from geneformer_codec.errors import GfzError
 
 THREADS = 32
 """Of a block, each with one slice: a warp."""
+AHEAD = 2
+"""Batches of slices that are worked on at a time: the next one is prepared while the kernel of one runs."""
 OLDEST, NEWEST = (8, 0), (9, 0)
 """Compute capabilities that kernels are compiled for; a newer GPU takes the code of the newest."""
 
@@ -129,6 +131,17 @@ def open_device() -> Device:
     if importlib.util.find_spec("numba_cuda") is None:
         raise DeviceError("experts need numba-cuda on a GPU: pip install 'geneformer-rules[gpu]'")
     return CudaDevice(driver)
+
+
+def gpu_count() -> int:
+    """How many GPUs the driver shows."""
+    count = _Int()
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    failed = driver.cuInit(ctypes.c_uint(0)) or driver.cuDeviceGetCount(ctypes.byref(count))
+    return 0 if failed else count.value
 
 
 _MULTIPROCESSORS, _THREADS_EACH, _MAJOR, _MINOR = 16, 39, 75, 76

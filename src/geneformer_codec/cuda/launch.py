@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.range_coder import END_BYTES, finish
-from geneformer_codec.cuda.device import Device, DeviceError, Queue
+from geneformer_codec.cuda.device import AHEAD, Device, DeviceError, Queue
 from geneformer_codec.cuda.layout import (
     CHAIN_BITS,
     FINAL_LOW,
@@ -41,8 +41,6 @@ from geneformer_codec.predict.predictor import CHUNK
 if TYPE_CHECKING:
     from geneformer_codec.cuda.batch import Program
 
-AHEAD = 2
-"""Launches that are prepared, run or unpacked at a time."""
 MEMORY_SHARE = 0.9
 """Of the device's free memory, that is taken."""
 RESULT_BYTES = 8 * RESULT * LANES
