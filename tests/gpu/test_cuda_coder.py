@@ -14,7 +14,7 @@ from emulated import EmulatedDevice
 from kinds import KINDS, LENGTHS, sample_of
 
 from geneformer_codec.archive.models import without_model
-from geneformer_codec.cuda import batch, launch
+from geneformer_codec.cuda import batch, launch, pipeline
 from geneformer_codec.cuda.coder import Batches, CudaExpertCoder
 from geneformer_codec.cuda.device import DeviceError
 from geneformer_codec.predict.coder import ExpertCoder
@@ -54,7 +54,7 @@ def test_bytes_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) 
 
     group = coder._batches._programs._programs[id(cpu.predictor), 1024, True].layout.group_bytes
     held = device.memory - device.free_bytes()
-    device.memory = held + int(1.2 * group / launch.MEMORY_SHARE) + 2048
+    device.memory = held + int(1.2 * group / pipeline.MEMORY_SHARE) + 2048
     device.launches.clear()
     assert (coder.decode(wanted, LENGTHS) == bases).all()
     assert [count for count, _ in device.launches] == [32, coded - 32]

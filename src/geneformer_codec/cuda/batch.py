@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import work_on_all
 from geneformer_codec.cuda.device import AHEAD, Device, DeviceError
-from geneformer_codec.cuda.launch import Launch, Pipeline, Work
-from geneformer_codec.cuda.layout import LANES, Layout
+from geneformer_codec.cuda.launch import Launch, Work
+from geneformer_codec.cuda.layout import LANES
+from geneformer_codec.cuda.pipeline import Pipeline
+from geneformer_codec.cuda.program import Program, uploaded
 from geneformer_codec.predict.predictor import Predictor
-from geneformer_codec.predict.settings import index_bits
-
-MOST_SLICES = 1 << 15
-"""Of a launch: with more a GPU is no faster."""
 
 Report = Callable[[NDArray[np.int64], NDArray[np.int64]], None]
 """Called with the numbers of the slices that are run, and how many bases each did since the last call."""
@@ -62,60 +60,16 @@ class Programs:
     def _address(self, array: NDArray[Any]) -> int:
         """Where an array of a panel is on the device; it is kept there, and here, as it is known by its identity."""
         if id(array) not in self._tables:
-            address = _uploaded(self._pipeline, array)
+            address = uploaded(self._pipeline, array)
             self._addresses.append(address)
             self._tables[id(array)] = array, address
         return self._tables[id(array)][1]
-
-
-def _uploaded(pipeline: Pipeline, array: NDArray[Any]) -> int:
-    """The address of new memory with what an array has."""
-    address, queue = pipeline.allocate(array.nbytes), pipeline.device.queue()
-    queue.upload(address, np.ascontiguousarray(array))
-    queue.wait()
-    return address
 
 
 def _release(device: Device, addresses: Sequence[int]) -> None:
     for address in addresses:
         with contextlib.suppress(DeviceError):  # after a failure the driver refuses this, too
             device.release(address)
-
-
-class Program:
-    """A kernel on a device for slices of at most ``capacity`` bases of a predictor, and how they are laid out."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        predictor: Predictor,
-        capacity: int,
-        decoding: bool,
-        address: Callable[[NDArray[Any]], int],
-    ) -> None:
-        from geneformer_codec.cuda.kernel import Source
-
-        self._pipeline, self._predictor = pipeline, predictor  # kept, as its identity is what programs are known by
-        self.layout = Layout(predictor, capacity, decoding)
-        self.kernel = pipeline.device.kernel(Source(self.layout, decoding))
-        self.group = self.layout.group()
-        book = self.layout.book({part.name: address(part.value) for part in self.layout.shared})
-        self.book = _uploaded(pipeline, book)
-
-    def fitting(self) -> int:
-        """How many slices the device has memory for, at most `MOST_SLICES`."""
-        free = self._pipeline.most_bytes(self.kernel.stack_bytes)
-        slices = min(free // self.layout.group_bytes * LANES, MOST_SLICES)
-        if slices <= 0:
-            raise DeviceError(
-                f"the GPU has {max(free, 0):,} bytes of memory free, and {LANES} slices of {self.layout.capacity:,} "
-                f"bases take {self.layout.group_bytes:,}"
-            )
-        return slices
-
-    def chain_bits(self, length: int) -> int:
-        """Of a slice of that length."""
-        return index_bits(length // max(self._predictor.settings.history_sampling, 1))
 
 
 def _capacity(longest: int) -> int:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import Progress
-from geneformer_codec.cuda.batch import MOST_SLICES, Programs
+from geneformer_codec.cuda.batch import Programs
 from geneformer_codec.cuda.device import AHEAD, Device, DeviceError
 from geneformer_codec.cuda.launch import Work
+from geneformer_codec.cuda.program import MOST_SLICES
 from geneformer_codec.errors import option
 from geneformer_codec.predict.coder import ExpertCoder
 from geneformer_codec.predict.predictor import Predictor
