@@ -215,6 +215,7 @@ def test_qualities_are_coded_while_a_kernel_runs(
         assert done >= 4 or not is_late
 
     monkeypatch.setattr(qualities, name, noted)
+    monkeypatch.setattr(coder, "PATIENCE", 10)  # so that all batches are of four parts
     driver.emulate(monkeypatch, patient)
     if command == "compress":
         assert main(["compress", "reads", "-o", "cuda.gfz", *how, "--device", "cuda"]) == 0
