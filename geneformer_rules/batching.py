@@ -49,16 +49,23 @@ class Batches:
 
 
 def plan_batches(
-    samples: Mapping[str, Sample], done: Container[str], size: Callable[[Sample], int | None], limit: int
+    samples: Mapping[str, Sample],
+    done: Container[str],
+    size: Callable[[Sample], int | None],
+    limit: int,
+    needs_gpu: Callable[[Sample, int], bool] = lambda *_: False,
 ) -> Batches:
     """Put samples that are not ``done`` together until they have ``limit`` bases, a short rest with those before.
 
-    ``size`` is that of a sample, None if it is to be split.
+    ``size`` is that of a sample, None if it is to be split; those of a size that ``needs_gpu`` are apart from others.
     """
     batch_of: dict[str, str] = {}
     for alike in _by_species(samples).values():
         sizes = [None if sample.name in done else size(sample) for sample in alike]
-        for places in _cut([(place, bases) for place, bases in enumerate(sizes) if bases is not None], limit):
+        whole = [(place, bases) for place, bases in enumerate(sizes) if bases is not None]
+        on_gpu = {place for place, bases in whole if needs_gpu(alike[place], bases)}
+        others, large = ([one for one in whole if (one[0] in on_gpu) == is_large] for is_large in (False, True))
+        for places in itertools.chain(_cut(others, limit), _cut(large, limit)):
             name = f"{alike[places[0]].name}{SEPARATOR}{_BETWEEN.join(map(str, _stretches(places)))}"
             batch_of |= {alike[place].name: name for place in places}
     return Batches(samples, batch_of)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geneformer_codec.archive.settings import FINE, FINE_SLICE_LENGTH, READ_PANEL_BASES
-from geneformer_codec.cuda.choose import FILLING, parts_together
+from geneformer_codec.cuda.choose import FILLING, parts_held
 from geneformer_rules.parts import PartSizes, largest
 from geneformer_rules.sheets import Species
 
@@ -27,6 +27,9 @@ _BASES_PER_MINUTE = {"fast": 256 << 20, "balanced": 96 << 20, "max": 32 << 20}
 
 _GPU_BASES = 1 << 28
 """Bases, of a sample or a job, from which a GPU is requested for experts: 4,096 slices."""
+
+_WAITING_BYTES = 8
+"""Memory, for each byte of text, of a part whose bases wait for a GPU, or are on it."""
 
 _FETCH_MB = 2000
 """Memory of fetching a run: extracting its reads with the SRA toolkit."""
@@ -64,9 +67,10 @@ class Estimates:
         parts: int = self.config["part_bases"]
         return max(_BASES_PER_MINUTE[self.config["level"]] * int(self.config["threads"]["compress"]), parts)
 
-    def gpu_pays(self, bases: Iterable[int]) -> bool:
-        """Whether experts are to code samples of so many ``bases``, or parts of one, on a GPU: it needs many slices."""
+    def gpu_pays(self, samples: Iterable[PartSizes | None]) -> bool:
+        """Whether experts are to code samples of these parts, or some parts of one, on a GPU: it needs many slices."""
         is_possible = self.config["device"] != "cpu" and self.config["access"] == FINE
+        bases = (0 if parts is None else parts.bases_in_slices for parts in samples)
         return is_possible and min(bases, default=0) >= _GPU_BASES
 
     def gpu_job_bases(self, job_bases: int | None) -> int:
@@ -74,10 +78,10 @@ class Estimates:
         given: int | None = self.config["planning"]["job_bases"]
         return given or max(FILLING * FINE_SLICE_LENGTH, job_bases or 0)
 
-    @property
-    def gpu_parts(self) -> int:
-        """How many parts a job with a GPU holds at a time."""
-        return parts_together(self.config["part_bases"], FINE_SLICE_LENGTH)
+    def gpu_memory_mb(self, part_bytes: int, parts: int, attempt: int) -> int:
+        """Memory that a job of so many parts takes with a GPU, beside what it does without: for those that wait."""
+        held = min(parts_held(self.config["part_bases"], FINE_SLICE_LENGTH), parts)
+        return math.ceil(held * _WAITING_BYTES * part_bytes / 1e6) * attempt
 
     def part_bytes(self, parts: PartSizes | None) -> int:
         """Size of the largest part; of a sample that is not split yet, the largest that there may be."""

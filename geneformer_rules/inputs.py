@@ -224,8 +224,9 @@ class Inputs:
         }
         checks = {}
         for work, done in (("decompress", there), ("verify", set[str]())):
+            planner = self.planner
             batch_of = batching.plan_batches(
-                self.planner.samples, done, self._size_if_shared, self.planner.batch_bases
+                planner.samples, done, self._size_if_shared, planner.batch_bases, planner.needs_gpu
             ).batch_of
             apart = {name for name in self.planner.samples if work == "verify" and self._jobs_of_parts(name)}
             names = ((name, batching.alone(name)) for name in self.planner.samples if name not in done)

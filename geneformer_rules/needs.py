@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geneformer_codec.archive.settings import READ_PANEL_BASES
 from geneformer_rules import models
-from geneformer_rules.parts import PartSizes, largest, parts_of_text, text_bytes
+from geneformer_rules.parts import PartSizes, in_slices, largest, parts_of_text, text_bytes
 from geneformer_rules.sheets import NO_MODEL, Sample
 from geneformer_rules.slurm_resources import slurm_resources
 
@@ -99,7 +100,7 @@ class Needs:
     def archive_parts(self, wildcards: Wildcards) -> list[PartSizes | None]:
         """The parts of each sample of a batch, about, as they are or will be when they are made."""
         return [
-            parts_of_text(self._bytes_to_archive(sample), self._config["part_bases"])
+            self.parts_of_sample(sample, self._bytes_to_archive(sample))
             for sample in self.planner.samples_of_job(wildcards)
         ]
 
@@ -126,7 +127,15 @@ class Needs:
         if plan := planner.parts(sample.name):
             return plan
         size = planner.size_if_whole(sample) if sample.name not in planner.sheets.done else None
-        return planner.archived_parts(sample.name) if size is None else parts_of_text(size, self._config["part_bases"])
+        if size is None:
+            return planner.archived_parts(sample.name)
+        return self.parts_of_sample(sample, size)
+
+    def parts_of_sample(self, sample: Sample, size: int) -> PartSizes:
+        """About how a sample of this size is cut into parts, before it is read."""
+        is_reads = sample.accession or any(fnmatch(Path(file).name.lower(), "*.f*q*") for file in sample.files)
+        share = in_slices(bool(is_reads), sample.species != NO_MODEL)
+        return parts_of_text(size, self._config["part_bases"], share)
 
     def panel_bases(self, species: str) -> int:
         """About how large the panel is that the model of a species holds."""
@@ -202,14 +211,13 @@ class CodingJobs:
         return {**self.needs.placement(self.device), "mem_mb": self.memory_mb, "runtime": self.minutes}
 
     def device(self, wildcards: Wildcards) -> str:
-        """Where a job codes: experts on the CPU, unless each of its samples is large enough for a GPU to pay."""
+        """Where a job codes: experts on a GPU, if it may have one and all of its samples are large enough."""
         config = self.needs.planner.config
         is_network = self.needs.runs_network(self.needs.planner.samples_of_job(wildcards)[0].species)
         return str(config["device"]) if is_network or self._gpu_pays(wildcards) else "cpu"
 
     def _gpu_pays(self, wildcards: Wildcards) -> bool:
-        sizes = [0 if found is None else found.total for found in self.parts(wildcards)]
-        return self.needs.planner.estimates.gpu_pays(sizes)
+        return self.needs.planner.gpu_pays(self.parts(wildcards))
 
     def threads(self, wildcards: Wildcards) -> int:
         """Threads of a job, as many as can be of use."""
@@ -223,14 +231,14 @@ class CodingJobs:
         planner = self.needs.planner
         species = planner.samples_of_job(wildcards)[0].species
         at_once = threads if species == NO_MODEL else 1
+        part, waiting = max(map(planner.estimates.part_bytes, self.parts(wildcards))), 0
         if self._gpu_pays(wildcards) and not self.needs.runs_network(species):
             parts = max(0 if found is None else len(found.sizes) for found in self.parts(wildcards))
-            at_once = min(planner.estimates.gpu_parts, parts)
-        part = max(map(planner.estimates.part_bytes, self.parts(wildcards)))
+            at_once, waiting = threads, planner.estimates.gpu_memory_mb(part, parts, attempt)
         panel = self.needs.panel_bases(species)
         if species == NO_MODEL and any(found is None or len(found.sizes) > 1 for found in self.parts(wildcards)):
             panel = READ_PANEL_BASES
-        return planner.estimates.memory_mb(part, attempt, at_once, panel)
+        return planner.estimates.memory_mb(part, attempt, at_once, panel) + waiting
 
     def minutes(self, wildcards: Wildcards, attempt: int) -> int:
         """Time limit of a job."""

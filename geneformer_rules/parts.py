@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geneformer_codec.inputs.decompress import detect_compression
@@ -14,12 +14,17 @@ from geneformer_codec.inputs.decompress import detect_compression
 _COMPRESSED_TO = 0.2
 """Assumed ratio of compressed to plain text; the true one is smaller for similar records, so a retry may be needed."""
 
+_OF_READS = 0.5
+"""Bases for each byte of FASTQ, at most: each has a quality, too."""
+
 
 @dataclass(frozen=True)
 class PartSizes:
     """The size of every part of a sample, in bytes of text."""
 
     sizes: tuple[int, ...]
+    in_slices: float = 1.0
+    """Bases that experts code in slices, for each byte of text: about half of reads, none of those that are mapped."""
 
     def jobs(self, count: int) -> list[str]:
         """The names of ``count`` jobs that compress the parts, as equal as can be: ``FIRST-LAST`` of their parts."""
@@ -34,31 +39,42 @@ class PartSizes:
     def of_job(self, job: str) -> PartSizes:
         """The parts of a job, by its name."""
         first, last = map(int, job.split("-"))
-        return PartSizes(self.sizes[first : last + 1])
+        return replace(self, sizes=self.sizes[first : last + 1])
 
     @property
     def total(self) -> int:
         """Size of the sample's text."""
         return sum(self.sizes)
 
+    @property
+    def bases_in_slices(self) -> int:
+        """About how many bases experts code in slices."""
+        return int(self.total * self.in_slices)
 
-def read_plan(path: str | Path) -> PartSizes:
-    """The parts in a plan that ``gfz split`` has written."""
+
+def read_plan(path: str | Path, has_model: bool = False) -> PartSizes:
+    """The parts in a plan that ``gfz split`` has written, of a sample whose species has a model or not."""
     status = Path(path).stat()
-    return _read_plan(str(path), status.st_mtime_ns, status.st_size)
+    return _read_plan(str(path), has_model, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=4096)
-def _read_plan(path: str, modified: int, size: int) -> PartSizes:
+def _read_plan(path: str, has_model: bool, modified: int, size: int) -> PartSizes:
     """Read a plan once, however many jobs ask for it; ``modified`` and ``size`` tell a plan that was replaced."""
     plan = json.loads(Path(path).read_text(encoding="utf-8"))
-    return PartSizes(tuple(int(part["text_bytes"]) for part in plan["parts"]))
+    share = in_slices(bool(plan.get("is_reads")), has_model or plan.get("panel") is not None)
+    return PartSizes(tuple(int(part["text_bytes"]) for part in plan["parts"]), share)
 
 
-def parts_of_text(size: int, part_bases: int) -> PartSizes:
+def in_slices(is_reads: bool, has_panel: bool) -> float:
+    """Bases that experts code in slices, for each byte of text. Reads are mapped to a panel, if it is one of theirs."""
+    return (0.0 if has_panel else _OF_READS) if is_reads else 1.0
+
+
+def parts_of_text(size: int, part_bases: int, in_slices: float = 1.0) -> PartSizes:
     """About how a text of this size is cut into parts."""
     others = [part_bases] * (max(1, (size + part_bases // 2) // part_bases) - 1)
-    return PartSizes((*others, size - sum(others)))
+    return PartSizes((*others, size - sum(others)), in_slices)
 
 
 def parts_of_archive(report: Path) -> PartSizes | None:
@@ -71,7 +87,10 @@ def parts_of_archive(report: Path) -> PartSizes | None:
     others = [size // parts] * (parts - 1)
     if others:
         others[0] -= min(others[0], largest(size // parts) - size // parts)
-    return PartSizes((*others, size - sum(others)))
+    share = facts.get("bases", size) / size if size else 1.0
+    if not facts.get("slice_length", 1) or "alignments" in facts.get("streams", {}):
+        share = 0.0
+    return PartSizes((*others, size - sum(others)), share)
 
 
 def largest(bases: int) -> int:

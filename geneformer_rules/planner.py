@@ -22,6 +22,7 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from geneformer_codec.cuda.choose import gpu_is_there
 from geneformer_rules import batching, parts, provenance, sheets
 from geneformer_rules.ending import archives_of, finish_run
 from geneformer_rules.estimates import Estimates, trains_in_a_minute
@@ -190,9 +191,21 @@ class Planner:
     def job_count(self, sample: str, sizes: PartSizes) -> int:
         """How many jobs work on the parts of a sample."""
         job_bases = self.job_bases
-        if not self.needs.runs_network(self.samples[sample].species) and self.estimates.gpu_pays([sizes.total]):
-            job_bases = self.estimates.gpu_job_bases(job_bases)
+        if not self.needs.runs_network(self.samples[sample].species) and self.gpu_pays([sizes]):
+            job_bases = int(self.estimates.gpu_job_bases(job_bases) / sizes.in_slices)
         return sizes.job_count(job_bases)
+
+    def gpu_pays(self, samples: Iterable[PartSizes | None]) -> bool:
+        """Whether experts are to code samples of these parts, or some parts of one, on a GPU."""
+        return self.estimates.gpu_pays(samples) and self.may_have_gpu
+
+    @cached_property
+    def may_have_gpu(self) -> bool:
+        """Whether jobs of experts may find a GPU: they request one, or there is one where Snakemake runs them.
+
+        A cluster shows a job no GPU that it has not requested.
+        """
+        return self.config["device"] == "cuda" or (not self.call.on_cluster and gpu_is_there())
 
     @cached_property
     def batch_bases(self) -> int:
@@ -202,7 +215,13 @@ class Planner:
     @cached_property
     def batches(self) -> batching.Batches:
         """The batches in which samples are archived whole. A run, whose size is known late, has one to itself."""
-        return batching.plan_batches(self.samples, self.sheets.done, self._size_if_batched, self.batch_bases)
+        done, limit = self.sheets.done, self.batch_bases
+        return batching.plan_batches(self.samples, done, self._size_if_batched, limit, self.needs_gpu)
+
+    def needs_gpu(self, sample: Sample, size: int) -> bool:
+        """Whether experts are to code a sample of this size, or decode its archive, on a GPU."""
+        archived = self.archived_parts(sample.name) if sample.name in self.sheets.done else None
+        return self.gpu_pays([archived or self.needs.parts_of_sample(sample, size)])
 
     def _size_if_batched(self, sample: Sample) -> int | None:
         return None if sample.accession else self.size_if_whole(sample)
@@ -339,7 +358,7 @@ class Planner:
     def parts(self, sample: str) -> PartSizes | None:
         """The parts of a sample that has been split."""
         path = self.plan_path(sample)
-        return read_plan(path) if path.is_file() else None
+        return read_plan(path, self.samples[sample].species != NO_MODEL) if path.is_file() else None
 
     def archived_parts(self, sample: str) -> PartSizes | None:
         """About how the text of an archive was cut."""

@@ -5,6 +5,7 @@ the driver.
 """
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -49,31 +50,60 @@ class EmulatedDevice:
     def release(self, address: int) -> None:
         del self._held[address]
 
-    def _bytes(self, address: int, size: int) -> NDArray[np.uint8]:
+    def bytes_at(self, address: int, size: int) -> NDArray[np.uint8]:
         for start, block in self._held.items():
             if start <= address and address + size <= start + block.nbytes:
                 return block[address - start :][:size]
         raise AssertionError(f"{size} bytes at {address} are no memory of the device")
 
-    def upload(self, address: int, data: NDArray[Any]) -> None:
-        assert data.flags.c_contiguous
-        self._bytes(address, data.nbytes)[:] = data.reshape(-1).view(np.uint8)
+    def host_memory(self, size: int) -> NDArray[np.uint8]:
+        return np.full(size, 0xA5, np.uint8)
 
-    def download(self, address: int, data: NDArray[Any]) -> None:
-        assert data.flags.c_contiguous
-        data.reshape(-1).view(np.uint8)[:] = self._bytes(address, data.nbytes)
-
-    def copy(self, source: int, to: int, size: int) -> None:
-        self._bytes(to, size)[:] = self._bytes(source, size)
+    def queue(self) -> "EmulatedQueue":
+        return EmulatedQueue(self)
 
     def kernel(self, source: KernelSource) -> Any:
-        from geneformer_codec.cuda.kernel import ENTRY
+        return Launched(self, compiled(source))
 
-        if source.digest not in _COMPILED:
-            _COMPILED[source.digest] = EmulatedKernel(source.codes(prefetches=False), ENTRY)
-        compiled = _COMPILED[source.digest]
 
-        return Launched(self, compiled)
+class EmulatedQueue:
+    """A queue that does nothing before it is waited for."""
+
+    def __init__(self, device: EmulatedDevice) -> None:
+        self._device = device
+        self._works: list[Callable[[], None]] = []
+
+    def upload(self, address: int, data: NDArray[Any]) -> None:
+        self.upload_rows(address, 0, data.reshape(1, -1).view(np.uint8))
+
+    def download(self, address: int, data: NDArray[Any]) -> None:
+        self.download_rows(address, 0, data.reshape(1, -1).view(np.uint8))
+
+    def upload_rows(self, address: int, pitch: int, data: NDArray[np.uint8]) -> None:
+        assert data.flags.c_contiguous
+
+        def work() -> None:
+            for number, row in enumerate(data):
+                self._device.bytes_at(address + number * pitch, len(row))[:] = row
+
+        self._works.append(work)
+
+    def download_rows(self, address: int, pitch: int, data: NDArray[np.uint8]) -> None:
+        assert data.flags.c_contiguous
+
+        def work() -> None:
+            for number, row in enumerate(data):
+                row[:] = self._device.bytes_at(address + number * pitch, len(row))
+
+        self._works.append(work)
+
+    def copy(self, source: int, to: int, size: int) -> None:
+        self._works.append(lambda: np.copyto(self._device.bytes_at(to, size), self._device.bytes_at(source, size)))
+
+    def wait(self) -> None:
+        works, self._works = self._works, []
+        for work in works:
+            work()
 
 
 class Launched:
@@ -84,9 +114,19 @@ class Launched:
     def __init__(self, device: EmulatedDevice, compiled: "EmulatedKernel") -> None:
         self._device, self._compiled = device, compiled
 
-    def __call__(self, arena: int, book: int, count: int, upto: int) -> None:
+    def __call__(self, queue: EmulatedQueue, arena: int, book: int, count: int, upto: int) -> None:
+        queue.wait()
         self._device.launches.append((count, upto))
         self._compiled(arena, book, count, upto)
+
+
+def compiled(source: KernelSource) -> "EmulatedKernel":
+    """The kernel of some source, compiled once for all tests of a process."""
+    from geneformer_codec.cuda.kernel import ENTRY
+
+    if source.digest not in _COMPILED:
+        _COMPILED[source.digest] = EmulatedKernel(source.codes(prefetches=False), ENTRY)
+    return _COMPILED[source.digest]
 
 
 class EmulatedKernel:

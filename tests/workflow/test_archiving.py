@@ -15,6 +15,7 @@ import pytest
 
 from geneformer_codec import api
 from geneformer_rules.checks import PASSED, read_checks
+from geneformer_rules.records import RECORD, describe_files
 
 from .conftest import MODULE, Project, related
 
@@ -415,6 +416,39 @@ def test_only_networks_ask_for_a_gpu(with_model: Project, panel: bytes) -> None:
     jobs = re.findall(r"wildcards: (\S+)\n *resources: (.*)", said)
     assert {wildcards for wildcards, asked in jobs if "gpu=1" in asked} == {"species=network", "batch=of_network+1"}
     assert len(jobs) > 2
+
+
+@pytest.mark.slow
+def test_large_samples_ask_for_a_gpu(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Genomes, reads, and jobs on parts of a sample that was split; not small ones, nor reads that are mapped."""
+    monkeypatch.chdir(project.directory)
+    project.settings |= {"access": "fine", "threads": {"train": 1, "compress": 2, "decode": 1}}
+    project.settings["planning"] = {"job_bases": 500_000_000}
+    sizes = {"genome.fa": 300, "few.fa": 200, "more.fa": 280, "reads.fq": 600, "some.fastq": 500}
+    sizes |= {"parts.fa": 3000, "mapped.fa": 3000}
+    for file, megabytes in sizes.items():
+        name, suffix = file.split(".", 1)
+        path = project.add_sample(name, b"", "none", f".{suffix}")
+        os.truncate(path, megabytes * 1_000_000)
+        if megabytes == 3000:  # it was split
+            facts = {"is_reads": True, "panel": "ab" * 32} if name == "mapped" else {}
+            record = describe_files([str(path.relative_to(project.directory))], "none")
+            project.result("parts", name).mkdir(parents=True)
+            project.result("plans").mkdir(exist_ok=True)
+            planned = {RECORD: record, "parts": [{"text_bytes": 16_000_000}] * 186, **facts}
+            project.result("plans", f"{name}.json").write_text(json.dumps(planned))
+    asked = {}
+    for device in ("cuda", "auto"):
+        said = project.run("-n", "compress_all", "--config", f"device={device}")
+        jobs = re.findall(r"wildcards: (\S+(?:, \S+)?)\n(?: +(?:threads|priority).*\n)* *resources: (.*)", said)
+        asked[device] = {wildcards for wildcards, resources in jobs if "gpu=1" in resources}
+        assert len(jobs) > 20
+    parts = [
+        f"sample=parts, parts={first:08d}-{last:08d}" for first, last in ((0, 36), (37, 73), (74, 110), (111, 147))
+    ]
+    whole = {"batch=genome+1", "batch=more+1", "batch=reads+1"}
+    assert asked["cuda"] == {*whole, *parts, "sample=parts, parts=00000148-00000185"}
+    assert asked["auto"] == set()
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
 from geneformer_rules import provenance
-from geneformer_rules.parts import PartSizes
 from geneformer_rules.patterns import NAME, any_of, none_of
 from geneformer_rules.planner import Planner
 from geneformer_rules.ready_jobs import ReadyJobs
@@ -174,38 +173,98 @@ def test_a_gpu_is_requested_where_a_network_runs(settings: dict[str, Any], resou
     assert plan(rows, species=species, check_inputs=False).needs.decoding.device(job(sample="b")) == "auto"
 
 
-def test_a_gpu_codes_experts_of_samples_with_thousands_of_slices() -> None:
+@pytest.mark.parametrize(
+    ("device", "access", "there", "nodes", "is_gpu"),
+    [
+        ("cpu", "fine", True, None, False),
+        ("cuda", "fine", False, None, True),
+        ("cuda", "fine", False, 9, True),
+        ("cuda", "coarse", True, None, False),
+        ("auto", "fine", True, None, True),
+        ("auto", "fine", False, None, False),
+        ("auto", "fine", True, 9, False),  # a cluster shows a job no GPU that it has not requested
+    ],
+)
+def test_a_gpu_codes_experts_of_samples_with_thousands_of_slices(
+    device: str, access: str, there: bool, nodes: int | None, is_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Jobs are as large as a GPU needs, and have memory for many parts at a time; other samples have CPU jobs."""
+    monkeypatch.setattr("geneformer_rules.planner.gpu_is_there", lambda: there)
     Path("panel.fa").touch()
     rows = [f"small:{200 * MB}:fish", f"large:{3200 * MB}:none"]
-    planned = {
-        (device, access): plan(rows, species="fish\tpanel.fa\t\n", device=device, access=access, check_inputs=False)
-        for device, access in (("cpu", "fine"), ("cuda", "fine"), ("cuda", "coarse"), ("auto", "fine"))
-    }
-    Path("results/plans").mkdir(parents=True)
-    for name, parts in (("small", 20), ("large", 320)):
-        sizes = [{"text_bytes": 10 * MB}] * parts
-        Path(f"results/plans/{name}.json").write_text(json.dumps({"parts": sizes}))
-    memory = {}
-    for (device, access), planner in planned.items():
-        is_gpu, compressing = (device, access) in (("cuda", "fine"), ("auto", "fine")), planner.needs.compressing
-        sizes = planner.parts("large")
+    workflow = Workflow(nodes=nodes)
+    planner = plan(rows, workflow, "fish\tpanel.fa\t\n", device=device, access=access, check_inputs=False)
+    on_cpu = plan(rows, workflow, "fish\tpanel.fa\t\n", device="cpu", access=access, check_inputs=False)
+    write_plan("small", 20)
+    write_plan("large", 320)
+    compressing = planner.needs.compressing
+    sizes = planner.parts("large")
+    assert sizes is not None
+    count, cpu_count = planner.job_count("large", sizes), on_cpu.job_count("large", sizes)
+    assert count == (2 if is_gpu else cpu_count)
+    assert cpu_count >= 3
+    large = job(sample="large", parts=sizes.jobs(count)[0])
+    assert compressing.device(large) == (device if is_gpu else "cpu")
+    assert compressing.resources["gpu"](large) == int(is_gpu and device == "cuda")
+    small = planner.parts("small")
+    assert small is not None
+    assert planner.job_count("small", small) == on_cpu.job_count("small", small)
+    for name in ("small", "large"):
+        part = job(sample=name, parts="00000000-00000000")
+        assert compressing.device(part) == "cpu", "too little to do"
+    memory = compressing.memory_mb(large, 1, 2) - on_cpu.needs.compressing.memory_mb(large, 1, 2)
+    assert memory == (8 * 128 * 10 if is_gpu else 0), "of the parts that wait"
+
+
+def write_plan(name: str, parts: int, **facts: Any) -> None:
+    """A plan of a sample that was split, of parts of ten megabytes."""
+    path = Path(f"results/plans/{name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"parts": [{"text_bytes": 10 * MB}] * parts, **facts}))
+
+
+def test_a_gpu_codes_reads_that_are_not_mapped() -> None:
+    """Half of their text are bases; those that are mapped to a panel have none for it."""
+    Path("panel.fa").touch()
+    names = ("genome", "reads", "mapped", "modelled")
+    planner = plan(
+        [f"{name}:{1000 * MB}:{'fish' if name == 'modelled' else 'none'}" for name in names],
+        species="fish\tpanel.fa\t\n",
+        device="cuda",
+        access="fine",
+        planning={"job_bases": 1000 * MB},
+        check_inputs=False,
+    )
+    write_plan("genome", 320)
+    write_plan("reads", 320, is_reads=True, panel=None)
+    write_plan("mapped", 320, is_reads=True, panel="ab" * 32)
+    write_plan("modelled", 320, is_reads=True, panel=None)
+    counts, devices = [], []
+    for name in names:
+        sizes = planner.parts(name)
         assert sizes is not None
-        count = planner.job_count("large", sizes)
-        assert count == (2 if is_gpu else 320)
-        assert planner.job_count("small", PartSizes((10 * MB,) * 20)) == 20
-        large = job(sample="large", parts=sizes.jobs(count)[0])
-        assert compressing.device(large) == (device if is_gpu else "cpu")
-        assert compressing.resources["gpu"](large) == int(is_gpu and device == "cuda")
-        for name in ("small", "large"):
-            part = job(sample=name, parts="00000000-00000000")
-            assert compressing.device(part) == "cpu", "too little to do"
-        memory[device, access] = compressing.memory_mb(large, 1, 2)
-    assert memory["cuda", "fine"] == memory["auto", "fine"] > 5 * memory["cpu", "fine"]
-    assert memory["cuda", "coarse"] == memory["cpu", "fine"]
-    given = plan(rows, species="fish\tpanel.fa\t\n", device="cuda", access="fine", check_inputs=False,
-                 planning={"job_bases": 800 * MB})  # fmt: skip
-    assert given.job_count("large", PartSizes((10 * MB,) * 320)) == 4
+        counts.append(planner.job_count(name, sizes))
+        devices.append(planner.needs.compressing.device(job(sample=name, parts=sizes.jobs(counts[-1])[0])))
+    assert counts == [3, 1, 3, 3]
+    assert devices == ["cuda", "cuda", "cpu", "cpu"]
+
+
+def test_a_gpu_decodes_archives_that_have_slices() -> None:
+    """Whatever the configuration says now."""
+    planner = plan([f"{name}:{3 * MB}:none" for name in "abcd"], device="cuda", access="fine", check_inputs=False)
+    Path("results/reports").mkdir(parents=True)
+    facts = {"input_bytes": 600 * MB, "parts": 40, "bases": 590 * MB, "slice_length": 65536, "streams": {"payload": 5}}
+    changed: dict[str, dict[str, Any]] = {
+        "a": {},
+        "b": {"slice_length": 0},
+        "c": {"streams": {"payload": 5, "alignments": 5}},
+        "d": {"bases": 260 * MB},
+    }
+    for name, others in changed.items():
+        Path(f"results/reports/{name}.json").write_text(json.dumps(facts | others))
+        planner.sheets.done.add(name)
+    devices = [planner.needs.decoding.device(job(sample=name)) for name in "abcd"]
+    assert devices == ["cuda", "cpu", "cpu", "cpu"]
 
 
 def test_paths_are_quoted_and_only_plain_ones_are_inputs() -> None:

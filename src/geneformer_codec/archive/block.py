@@ -96,16 +96,17 @@ def decode_block(
             )
         return content
 
-    with error_context(block, label), coders.working:
+    with error_context(block, label):
         if (share := coders.share) is None:
-            return decode()
+            with coders.working:
+                return decode()
         try:
-            with streams_within(share.each):
+            with coders.working, streams_within(share.each):
                 return decode()
         except MemoryLimitError:
             if share.most <= share.each:
                 raise
-        with share.alone, streams_within(share.most):
+        with share.alone, coders.working, streams_within(share.most):
             return decode()
 
 

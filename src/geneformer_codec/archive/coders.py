@@ -80,8 +80,11 @@ class Coders:
     ) -> None:
         self.model_id, self.parts_at_once = model_id, parts_at_once
         self.threads, self.share, self.chooses_bases = threads, share, chooses_bases
-        self.working = threading.BoundedSemaphore(max(threads, parts_at_once))
-        """Held by whatever computes: a part may use two threads, and all parts no more than there are."""
+        self.working = threading.Semaphore(threads)
+        """Held by whatever computes: a part may use two threads, and all parts no more than there are.
+
+        Not by those that wait for a GPU.
+        """
         self._make, self._choose, self._aligner = make, choose, aligner
         self._coders: dict[Choice, BaseCoder] = {}
         self._lock = threading.Lock()

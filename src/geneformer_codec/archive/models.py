@@ -119,8 +119,11 @@ def make_coders(
     if settings.experts is not None and not settings.experts.network:
         made = ExpertCoders(needed, model, settings, threads, strands, batches)
         # threads work on different parts if each is one slice, else on slices
-        at_once = threads if settings.slice_length == WHOLE_PART else batches.at_once if batches else 1
-        return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True)
+        at_once = threads if settings.slice_length == WHOLE_PART else batches.held if batches else 1
+        coders = Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True)
+        if batches:
+            batches.working = coders.working
+        return coders
     if model is None:
         raise ValueError(f"model {needed} is not at hand")
     coder = model.coder(settings.experts, execution.device, execution.threads)
@@ -140,9 +143,9 @@ def coders_of(
         batches = expert_batches(manifest.settings, execution, slices)
     except GfzError as error:
         raise error.within(archive.label) from error
-    threads, share = _share_memory(archive, found, execution.threads or cores(), batches.at_once if batches else 1)
+    threads, share = _share_memory(archive, found, execution.threads or cores(), batches.held if batches else 1)
     if batches:
-        batches.at_once = share.parts
+        batches.hold(share.parts)
     if threads < (execution.threads or cores()):
         execution = replace(execution, threads=threads)
     try:

@@ -1,9 +1,11 @@
 """Whether experts run on a GPU: it codes thousands of slices side by side, each far slower than a CPU would."""
 
+import functools
+import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
-from geneformer_codec.cuda.device import Device, DeviceError, open_device
+from geneformer_codec.cuda.device import AHEAD, Device, DeviceError, gpu_count, open_device
 from geneformer_codec.errors import UsageError, option
 from geneformer_codec.network.device import DEVICES
 
@@ -17,13 +19,18 @@ WORTH = 100
 FILLING = 1 << 14
 """Slices with which a GPU is about as fast as it gets: so many are looked for in parts that are coded together."""
 MOST_PARTS = 64
-"""Parts that are held at a time, for their slices to be coded together."""
+"""Parts whose slices are coded together, at most."""
 
 
 def parts_together(part_bases: int, slice_length: int) -> int:
-    """How many parts are held at a time where a GPU codes them."""
+    """How many parts a GPU codes at a time."""
     in_part = max(part_bases // slice_length, 1)
     return max(1, min(MOST_PARTS, -(-FILLING // in_part)))
+
+
+def parts_held(part_bases: int, slice_length: int) -> int:
+    """How many parts are held at a time where a GPU codes them: also those of the next batch."""
+    return AHEAD * parts_together(part_bases, slice_length)
 
 
 def batches_for(
@@ -55,6 +62,12 @@ def batches_for(
     from geneformer_codec.cuda.coder import Batches
 
     return Batches(opened, parts_together(part_bases, slice_length), least)
+
+
+@functools.cache
+def gpu_is_there() -> bool:
+    """Whether experts may run on a GPU of this machine, which is not opened: this takes none of its memory."""
+    return gpu_count() > 0 and importlib.util.find_spec("numba_cuda") is not None
 
 
 def _opened(device: str) -> Device | None:

@@ -1,20 +1,22 @@
 """Coding slices with experts on a GPU, those of several parts together, as it takes thousands at once to pay.
 
-Each part's thread comes with the slices of its part and waits. The first of them that finds the device free gathers
-what others bring, and codes all of it. The bytes are those of `predict.coder.ExpertCoder`.
+Each part's thread comes with the slices of its part and waits. One of them gathers what others bring, and codes all of
+this batch, while another gathers the next batch and prepares it (`launch`). The bytes are those of
+`predict.coder.ExpertCoder`.
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import Progress
-from geneformer_codec.cuda.batch import MOST_SLICES, Programs, Work
-from geneformer_codec.cuda.device import Device, DeviceError
+from geneformer_codec.cuda.batch import Programs
+from geneformer_codec.cuda.device import AHEAD, Device, DeviceError
+from geneformer_codec.cuda.launch import Work
+from geneformer_codec.cuda.program import MOST_SLICES
 from geneformer_codec.errors import option
 from geneformer_codec.predict.coder import ExpertCoder
 from geneformer_codec.predict.predictor import Predictor
@@ -43,8 +45,8 @@ class Job:
         return id(self.predictor), self.decoding
 
     def report(self, bases: int) -> None:
-        """Count bases; what this raises stops the job, and no other."""
-        if self.progress is not None and self.error is None and bases:
+        """Count bases, perhaps none; what the progress raises stops the job, and no other."""
+        if self.progress is not None and self.error is None:
             try:
                 self.progress(bases)
             except BaseException as error:
@@ -53,43 +55,94 @@ class Job:
 
 @dataclass(eq=False)
 class Batches:
-    """Does jobs on a device, those that are waiting together.
+    """Does jobs on a device: those that are waiting together are a batch.
 
-    ``at_once`` is how many parts are worked on at a time. Fewer than ``least`` slices are left to the CPU.
+    ``at_once`` is how many parts are a batch, and ``held`` how many are worked on at a time, so that there are jobs for
+    the next batch while one is on the device. Fewer than ``least`` slices are left to the CPU. ``working`` is held by
+    the threads that come here, as they compute, and is released while they wait.
     """
 
     device: Device
     at_once: int = 1
     least: int = 0
-    _waiting: list[Job] = field(default_factory=list)
-    _mutex: threading.Lock = field(default_factory=threading.Lock)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    working: threading.Semaphore | None = None
 
     def __post_init__(self) -> None:
+        self.held = AHEAD * self.at_once
         self._programs = Programs(self.device)
+        self._changed, self._cpu = threading.Condition(), threading.Lock()
+        self._waiting, self._is_gathering, self._batches = list[Job](), False, 0
+
+    def hold(self, parts: int) -> None:
+        """Work on at most so many parts at a time."""
+        self.at_once, self.held = min(self.at_once, parts), min(self.held, parts)
 
     def do(self, job: Job) -> None:
         """Do a job; ``works`` have what comes of it."""
-        with self._mutex:
-            self._waiting.append(job)
-        try:
-            with self._turn:
-                if not job.done:
-                    self._lead(job)
-        finally:
-            with self._mutex:
-                if job in self._waiting:
-                    self._waiting.remove(job)
+        if self.working is None:
+            self._do(job)
+        else:
+            self.working.release()
+            try:
+                self._do(job)
+            finally:
+                self.working.acquire()
         if job.error is not None:
             raise job.error
 
-    def _lead(self, job: Job) -> None:
-        jobs = self._gathered(job)
+    def _do(self, job: Job) -> None:
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify_all()
+            try:
+                while job in self._waiting and (self._is_gathering or self._batches == AHEAD):
+                    self._changed.wait()
+                jobs = self._gathered(job) if job in self._waiting else []
+                while not jobs and not job.done:
+                    self._changed.wait()
+            finally:
+                if job in self._waiting:
+                    self._waiting.remove(job)
+        if jobs:
+            self._lead(jobs)
+
+    def _gathered(self, job: Job) -> list[Job]:
+        """A batch of jobs of the kind of ``job``, which are taken from those that wait.
+
+        They are enough to fill it; or no other has come for a while, and the device has nothing to do.
+        """
+        self._is_gathering = True
+        try:
+            while len(self._waiting) < self.at_once and sum(len(one.works) for one in self._alike(job)) < MOST_SLICES:
+                found, is_busy = len(self._waiting), self._batches > 0
+                self._changed.wait_for(
+                    lambda: len(self._waiting) != found or (is_busy and not self._batches),  # noqa: B023
+                    PATIENCE,
+                )
+                if len(self._waiting) == found and not self._batches:
+                    break
+            alike = self._alike(job)
+            slices = np.cumsum([len(one.works) for one in alike])
+            jobs = [one for one, total in zip(alike, slices, strict=True) if one is job or total <= MOST_SLICES]
+            for one in jobs:
+                self._waiting.remove(one)
+            self._batches += 1
+            return jobs
+        finally:
+            self._is_gathering = False
+            self._changed.notify_all()
+
+    def _alike(self, job: Job) -> list[Job]:
+        return [job, *(one for one in self._waiting if one.kind == job.kind and one is not job)]
+
+    def _lead(self, jobs: list[Job]) -> None:
+        """Do a batch."""
         try:
             if sum(len(one.works) for one in jobs) < self.least:
                 for one in jobs:
                     try:
-                        one.on_cpu()
+                        with self._cpu:
+                            one.on_cpu()
                     except Exception as error:
                         one.error = error
             else:
@@ -98,24 +151,11 @@ class Batches:
             for one in jobs:
                 one.error = one.error or error
         finally:
-            for one in jobs:
-                one.done = True
-
-    def _gathered(self, job: Job) -> list[Job]:
-        """Jobs of the same kind, when all are there, or enough, or no other comes for a while."""
-        found = 0
-        while True:
-            with self._mutex:
-                alike = [job, *(one for one in self._waiting if one.kind == job.kind and one is not job)]
-                slices = np.cumsum([len(one.works) for one in alike])
-                full = len(self._waiting) >= self.at_once or int(slices[-1]) >= MOST_SLICES
-                if full or len(self._waiting) == found:
-                    jobs = [one for one, total in zip(alike, slices, strict=True) if one is job or total <= MOST_SLICES]
-                    for one in jobs:
-                        self._waiting.remove(one)
-                    return jobs
-                found = len(self._waiting)
-            time.sleep(PATIENCE)
+            with self._changed:
+                for one in jobs:
+                    one.done = True
+                self._batches -= 1
+                self._changed.notify_all()
 
     def _run(self, jobs: list[Job]) -> None:
         owners = np.repeat(np.arange(len(jobs)), [len(job.works) for job in jobs])

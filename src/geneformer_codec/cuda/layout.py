@@ -146,6 +146,11 @@ class Layout:
         return next(part.at for part in self.parts if part.name == f".{name}")
 
     @property
+    def stream_at(self) -> int:
+        """Where the stream of the first slice is, in a group; the others follow, a lane apart each."""
+        return self.lane_at + self.at("stream")
+
+    @property
     def shared(self) -> list[Part]:
         """The arrays of the panel."""
         return [part for part in self.parts if part.kind == "shared"]
