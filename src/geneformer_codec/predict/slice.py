@@ -243,7 +243,7 @@ def run(
         if settings.history_sampling:
             sample(slice_, recent, not quiet, seeds.seeking)
         else:
-            enter(settings, state, row + base)
+            enter(settings, state, state.numbers[DONE], row + base)
         if not quiet:
             due = to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)  # copies may have ended
             search(slice_, recent, seeds, due and settings.history_sampling == 0)
