@@ -11,7 +11,7 @@ Another pipeline includes them as a module::
 
     use rule * from archive as archive_*
 
-Everything the rules touch lies in this package, so an installed wheel and a checkout behave alike.
+All files of the rules are in this package, so an installed wheel and a checkout behave alike.
 """
 
 from pathlib import Path

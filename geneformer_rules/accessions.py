@@ -1,4 +1,4 @@
-"""Accessions of public archives: what they are of, how people write them, and which of a run's files a sample is."""
+"""Accessions of public archives: their kinds, how people write them, and which files of a run a sample has."""
 
 import os
 import re
@@ -35,7 +35,7 @@ class Fetched:
     """The files that a sample is, one or a pair, and what they must hold, as far as their source states it.
 
     ``reads`` has the numbers that the files together may have, ``bases`` is the least that they must have, ``stated``
-    is the source's statement about the run, for messages, and ``advice`` says what to do if the files differ.
+    is the source's statement about the run, for messages, and ``advice`` is a remedy if the files differ.
     """
 
     files: Sequence[Path]
@@ -80,8 +80,8 @@ def wanted(arguments: Iterable[str]) -> list[str]:
             named = dict.fromkeys(one.partition(":")[0] for one in mentioned(word))
             if len(named) != 1 or ("/" not in word and next(iter(named)).lower() != word.lower().partition(":")[0]):
                 raise InputError(
-                    f"{word!r}: is no accession of a run (SRR, ERR, DRR), experiment (SRX), sample (SRS, SAMN, SAMEA), "
-                    "study or project (SRP, PRJNA, PRJEB) or GEO series (GSE); correct it"
+                    f"{word!r}: is not an accession of a run (SRR, ERR, DRR), experiment (SRX), sample (SRS, SAMN, "
+                    "SAMEA), study or project (SRP, PRJNA, PRJEB) or GEO series (GSE); correct it"
                 )
             accession = next(iter(named))
             if _PROTECTED.fullmatch(accession):

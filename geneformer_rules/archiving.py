@@ -1,6 +1,6 @@
 """Archive samples, several with one start of Python and one load of their model, and split large ones.
 
-What archives a sample leaves in a directory for unpublished archives, as ``NAME.gfz`` and its report ``NAME.json``.
+Each archive is written to a directory for unpublished archives, as ``NAME.gfz`` with its report ``NAME.json``.
 """
 
 import sys
@@ -70,7 +70,7 @@ class Archiving:
     def archive(self, samples: Sequence[tuple[str, Sequence[str]]], directory: Path) -> list[str]:
         """Archive each sample, a name and a file, a pair or an accession, and verify the archive by decoding it.
 
-        One sample that fails stops no other: ``directory/NAME.error`` says why, and so does the list that is returned.
+        One sample that fails stops no other: ``directory/NAME.error`` has the reason, and so has the returned list.
         """
         ready = ReadyModel(opened) if (opened := open_model(self.model)) else None
         errors = []

@@ -1,7 +1,7 @@
-"""Which samples one job archives: those that fit into a job, as many of a species as make up one.
+"""Batches of samples: small samples of a species that one job archives, as many as fill it.
 
 A batch is named after its first sample and how many follow it among the samples of their species in the sheet:
-``a+5`` are five, ``a+5-2-3`` five, and three more behind two that are left out. So a job on another machine knows its
+``a+5`` are five, ``a+5-2-3`` five, and three more behind two that are left out. So a job on another machine gets its
 samples from its name, whatever has been archived since.
 """
 

@@ -1,4 +1,4 @@
-"""Charts as SVG, which need nothing but a browser to be looked at."""
+"""Charts as SVG, for any browser."""
 
 import io
 import statistics
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, TEAL, ROSE, SAND = "#2b6cb0", "#dd6b20", "#2c9c91", "#b83280", "#b7a57a"
-"""Colours that colour-blind people can tell apart."""
+"""Colours that colour-blind people can distinguish."""
 PARTS = {
     "payload_bytes": ("coded bases", BLUE),
     "side_bytes": ("names, qualities, layout, case, exceptions", TEAL),

@@ -1,4 +1,4 @@
-"""The table of checks: which archive was proved to give every byte back, when, by which version, with which result.
+"""The table of checks: a row for each time that an archive was decoded and compared, with time, version and result.
 
 Every verification appends a line. Jobs on several machines may do so at once, so the table is locked meanwhile.
 """
@@ -18,7 +18,7 @@ from geneformer_codec.files import guarded
 from geneformer_rules import __version__
 
 CHECK_COLUMNS = ("sample", "archive_sha256", "sha256", "bases", "checked", "version", "check", "result")
-"""Columns of the table; ``sha256`` is that of the text, ``checked`` the time in UTC, ``result`` says why one failed."""
+"""Columns of the table; ``sha256`` is of the text, ``checked`` the time in UTC, ``result`` the reason of a failure."""
 
 PASSED = "passed"
 PUBLICATION, VERIFICATION, DECOMPRESSION = "publication", "verification", "decompression"

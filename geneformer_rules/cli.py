@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     step.set_defaults(step=_split)
     _add_fetched(step)
 
-    step = steps.add_parser("gather", help="gather verified parts into an archive, and prove that it is complete")
+    step = steps.add_parser("gather", help="gather verified parts into an archive, and check that it is complete")
     step.add_argument("sources", nargs="+", metavar="FILE", help="the sample's file, pair or accession")
     step.add_argument("--name", required=True, help="the sample")
     step.add_argument("--parts", type=Path, required=True, help="directory of parts that 'split' has written")
@@ -204,14 +204,14 @@ def _parser() -> argparse.ArgumentParser:
     step = steps.add_parser("profile", help="print the directory of a packaged profile, for snakemake --profile")
     step.add_argument("name")
     step.add_argument(
-        "--install", action="store_true", help="copy it to where 'snakemake --profile NAME' finds it from everywhere"
+        "--install", action="store_true", help="copy it to the directory where 'snakemake --profile NAME' searches"
     )
     step.set_defaults(step=_profile)
     return parser
 
 
 def _add_patience(step: argparse.ArgumentParser) -> None:
-    step.add_argument("--tries", type=int, default=6, help="how often a server is asked that does not answer")
+    step.add_argument("--tries", type=int, default=6, help="attempts if a server does not respond")
     step.add_argument("--pause", type=float, default=5.0, help="seconds before the second try; then they double")
 
 

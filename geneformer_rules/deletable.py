@@ -11,7 +11,7 @@ from geneformer_codec.sequence.fastq import HEAD_BYTES
 
 
 def why_not_deletable(files: Sequence[str]) -> str | None:
-    """What stands against deleting files, a sample, once they are archived; None if nothing is known."""
+    """A reason not to delete files of a sample once they are archived; None if there is none."""
     for file in files:
         path = Path(file)
         if not path.is_file():
@@ -22,7 +22,7 @@ def why_not_deletable(files: Sequence[str]) -> str | None:
             with open_input(path) as stream:
                 origin = origin_of(stream.peek(HEAD_BYTES)[:HEAD_BYTES])
         except (GfzError, OSError):
-            continue  # the job that reads it says what is wrong with it
+            continue  # the job that reads it reports what is wrong with it
         if origin is not None:
             return f"'{file}' is {origin.format}, of which the archive keeps the sequences only"
     return None

@@ -1,7 +1,7 @@
 """Download files over HTTP: resume what broke off, skip what is complete, refuse what has another checksum.
 
-Servers are not trusted: only those of named hosts are asked, over HTTP and HTTPS, wherever they redirect to, and no
-more bytes are taken than were announced.
+Servers are not trusted: only named hosts are contacted, over HTTP and HTTPS, also by redirects, and no
+more bytes are read than were announced.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class NetworkError(PassingError):
 
 
 class RefusedError(InputError):
-    """The server will not give what was asked for, with this HTTP status."""
+    """The server refused the request with this HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -79,7 +79,7 @@ def host_of(url: str) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None:
-        raise InputError(f"{url}: is no address of HTTP or HTTPS; correct it")
+        raise InputError(f"{url}: is not an HTTP or HTTPS address; correct it")
     return host.rstrip(".").lower()
 
 

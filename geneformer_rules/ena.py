@@ -1,4 +1,4 @@
-"""What the European Nucleotide Archive, which mirrors SRA, has of a run: its file report, and the FASTQ files.
+"""Runs at the European Nucleotide Archive, which mirrors SRA: its file report, and the FASTQ files.
 
 The report has the files' MD5 sums, and how many reads and bases the run has: the files lack technical reads. It is
 read as text separated by tabs, line by line, and nothing in it is trusted: see also `downloading`.
@@ -112,7 +112,7 @@ def number(cell: str, field: str, least: int = 0) -> int | None:
 def _md5(cell: str) -> str:
     cell = cell.strip().lower()
     if cell and not _MD5.fullmatch(cell):
-        raise ValueError(f"fastq_md5 {cell[:40]!r} is no MD5 sum")
+        raise ValueError(f"fastq_md5 {cell[:40]!r} is not an MD5 sum")
     return cell
 
 
@@ -123,13 +123,13 @@ def read_report(file: BinaryIO, label: str, needed: Iterable[str] = FIELDS) -> I
     while line := file.readline(_MOST_LINE):
         count += 1
         if len(line) == _MOST_LINE:
-            raise InputError(f"{label}, line {count}: is longer than {_MOST_LINE:,} bytes; this is no report of ENA")
+            raise InputError(f"{label}, line {count}: is longer than {_MOST_LINE:,} bytes; this is not a report of ENA")
         cells = line.decode("utf-8-sig" if count == 1 else "utf-8", "replace").rstrip("\r\n").split("\t")
         if not header:
             header = cells
             if missing := [field for field in needed if field not in header]:
                 raise InputError(
-                    f"{label}: this is no file report of ENA with the columns {', '.join(needed)}: {missing[0]} is "
+                    f"{label}: this is not a file report of ENA with the columns {', '.join(needed)}: {missing[0]} is "
                     f"missing, and it begins with {line[:60]!r}; check the address, or make the report with them (TSV)"
                 )
         elif cells != [""]:
@@ -157,12 +157,12 @@ def file_report(
 
 
 def remote_run(run: str, url: str, patience: Patience) -> RemoteRun:
-    """What the report at ``url`` says of a run."""
+    """The row of a run in the report at ``url``."""
     with file_report(run, FIELDS, url, patience, _MOST_OF_A_RUN) as rows:
         found = [RemoteRun.of(row, host_of(url)) for row in rows if row["run_accession"] == run]
     if not found:
         raise InputError(
-            f"{run}: ENA knows no such run; correct the accession in the sample sheet. It has no runs of dbGaP, which "
+            f"{run}: ENA has no such run; correct the accession in the sample sheet. It has no runs of dbGaP, which "
             "are protected: they need 'sra.source: sra-toolkit', and a repository key in 'sra.ngc'"
         )
     if not found[0].files:

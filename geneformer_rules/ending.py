@@ -1,6 +1,6 @@
-"""The end of a run of the workflow: what was archived, from what to what, what failed and why, and where the report is.
+"""The end of a run of the workflow: how many samples were archived, their sizes, which failed and why, and the report.
 
-The summary and its pages are made by a job if all samples have been archived, and here of the others if some have not.
+The summary and its pages are made by a job if all samples have been archived, and here, of the others, if some failed.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ def finish_run(planner: "Planner", before: Mapping[str, object], state: State) -
         try:
             _show(summarize(Path(planner.results), Path(planner.benchmarks), Path(planner.config["samples"]), summary))
         except (GfzError, OSError) as error:
-            say(f"{_NAME}: error: there is no report: {message_of(error)}")
+            say(f"{_NAME}: error: the report could not be made: {message_of(error)}")
     _show(_sizes(read_json(summary.with_suffix("") / "numbers.json"), len(made)))
     known = {name: reason for name in now if name not in made and (reason := planner.error_of(name))}
     lines = [f"failed: {name}: {_short(reason)} ({_log(planner, name)})" for name, reason in known.items()]
@@ -129,7 +129,7 @@ def _sizes(numbers: dict[str, Any], now: int) -> Iterator[str]:
 
 
 def _failures(planner: "Planner", rule: str, job: Job) -> Iterator[str]:
-    """What has failed in a job, with the reason and the log; a job of a batch may say it of several samples."""
+    """What has failed in a job, with the reason and the log; a job of a batch may report it of several samples."""
     wildcards = job.wildcards_dict
     log = Path(str(job.log[0])) if job.log else None
     text = log.read_text(encoding="utf-8", errors="replace") if log is not None and log.is_file() else ""
@@ -146,7 +146,7 @@ def _failures(planner: "Planner", rule: str, job: Job) -> Iterator[str]:
 
 
 def _log(planner: "Planner", sample: str) -> Path:
-    """The log of the job that found out that a sample cannot be archived."""
+    """The log of the job that reported that a sample cannot be archived."""
     batch = planner.batches.batch_of.get(sample, alone(sample))
     places = [
         Path(planner.logs, f"{place}.log") for place in (f"fetch/{sample}", f"gather/{sample}", f"archive/{batch}")

@@ -115,7 +115,7 @@ class Estimates:
         return attempt * (500 + own + 4 * int(self.config["part_bases"]) // 1_000_000)
 
     def split_minutes(self, file_bytes: int, text_bytes: int, attempt: int = 1, self_panel: bool = False) -> int:
-        """Time limit of splitting files of this size: 10 MB a second, as from a busy network disk."""
+        """Time limit of splitting files of this size: 10 MB per second, as from a busy network disk."""
         own = 2 * self._self_panel_seconds(text_bytes) / 60 if self_panel else 0
         return attempt * (5 + file_bytes // 600_000_000 + math.ceil(own))
 

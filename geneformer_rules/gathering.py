@@ -1,7 +1,7 @@
 """Gather the parts of a sample, which were verified by the jobs that compressed them, into its archive.
 
-Each of those jobs has decoded its parts before their blocks appeared, so nothing is decoded again here. That the
-archive gives the sample back follows from digests: the block of each part has the SHA-256 of the text that was decoded,
+Each of those jobs decoded its parts before their blocks appeared, so nothing is decoded again here. That the
+archive restores the sample follows from digests: the block of each part has the SHA-256 of the text that was decoded,
 which is that of the part's file; these files, one after the other, have the SHA-256 of the sample.
 """
 
@@ -37,7 +37,7 @@ def gather_sample(
     embed: bool,
     fetched: Path | None = None,
 ) -> None:
-    """Gather the blocks of so many jobs into the archive of a sample, and prove that it is all of the sample."""
+    """Gather the blocks of so many jobs into the archive of a sample, and check that it is the whole sample."""
     files, run = sources_of(name, sources, fetched)
     with atomic_directory(directory, force=True) as out:
         archive = out / f"{name}.gfz"
@@ -63,7 +63,7 @@ def gather_sample(
 def check_whole(archive: Path, plan: Path) -> None:
     """Raise a FormatError unless the blocks of an archive, as they are on the disk, are the sample of the plan.
 
-    That each block gives the text back whose digest it has is for the job to prove that made it.
+    The job that made a block has checked that it decodes to the text with its digest.
     """
     planned = Plan.read(plan)
     sample = planned.sample

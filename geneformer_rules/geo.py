@@ -1,4 +1,4 @@
-"""What GEO names as the source of a series or sample: ENA's reports do not know these accessions.
+"""The source of a GEO series or sample, as named by GEO: ENA's reports do not have these accessions.
 
 GEO gives the record as text in its SOFT format, with lines such as
 ``!Series_relation = BioProject: https://www.ncbi.nlm.nih.gov/bioproject/PRJNA229998``.
@@ -31,7 +31,7 @@ def is_geo(accession: str) -> bool:
 def sources(accession: str, url: str, patience: Patience) -> list[str]:
     """The projects of a series, or the experiments of a sample, as SRA has them; of a super-series those of its series.
 
-    ``url`` is the address of GEO's records. ``InputError`` if GEO does not know the accession, or names no runs of it.
+    ``url`` is the address of GEO's records. ``InputError`` if GEO does not have the accession, or names no runs of it.
     """
     relations = _relations(accession, url, patience)
     parts = [place for kind, place in relations if kind == "SuperSeries of" and _SERIES.fullmatch(place)]
@@ -52,7 +52,7 @@ def _named(relations: list[tuple[str, str]], accession: str) -> list[str]:
 
 
 def _relations(accession: str, url: str, patience: Patience) -> list[tuple[str, str]]:
-    """What the record of an accession says it belongs to: kinds, and addresses or accessions."""
+    """What an accession belongs to, by its record: kinds, and addresses or accessions."""
     query = urllib.parse.urlencode({"acc": accession, "targ": "self", "form": "text", "view": "brief"})
     with tempfile.TemporaryFile() as file:
         get(f"{url}?{query}", cast(BinaryIO, file), _MOST_BYTES, {host_of(url)}, patience)

@@ -1,4 +1,4 @@
-"""Pages that people look at: charts, and tables that sort, each in one HTML file that needs no other."""
+"""HTML pages with charts and sortable tables, each a single file."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -96,7 +96,7 @@ def sizes_page(numbers: Numbers) -> str:
         ),
     ]
     if numbers.checks:
-        text = "When each archive was last proved to give every byte back; results/checks.tsv has every check."
+        text = "When each archive was last decoded and compared; results/checks.tsv has every check."
         rows = [row | {"bases": int(row["bases"]) if row["bases"].isdecimal() else None} for row in numbers.checks]
         sections.append(Section("Checks", text, [], CHECK_COLUMNS, rows))
     if notices:
@@ -140,7 +140,7 @@ def decisions_section(name: str, rows: Sequence[Row]) -> Section:
     columns = [*DECISION_COLUMNS[1:], *(key for key in rows[0] if key not in DECISION_COLUMNS)] if rows else []
     text = (
         "Each choice is measured against the best before it, on records of the panel that were held out. It is kept if "
-        "it saves enough to be more than chance."
+        "it saves more than random variation."
     )
     return Section(name, text, [charts.choices(rows)] if rows else [], columns, rows)
 

@@ -1,4 +1,4 @@
-"""What jobs read: the inputs of rules, by the plan of a run."""
+"""Inputs of rules, by the plan of a run."""
 
 import functools
 import re
@@ -52,7 +52,7 @@ class Inputs:
             self.planner.call.force(output)
 
     def _is_stale(self, output: Path, samples: Sequence[Sample]) -> bool:
-        """Whether an output of an earlier run is not to be used; what has failed is tried again, once a run."""
+        """Whether an output of an earlier run is not to be used; what has failed is tried again, once per run."""
         if not self.planner.call.is_main_process or any(
             self.planner.is_made_by_rules(sample.files) for sample in samples
         ):

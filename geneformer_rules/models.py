@@ -39,7 +39,7 @@ def panel_bases(model: str) -> int:
 
 
 def _header(model: str) -> ModelHeader | None:
-    """The command that needs the file says what is wrong with it."""
+    """The command that needs the file reports what is wrong with it."""
     path = Path(model)
     try:
         return _read(path, path.stat().st_mtime_ns)
@@ -49,5 +49,5 @@ def _header(model: str) -> ModelHeader | None:
 
 @functools.lru_cache(maxsize=4096)
 def _read(path: Path, modified: int) -> ModelHeader:
-    """Read a header once, however many jobs ask for it; ``modified`` tells a file that was replaced."""
+    """Read a header once, however many jobs ask for it; ``modified`` detects a file that was replaced."""
     return read_header(path)

@@ -1,4 +1,4 @@
-"""What jobs need: threads, memory, time, and where they run. Both memory and time grow with every retry."""
+"""Resources of jobs: threads, memory, time, and where they run. Both memory and time grow with every retry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is said of an archive by its facts, as `geneformer_codec.api.info` has them: sizes, and what it lacks."""
+"""Messages about an archive from its `geneformer_codec.api.info`: sizes, and what it does not keep."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +22,8 @@ def print_notices(sample: str, facts: Mapping[str, Any]) -> None:
 
 
 def print_sizes(sample: str, facts: Mapping[str, Any]) -> None:
-    """Write to standard error what an archive, which gave every byte back, has become of its text."""
-    per_base = f", {facts['bpb_total']:.3f} bits a base" if facts["bases"] else ""
+    """Write the sizes of a verified archive and of its text to standard error."""
+    per_base = f", {facts['bpb_total']:.3f} bits per base" if facts["bases"] else ""
     say(
         f"{sample}: {facts['input_bytes']:,} bytes of text -> {facts['total_bytes']:,} bytes{per_base}; "
         f"decoded, and equal to the text (SHA-256 {facts['sha256']})"

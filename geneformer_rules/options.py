@@ -1,4 +1,4 @@
-"""What jobs are told: the arguments of their commands.
+"""Arguments of the commands of jobs.
 
 Paths of users reach commands as parameters, quoted; as input files Snakemake would read patterns into them.
 """
@@ -152,7 +152,7 @@ class Options:
 
     @property
     def model_path(self) -> str:
-        """Where the models of archives are looked for: beside them, then where the user says."""
+        """Where the models of archives are searched for: beside them, then in the user's directories."""
         return shlex.quote(f"{self.planner.results}/archives/models") + '"${GFZ_MODEL_PATH:+:$GFZ_MODEL_PATH}"'
 
     @property

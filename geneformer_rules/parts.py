@@ -60,7 +60,7 @@ def read_plan(path: str | Path, has_model: bool = False) -> PartSizes:
 
 @functools.lru_cache(maxsize=4096)
 def _read_plan(path: str, has_model: bool, modified: int, size: int) -> PartSizes:
-    """Read a plan once, however many jobs ask for it; ``modified`` and ``size`` tell a plan that was replaced."""
+    """Read a plan once, however many jobs ask for it; ``modified`` and ``size`` detect a plan that was replaced."""
     plan = json.loads(Path(path).read_text(encoding="utf-8"))
     share = in_slices(bool(plan.get("is_reads")), has_model or plan.get("panel") is not None)
     return PartSizes(tuple(int(part["text_bytes"]) for part in plan["parts"]), share)

@@ -1,7 +1,7 @@
-"""Which runs may be fetched, so that the disk holds no more of them than it may.
+"""Limits the number of fetched runs on the disk.
 
 The directory of a run holds a place from when its fetch begins until its archive is published. A run that has failed
-keeps its directory, from which it can be gone on with, until another run needs the place.
+keeps its directory, so that it can be resumed, until another run needs the place.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -1,11 +1,12 @@
-"""The plan of a run of the workflow: which samples are to be archived, in which jobs, and from what.
+"""The plan of a run of the workflow: which samples are archived, in which jobs, and from which files.
 
 Rules look up their inputs in `inputs`, their parameters in `options`, and their resources in `needs`; Snakemake calls
 these methods with the wildcards of a job.
 
 Samples are archived in one of two ways. Small ones are archived whole by ``archive``, in batches. Large ones are split,
 compressed in parts and gathered. Both ways end in a directory below ``unpublished``, which has the archive and its
-report, and ``publish`` puts these in their places. Runs are fetched first, and go either way once their size is known.
+report, and ``publish`` puts these in their places. Runs are fetched first, and take either way once their size is
+known.
 
 An archive that is up to date is made by no rule: wildcard constraints leave it out, so it is a file that exists. So the
 graph holds only what is to be done, and batches, which differ from run to run, are no reason to make anything again.
@@ -109,7 +110,7 @@ class Planner:
 
     @cached_property
     def options(self) -> Options:
-        """What jobs are told."""
+        """Arguments of commands."""
         return Options(self)
 
     @cached_property
@@ -163,7 +164,7 @@ class Planner:
         return any(map(self.call.writes, files))
 
     def is_forced(self, sample: Sample) -> bool:
-        """Whether the user asks for a new archive of this sample."""
+        """Whether the user requests a new archive of this sample."""
         if not self.call.forced:
             return False
         trained = self.sheets.species.get(sample.species)
@@ -391,10 +392,9 @@ class Planner:
         return read_json(self.plan_path(sample)).get("error")
 
     def work_on(self, sample: str) -> list[Path]:
-        """What work on a sample leaves, and nobody needs once its archive is published.
+        """Intermediate files of a sample, which are deleted once its archive is published.
 
-        It is deleted then: it may be larger than the sample, and Snakemake would keep it until all samples have been
-        split.
+        They may be larger than the sample, and Snakemake would keep temporary ones until all samples have been split.
         """
         left = [Path(self.results, place, sample) for place in ("parts", "blocks")]
         if self.samples[sample].accession:
@@ -403,7 +403,7 @@ class Planner:
         return left
 
     def remove_run(self, sample: str) -> None:
-        """Make room where a run is that failed, or that nobody asks for any more."""
+        """Remove a run that failed, or is no longer in the sheet."""
         print(f"{self.downloads / sample}: removed, as other runs need the room", file=sys.stderr)
         for path in (self.record(sample), self.downloads / sample):
             remove(path)

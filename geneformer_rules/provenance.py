@@ -1,6 +1,6 @@
 """Which archives are up to date: those whose record (`records`) agrees with the sheet and the disk.
 
-That costs one ``stat`` a file. Where only times or inode differ, as after ``touch``, ``chmod`` or a copy of the
+This takes one ``stat`` per file. Where only times or inode differ, as after ``touch``, ``chmod`` or a copy of the
 project, the text decides: it is compared with the digest in the report.
 """
 

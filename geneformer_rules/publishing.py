@@ -1,4 +1,4 @@
-"""The last steps of a sample: publish its verified archive, and delete its source where that is asked for.
+"""The last steps of a sample: publish its verified archive, and delete its source where that is requested.
 
 Both make sure that the files still have the texts that the archive holds, and do nothing if they have not.
 """
@@ -23,7 +23,7 @@ from geneformer_rules.records import RECORD, Record, file_state, write_json, wri
 from geneformer_rules.sra import Run
 
 ERROR = ".error"
-"""The suffix of a file that says why there is no archive of its sample."""
+"""The suffix of a file with the reason why there is no archive of its sample."""
 
 
 class MismatchError(GfzError):
@@ -68,8 +68,8 @@ def publish(
 
     Its sources, none for a run, must not have changed since they were read. The model that the archive refers to is
     kept as ``models/ID.gfmodel`` beside the archive, so that no later training can make the archive unreadable. A row
-    of ``checks`` says that it was verified. ``leftovers``, of the work on the sample, are deleted afterwards. Without a
-    directory, nothing was archived: the ``record`` of the run says why.
+    of ``checks`` records that it was verified. ``leftovers``, of the work on the sample, are deleted afterwards.
+    Without a directory, nothing was archived: the ``record`` of the run has the reason.
     """
     if unpublished is None:
         Run.read(record or Path())

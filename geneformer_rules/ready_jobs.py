@@ -1,4 +1,4 @@
-"""Which of the ready jobs may begin: fetches where there is room, and publications that will fail as the last."""
+"""Which of the ready jobs may start: fetches while there is room, and publications that will fail after all others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
-"""The numbers of a run: sizes of archives and species, needs of jobs, and what trainings decided.
+"""The numbers of a run: sizes of archives and species, resources of jobs, and results of trainings.
 
-They are collected from what the jobs have left: a report per published archive, the models, the logs of trainings and
-Snakemake's benchmarks. What is not there any more is left out.
+They are collected from the outputs of jobs: a report per published archive, the models, the logs of trainings and
+Snakemake's benchmarks. Missing files are skipped.
 """
 
 import csv
@@ -43,7 +43,7 @@ SAMPLE_COLUMNS = (
     "sha256",
     "notices",
 )
-"""Columns of archives: sizes of the coded bases alone and of the whole archive stand side by side."""
+"""Columns of archives: sizes of the coded bases alone and of the whole archive side by side."""
 
 SPECIES_COLUMNS = (
     "species",
@@ -265,7 +265,7 @@ def _per_base(size: int, bases: int) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A cell of a benchmark: '-' and 'NA' stand for what could not be measured."""
+    """A cell of a benchmark: '-' and 'NA' mean that it could not be measured."""
     try:
         return float(text or "")
     except ValueError:

@@ -1,7 +1,7 @@
 """The directory to which a run is downloaded: its lock, and whether the disk has room for what is missing.
 
-It stays until the archive of the run is published: `places` counts such directories. A job that was killed is continued
-from what is there.
+It stays until the archive of the run is published: `places` counts such directories. A job that was killed is resumed
+from its files.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def locked(directory: Path) -> Iterator[Path]:
 
 
 def _take(lock: IO[str]) -> bool:
-    """Lock a file unless somebody else has; file systems that know no locks say yes."""
+    """Lock a file unless somebody else has; on file systems without locks it always succeeds."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -106,7 +106,7 @@ class RunSheet:
 
 
 def _belongs(stem: str, path: str) -> bool:
-    """Whether a file is one of those that a path with a choice of reads stands for."""
+    """Whether a file is one of those that a path with a choice of reads means."""
     run, _, reads = path.partition(":")
     return stem in {"paired": (f"{run}_1", f"{run}_2"), "unpaired": (run,)}.get(reads, (f"{run}_{reads}",))
 

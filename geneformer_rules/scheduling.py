@@ -1,7 +1,7 @@
-"""Two things that Snakemake's scheduler has to be told, for which it has no setting, all of them in this module.
+"""Two extensions of Snakemake's scheduler, for which it has no setting; no other module touches the scheduler.
 
-It holds a resource while a job runs; but what a fetched run takes on the disk is held until its archive is published.
-So fetches are kept from being ready until there is room. And its handlers of the end of a run are not for modules.
+Snakemake holds a resource while a job runs; but a fetched run stays on the disk until its archive is published.
+So fetches are held back until there is room. And Snakemake's handlers of the end of a run do not work in modules.
 """
 
 import functools
@@ -32,7 +32,7 @@ class State:
 
 
 def extend_scheduler(workflow: Any, choose: Callable[[State], Sequence[Job]], at_end: Callable[[State], None]) -> None:
-    """Let ``choose`` say which of the ready jobs of a workflow may begin, and call ``at_end`` when no more will.
+    """Let ``choose`` decide which of the ready jobs of a workflow may start, and call ``at_end`` when no more will.
 
     Neither is called if nothing is executed, as in a dry run; ``choose`` is not if a failure stops the workflow.
     """

@@ -32,7 +32,7 @@ FileCheck = Callable[[str], bool]
 """Whether a file exists, or will have been written by the time it is needed."""
 
 DoneCheck = Callable[["Sheets"], Set[str]]
-"""The names of the samples that are archived as they stand in the sheet, and may have lost their files."""
+"""The names of the samples that are archived as stated in the sheet, and may have lost their files."""
 
 
 class SheetError(UsageError):
@@ -58,7 +58,7 @@ class Sample:
     is_deleted: bool = False
     """Whether its files are to be deleted once it is archived."""
     bytes: int = 0
-    """The size of a run that is downloaded, as far as the sheet says it."""
+    """The size of a run that is downloaded, if the sheet has it."""
 
     @property
     def accession(self) -> accessions.Accession | None:
@@ -127,7 +127,7 @@ def load(
 ) -> Sheets:
     """Check ``config`` and the sheets it names, and return them.
 
-    ``exists`` says whether a file that a sheet names exists, or will exist; without it files are not looked for.
+    ``exists`` returns whether a file that a sheet names exists, or will exist; without it files are not checked.
     ``find_done`` gives the samples that are ``done``.
     """
     settings = check_config(config)

@@ -13,7 +13,7 @@ def slurm_resources(
 ) -> dict[str, Resource]:
     """Return the resources of a rule that choose the account, the partition and the GPU of its jobs.
 
-    ``needs_gpu`` tells by a job's wildcards whether it needs a GPU; without it none does. ``downloads``: all of them
+    ``needs_gpu`` decides by a job's wildcards whether it needs a GPU; without it none does. ``downloads``: all of them
     need the internet. Unset keys fall back to Snakemake's ``--default-resources``, then to Slurm's defaults.
     """
     slurm = config["slurm"]

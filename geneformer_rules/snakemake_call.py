@@ -1,6 +1,6 @@
 """Facts about the Snakemake call that the planner needs while the Snakefiles are still being read.
 
-Snakemake has no documented way to ask for some of it; all such places are in this module.
+Some of them have no documented interface in Snakemake; no other module uses such internals.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _IN_PARTS = frozenset({"split", "split_local", "compress", "gather", "publish"})
 _TRAINING = frozenset({"train", "train_local"})
 
 _ON_CLUSTER = "GENEFORMER_ON_CLUSTER"
-"""The environment variable that tells the Snakemakes that jobs start how the first one was called."""
+"""The environment variable that passes the first call's facts to the Snakemake processes that jobs start."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Call:
 
     @cached_property
     def on_cluster(self) -> bool:
-        """Whether jobs go to a cluster: only the main process knows, and those that it starts must plan alike."""
+        """Whether jobs go to a cluster: only the main process can tell, and those that it starts must plan alike."""
         if self.is_main_process:
             os.environ[_ON_CLUSTER] = "" if self.workflow.resource_settings.nodes is None else "1"
         return bool(os.environ.get(_ON_CLUSTER))
@@ -125,7 +125,7 @@ class Call:
         return self._producers[path][1]
 
     def force(self, *outputs: str) -> None:
-        """Run the jobs of these outputs whatever the time stamps say, as ``--forcerun`` does."""
+        """Run the jobs of these outputs whatever their time stamps, as ``--forcerun`` does."""
         self.workflow.dag.forcefiles.update(outputs)
 
     def replace_targets(self, files: Container[str], rule: str) -> list[str]:

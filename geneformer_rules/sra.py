@@ -1,4 +1,4 @@
-"""Fetch a run for the jobs that archive it; a record says which files it is, and what these must hold."""
+"""Fetch a run for the jobs that archive it; a record lists its files and what they must contain."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ class Downloads:
 def fetch_run(cell: str, name: str, species: str, downloads: Downloads, record: Path, threads: int = 1) -> None:
     """Fetch the run of a sample and write its record.
 
-    Of one that is not available as the sheet asks for it, the record has the reason: trying again would not change it.
+    If a run is not available in the form that the sheet requests, the record has the reason: retrying would not help.
     What may pass, as a network that does not answer, is an error.
     """
     accession, made_of = accessions.parse(cell), describe_files([cell], species)

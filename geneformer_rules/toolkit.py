@@ -91,7 +91,7 @@ def _prefetch(run: str, directory: Path, key: list[str]) -> None:
             ) from error
         if _UNKNOWN.search(str(error)) and not _OFFLINE.search(str(error)):
             raise InputError(
-                f"{error}\n{run}: correct the accession in the sample sheet, if SRA knows no such run"
+                f"{error}\n{run}: correct the accession in the sample sheet, if SRA has no such run"
             ) from error
         raise NetworkError(str(error)) from error
 
@@ -134,7 +134,7 @@ def _extract(run: Path, content: _Content, threads: int, key: list[str]) -> tupl
     written = counts.get("reads written", 0)
     if not written or counts.get("reads read") != written + left_out or counts.get("spots read") != content.spots:
         raise ToolError(
-            f"{run.name}: not all reads were extracted: {content}, and fasterq-dump says: {summary}. Nothing was "
+            f"{run.name}: not all reads were extracted: {content}, and fasterq-dump reports: {summary}. Nothing was "
             f"archived, and the download is kept in {directory}; run the workflow again, or extract the reads yourself "
             "and name the files in the sample sheet"
         )
@@ -160,5 +160,5 @@ def _call(command: list[str], failure: str) -> str:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ})
     if done.returncode:
         last = "\n".join(done.stdout.strip().splitlines()[-4:])
-        raise ToolError(f"{failure}; {command[0]} says:\n{last}")
+        raise ToolError(f"{failure}; {command[0]} reports:\n{last}")
     return done.stdout

@@ -224,11 +224,11 @@ class ReferenceModel:
         return self.decode_stream(slice_, bases) if self.stream else self.decode_windows(slice_, bases)
 
     def decode_stream(self, slice_: bytes, bases: int) -> Vector:
-        decoder, said = RangeDecoder(slice_), self.stream_frequencies()
-        frequencies, symbols = next(said), Vector()
+        decoder, printed = RangeDecoder(slice_), self.stream_frequencies()
+        frequencies, symbols = next(printed), Vector()
         for _ in range(bases):
             symbols.append(decoder.symbol(frequencies))
-            frequencies = said.send(symbols[-1])
+            frequencies = printed.send(symbols[-1])
         return symbols
 
     def stream_frequencies(self) -> Generator[Vector, int, None]:

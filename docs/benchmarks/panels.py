@@ -55,7 +55,7 @@ def run(what: str, *commands: list[str]) -> None:
 
 
 def warm_up(scratch: str, samples: list[Path], levels: list[str]) -> None:
-    """Let all kernels be compiled, which is done once a machine and is no part of what a panel costs."""
+    """Let all kernels be compiled, which is done once per machine and is no part of what a panel costs."""
     tiny, model = f"{scratch}/tiny.fa", f"{scratch}/tiny.gfmodel"
     run("compile", ["simulate", "-o", tiny, "--genomes", "20", "--length", "2000", "--seed", "1", "-q"])
     run("compile", ["train", tiny, "-o", model, "--name", "tiny", "-q"])

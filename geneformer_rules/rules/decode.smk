@@ -1,4 +1,4 @@
-# One sample, by the name of its text; if its text has another name, the error says which, as early as that is known.
+# One sample, by the name of its text; if its text has another name, the error names it, as early as it is known.
 rule decompress:
     input:
         archives=plan.inputs.archive_of_text,
@@ -63,7 +63,7 @@ rule decode:
         " --checks {params.checks:q} --threads {threads} --device {resources.device} > {log:q} 2>&1"
 
 
-# Of a large archive, jobs verify parts. That these together are the sample was proved when the archive was published.
+# Of a large archive, jobs verify parts. That these together are the sample was checked when the archive was published.
 rule verify_parts:
     input:
         archive="<results>/archives/{sample}.gfz",

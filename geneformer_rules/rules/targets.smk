@@ -1,4 +1,4 @@
-# Archives are published once decoding has given every byte back, so this ends when all are verified.
+# Archives are published once decoding has reproduced every byte, so this ends when all are verified.
 rule compress_all:
     default_target: True
     input:

@@ -1,4 +1,4 @@
-"""Archive nucleotide sequence with a learned model, and get every byte back.
+"""Lossless archives of nucleotide sequence, predicted by a learned model.
 
 >>> import geneformer_codec as gfz  # doctest: +SKIP
 >>> gfz.compress("fish.fa.gz", "fish.gfz", model="fish.gfmodel", verify=True)  # doctest: +SKIP

@@ -122,8 +122,8 @@ def compress(
     lossy: it rounds the qualities of reads first, and the archived text is the binned one.
 
     ``level`` is ``fast``, ``balanced`` or ``max``; ``strands`` is ``one``, ``both`` or ``auto`` (measured for each
-    part). ``access`` says how much is decoded to read one base: ``coarse``, a part; ``fine``, 65,536 bases; or a number
-    of bases. (Models with a network know no coarse access.) A part that the model does not help is coded without it.
+    part). ``access`` is how much is decoded to read one base: ``coarse``, a part; ``fine``, 65,536 bases; or a number
+    of bases. (Models with a network have no coarse access.) A part that the model does not help is coded without it.
     Without a model, what recurs in several parts of a FASTA file becomes a ``self_panel``, a model inside the archive,
     if that is smaller; for it, the file is read twice, and one that is no regular file is copied to a temporary.
     ``digests`` of records are stored, by ``auto``, where they take less than a hundredth of a part, or ``always``; they

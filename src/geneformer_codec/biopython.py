@@ -1,4 +1,4 @@
-"""Records of an archive as Biopython knows them, decoded where they are looked at."""
+"""Records of an archive as Biopython's ``SeqRecord``, decoded when they are used."""
 
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ class Record(Protocol):
 
 
 class _View(SequenceDataAbstractBaseClass):
-    """The residues of a record, as ``Bio.Seq`` asks for them."""
+    """The residues of a record, for ``Bio.Seq``."""
 
     def __init__(self, record: Record) -> None:
         self._record = record

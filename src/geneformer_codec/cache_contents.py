@@ -1,7 +1,7 @@
-"""What is in the cache, and how it is kept small: what was not used for longest is removed first.
+"""The content of the cache, and its limit of size: least recently used entries are removed first.
 
 Compiled kernels are one entry, each panel is one: a folder named by its digest, in ``panels`` or ``self-panels``, whose
-time is that of its last use. Nothing else is listed or removed, whatever lies in these folders; no link is followed.
+time is that of its last use. Other files in these folders are neither listed nor removed; links are not followed.
 """
 
 import contextlib

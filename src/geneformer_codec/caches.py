@@ -1,4 +1,4 @@
-"""Where caches are on the disk, and the lock by which one process fills one while others wait."""
+"""Directories of caches, and the lock by which one process fills a cache while others wait."""
 
 import contextlib
 import errno

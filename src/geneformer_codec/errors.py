@@ -1,6 +1,6 @@
-"""The errors that users meet: one small hierarchy, each with the exit status of the command.
+"""Errors for users: one small hierarchy, each with the exit status of the command.
 
-A message names the file (and record and line where there is one), says what was wrong, and what to do about it. Where
+A message names the file (and record and line where there is one), what is wrong, and what to do about it. Where
 it names a parameter, `option` marks it, so that Python users read ``force=True`` and those of the command ``-f``.
 """
 

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all: written beside their place, synced, then renamed into it.
+"""Outputs that appear complete or not at all: written beside their place, synced, then renamed into it.
 
 A job that dies leaves the old file as it was. After a signal that can be caught even the temporary is gone; after
 ``SIGKILL`` or a power cut a hidden ``.NAME.XXXXXXXX.tmp`` may remain, which nothing reads and anyone may delete.

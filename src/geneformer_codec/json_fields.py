@@ -1,4 +1,4 @@
-"""Read JSON with the type and range of every field checked; whatever does not fit is a ``ValueError``."""
+"""Read JSON with the type and range of every field checked; anything invalid is a ``ValueError``."""
 
 import re
 from collections.abc import Callable

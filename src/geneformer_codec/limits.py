@@ -1,6 +1,6 @@
-"""Limits of the memory that reading may take, checked before anything is expanded.
+"""Limits of the memory that reading may take, checked before anything is decompressed.
 
-Within the ranges that formats allow, a file of a kilobyte could ask for many gigabytes. So what reading takes is
+Within the ranges that formats allow, a file of a kilobyte could require many gigabytes. So the memory for reading is
 estimated from the sizes that a file states, and compared with a limit: the caller's, or one that follows from the size
 of the file. ``docs/format/container.md`` has the rule.
 """
@@ -25,7 +25,7 @@ UNLIMITED = 1 << 62
 PROCESS = 160 << 20
 """The interpreter, its libraries and compiled code."""
 
-_ADVICE = "A file that asks for far more than its size can be an attack; if you trust it, allow it"
+_ADVICE = "A file that needs far more memory than its size can be an attack; if you trust it, allow it"
 
 
 class MemoryLimitError(FormatError):
@@ -82,7 +82,7 @@ def streams_within(size: int) -> Iterator[None]:
 
 
 def reserve(peak: int, kept: int) -> None:
-    """Before a stream is unpacked: it takes ``peak`` bytes of memory, of which ``kept`` will be in use afterwards."""
+    """Call before a stream is unpacked, which takes ``peak`` bytes of memory; ``kept`` of them stay in use."""
     left = _LEFT.get()
     if left is None:
         return

@@ -38,7 +38,7 @@ def reverse_complement(residues: bytes) -> bytes:
 
 
 class Record:
-    """One record of an open archive. Nothing is decoded before residues are asked for.
+    """One record of an open archive. Nothing is decoded before residues are needed.
 
     It is a sequence of characters, those of the text with its lower case and exceptions: ``record[100:200]``,
     ``record[-1]``, ``len(record)``, ``str(record)``.
@@ -102,7 +102,7 @@ class Record:
         return next(self._reader.pieces([(self, region)]))
 
     def qualities(self, start: int = 0, stop: int | None = None) -> bytes:
-        """The qualities of a read as they stand in the text; `UsageError` for FASTA. All of its part are decoded."""
+        """The qualities of a read as they are in the text; `UsageError` for FASTA. All of its part are decoded."""
         sequences = self._reader.sequences
         spans = sequences.index.spans(self._number, start, len(self) if stop is None else stop)
         return b"".join(sequences.qualities(spans))

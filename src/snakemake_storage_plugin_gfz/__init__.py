@@ -114,7 +114,7 @@ class StorageProvider(StorageProviderBase):
         return StorageQueryValidationResult(query, reason is None, reason)
 
     def means(self) -> "Means":
-        """What archives are decoded with, as the settings say."""
+        """How archives are decoded, by the settings."""
         from geneformer_codec import Execution
         from geneformer_codec.limits import memory_size
 

@@ -31,7 +31,7 @@ def aligner(panel: Bases = PANEL) -> Aligner:
 ALIGNER = aligner()
 
 
-def turned(bases: Bases) -> Bases:
+def revcomp(bases: Bases) -> Bases:
     return np.ascontiguousarray(3 - bases[::-1])
 
 
@@ -73,21 +73,21 @@ def simulated(count: int, seed: int, pairs: bool = False) -> tuple[list[Bases], 
             read = np.insert(read, 40, random.integers(0, 4, int(random.integers(1, 6)))).astype(np.uint8)
         elif kind == 3:
             other = int(random.integers(0, 3000))
-            read = np.concatenate((read, turned(PANEL[other : other + 70]), PANEL[other + 100 : other + 170]))
+            read = np.concatenate((read, revcomp(PANEL[other : other + 70]), PANEL[other + 100 : other + 170]))
         elif kind == 4:
             read = random.integers(0, 4, length).astype(np.uint8)
         elif kind == 5 and reads:
             read = reads[int(random.integers(len(reads)))].copy()
         wrong = random.random(len(read)) < 0.01
         read[wrong] = random.integers(0, 4, int(wrong.sum()))
-        reads.append(turned(read) if random.integers(2) else read)
+        reads.append(revcomp(read) if random.integers(2) else read)
     if not pairs:
         return reads, [count]
     for number in range(count - 3):  # a few have no mate
         start = int(random.integers(0, 3600))
         if number % 2:
             reads[number] = PANEL[start : start + 100].copy()
-        reads.append(turned(PANEL[start + 250 : start + 350]))
+        reads.append(revcomp(PANEL[start + 250 : start + 350]))
     return reads, [count, count - 3]
 
 
@@ -112,7 +112,7 @@ def test_mapped_reads_come_back_and_take_little(pairs: bool) -> None:
 def test_neighbours_are_found_to_be_mates() -> None:
     reads: list[Bases] = []
     for start in np.random.default_rng(4).integers(0, 3500, 300).tolist():
-        reads += [PANEL[start : start + 100].copy(), turned(PANEL[start + 200 : start + 300])]
+        reads += [PANEL[start : start + 100].copy(), revcomp(PANEL[start + 200 : start + 300])]
     apart = reads[::2] + reads[1::2]
     sizes = []
     for order, texts in ((reads, [600]), (apart, [300, 300]), (apart, [600])):
@@ -157,7 +157,7 @@ def any_reads(draw: st.DrawFn) -> tuple[list[Bases], list[int]]:
             source = PANEL if not reads or draw(st.booleans()) else reads[draw(st.integers(0, len(reads) - 1))]
             start = draw(st.integers(0, max(len(source) - 1, 0)))
             piece = source[start : start + draw(st.integers(0, 120))]
-            pieces.append(turned(piece) if draw(st.booleans()) else piece)
+            pieces.append(revcomp(piece) if draw(st.booleans()) else piece)
             pieces.append(np.array(draw(st.lists(st.integers(0, 3), max_size=12)), np.uint8))
         reads.append(np.concatenate(pieces).astype(np.uint8))
     first = draw(st.integers(0, len(reads)))

@@ -22,7 +22,7 @@ def written(entries: dict[str, bytes], manifest: bytes = b"{}") -> io.BytesIO:
     return out
 
 
-def test_every_byte_is_known() -> None:
+def test_every_byte_is_as_specified() -> None:
     """The whole file, field by field as in ``docs/format/container.md``; a change here is a change of the format."""
     local = directory = b""
     entries = {

@@ -200,7 +200,7 @@ def test_flipped_bits_under_a_sound_container(archive: Path, fasta: bytes) -> No
     assert wrong > 100
 
 
-def test_a_later_version_says_what_to_install(archive: Path) -> None:
+def test_a_later_version_names_what_to_install(archive: Path) -> None:
     def change(manifest: dict[str, Any]) -> None:
         manifest |= {"format_version": 7, "tool_version": "3.2.1"}
 

@@ -90,7 +90,7 @@ def test_as_samtools_of_reads(tmp_path: Path, write: Write, case: str, part_base
     [
         (b"@a\nACGT\nAC\nACG\n+\nIIII\nII\nIII\n", "record 'a' has lines of different lengths"),
         (b"@a\nAC\nACG\n+\nII\nIII\n", "record 'a' has lines of different lengths"),
-        (b"@a\nA\n+\nI\nx\n@b\nA\n+\nI\n", "text that is no read stands 9 bytes after the beginning"),
+        (b"@a\nA\n+\nI\nx\n@b\nA\n+\nI\n", "unparsed text 9 bytes after the beginning"),
     ],
 )
 def test_reads_that_cannot_be_indexed(tmp_path: Path, write: Write, text: bytes, message: str) -> None:

@@ -131,7 +131,7 @@ HOSTILE: dict[str, Change] = {
 
 
 def rewrite(path: Path, out: Path, change: Change) -> Path:
-    """Change the manifest and the streams of the first block, in a sound container."""
+    """Change the manifest and the streams of the first block, in a valid container."""
     with path.open("rb") as file:
         reader = ContainerReader(file, str(path))
         manifest = json.loads(reader.manifest(MAX_MANIFEST_BYTES))
@@ -200,7 +200,7 @@ def run(program: str, *arguments: str | Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_what_a_small_file_can_ask_for(tmp_path: Path, write: Write) -> None:
+def test_what_a_small_file_can_require(tmp_path: Path, write: Write) -> None:
     """All of it is refused, at once and before memory is taken."""
     api.compress(write("in.fa", b">a\nACGTA\n"), tmp_path / "a.gfz")
     paths = [
@@ -211,8 +211,8 @@ def test_what_a_small_file_can_ask_for(tmp_path: Path, write: Write) -> None:
     assert max(path.stat().st_size for path in paths) < 100_000
     refused = {Path(line.split()[0]).stem: int(line.split()[1]) for line in lines}
     assert len(refused) == len(HOSTILE)
-    assert all(count >= 2 for count in refused.values()), refused  # names and lengths may be sound where bases are not
-    assert int(used) < 700
+    assert all(count >= 2 for count in refused.values()), refused  # names and lengths may be valid where bases are not
+    assert int(used) < 1000  # MB, where 2.5 GiB are allowed: Python 3.13 takes 790, Python 3.11 280
 
 
 @pytest.mark.parametrize("case", HOSTILE)

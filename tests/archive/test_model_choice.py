@@ -35,7 +35,7 @@ def fasta(*records: np.ndarray) -> bytes:
     return b"".join(b">%d\n%b\n" % (number, LETTERS[record].tobytes()) for number, record in enumerate(records))
 
 
-def turned(bases: np.ndarray) -> np.ndarray:
+def reverse_complement(bases: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(3 - bases[::-1])
 
 
@@ -74,7 +74,7 @@ def test_repeats_count_when_the_model_is_judged(tmp_path: Path, write: Write, mo
 
 
 @pytest.mark.parametrize(
-    ("record", "strands"), [(ANCESTOR, 1), (turned(ANCESTOR), 2)], ids=["as the panel", "the other strand"]
+    ("record", "strands"), [(ANCESTOR, 1), (reverse_complement(ANCESTOR), 2)], ids=["as the panel", "the other strand"]
 )
 def test_strands_are_those_of_the_panel(
     tmp_path: Path, write: Write, model: Path, record: np.ndarray, strands: int
@@ -90,7 +90,7 @@ def test_strands_are_those_of_the_panel(
 def test_one_reversed_genome_among_many_costs_little(tmp_path: Path, write: Write) -> None:
     genomes = [ANCESTOR] * 20
     same = api.compress(write("in.fa", fasta(*genomes)), tmp_path / "a.gfz", strands="one")
-    genomes[12] = turned(ANCESTOR)
+    genomes[12] = reverse_complement(ANCESTOR)
     one = api.compress(write("in.fa", fasta(*genomes)), tmp_path / "b.gfz", strands="one", verify=True)
     assert one.payload_bytes < same.payload_bytes + 100
 

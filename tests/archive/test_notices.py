@@ -1,4 +1,4 @@
-"""What is said of an archive: what it does not keep, and what is irregular in its text."""
+"""What is reported about an archive: what it does not keep, and what is irregular in its text."""
 
 import gzip
 import io
@@ -24,7 +24,7 @@ def reads(*names: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "printed"),
     [
         (
             "page.fq",
@@ -74,13 +74,13 @@ def reads(*names: str) -> bytes:
     ],
 )
 def test_of_one_text(
-    tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture, name: str, text: bytes, said: str
+    tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture, name: str, text: bytes, printed: str
 ) -> None:
     """In the facts, the table and the log, once; and the text comes back."""
     source, archive, out = write(name, text), tmp_path / "a.gfz", io.BytesIO()
     info = api.compress(source, archive, verify=True)
     (notice,) = info.notices
-    assert said in notice
+    assert printed in notice
     assert api.info(archive).notices == [notice]
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         f"{source}: {notice}"
@@ -119,7 +119,7 @@ def marked(mark: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"),
+    ("first", "second", "printed"),
     [
         (NAMES, NAMES, []),
         (marked("/1"), marked("/2"), []),
@@ -154,20 +154,20 @@ def test_of_pairs(
     model: ZlibModel,
     first: list[str],
     second: list[str],
-    said: list[str],
+    printed: list[str],
     part_bases: int,
 ) -> None:
     """The same of the archive, of one that was gathered, and of what was merged."""
     sources = write("1.fq", reads(*first)), write("2.fq", reads(*second))
     archive, options = tmp_path / "a.gfz", {"mate": sources[1], "part_bases": part_bases}
-    assert api.compress(sources[0], archive, model=model, verify=True, **options).notices == said
+    assert api.compress(sources[0], archive, model=model, verify=True, **options).notices == printed
     plan = api.split(sources[0], tmp_path / "parts", **options)
     archives = []
     for part in plan.parts:
         archives.append(tmp_path / f"{part.number}.gfz")
         api.compress_parts([tmp_path / "parts" / part.file], archives[-1], model=model)
     joined = api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "b.gfz")
-    assert joined.notices == said
+    assert joined.notices == printed
     assert archive.read_bytes() == (tmp_path / "b.gfz").read_bytes()
 
 
@@ -182,16 +182,16 @@ def test_of_merged_pairs(tmp_path: Path, write: Write, model: ZlibModel) -> None
 
 def test_of_bytes_after_the_compressed_data(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     source = write("in.fa.gz", gzip.compress(b">a\nACGT\n") + b"x" * 1234)
-    said = ["1,234 bytes after the end of the compressed data were ignored, and are not kept"]
+    printed = ["1,234 bytes after the end of the compressed data were ignored, and are not kept"]
     info = api.compress(source, tmp_path / "a.gfz", model=model, verify=True)
-    assert (info.sample, info.notices) == ("in.fa", said)
+    assert (info.sample, info.notices) == ("in.fa", printed)
     api.split(source, tmp_path / "parts")
     assert json.loads((tmp_path / "parts" / "plan.json").read_text())["trailing_bytes"] == 1234
     api.compress_parts([tmp_path / "parts" / "00000000.part"], tmp_path / "p.gfz", model=model)
-    assert api.gather(tmp_path / "parts" / "plan.json", [tmp_path / "p.gfz"], tmp_path / "b.gfz").notices == said
+    assert api.gather(tmp_path / "parts" / "plan.json", [tmp_path / "p.gfz"], tmp_path / "b.gfz").notices == printed
     merged = api.merge([tmp_path / "a.gfz", tmp_path / "b.gfz"], tmp_path / "c.gfz", model=model)
     assert merged.notices == ["2,468 bytes after the end of the compressed data were ignored, and are not kept"]
-    assert api.compress(source, tmp_path / "d.gfz", model=model, as_is=True).notices != said
+    assert api.compress(source, tmp_path / "d.gfz", model=model, as_is=True).notices != printed
 
 
 def test_of_binned_qualities(tmp_path: Path, write: Write) -> None:
@@ -205,12 +205,12 @@ def test_of_binned_qualities(tmp_path: Path, write: Write) -> None:
      {"odd_mates": {"pairs": 2, "odd": 1, "first": 1, "names": ["a"]}}, {"odd_mate": 1},
      {"odd_mates": {"pairs": 2, "odd": 1, "first": 3, "names": ["a", "b"]}}],
 )  # fmt: skip
-def test_fields_that_are_not_sound(field: dict[str, Any]) -> None:
+def test_invalid_fields(field: dict[str, Any]) -> None:
     from geneformer_codec.inputs.sample import Sample
     from geneformer_codec.json_fields import Fields
 
-    sound = Sample("x", 1, "0" * 64, 1, trailing_bytes=5, odd_mates=OddMates(2, 1, 1, ("a", "b")))
-    assert Sample.take(Fields(json.loads(json.dumps(sound.as_dict())), "sample")) == sound
+    valid = Sample("x", 1, "0" * 64, 1, trailing_bytes=5, odd_mates=OddMates(2, 1, 1, ("a", "b")))
+    assert Sample.take(Fields(json.loads(json.dumps(valid.as_dict())), "sample")) == valid
     assert Sample("x", 1, "0" * 64, 1).as_dict().keys() & {"trailing_bytes", "odd_mates"} == set()
     with pytest.raises(ValueError, match=r"sample|odd_mates"):
-        Sample.take(Fields(sound.as_dict() | field, "sample"))
+        Sample.take(Fields(valid.as_dict() | field, "sample"))

@@ -107,11 +107,11 @@ def test_little_is_kept(tmp_path: Path, write: Write, model: ZlibModel, monkeypa
         all_records = list(archive.records())
         picked = [(rng.randrange(30), rng.randrange(400), rng.random() < 0.5) for _ in range(200)]
         regions = [
-            (all_records[number], Region("", start, start + 300, "", turned)) for number, start, turned in picked
+            (all_records[number], Region("", start, start + 300, "", reverse)) for number, start, reverse in picked
         ]
-        for (number, start, turned), pieces in zip(picked, archive.pieces(regions), strict=True):
+        for (number, start, reverse), pieces in zip(picked, archive.pieces(regions), strict=True):
             residues = wanted[number][1][start : start + 300].encode()
-            assert b"".join(pieces) == (reverse_complement(residues) if turned else residues)
+            assert b"".join(pieces) == (reverse_complement(residues) if reverse else residues)
 
 
 def test_reading_like_pysam(tmp_path: Path, write: Write) -> None:
@@ -166,7 +166,7 @@ def test_names_and_residues_that_are_not_text(tmp_path: Path, write: Write) -> N
         assert (len(archive[name]), len(str(archive[name])), bytes(archive[name])) == (5, 5, b"AC\xffGT")
 
 
-def test_a_model_is_asked_for_when_residues_are(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+def test_a_model_is_needed_only_for_residues(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz", model=model)
     with open(tmp_path / "a.gfz") as archive:
         assert len(archive["seq3"]) > 400
@@ -200,8 +200,8 @@ def test_damage_is_noticed(tmp_path: Path, write: Write, model: ZlibModel, fault
         _ = archive["seq3"][1]
 
 
-def test_unsound_names_and_layout(tmp_path: Path, write: Write) -> None:
-    """Flipped bits under a sound container: an error of ours, or an answer."""
+def test_damaged_names_and_layout(tmp_path: Path, write: Write) -> None:
+    """Flipped bits in a valid container: an error of ours, or an answer."""
     from geneformer_codec.archive.container import ContainerReader, ContainerWriter
 
     path = tmp_path / "a.gfz"

@@ -59,7 +59,7 @@ def test_a_mapped_read_is_read_alone(tmp_path: Path, write: Write, pair: tuple[b
 
 
 @pytest.mark.parametrize("access", ["coarse", 1000])
-def test_any_way_gives_the_same_bytes(
+def test_every_execution_gives_the_same_bytes(
     tmp_path: Path, write: Write, pair: tuple[bytes, bytes], access: str | int
 ) -> None:
     files = write("a.fq", pair[0]), write("b.fq", pair[1])

@@ -193,7 +193,7 @@ def test_damage_is_noticed(tmp_path: Path, write: Write, model: ZlibModel) -> No
             api.verify(io.BytesIO(wrong), model=model)
 
 
-def test_unknown_costs_next_to_nothing(tmp_path: Path, write: Write, model: ZlibModel) -> None:
+def test_unknown_bases_cost_next_to_nothing(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     text = b"".join(
         b"@%d\n%bACGTACGT\n+\n%bFFFFFFFF\n" % (n, b"NA"[n % 3 > 0 :][:1], b"#F"[n % 3 > 0 :][:1]) for n in range(999)
     )

@@ -25,7 +25,7 @@ from .conftest import Write, ZlibModel, make_fasta
 
 
 class Server:
-    """Serves files by name; counts the bytes that it sends. It can be told to do so badly."""
+    """Serves files by name; counts the bytes that it sends. It can be reported to do so badly."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -305,7 +305,7 @@ def test_a_file_that_is_replaced(server: Server, pair: dict[str, bytes], validat
 
 @pytest.mark.usefixtures("far_apart")
 @pytest.mark.parametrize("headers", [{"ETag": '"one"'}, {"ETag": 'W/"one"'}, {}], ids=str)
-def test_a_replaced_file_is_said_to_be(server: Server, pair: dict[str, bytes], headers: dict[str, str]) -> None:
+def test_a_replaced_file_is_reported(server: Server, pair: dict[str, bytes], headers: dict[str, str]) -> None:
     server.files["a.gfz"], server.headers = pair["first"], headers
     with Archive(f"{server.url}/a.gfz") as archive:
         server.files["a.gfz"] = pair["other"]

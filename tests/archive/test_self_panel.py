@@ -22,7 +22,7 @@ from geneformer_codec.sequence.seeds import SEED_LENGTH, sampled_seeds, still_sa
 from geneformer_codec.training.experts import train_experts
 
 from .conftest import Write
-from .test_without_model import TURNED, relatives
+from .test_without_model import COMPLEMENT, relatives
 
 LENGTH = 100_000
 PART = 150_000
@@ -32,11 +32,11 @@ PART = 150_000
 def genomes() -> bytes:
     """Ten genomes 2 % apart, the second half of them of the other strand."""
     text = relatives(10, LENGTH, turn=False).split(b">")[1:]
-    turned = [
-        record.split(b"\n")[0] + b" turned\n" + b"".join(record.split(b"\n")[1:]).translate(TURNED)[::-1] + b"\n"
+    reverse = [
+        record.split(b"\n")[0] + b" reverse\n" + b"".join(record.split(b"\n")[1:]).translate(COMPLEMENT)[::-1] + b"\n"
         for record in text[5:]
     ]
-    return b"".join(b">" + record for record in text[:5] + turned)
+    return b"".join(b">" + record for record in text[:5] + reverse)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_parts_are_predicted_from_what_recurs(tmp_path: Path, write: Write, geno
         assert records[7][5000:5100].encode() == wanted[5000:5100]
 
 
-def test_any_way_gives_the_same_bytes(tmp_path: Path, write: Write, genomes: bytes) -> None:
+def test_every_execution_gives_the_same_bytes(tmp_path: Path, write: Write, genomes: bytes) -> None:
     source = write("in.fa", genomes)
     api.compress(source, tmp_path / "a.gfz", part_bases=PART, execution=Execution(threads=1))
     wanted = (tmp_path / "a.gfz").read_bytes()
@@ -152,11 +152,11 @@ def test_seeds_are_those_of_both_strands() -> None:
         assert count == 0 or SEED_LENGTH - 1 <= ends[:count].min() <= ends[:count].max() < len(text)
         return set(hashes[:count].tolist())
 
-    turned = np.ascontiguousarray(3 - bases[::-1])
-    assert seeds(bases, 1) == seeds(turned, 1)
+    reverse = np.ascontiguousarray(3 - bases[::-1])
+    assert seeds(bases, 1) == seeds(reverse, 1)
     assert len(seeds(bases, 1)) == len(bases) - SEED_LENGTH + 1
     few = seeds(bases, 64)
-    assert few == seeds(turned, 64)
+    assert few == seeds(reverse, 64)
     assert few < seeds(bases, 16)
     assert 100 < len(few) < 600
     assert seeds(bases[: SEED_LENGTH - 1], 1) == set()

@@ -1,4 +1,4 @@
-"""What text is derived from files of other formats, and what is said of it."""
+"""What text is derived from files of other formats, and what is reported about it."""
 
 import bz2
 import gzip
@@ -177,7 +177,7 @@ def test_mates_as_they_are(tmp_path: Path, write: Write, model: ZlibModel) -> No
         api.compress(plain, tmp_path / "b.gfz", mate=packed, model=model, as_is=True)
 
 
-def test_said_by_the_command(tmp_path: Path) -> None:
+def test_printed_by_the_command(tmp_path: Path) -> None:
     write_alignments(tmp_path / "x.bam", "wb", tmp_path / "none")
     command = [sys.executable, "-m", "geneformer_codec"]
     done = subprocess.run([*command, "split", "x.bam", "-o", "parts"], cwd=tmp_path, capture_output=True, check=True)

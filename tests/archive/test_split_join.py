@@ -149,10 +149,10 @@ def test_changed_part(tmp_path: Path, parts: Path) -> None:
     ("field", "value"),
     [("format", "gfz-plan-9"), ("bytes", 1), ("parts", []), ("sha256", "x"), ("part_bases", 0), ("more", 1)],
 )
-def test_plans_that_are_not_sound(parts: Path, field: str, value: Any) -> None:
+def test_invalid_plans(parts: Path, field: str, value: Any) -> None:
     plan = json.loads((parts / "plan.json").read_text())
     (parts / "plan.json").write_text(json.dumps(plan | {field: value}))
-    with pytest.raises(FormatError, match=r"plan\.json: not a sound plan"):
+    with pytest.raises(FormatError, match=r"plan\.json: not a valid plan"):
         api.gather(parts / "plan.json", [], parts.parent / "out.gfz")
 
 

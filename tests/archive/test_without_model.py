@@ -16,11 +16,11 @@ from geneformer_codec.errors import FormatError
 
 from .conftest import Write
 
-TURNED = bytes.maketrans(b"ACGT", b"TGCA")
+COMPLEMENT = bytes.maketrans(b"ACGT", b"TGCA")
 
 
 def relatives(genomes: int, length: int, turn: bool, seed: int = 1) -> bytes:
-    """Genomes that differ in about 2 bases of 100, every other one of the other strand if asked for."""
+    """Genomes that differ in about 2 bases of 100, every other one on the other strand if requested."""
     rng = random.Random(seed)
     ancestor = bytes(rng.choices(b"ACGT", k=length))
     text = []
@@ -28,7 +28,7 @@ def relatives(genomes: int, length: int, turn: bool, seed: int = 1) -> bytes:
         genome = bytearray(ancestor)
         for _ in range(length // 50):
             genome[rng.randrange(length)] = rng.choice(b"ACGT")
-        sequence = bytes(genome).translate(TURNED)[::-1] if turn and number % 2 else bytes(genome)
+        sequence = bytes(genome).translate(COMPLEMENT)[::-1] if turn and number % 2 else bytes(genome)
         lines = [sequence[at : at + 60] for at in range(0, length, 60)]
         text.append(b">genome %d\n" % number + b"\n".join(lines) + b"\n")
     return b"".join(text)

@@ -63,11 +63,11 @@ def test_public_names_are_there() -> None:
 
 def test_there_and_back(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compress", "in.fa", "-o", "a.gfz", "--verify", "--threads", "1", "--level", "fast"]) == 0
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("in.fa: ")
-    assert "payload" in said.err
-    assert "total" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("in.fa: ")
+    assert "payload" in printed.err
+    assert "total" in printed.err
     assert main(["verify", "a.gfz"]) == 0
     assert main(["decompress", "a.gfz", "-o", "out.fa"]) == 0
     assert Path("out.fa").read_bytes() == source.read_bytes()
@@ -252,10 +252,10 @@ def test_warnings_are_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compress", "x.fa", "-o", "a.gfz", "-q"]) == 0
     assert capsys.readouterr() == ("", warning)
     assert main(["compress", "x.fa", "-o", "a.gfz", "-f"]) == 0
-    told = capsys.readouterr().err
-    assert told.startswith(warning)
-    assert told.endswith("; 1 warning, also in 'gfz info'\n")
-    assert told.count("no FASTA") == 1
+    reported = capsys.readouterr().err
+    assert reported.startswith(warning)
+    assert reported.endswith("; 1 warning, also in 'gfz info'\n")
+    assert reported.count("no FASTA") == 1
 
 
 def test_messages_speak_of_options_here_and_of_parameters_in_python(

@@ -47,7 +47,7 @@ def test_work_is_done_without_them(archive: Path, redirected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "redirected", "said"),
+    ("command", "redirected", "printed"),
     [
         ("cat a.gfz", ">&-", CLOSED),
         ("fetch a.gfz sim3_000", ">&-", CLOSED),
@@ -59,10 +59,10 @@ def test_work_is_done_without_them(archive: Path, redirected: str) -> None:
         ("--version", ">/dev/full", FULL),
     ],
 )
-def test_what_cannot_be_written_is_an_error(archive: Path, command: str, redirected: str, said: bytes) -> None:
+def test_what_cannot_be_written_is_an_error(archive: Path, command: str, redirected: str, printed: bytes) -> None:
     done = shell(archive.parent, f"gfz {command}", redirected)
     assert done.returncode == 1
-    assert done.stderr.startswith(b"gfz: " + said)
+    assert done.stderr.startswith(b"gfz: " + printed)
     assert done.stderr.count(b"\n") == 1
 
 

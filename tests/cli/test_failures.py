@@ -37,7 +37,7 @@ def test_missing_source(gfz: Gfz, tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize(("path", "said"), list(UNREADABLE.items()))
+@pytest.mark.parametrize(("path", "printed"), list(UNREADABLE.items()))
 @pytest.mark.parametrize(
     "command",
     [
@@ -54,14 +54,14 @@ def test_missing_source(gfz: Gfz, tmp_path: Path) -> None:
     ids=" ".join,
 )
 def test_what_a_path_is_that_cannot_be_read(
-    archive: Path, capfd: pytest.CaptureFixture[str], command: list[str], path: str, said: str
+    archive: Path, capfd: pytest.CaptureFixture[str], command: list[str], path: str, printed: str
 ) -> None:
     make_unreadable(archive.parent)
     before = names(archive.parent)
     assert main([path if word == "PATH" else word for word in command]) == 1
-    told = capfd.readouterr().err
-    assert told.startswith(f"gfz: error: {path}: {said}")
-    assert told.count("\n") == 1
+    reported = capfd.readouterr().err
+    assert reported.startswith(f"gfz: error: {path}: {printed}")
+    assert reported.count("\n") == 1
     assert names(archive.parent) == before
 
 
@@ -117,7 +117,7 @@ def test_missing_directory(gfz: Gfz, source: Path) -> None:
 
 
 def random_record(bases: int) -> bytes:
-    """A record that nothing makes smaller than 2 bits a base."""
+    """A record that nothing makes smaller than 2 bits per base."""
     return b">a\n" + bytes(random.Random(1).choices(b"ACGT", k=bases)) + b"\n"
 
 
@@ -182,7 +182,7 @@ def test_full_standard_output(archive: Path) -> None:
         assert b"Traceback" not in done.stderr
 
 
-def test_reader_that_goes_away(archive: Path) -> None:
+def test_a_reader_that_goes_away(archive: Path) -> None:
     archive.with_name("in.fa").write_bytes(b">a\n" + b"ACGTTGCA" * 1_000_000)
     main(["compress", "in.fa", "-o", "a.gfz", "-f", "-q", "-l", "fast"])
     command = [*GFZ, "decompress", "a.gfz", "-o", "-"]
@@ -238,7 +238,7 @@ def test_ended_after_the_output_was_complete(
     status: int,
     how: str,
 ) -> None:
-    """What is said then is what there is: the archive, or not."""
+    """The message states whether the archive was written."""
 
     def end(*_: object) -> None:
         raise error
@@ -261,7 +261,7 @@ def test_ended_after_the_output_was_complete(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_no_cuda_device(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused where a network or experts would run; training experts, it is said that it makes no difference."""
+    """Refused where a network or experts would run; for training experts a message reports that it has no effect."""
     network = ["--preset", "stream-tiny", "--epochs", "1"]
     assert main(["train", "in.fa", "-o", "x.gfmodel", "--name", "x", "--device", "cuda", *network]) == 2
     refused = "gfz: error: PyTorch finds no CUDA device; give --device cpu, or leave it out\n"
@@ -273,9 +273,9 @@ def test_no_cuda_device(source: Path, capsys: pytest.CaptureFixture[str]) -> Non
     rules = ["archive", "--sample", "a", "in.fa", "-o", "out", "--level", "fast", "--part-bases", "10000"]
     rules += ["--species", "x"]
     rules_main([*rules, *with_model])
-    told = capsys.readouterr().err
-    assert "give --device cpu" in told
-    assert "Traceback" not in told
+    reported = capsys.readouterr().err
+    assert "give --device cpu" in reported
+    assert "Traceback" not in reported
     assert main(["compress", "in.fa", "-o", "a.gfz", "--access", "fine", "--device", "cuda"]) == 2
     refused = "gfz: error: there is no GPU here: NVIDIA's driver, libcuda.so.1, is not found"
     assert capsys.readouterr().err == f"{refused}; give --device cpu, or leave it out\n"

@@ -78,21 +78,21 @@ def test_lists(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None
 def test_beyond_the_end(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     regions = ["sim3_000:2900-9000", "sim3_000:9000-9010"]
     assert main(["fetch", "a.gfz", *regions]) == 0
-    out, told = capfdbinary.readouterr()
+    out, reported = capfdbinary.readouterr()
     assert out == faidx("in.fa", *regions)
-    assert b"gfz: warning: region sim3_000:2900-9000 goes beyond its record" in told
-    assert b"gfz: warning: region sim3_000:9000-9010 begins beyond its record" in told
+    assert b"gfz: warning: region sim3_000:2900-9000 goes beyond its record" in reported
+    assert b"gfz: warning: region sim3_000:9000-9010 begins beyond its record" in reported
 
 
 def test_unknown_records(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert main(["fetch", "a.gfz", "sim3_000:1-10", "none:1-10"]) == 1
-    out, told = capfdbinary.readouterr()
+    out, reported = capfdbinary.readouterr()
     assert out == b""
-    assert told == b"gfz: error: a.gfz: no record is called 'none:1-10'; 'gfz ls' lists them\n"
+    assert reported == b"gfz: error: a.gfz: no record is called 'none:1-10'; 'gfz ls' lists them\n"
     assert main(["fetch", "a.gfz", "--continue", "none", "sim3_000:1-10"]) == 0
-    out, told = capfdbinary.readouterr()
+    out, reported = capfdbinary.readouterr()
     assert out == faidx("in.fa", "sim3_000:1-10")
-    assert told.startswith(b"gfz: warning: a.gfz: no record is called 'none'")
+    assert reported.startswith(b"gfz: warning: a.gfz: no record is called 'none'")
 
 
 def test_names_end_at_blanks(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -108,8 +108,8 @@ def test_errors_of_the_settings_name_file_and_part(
 
     monkeypatch.setattr("geneformer_codec.archive.coders.Coders.coder", fail)
     assert main(["fetch", "a.gfz", "sim3_007:1-10"]) == 1
-    said = b"gfz: error: a.gfz: part 2: the settings do not fit together\n"
-    assert capfdbinary.readouterr().err == said
+    printed = b"gfz: error: a.gfz: part 2: the settings do not fit together\n"
+    assert capfdbinary.readouterr().err == printed
 
 
 def test_calls_at_fault(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

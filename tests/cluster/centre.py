@@ -1,11 +1,11 @@
-"""Twenty runs of a sequencing centre, of mixed size, on a real Slurm of one node: how busy it is, and what is said.
+"""Twenty runs of a sequencing centre, of mixed size, on a real Slurm of one node: how busy it is, and its messages.
 
     PYTHONPATH=src:.:tests python tests/cluster/centre.py DIRECTORY [--large 5000] [--small 40] [--level fast]
 
-A stand-in of ENA on this machine has one large run (``--large`` MB of text), pairs, pairs with orphans, long reads, a
-run that its server does not give, one without files and one that it does not know. Checks that failures are told once
-and nothing is asked for again, runs again, for which nothing must be left to do, and verifies all archives. The use of
-the cores is in DIRECTORY/use.tsv, one row a second.
+A local server in place of ENA has one large run (``--large`` MB of text), pairs, pairs with orphans, long reads, a run
+that it refuses, one without files and one that is unknown. Checks that failures are reported once and nothing is
+requested again, runs again, for which nothing must be left to do, and verifies all archives. The use of the cores is in
+DIRECTORY/use.tsv, one row per second.
 """
 
 import argparse
@@ -36,7 +36,7 @@ REFUSED, WITHOUT_FILES, UNKNOWN = "SRR000018", "SRR000019", "SRR000020"
 FAILURES = {
     REFUSED: "the server answers 403",
     WITHOUT_FILES: "ENA has no FASTQ files of this run",
-    UNKNOWN: "ENA knows no such run",
+    UNKNOWN: "ENA has no such run",
 }
 
 
@@ -195,7 +195,7 @@ def _threads_wanting(process: int) -> int:
 
 
 def archive(centre: Centre, project: ClusterProject, table: Path, disturb: Callable[[], None] = lambda: None) -> str:
-    """Archive all runs, and check what was said and asked; ``disturb`` is called while jobs are at work."""
+    """Archive all runs, and check what was printed and asked; ``disturb`` is called while jobs are at work."""
     project.samples[:] = ["sample\tpath\tspecies\tbytes", *centre.rows]
     use = Use(project, table)
     use.start()
@@ -203,20 +203,20 @@ def archive(centre: Centre, project: ClusterProject, table: Path, disturb: Calla
     process = project.start("compress_all")
     try:
         disturb()
-        said = project.finish(process, status=1)
+        printed = project.finish(process, status=1)
     finally:
         use.ended.set()
         use.join()
     print(f"{centre.text_bytes / 1e6:,.0f} MB of text in {time.monotonic() - began:.0f} s")
     use.show()
-    check(centre, project, said)
-    return said
+    check(centre, project, printed)
+    return printed
 
 
-def check(centre: Centre, project: ClusterProject, said: str) -> None:
+def check(centre: Centre, project: ClusterProject, printed: str) -> None:
     """Check archives, failures and requests."""
     asked = centre.server.asked
-    print(*(line for line in said.splitlines() if line.startswith("geneformer-rules: ")), sep="\n")
+    print(*(line for line in printed.splitlines() if line.startswith("geneformer-rules: ")), sep="\n")
     archived = {path.stem for path in project.result("archives").glob("*.gfz")}
     assert archived == {f"SRR{number:06}" for number in range(1, 18)}, archived
     for run, digests in centre.digests.items():
@@ -224,10 +224,10 @@ def check(centre: Centre, project: ClusterProject, said: str) -> None:
         held = [facts["sha256"], *([facts["mate"]["sha256"]] if facts["mate"] else [])]
         assert held[-len(digests) :] == digests, run
     for run, reason in FAILURES.items():
-        told = [line for line in said.splitlines() if line.startswith(f"geneformer-rules: failed: {run}: ")]
-        assert len(told) == 1, told
-        assert reason in told[0]
-        assert len(re.findall(rf"^{run}: .*{re.escape(reason)}", said, re.M)) <= 1
+        reported = [line for line in printed.splitlines() if line.startswith(f"geneformer-rules: failed: {run}: ")]
+        assert len(reported) == 1, reported
+        assert reason in reported[0]
+        assert len(re.findall(rf"^{run}: .*{re.escape(reason)}", printed, re.M)) <= 1
     files = [path for path in asked if path.endswith(".gz")]
     assert len(files) == len(set(files)), "a file was asked for twice"
     assert asked.count("/filereport") == 20

@@ -46,10 +46,10 @@ class Cluster:
 
     def script(self, step: str) -> None:
         """Run a step of the script."""
-        with (self.state / f"{step}.out").open("w+") as said:
-            done = subprocess.run([SCRIPT, step, self.state], stdout=said, stderr=subprocess.STDOUT, timeout=1800)
-            said.seek(0)
-            assert done.returncode == 0, said.read()
+        with (self.state / f"{step}.out").open("w+") as printed:
+            done = subprocess.run([SCRIPT, step, self.state], stdout=printed, stderr=subprocess.STDOUT, timeout=1800)
+            printed.seek(0)
+            assert done.returncode == 0, printed.read()
 
     def end(self, daemon: str) -> None:
         """End a daemon, which saves its state; killed outright, it would forget the last seconds."""
@@ -102,7 +102,7 @@ class ClusterProject(Project):
 
     @property
     def notes(self) -> Path:
-        """Where the node writes down what it does, and is told what to do."""
+        """Where the node writes down what it does, and is reported what to do."""
         return self.directory / "notes"
 
     def prepare(self) -> None:
@@ -136,12 +136,12 @@ class ClusterProject(Project):
         self.write()
         if snakefile is not None:
             (self.directory / "Snakefile").write_text(snakefile)
-        with (self.directory / "said").open("w") as said:
+        with (self.directory / "printed").open("w") as printed:
             process = subprocess.Popen(
                 self.command(*arguments),
                 cwd=self.directory,
                 env=self.environment(),
-                stdout=said,
+                stdout=printed,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
@@ -149,20 +149,20 @@ class ClusterProject(Project):
         return process
 
     def finish(self, process: "subprocess.Popen[str]", status: int = 0) -> str:
-        """Wait for snakemake and return everything it said."""
+        """Wait for snakemake and return everything it printed."""
         try:
             process.wait(timeout=1800)
         except subprocess.TimeoutExpired:
             process.kill()
-        assert process.returncode == status, self.said() + self.all_logs()
-        return self.said()
+        assert process.returncode == status, self.printed() + self.all_logs()
+        return self.printed()
 
-    def said(self) -> str:
-        """What snakemake has said up to now."""
-        return (self.directory / "said").read_text()
+    def printed(self) -> str:
+        """What snakemake has printed up to now."""
+        return (self.directory / "printed").read_text()
 
     def run(self, *arguments: str, status: int = 0, snakefile: str | None = None) -> str:
-        """Run snakemake and return everything it said."""
+        """Run snakemake and return everything it printed."""
         return self.finish(self.start(*arguments, snakefile=snakefile), status)
 
     def stop(self) -> None:
@@ -190,8 +190,8 @@ class ClusterProject(Project):
 
     def accounted(self, rule: str, *columns: str) -> list[list[str]]:
         """What Slurm's accounting says of the jobs of a rule, perhaps of one with certain wildcards, in their order."""
-        said = self.cluster.ask(f"sacct -XnP -D -o Comment,WorkDir,{','.join(columns)}")
-        rows = [line.split("|") for line in said.splitlines()]
+        printed = self.cluster.ask(f"sacct -XnP -D -o Comment,WorkDir,{','.join(columns)}")
+        rows = [line.split("|") for line in printed.splitlines()]
         own = [row for row in rows if f"{row[0]}_".startswith(f"rule_{rule}_") and row[1] == str(self.directory)]
         return [row[2:] for row in own]
 

@@ -22,7 +22,7 @@ def centre(tmp_path: Path) -> Iterator[Centre]:
 
 
 def test_twenty_runs(centre: Centre, on_cluster: ClusterProject, tmp_path: Path) -> None:
-    """Each is archived once, or its failure told once; nothing is asked for twice, and then nothing is to be done."""
+    """Each is archived once, or its failure reported once; nothing is requested twice; then nothing is left to do."""
     centre.make(large=3, small=0.2)
     on_cluster.settings |= {"level": "fast", "part_bases": 300_000, "planning": {"job_bases": 600_000}}
     on_cluster.settings["sra"] = {"ena_url": centre.server.reports, "max_downloads": 4}

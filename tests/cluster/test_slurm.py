@@ -142,7 +142,7 @@ def test_a_run_outlives_a_controller_and_a_node(on_cluster: ClusterProject) -> N
     (job,) = on_cluster.wait_for_call("00000000.part")
     until(lambda: cluster.ask("squeue -h -o %i").split() == [job])
     cluster.end("slurmctld")
-    until(lambda: "MinJobAge=None" in on_cluster.said())  # it has asked, and had no answer
+    until(lambda: "MinJobAge=None" in on_cluster.printed())  # it has asked, and had no answer
     cluster.script("start-controller")
     assert cluster.ask(f"squeue -h -o %T -j {job}").strip() == "RUNNING"
     cluster.ask(f"scontrol update nodename={cluster.node} state=down reason=test")

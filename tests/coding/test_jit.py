@@ -13,7 +13,7 @@ from geneformer_codec.coding.jit import inline, kernels
 from .tiny_kernel import PACKAGE, double, the_file
 
 
-def test_nobody_else_compiles() -> None:
+def test_no_other_module_compiles() -> None:
     """But for GPUs, the same functions."""
     compiles = re.compile(r"\b(n?jit|guvectorize|vectorize|cfunc|stencil|generated_jit)\s*\(|@(numba\.)?n?jit\b")
     found = [
@@ -24,6 +24,7 @@ def test_nobody_else_compiles() -> None:
     assert sorted(found) == ["forms.py", "jit.py"]
 
 
+@pytest.mark.skipif(not jit.LEAN, reason="this version of numba compiles parts in its own way")
 def test_python_cannot_call_a_part() -> None:
     with pytest.raises(TypeError, match="part of kernels"):
         double(1)

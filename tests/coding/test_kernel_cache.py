@@ -59,9 +59,7 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables:
     assert the_file(tmp_path / where).is_file()
 
 
-def test_it_is_said_on_the_screen_but_not_to_those_who_want_quiet(
-    cache: Path, log: Log, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_it_is_printed_unless_quiet(cache: Path, log: Log, capfd: pytest.CaptureFixture[str]) -> None:
     for quiet in (False, True):
         with log_shown(quiet):
             assert not is_kept()
@@ -348,7 +346,7 @@ def another_that_compiles(cache: Path) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
-def test_who_waits_says_so(cache: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_is_logged(cache: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "_NOTABLE", 0.0)
     say = kernel_cache._say
     with another_that_compiles(cache) as holder:
@@ -461,14 +459,14 @@ def test_a_user_of_a_container(tmp_path: Path, environment: dict[str, str], reas
         if name != "closed":
             os.chown(tmp_path / name, NOBODY, NOBODY)
     environment = {name: value.format(tmp=tmp_path) for name, value in environment.items()}
-    said = end(start(environment, before))
+    printed = end(start(environment, before))
     if reason:
-        warning, compiles, what = said
+        warning, compiles, what = printed
         assert warning.startswith("compiled kernels are not kept (")
         assert reason in warning
         assert [compiles, what] == [LINE, "compiled"]
     else:
-        assert said == [LINE, "compiled"]
+        assert printed == [LINE, "compiled"]
         assert end(start(environment, before)) == ["kept"]
 
 

@@ -60,7 +60,7 @@ def test_one_failure_stops_the_others(threads: int) -> None:
     assert stopped.is_set()
 
 
-def test_whoever_stops_listening_stops_the_work() -> None:
+def test_a_reader_that_stops_ends_the_work() -> None:
     def work(item: int, report: Progress) -> int:
         while item:
             report(1)

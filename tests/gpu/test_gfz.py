@@ -89,8 +89,8 @@ def test_what_a_gpu_is_not_for(device: EmulatedDevice, capsys: pytest.CaptureFix
     """Parts that are one slice each."""
     Path("in").write_bytes(fasta())
     assert main(["compress", "in", "-o", "a.gfz", "--device", "cuda"]) == 2
-    told = capsys.readouterr().err
-    assert "compress with --access fine, or give --device cpu" in told
+    reported = capsys.readouterr().err
+    assert "compress with --access fine, or give --device cpu" in reported
     assert not Path("a.gfz").exists()
     gfz("compress", "in", "-o", "a.gfz", "--level", "fast", "--device", "auto")
     assert main(["decompress", "a.gfz", "-o", "out", "--device", "cuda"]) == 2
@@ -103,7 +103,7 @@ def test_what_a_gpu_is_not_for(device: EmulatedDevice, capsys: pytest.CaptureFix
 def test_a_device_that_fails(
     device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is said what failed, and no archive appears."""
+    """The message names what failed, and no archive appears."""
 
     def kernel(source: object) -> None:
         raise DeviceError("the GPU failed: cuLaunchKernel: lost (4)")

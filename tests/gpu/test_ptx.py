@@ -37,7 +37,7 @@ def test_kernels_are_compiled_once(
         assert entry.count(b".param .u64") == 4
         assert b"prefetch.L2" in ptx
         assert b".extern .func" not in ptx, "all that it calls is there"
-    assert caplog.text.count("compiling the experts for the GPU") == 1, "said once"
+    assert caplog.text.count("compiling the experts for the GPU") == 1, "printed once"
     monkeypatch.delattr(Source, "codes")
     larger_panel = Source(layout(panel=2_000_000), decoding=True)
     assert {processor: larger_panel.ptx(processor) for processor in made} == made

@@ -1,4 +1,4 @@
-"""Sources are read by content; whatever is wrong with one is said with its name."""
+"""Sources are read by content; errors name them."""
 
 import bz2
 import collections
@@ -157,10 +157,10 @@ def test_a_flipped_byte_is_an_error(kind: str, tmp_path: Path) -> None:
                 collections.deque(iter(lambda: stream.read(1 << 16), b""), maxlen=0)
 
 
-@pytest.mark.parametrize(("path", "said"), list(UNREADABLE.items()))
-def test_what_cannot_be_opened(tmp_path: Path, path: str, said: str) -> None:
+@pytest.mark.parametrize(("path", "printed"), list(UNREADABLE.items()))
+def test_what_cannot_be_opened(tmp_path: Path, path: str, printed: str) -> None:
     make_unreadable(tmp_path)
-    with pytest.raises(InputError, match=f"{path[:20]}.*: {said}"):
+    with pytest.raises(InputError, match=f"{path[:20]}.*: {printed}"):
         open_input(tmp_path / path)
 
 

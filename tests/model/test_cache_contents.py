@@ -216,9 +216,9 @@ class TestCommand:
         assert "removed 1 panels" in self.run(capfd, "clear")[1]
         assert not folder.exists(), "nor a lock of a process that was killed"
 
-    def test_what_is_not_ones_own(self, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_files_of_other_users(self, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (cache / "panels").mkdir(parents=True)
         (cache / "panels").chmod(0o777)
         for action in ("list", "size", "clear"):
-            said = self.run(capfd, action, status=1)[1]
-            assert f"{cache}/panels: other users may write to it (chmod go-w); set GFZ_CACHE" in said
+            printed = self.run(capfd, action, status=1)[1]
+            assert f"{cache}/panels: other users may write to it (chmod go-w); set GFZ_CACHE" in printed

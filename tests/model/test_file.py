@@ -73,7 +73,7 @@ def test_other_files_and_other_versions(tmp_path: Path) -> None:
         read_model(tmp_path / "none.gfmodel")
 
 
-def test_anyone_can_read_the_header() -> None:
+def test_the_header_is_readable_without_this_package() -> None:
     size = int.from_bytes(DATA[:8], "little")
     header = json.loads(json.loads(DATA[8 : 8 + size])["__metadata__"]["gfmodel"])
     assert header["format"] == "gfmodel/1"

@@ -42,7 +42,7 @@ def test_a_panel_is_decoded_once(tmp_path_factory: pytest.TempPathFactory, panel
     assert sorted(path.name for path in cached(cache, panel).parent.iterdir()) == ["bases"]
 
 
-def test_the_cache_file_is_what_its_description_says(tmp_path: Path) -> None:
+def test_the_cache_file_is_as_described(tmp_path: Path) -> None:
     open_panel(SOURCE, decode, tmp_path)
     data = cached(tmp_path).read_bytes()
     assert data.startswith(b"gfpanel1{")

@@ -107,7 +107,7 @@ def test_the_places_of_the_environment_complement_each_other(tmp_path: Path, mon
     st.sampled_from(["", "name", "ACGT", ">", "x\r"]),
     st.integers(1, 9),
 )
-def test_records_are_told_apart_as_in_training(
+def test_records_are_separated_as_in_training(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], before: str, header: str, step: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "layout.fa"
@@ -151,7 +151,7 @@ def test_a_message_names_what_is_missing_and_where_it_was_looked_for(
     assert f"{PANEL.refget[3]}, {PANEL.refget[4]}" in message
     assert PANEL.refget[0] not in message
     assert f"searched {tmp_path}, {tmp_path}/none" in message
-    assert f"{tmp_path / PANEL.refget[3]} has other content than its name says" in message
+    assert f"{tmp_path / PANEL.refget[3]} has other content than its name states" in message
     assert f"{tmp_path}/none is not there" in message
     assert "GFZ_REF_PATH" in message
     monkeypatch.delenv("GFZ_REF_PATH")
@@ -210,6 +210,8 @@ def test_a_two_bit_file(tmp_path: Path, order: str) -> None:
     path = tmp_path / "genome.2bit"
     path.write_bytes(two_bit(texts, order))
     assert list(two_bit_sequences(path)) == [text.upper() for text in texts.values()]
+    size = len(texts[b"r1"])
+    assert list(two_bit_sequences(path, {size})) == [text.upper() for text in texts.values() if len(text) == size]
     for place in (path, tmp_path):
         assert same(load(refer(PANEL), never, str(place)), PANEL)
 
@@ -308,6 +310,16 @@ def test_single_records_are_read_by_an_index(tmp_path: Path, scanned: list[Path]
         assert same(load(carried(source), never, str(path)), panel)
         (tmp_path / "other.fa").write_text(">chr9\nACGT\n")
         assert same(load(source, never, str(tmp_path)), panel)
+    assert not scanned
+
+
+def test_single_records_of_a_two_bit_file(tmp_path: Path, scanned: list[Path]) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_bytes(in_lines(GENOME_RECORDS))
+    source, panel = wanted(path, 2, 1)
+    path = path.with_suffix(".2bit")
+    path.write_bytes(two_bit({name.encode(): text.encode() for name, text in GENOME_RECORDS}))
+    assert same(load(source, never, str(path)), panel)
     assert not scanned
 
 

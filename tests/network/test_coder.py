@@ -133,7 +133,7 @@ def test_an_interruption_stops_every_thread(threads: int) -> None:
     assert threading.active_count() < 20
 
 
-def test_unknown_devices_are_the_callers_fault() -> None:
+def test_an_unknown_device_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="auto, cpu or cuda"):
         random_model("stream").coder(None, "tpu")
 

@@ -87,7 +87,7 @@ def test_a_prediction_depends_on_the_past_only() -> None:
     assert (before[71:] != after[71:]).any()
 
 
-def test_tables_are_what_the_format_says() -> None:
+def test_tables_are_those_of_the_format() -> None:
     assert attention_table()[[0, 64, 65, 511]].tolist() == [255, 128, 126, 1]
     assert logit_table()[[0, 64, 127]].tolist() == [1 << 24, 11863283, round((1 << 24) * 2 ** (-127 / 128))]
 

@@ -80,11 +80,11 @@ def test_slices_may_be_decoded_in_part(model: Model, bases: np.ndarray) -> None:
 
 def test_predictions_of_the_network_are_mixed_in() -> None:
     text = CHANCE.integers(0, 4, 2000).astype(np.uint8)
-    said = np.full((2000, 4), -512, np.int32)  # 1/16 each
-    said[np.arange(2000), text] = -38  # 13/16
+    predicted = np.full((2000, 4), -512, np.int32)  # 1/16 each
+    predicted[np.arange(2000), text] = -38  # 13/16
     panel = PackedPanel.of(ANCESTOR, np.zeros(1, np.int64))
     without = len(Predictor(replace(WITH_NETWORK, network=False), panel).encode(text))
-    mixed = len(Predictor(WITH_NETWORK, panel).adapt(text, None, None, network_logs=said.reshape(-1)))
+    mixed = len(Predictor(WITH_NETWORK, panel).adapt(text, None, None, network_logs=predicted.reshape(-1)))
     assert mixed < 0.6 * without
 
 

@@ -48,10 +48,10 @@ def test_relatives_in_the_panel_are_found(related: Predictor) -> None:
 @pytest.mark.parametrize("both", [False, True])
 def test_reverse_complements_are_found_in_the_panel(both: bool) -> None:
     related = mutated(ANCESTOR, 0.005, 98)
-    turned = np.ascontiguousarray(3 - related[::-1])
+    reverse = np.ascontiguousarray(3 - related[::-1])
     coder = Predictor(small(both_strands=both), PackedPanel.of(ANCESTOR))
-    data = coder.encode(turned)
-    assert np.array_equal(coder.decode(data, len(turned)), turned)
+    data = coder.encode(reverse)
+    assert np.array_equal(coder.decode(data, len(reverse)), reverse)
     assert len(data) < 3 * len(coder.encode(related))
 
 
@@ -89,8 +89,8 @@ def test_match_runs_are_coded_without_the_mixer() -> None:
 
 
 @pytest.mark.parametrize("every", [2, 3, 4])
-def test_a_stream_fits_where_match_runs_miss_against_all_odds(every: int) -> None:
-    """The room for a stream is of 3 bytes a base."""
+def test_a_stream_fits_where_match_runs_miss_improbably_often(every: int) -> None:
+    """The room for a stream is of 3 bytes per base."""
     text = np.tile(ANCESTOR[:600], 3)
     text[600::every] = (text[600::every] + 1) & 3
     settings = small(
@@ -332,14 +332,14 @@ def test_contexts_that_are_left_out_leave_the_others_as_they_were(kind: str, inp
 def test_seeds_that_are_sampled_find_passages_of_both_strands() -> None:
     rng = np.random.default_rng(3)
     once = rng.integers(0, 4, 40_000).astype(np.uint8)
-    turned = np.ascontiguousarray(3 - once[::-1])
+    reverse = np.ascontiguousarray(3 - once[::-1])
     settings = replace(without_panel("fast"), table_bits=16)
     size = {
         name: len(Predictor(settings).encode(np.concatenate(parts)))
-        for name, parts in {"once": [once], "again": [once, once], "turned": [once, turned]}.items()
+        for name, parts in {"once": [once], "again": [once, once], "reverse": [once, reverse]}.items()
     }
     assert size["again"] < 1.02 * size["once"]
-    assert size["turned"] < 1.02 * size["once"]
+    assert size["reverse"] < 1.02 * size["once"]
 
 
 def test_fewer_heads_and_sets_do_the_work_of_all() -> None:

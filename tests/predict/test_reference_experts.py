@@ -34,7 +34,7 @@ MOST = {"fast": 2400, "balanced": 1600, "max": 800}
 """Bases of a slice: the reference takes about a millisecond for a base at the highest level."""
 
 
-def turned(bases: Bases) -> Bases:
+def revcomp(bases: Bases) -> Bases:
     return np.ascontiguousarray(3 - bases[::-1])
 
 
@@ -48,13 +48,13 @@ SMALL = ExpertSettings(
     count_priors=(30, 10),
 )
 RECORDS = [
-    mutated(ANCESTOR, 0.08, 1), turned(mutated(ANCESTOR, 0.1, 2)), mutated(ANCESTOR, 0.03, 3), ANCESTOR[:40],
+    mutated(ANCESTOR, 0.08, 1), revcomp(mutated(ANCESTOR, 0.1, 2)), mutated(ANCESTOR, 0.03, 3), ANCESTOR[:40],
     np.tile(ANCESTOR[:13], 20),
 ]  # fmt: skip
 RELATED = np.concatenate(
     [
-        mutated(ANCESTOR, 0.05, 4)[:300], turned(mutated(ANCESTOR, 0.02, 5))[-200:], np.tile(ANCESTOR[40:47], 30),
-        mutated(ANCESTOR, 0.01, 6), np.zeros(60, np.uint8), turned(ANCESTOR)[100:500], mutated(ANCESTOR, 0.01, 8),
+        mutated(ANCESTOR, 0.05, 4)[:300], revcomp(mutated(ANCESTOR, 0.02, 5))[-200:], np.tile(ANCESTOR[40:47], 30),
+        mutated(ANCESTOR, 0.01, 6), np.zeros(60, np.uint8), revcomp(ANCESTOR)[100:500], mutated(ANCESTOR, 0.01, 8),
     ]
 )  # fmt: skip
 """Repeats of this strand and the other, tandem repeats, a run of one base."""
@@ -206,10 +206,10 @@ def test_whatever_settings_an_archive_may_state(seed: int) -> None:
 NOISE = np.random.default_rng(9).integers(0, 4, 1500).astype(np.uint8)
 FEW = np.random.default_rng(10).integers(0, 2, 1000).astype(np.uint8)
 """Two letters only: seeds come again and again."""
-FAILING = np.concatenate([NOISE[:250], mutated(NOISE[:250], 0.03, 1), turned(mutated(NOISE[:250], 0.03, 2))])
+FAILING = np.concatenate([NOISE[:250], mutated(NOISE[:250], 0.03, 1), revcomp(mutated(NOISE[:250], 0.03, 2))])
 LONG = np.concatenate([NOISE[:900], NOISE[:500], NOISE[:900]])
 LONG[[1200, 1800]] ^= 2
-ENDS = np.concatenate([NOISE[600:760], turned(NOISE[:120]), NOISE[:80], NOISE[650:790]])
+ENDS = np.concatenate([NOISE[600:760], revcomp(NOISE[:120]), NOISE[:80], NOISE[650:790]])
 BLOCK = np.resize(NOISE, 1 << 14)
 GAPPED = np.insert(np.delete(NOISE[:900], np.r_[100:102, 300, 500:504, 800:803]), [200, 400, 400, 650], 1)
 CODONS = np.tile(np.array([0, 3, 2, 0, 1, 2, 0, 2, 2], np.uint8), 40)
@@ -260,17 +260,17 @@ CASES = [
         {"copies replaced"},
     ),
     Case(
-        "ends of texts", {"both_strands": True, "search_interval": 1}, ENDS, [NOISE[:700], turned(NOISE[:90]),
+        "ends of texts", {"both_strands": True, "search_interval": 1}, ENDS, [NOISE[:700], revcomp(NOISE[:90]),
         NOISE[700:760]],
         {"copies at an end", "copies that left", "reverse copies"},
     ),
     Case(
         "a panel of whole blocks", {"both_strands": True, "search_interval": 1},
-        np.concatenate([BLOCK[-150:], turned(BLOCK[:150]), NOISE[:99]]), [BLOCK], {"copies at an end"},
+        np.concatenate([BLOCK[-150:], revcomp(BLOCK[:150]), NOISE[:99]]), [BLOCK], {"copies at an end"},
     ),
     Case(
         "blocks that take over scores", {"both_strands": True, "search_interval": 1, "match_run_length": 12},
-        np.concatenate([mutated(CROSSING, 0.02, 1), mutated(turned(CROSSING), 0.02, 2)]),
+        np.concatenate([mutated(CROSSING, 0.02, 1), mutated(revcomp(CROSSING), 0.02, 2)]),
         [BLOCK, NOISE[:300], mutated(CROSSING, 0.02, 3)],
         {"copies in another block", "match runs", "match runs at the end of a block"},
     ),
@@ -318,7 +318,7 @@ CASES = [
     ),
     Case(
         "reading frames", {"both_strands": True, "frame_orders": (1, 2)},
-        np.concatenate([CODONS, NOISE[:50], turned(CODONS)]), None, {"frame changes"},
+        np.concatenate([CODONS, NOISE[:50], revcomp(CODONS)]), None, {"frame changes"},
     ),
     Case("long runs", {"search_interval": 150, "search_interval_few": 150}, LONG, None, {"runs measured",
         "trust by distance"}),
@@ -328,7 +328,7 @@ CASES = [
     ),
     Case(
         "reverse copies of one strand", {"search_interval": 2, "reverse_rarity": 4}, FAILING,
-        [NOISE[100:200], turned(NOISE[600:700])], {"reverse copies", "searches after a reverse copy"},
+        [NOISE[100:200], revcomp(NOISE[600:700])], {"reverse copies", "searches after a reverse copy"},
     ),
     Case(
         "long rows of the panel", {"panel_sampling": 1, "max_candidates": 3}, np.tile(NOISE[:20], 20),
@@ -373,12 +373,12 @@ class Hearing:
     """What a network, of the stream form, says of the next base of a slice."""
 
     def __init__(self, network: ReferenceModel) -> None:
-        self.said, self.heard = network.stream_frequencies(), 0
-        self.now = next(self.said)
+        self.printed, self.heard = network.stream_frequencies(), 0
+        self.now = next(self.printed)
 
     def __call__(self, bases: list[int]) -> list[int]:
         for base in bases[self.heard :]:
-            self.now = self.said.send(base)
+            self.now = self.printed.send(base)
         self.heard = len(bases)
         return self.now
 

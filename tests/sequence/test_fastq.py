@@ -67,7 +67,7 @@ def test_what_is_a_read(text: bytes, reads: int, unparsed: bytes) -> None:
     assert (layout.reads, layout.unparsed) == (reads, unparsed)
 
 
-def test_kind_is_told_by_content() -> None:
+def test_the_kind_is_detected_from_the_content() -> None:
     assert is_fastq(b" \n@a\n")
     assert not any(map(is_fastq, (b"", b"\n", b">@", b"A@")))
 

@@ -31,7 +31,7 @@ def test_names_say_that_it_is_simulated() -> None:
     assert len({name.split()[0] for name in names}) == 12
 
 
-def test_genomes_are_related_and_of_the_length_asked_for() -> None:
+def test_genomes_are_related_and_of_the_requested_length() -> None:
     genomes = [sequence.upper() for _, sequence in simulate(6, 20_000, 0.01, 2)]
     assert all(abs(len(genome) - 20_000) < 600 for genome in genomes)
     words = [{genome[place : place + 16] for place in range(len(genome) - 15)} for genome in genomes]
@@ -73,7 +73,7 @@ def test_reads_are_the_same_everywhere_and_pair() -> None:
     assert b"simulated" in lines[0][0]
     assert len(lines[0]) == 4 * 500 + 1
     words = [{line[at : at + 20] for line in text[1::4] for at in range(80)} for text in lines]
-    turned = {word.translate(bytes.maketrans(b"ACGT", b"TGCA"))[::-1] for word in words[1]}
-    assert len(words[0] & turned) > len(words[0]) // 3
+    reverse = {word.translate(bytes.maketrans(b"ACGT", b"TGCA"))[::-1] for word in words[1]}
+    assert len(words[0] & reverse) > len(words[0]) // 3
     for residues, qualities in zip(lines[0][1::4], lines[0][3::4], strict=True):
         assert [base == 78 for base in residues] == [value == 35 for value in qualities]

@@ -25,7 +25,7 @@ def test_counts_as_the_plainest_code_does(bases: list[int], turn: bool) -> None:
 
 
 def related(genomes: int, turn: bool) -> np.ndarray:
-    """Genomes that differ in 2 bases of 100, every other one turned if asked for."""
+    """Genomes that differ in 2 bases of 100, every other one reversed if requested."""
     rng = np.random.default_rng(1)
     ancestor = rng.integers(0, 4, 20_000).astype(np.uint8)
     out = []

@@ -89,7 +89,7 @@ def test_garbage(data: bytes, most: int) -> None:
             continue
 
 
-def test_claims_are_checked_before_anything_is_allocated() -> None:
+def test_stated_sizes_are_checked_before_anything_is_allocated() -> None:
     huge = packing.encode_varint(1 << 60)
     for blob in (b"\x01" + huge + b"x", b"\x04" + huge + b"x"):
         with pytest.raises(FormatError):

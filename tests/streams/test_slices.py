@@ -42,7 +42,7 @@ def test_cuts(fragments: list[int], slice_length: int) -> None:
 
 
 @given(FRAGMENTS, LENGTH)
-def test_full_slices_end_as_the_rule_says(fragments: list[int], slice_length: int) -> None:
+def test_full_slices_end_by_the_rule(fragments: list[int], slice_length: int) -> None:
     wanted = greedily(fragments, slice_length)
     found = cut_slices(np.array(fragments, np.int64), slice_length)
     assert found == [slice_ for slice_ in wanted if slice_]
@@ -89,7 +89,7 @@ def test_tables_that_lie(slices: int, bases: int, payload: int, longest: int) ->
 
 
 @given(st.binary(max_size=40), st.integers(0, 5))
-def test_tables_of_chance(table: bytes, slices: int) -> None:
+def test_random_tables(table: bytes, slices: int) -> None:
     try:
         found = SliceTable.unpack(table, slices, 1000, 500, 400)
     except FormatError:

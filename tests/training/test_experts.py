@@ -49,9 +49,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_relatives_of_the_panel_become_small_and_come_back(trained: Path, tmp_path: Path, level: str) -> None:
     source = fasta(tmp_path / "dev.fa", 5, 2)
     model = trained / "m.gfmodel"
-    told = compress(source, tmp_path / "a.gfz", model=model, level=level, verify=True)
-    assert told.bpb_payload < 0.8
-    assert told.model_id == read_model(model).id
+    reported = compress(source, tmp_path / "a.gfz", model=model, level=level, verify=True)
+    assert reported.bpb_payload < 0.8
+    assert reported.model_id == read_model(model).id
     decompress(tmp_path / "a.gfz", tmp_path / "back.fa", model=model)
     assert (tmp_path / "back.fa").read_bytes() == source.read_bytes()
 
@@ -168,10 +168,10 @@ def test_a_model_for_reads(trained: Path, tmp_path: Path, tuned: bool) -> None:
     (tmp_path / "reads.fq").write_text(text)
     tune = {"tune": tmp_path / "reads.fq"} if tuned else {"purpose": "reads"}
     train([trained / "panel.fa"], tmp_path / "m.gfmodel", "m", **tune)
-    told = compress(tmp_path / "reads.fq", tmp_path / "a.gfz", model=tmp_path / "m.gfmodel", verify=True)
+    reported = compress(tmp_path / "reads.fq", tmp_path / "a.gfz", model=tmp_path / "m.gfmodel", verify=True)
     other = compress(tmp_path / "reads.fq", tmp_path / "b.gfz", model=trained / "m.gfmodel")
-    assert (told.both_strands_blocks, told.streams.get("alignments", 0)) == (1, 0)
-    assert told.payload_bytes < other.payload_bytes
+    assert (reported.both_strands_blocks, reported.streams.get("alignments", 0)) == (1, 0)
+    assert reported.payload_bytes < other.payload_bytes
 
 
 def test_the_first_bases_of_a_file_are_a_sample(trained: Path) -> None:

@@ -77,7 +77,7 @@ class Project:
         return [sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy", *arguments]
 
     def run(self, *arguments: str, status: int = 0) -> str:
-        """Run snakemake and return everything it said; the status must be as expected."""
+        """Run snakemake and return everything it printed; the status must be as expected."""
         self.write()
         done = subprocess.run(
             self.command(*arguments),

@@ -44,25 +44,25 @@ class TestWriting:
             ("", []),
         ],
     )
-    def test_what_is_unambiguous_is_taken(self, argument: str, found: list[str]) -> None:
+    def test_unambiguous_accessions_are_accepted(self, argument: str, found: list[str]) -> None:
         assert wanted([argument]) == found
 
     @pytest.mark.parametrize(
         "word", ["SRR12", "9606", "xSRR000001", "SRR000001x", "https://ncbi.nlm.nih.gov/sra", "a.fq"]
     )
     def test_what_is_no_accession(self, word: str) -> None:
-        with pytest.raises(InputError, match="is no accession of a run"):
+        with pytest.raises(InputError, match="is not an accession of a run"):
             wanted(["SRR000002", word])
 
     @pytest.mark.parametrize(
-        ("word", "told"), [("phs000178.v1.p1", r"dbGaP.*'sra\.ngc'"), ("EGAD00001000001", "EGA.*pyega3")]
+        ("word", "reported"), [("phs000178.v1.p1", r"dbGaP.*'sra\.ngc'"), ("EGAD00001000001", "EGA.*pyega3")]
     )
-    def test_what_is_protected(self, word: str, told: str) -> None:
-        with pytest.raises(InputError, match=f"{word}: the data of {told}"):
+    def test_what_is_protected(self, word: str, reported: str) -> None:
+        with pytest.raises(InputError, match=f"{word}: the data of {reported}"):
             wanted([word])
 
     @pytest.mark.parametrize(
-        ("cell", "told"),
+        ("cell", "reported"),
         [
             ("srr3927310", "if the run is meant, write 'SRR3927310'"),
             ("https://www.ncbi.nlm.nih.gov/sra/SRR3927310", "if the run is meant, write 'SRR3927310'"),
@@ -74,8 +74,8 @@ class TestWriting:
             ("SRR000001.fastq", "file 'SRR000001.fastq' not found"),
         ],
     )  # fmt: skip
-    def test_cells_of_a_sheet_that_are_no_file(self, cell: str, told: str) -> None:
-        assert told in sheets._missing(cell)
+    def test_cells_of_a_sheet_that_are_no_file(self, cell: str, reported: str) -> None:
+        assert reported in sheets._missing(cell)
 
     @pytest.mark.parametrize(
         ("organism", "label"),
@@ -119,7 +119,7 @@ class TestFiles:
         assert choose(accession, {self.NAMES[number] + suffix: number for number in files}) == chosen
 
     @pytest.mark.parametrize(
-        ("given", "files", "told"),
+        ("given", "files", "reported"),
         [
             ("SRR000001:unpaired", [1, 2], "has no unpaired reads"),
             ("SRR000001:unpaired", [0], "has no unpaired reads"),
@@ -128,10 +128,10 @@ class TestFiles:
             ("SRR000001", [1, 2, 3], "in 3 files.*geneformer-rules accessions SRR000001.*'SRR000001:3'"),
         ],
     )  # fmt: skip
-    def test_that_are_not_there(self, given: str, files: list[int], told: str) -> None:
+    def test_that_are_not_there(self, given: str, files: list[int], reported: str) -> None:
         accession = parse(given)
         assert accession is not None
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=reported):
             choose(accession, {f"{self.NAMES[number]}.fastq.gz": number for number in files})
 
     def test_what_is_made_of_them_is_chosen(self) -> None:
@@ -207,9 +207,9 @@ class TestSheet:
         }  # fmt: skip
         assert sum(int(row["bytes"]) for row in rows) == sum(sizes.values()), "each file is in one row"
         assert [row["reads"] for row in rows[2:]] == [""] * 5, "those of the run are not divided"
-        said = capsys.readouterr().err
-        assert "4 runs in 7 rows; 0.0 GB are to be downloaded" in said
-        assert "these labels need rows in the species sheet" in said
+        printed = capsys.readouterr().err
+        assert "4 runs in 7 rows; 0.0 GB are to be downloaded" in printed
+        assert "these labels need rows in the species sheet" in printed
 
     def test_is_one_that_the_workflow_reads(self) -> None:
         self.make("PRJNA1", "--species", "none")
@@ -231,29 +231,31 @@ class TestSheet:
         assert [row["bytes"] for row in rows] == ["1234"] * 4 + ["99"]
         assert rows[-1]["species"] == "none"
 
-    def test_says_which_runs_have_no_files(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_reports_runs_without_files(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.server.add("SRR000005")
         self.server.of["PRJNA1"] = [*self.runs, "SRR000005"]
         self.make("PRJNA1", status=1)
-        said = capsys.readouterr().err
-        assert "ENA has no FASTQ files of SRR000005; take them from the SRA toolkit (--source sra-toolkit), or" in said
+        printed = capsys.readouterr().err
+        assert (
+            "ENA has no FASTQ files of SRR000005; take them from the SRA toolkit (--source sra-toolkit), or" in printed
+        )
         assert not list(self.sheet.parent.iterdir()), "nothing is written, nor half of it"
         assert len(self.make("PRJNA1", "--skip")) == 7
         assert "left out, as ENA has no FASTQ files of them: SRR000005" in capsys.readouterr().err
 
-    def test_says_what_may_be_missing(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_reports_what_may_be_missing(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.server.rows["SRR000001"] |= {"library_layout": "PAIRED", "library_source": "TRANSCRIPTOMIC SINGLE CELL"}
         self.make("PRJNA1")
-        said = capsys.readouterr().err
-        assert "stated to be paired, but one file at ENA (the SRA toolkit may have more): SRR000001" in said
-        assert "of single cells, whose barcodes ENA's files may lack (--source sra-toolkit): SRR000001" in said
+        printed = capsys.readouterr().err
+        assert "stated to be paired, but one file at ENA (the SRA toolkit may have more): SRR000001" in printed
+        assert "of single cells, whose barcodes ENA's files may lack (--source sra-toolkit): SRR000001" in printed
 
     def test_names_all_accessions_that_have_no_runs(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.server.geo["GSE52778"] = record("GSE52778", "BioProject: https://www.ncbi.nlm.nih.gov/bioproject/PRJNA2")
         self.make("PRJNA1", "PRJNA2", "GSE52778", status=1)
-        said = capsys.readouterr().err
-        assert "PRJNA2: ENA has no public runs of it; correct the accession. Of an umbrella project" in said
-        assert "GSE52778: ENA has no public runs of what GEO names as its source" in said
+        printed = capsys.readouterr().err
+        assert "PRJNA2: ENA has no public runs of it; correct the accession. Of an umbrella project" in printed
+        assert "GSE52778: ENA has no public runs of what GEO names as its source" in printed
         assert not self.sheet.exists()
 
     def test_has_the_runs_that_geo_names(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,14 +273,14 @@ class TestSheet:
         assert self.make("-f", f"{ncbi}/geo/query/acc.cgi?acc=GSE7") == whole
         assert [row["path"] for row in self.make("-f", "GSM1")] == ["SRR000001"]
         self.sheet.unlink()
-        for accession, said in (
+        for accession, printed in (
             ("GSE2", "GSE2: GEO names no project or experiment of SRA for it; are these data of arrays?"),
             ("GSE3", "GSE3: GEO has no such public record; correct the accession, or name its project"),
         ):
             self.make(accession, status=1)
-            assert said in capsys.readouterr().err
+            assert printed in capsys.readouterr().err
 
-    def test_is_not_replaced_unasked(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_is_not_replaced_without_force(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.sheet.write_text("mine")
         self.make("PRJNA1", status=1)
         assert "it exists already; choose another name, or add -f" in capsys.readouterr().err

@@ -130,7 +130,7 @@ def test_a_network_is_trained_used_and_reported(project: Project, panel: bytes) 
     assert list(numbers["training_curves"]) == ["network"]
 
 
-def test_sizes_stand_side_by_side_in_the_summary(finished: Project, texts: dict[str, bytes]) -> None:
+def test_sizes_are_side_by_side_in_the_summary(finished: Project, texts: dict[str, bytes]) -> None:
     with finished.result("summary.tsv").open() as table:
         rows = {row["sample"]: row for row in csv.DictReader(table, delimiter="\t")}
     assert list(rows) == list(texts)
@@ -179,12 +179,12 @@ def test_what_is_added_or_changed_is_done_alone(copied: Project, panel: bytes) -
     changed = copied.directory / "data" / "soft_masked_gaps.fa"
     changed.write_bytes(changed.read_bytes() + b"\n")
     copied.add_sample("new", related(count=2, length=500, seed=9), "none")
-    said = copied.run("compress_all")
-    batches = {line.partition("=")[2] for line in said.splitlines() if "wildcards: batch=" in line}
+    printed = copied.run("compress_all")
+    batches = {line.partition("=")[2] for line in printed.splitlines() if "wildcards: batch=" in line}
     assert batches == {"soft_masked_gaps+1-3-1"}, "the two to be made, without what lies between them"
-    assert "rule split" not in said
-    assert "rule train" not in said
-    assert said.count("rule publish:") == 2
+    assert "rule split" not in printed
+    assert "rule train" not in printed
+    assert printed.count("rule publish:") == 2
     (copied.directory / "panel.fa").write_bytes(panel)
     copied.run("decompress_all", "-n", "--forceall")
 
@@ -205,8 +205,8 @@ WHOLE, SPLIT, TRAINED = {"archive"}, {"split", "gather"}, {"train"}
 )
 def test_forced_archives_are_made_anew(finished: Project, arguments: list[str], made: set[str], kept: set[str]) -> None:
     """As Snakemake's users know it, though what is done is in no graph."""
-    said = finished.run("-n", *arguments)
-    rules = set(re.findall(r"(?:rule|checkpoint) (\w+):", said))
+    printed = finished.run("-n", *arguments)
+    rules = set(re.findall(r"(?:rule|checkpoint) (\w+):", printed))
     assert made <= rules
     assert bool(made) == ("publish" in rules)
     assert not kept & rules
@@ -221,11 +221,11 @@ def test_a_forced_run_replaces_archives(copied: Project, texts: dict[str, bytes]
     copied.run("--forcerun", "results/archives/many.gfz", "results/archives/plain.gfz", "--", "compress_all")
     assert {name for name, path in places.items() if path.stat().st_mtime_ns != before[name]} == {"many", "plain"}
     assert NOTHING in copied.run("-n", "compress_all")
-    said = copied.run("-n", "--forceall", "compress_all")
-    assert "results/archives/text_first.gfz" in said
-    assert "output: results/archives/crlf.gfz" not in said
-    said = copied.run("-n", "--force", "results/archives/crlf.gfz", status=1)
-    assert "file 'data/crlf.fa' not found" in said
+    printed = copied.run("-n", "--forceall", "compress_all")
+    assert "results/archives/text_first.gfz" in printed
+    assert "output: results/archives/crlf.gfz" not in printed
+    printed = copied.run("-n", "--force", "results/archives/crlf.gfz", status=1)
+    assert "file 'data/crlf.fa' not found" in printed
 
 
 @pytest.mark.slow
@@ -262,15 +262,15 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(
     copied.result("decompressed").mkdir()
     (copied.result("decompressed") / ".plain.fa.0a1b2c3d.tmp").touch()  # as a job leaves it that was killed
     copied.settings["retries"] = 2  # which a damaged archive needs none of
-    said = copied.run("decompress_all", "verify_all", "--keep-going", status=1)
-    assert said.count("Error in rule") == 2
+    printed = copied.run("decompress_all", "verify_all", "--keep-going", status=1)
+    assert printed.count("Error in rule") == 2
     for work in ("decompress", "verify"):
-        assert said.count(f"geneformer-rules: failed: {work}: sample 'crlf': results/archives/crlf.gfz: ") == 1
-    named = [line.rpartition("=")[2].split("+") for line in said.splitlines() if ", batch=" in line]
+        assert printed.count(f"geneformer-rules: failed: {work}: sample 'crlf': results/archives/crlf.gfz: ") == 1
+    named = [line.rpartition("=")[2].split("+") for line in printed.splitlines() if ", batch=" in line]
     batches = {first: int(count) for first, count, *_ in named}
     assert [first for first, count in batches.items() if count == 1] == ["many"], "in parts, and so alone"
     assert sum(batches.values()) == len(texts)
-    assert said.count("rule verify_parts:") == 2, "of that one"
+    assert printed.count("rule verify_parts:") == 2, "of that one"
     for work in ("verify", "decompress"):
         (log,) = (log for log in (copied.directory / "logs" / work).iterdir() if "error: " in log.read_text())
         assert "error: sample 'crlf': results/archives/crlf.gfz: " in log.read_text()
@@ -281,9 +281,9 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(
     }
     put(sound)
     decompressed["plain"].unlink()
-    said = copied.run("decompress_all", "verify_all")
-    assert said.count("wildcards: work=decompress, batch=") == 1, "of the two that are missing"
-    assert said.count("wildcards: work=verify, batch=") == len(batches) - 1, "those that passed before as well"
+    printed = copied.run("decompress_all", "verify_all")
+    assert printed.count("wildcards: work=decompress, batch=") == 1, "of the two that are missing"
+    assert printed.count("wildcards: work=verify, batch=") == len(batches) - 1, "those that passed before as well"
     checks = read_checks(copied.result("checks.tsv"))
     assert Counter(row["check"] for row in checks) == {
         "publication": len(texts), "verification": 2 * len(texts), "decompression": 2 * len(texts) + 2
@@ -295,12 +295,12 @@ def test_archives_are_decoded_in_batches_and_a_broken_one_stops_no_other(
     }
     for name in ("crlf", "plain"):
         assert copied.result("decompressed", f"{name}.fa").read_bytes() == texts[name]
-    said = copied.run("verify_all")
-    assert (said.count("rule decode:"), said.count("rule verify_parts:")) == (len(batches) - 1, 2), "every time"
+    printed = copied.run("verify_all")
+    assert (printed.count("rule decode:"), printed.count("rule verify_parts:")) == (len(batches) - 1, 2), "every time"
     in_parts = copied.result("archives", "many.gfz")
     in_parts.write_bytes(in_parts.read_bytes()[:-200] + bytes(100) + in_parts.read_bytes()[-100:])
-    said = copied.run("verify_all", status=1)
-    assert said.count("Error in rule") == said.count("geneformer-rules: failed: verify: sample 'many': ") == 1
+    printed = copied.run("verify_all", status=1)
+    assert printed.count("Error in rule") == printed.count("geneformer-rules: failed: verify: sample 'many': ") == 1
     assert not list(copied.result("decompressed").glob("*.tmp"))
 
 
@@ -363,8 +363,8 @@ def test_jobs_that_go_to_a_cluster_are_larger(project: Project) -> None:
     project.settings["part_bases"] = 1024
     for number in range(3):
         project.add_sample(f"s{number}", related(count=4, length=1000, seed=32 + number), "none")
-    said = project.run("-n", "compress_all", "--jobs", "9")
-    assert (said.count("checkpoint split:"), said.count("rule archive:")) == (0, 1)
+    printed = project.run("-n", "compress_all", "--jobs", "9")
+    assert (printed.count("checkpoint split:"), printed.count("rule archive:")) == (0, 1)
 
 
 def test_what_takes_less_than_a_minute_is_done_without_a_job(project: Project) -> None:
@@ -379,8 +379,8 @@ def test_what_takes_less_than_a_minute_is_done_without_a_job(project: Project) -
     making = [f"rule:\n    input: '{given}'\n    output: '{path}'\n    shell: 'cp {given} {path}'\n"
               for path, given in made.items()]  # fmt: skip
     (project.directory / "making.smk").write_text("".join(making) + MODULE)
-    said = project.run("-n", "compress_all", "-s", "making.smk", "--jobs", "9")
-    found = dict(re.findall(r"(?:rule|checkpoint) (split\w*|train\w*):\n    input: (\S+)", said))
+    printed = project.run("-n", "compress_all", "-s", "making.smk", "--jobs", "9")
+    found = dict(re.findall(r"(?:rule|checkpoint) (split\w*|train\w*):\n    input: (\S+)", printed))
     assert found == {
         "split": "data/made.fa", "split_local": "data/there.fa", "train": "made_panel.fa", "train_local": "panel.fa"
     }  # fmt: skip
@@ -403,7 +403,7 @@ def test_real_data(with_model: Project, real_data: Callable[[str], bytes]) -> No
 
 
 @pytest.mark.slow
-def test_only_networks_ask_for_a_gpu(with_model: Project, panel: bytes) -> None:
+def test_only_networks_request_a_gpu(with_model: Project, panel: bytes) -> None:
     """What a model consists of that is given as a file is read from the file."""
     project = with_model
     (project.directory / "panel.fa").write_bytes(panel)
@@ -412,8 +412,8 @@ def test_only_networks_ask_for_a_gpu(with_model: Project, panel: bytes) -> None:
     text = related(count=2, length=300, seed=30)
     for species in ("small", "network", "experts", "none"):
         project.add_sample(f"of_{species}", text, species)
-    said = project.run("-n", "compress_all", "--config", "device=cuda")
-    jobs = re.findall(r"wildcards: (\S+)\n *resources: (.*)", said)
+    printed = project.run("-n", "compress_all", "--config", "device=cuda")
+    jobs = re.findall(r"wildcards: (\S+)\n *resources: (.*)", printed)
     assert {wildcards for wildcards, asked in jobs if "gpu=1" in asked} == {"species=network", "batch=of_network+1"}
     assert len(jobs) > 2
 

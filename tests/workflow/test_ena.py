@@ -45,12 +45,12 @@ class TestDownloading:
             self.fetched(server, tmp_path / "g")
         assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
-    def test_what_is_refused_is_not_asked_again(self, server: Server, tmp_path: Path) -> None:
+    def test_what_is_refused_is_not_requested_again(self, server: Server, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="answers 404"):
             download(f"{server.url}/gone", tmp_path / "f", 1, "", HERE, QUICK)
         assert server.asked == ["/gone"]
 
-    def test_nobody_answers(self, server: Server) -> None:
+    def test_a_server_that_does_not_respond(self, server: Server) -> None:
         server.http.server_close()
         with pytest.raises(NetworkError, match=r"no connection.*tried 3 times.*again later"):
             remote_run("SRR000001", server.reports, QUICK)
@@ -93,13 +93,13 @@ class TestHosts:
          "https://user@ebi.ac.uk/x", "https://ebi.ac.uk@evil.org/x", "https:///x", "http://[::1/x"],
     )  # fmt: skip
     def test_no_addresses(self, url: str) -> None:
-        with pytest.raises(InputError, match="is no address of HTTP or HTTPS"):
+        with pytest.raises(InputError, match="is not an HTTP or HTTPS address"):
             check_host(url, ena.HOSTS)
 
     @pytest.mark.parametrize("place", ["file:///etc/passwd", "http://localhost:1/f", "data:,x", "ftp://127.0.0.1/f"])
     def test_redirects_lead_to_no_other(self, place: str, server: Server, tmp_path: Path) -> None:
         server.lies["/f"] = redirects(place)
-        with pytest.raises(InputError, match=r"not one of those|is no address|302"):
+        with pytest.raises(InputError, match=r"not one of those|is not an HTTP or HTTPS address|302"):
             download(f"{server.url}/f", tmp_path / "f", 10, "", HERE, QUICK)
         assert server.asked == ["/f"], "asked once"
         server.files["/g"] = b"x" * 10
@@ -118,7 +118,7 @@ class TestHosts:
 
 class TestReports:
     def test_that_do_not_help(self, server: Server) -> None:
-        with pytest.raises(InputError, match=r"SRR000001: ENA knows no such run; correct the acc.*dbGaP.*'sra\.ngc'"):
+        with pytest.raises(InputError, match=r"SRR000001: ENA has no such run; correct the acc.*dbGaP.*'sra\.ngc'"):
             remote_run("SRR000001", server.reports, QUICK)
         server.add("SRR000002")
         with pytest.raises(InputError, match=r"SRR000002: ENA has no FASTQ files.*sra-toolkit"):
@@ -131,7 +131,7 @@ class TestReports:
     )
     def test_of_something_else(self, body: bytes, server: Server) -> None:
         server.lies["/filereport"] = answers(body)
-        with pytest.raises(InputError, match=r"no file report of ENA with the columns run_accession, fastq_ftp"):
+        with pytest.raises(InputError, match=r"not a file report of ENA with the columns run_accession, fastq_ftp"):
             remote_run("SRR000002", server.reports, QUICK)
 
     def test_without_an_end(self, server: Server) -> None:
@@ -166,7 +166,7 @@ class TestReports:
             assert [row["run_accession"] for row in rows] == server.of["PRJNA1"]
 
     @pytest.mark.parametrize(
-        ("cells", "told"),
+        ("cells", "reported"),
         [
             ({"fastq_bytes": "-5"}, "invalid fastq_bytes '-5'"),
             ({"fastq_bytes": "0"}, "invalid fastq_bytes '0'"),
@@ -175,7 +175,7 @@ class TestReports:
             ({"fastq_bytes": "1;2"}, "1 files have 2 sizes and 1 MD5 sums"),
             ({"read_count": "-1"}, "invalid read_count '-1'"),
             ({"base_count": "many"}, "invalid base_count 'many'"),
-            ({"fastq_md5": "../../x"}, "is no MD5 sum"),
+            ({"fastq_md5": "../../x"}, "is not an MD5 sum"),
             ({"fastq_ftp": "ebi.ac.uk/.."}, r"'ebi.ac.uk/\.\.' is not the name of a FASTQ file of it"),
             ({"fastq_ftp": "ebi.ac.uk/.lock"}, "is not the name of a FASTQ file of it"),
             ({"fastq_ftp": "ebi.ac.uk/SRR000002.fastq.gz"}, "is not the name of a FASTQ file of it"),
@@ -184,10 +184,10 @@ class TestReports:
             ({"fastq_ftp": "a/SRR000001.fastq.gz;SRR000001.fastq", "fastq_bytes": "", "fastq_md5": ""}, "have one"),
         ],
     )  # fmt: skip
-    def test_with_odd_cells(self, cells: dict[str, str], told: str, server: Server, tmp_path: Path) -> None:
+    def test_with_odd_cells(self, cells: dict[str, str], reported: str, server: Server, tmp_path: Path) -> None:
         server.add("SRR000001", _=reads("SRR000001", 1))
         server.rows["SRR000001"] = cells
-        with pytest.raises(InputError, match=rf"127\.0\.0\.1: run SRR000001: .*{told}"):
+        with pytest.raises(InputError, match=rf"127\.0\.0\.1: run SRR000001: .*{reported}"):
             ena.fetch(Accession("SRR000001"), tmp_path, server.reports, QUICK)
         assert not list(tmp_path.iterdir())
 
@@ -195,14 +195,14 @@ class TestReports:
     def test_with_files_elsewhere(self, place: str, server: Server, tmp_path: Path) -> None:
         server.add("SRR000001", _=reads("SRR000001", 1))
         server.rows["SRR000001"] = {"fastq_ftp": place}
-        with pytest.raises(InputError, match=r"no address of HTTP|not one of those"):
+        with pytest.raises(InputError, match=r"not an HTTP or HTTPS address|not one of those"):
             ena.fetch(Accession("SRR000001"), tmp_path, server.reports, QUICK)
         assert not list(tmp_path.iterdir())
 
     def test_about_another_run(self, server: Server) -> None:
         server.add("SRR000002", _=b"x")
         server.of["SRR000001"] = ["SRR000002"]
-        with pytest.raises(InputError, match="SRR000001: ENA knows no such run"):
+        with pytest.raises(InputError, match="SRR000001: ENA has no such run"):
             remote_run("SRR000001", server.reports, QUICK)
 
     def test_addresses_are_read_over_https(self) -> None:
@@ -215,7 +215,7 @@ class TestReports:
 class TestReadsWithoutAMate:
     """They go behind those of the first file; a download that was interrupted anywhere is gone on with."""
 
-    def test_all_of_a_run_are_taken(self, server: Server, tmp_path: Path) -> None:
+    def test_all_reads_of_a_run_are_fetched(self, server: Server, tmp_path: Path) -> None:
         texts = {name: reads("SRR000001", number) for number, name in enumerate(("_", "_1", "_2"))}
         server.add("SRR000001", **texts)
         fetched = ena.fetch(Accession("SRR000001"), tmp_path, server.reports, QUICK)

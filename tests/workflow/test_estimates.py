@@ -64,7 +64,7 @@ def test_a_job_on_a_cluster_works_for_a_minute(level: str) -> None:
     assert large_parts.job_bases(on_cluster=True) == 1 << 28
 
 
-def test_an_archive_tells_what_decoding_it_will_take(tmp_path: Path) -> None:
+def test_a_manifest_predicts_the_memory_for_decoding(tmp_path: Path) -> None:
     report = tmp_path / "one.json"
     assert parts_of_archive(report) is None
     for size, parts, cut in ((301, 3, (50, 100, 151)), (250, 1, (250,)), (0, 1, (0,)), (3, 2, (1, 2))):
@@ -81,7 +81,7 @@ def test_a_plan_that_was_replaced_is_read_again(tmp_path: Path) -> None:
     assert read_plan(path).total == 200
 
 
-def test_a_small_part_asks_for_little(estimates: Estimates) -> None:
+def test_a_small_part_needs_little(estimates: Estimates) -> None:
     plan = PartSizes((16_000_000, 1_000))
     assert estimates.part_bytes(plan) == estimates.part_bytes(plan.of_job("00000000-00000000")) == 16_000_000
     assert estimates.memory_mb(estimates.part_bytes(plan.of_job("00000001-00000001"))) < estimates.memory_mb(16_000_000)

@@ -1,4 +1,4 @@
-"""Jobs are killed, files damaged, sheets wrong: what is said, what is left, and that a rerun finishes the work."""
+"""Jobs are killed, files damaged, sheets wrong: the messages, what is left, and that a rerun finishes the work."""
 
 import contextlib
 import gzip
@@ -114,8 +114,8 @@ class TestKilled:
             finish(process)
         assert not project.result("archives").exists()
         project.run("--unlock")
-        said = project.run("compress_all", "decompress_all", "--rerun-incomplete")
-        assert "rule split" not in said
+        printed = project.run("compress_all", "decompress_all", "--rerun-incomplete")
+        assert "rule split" not in printed
         assert project.result("decompressed", "many.fa").read_bytes() == source_of(project)
 
     def test_the_training(self, project: Project, panel: bytes) -> None:
@@ -155,13 +155,13 @@ def test_one_bad_sample_does_not_stop_the_others(with_model: Project) -> None:
     path = project.add_sample("bad", gzip.compress(text)[:-20], "none", ".fa.gz")
     project.add_sample("good", text, "none")
     project.add_sample("other", text, "small")
-    said = project.run("compress_all", status=1)
+    printed = project.run("compress_all", status=1)
     assert {path.stem for path in project.result("archives").glob("*.gfz")} == {"good", "other"}
     for log in (project.directory / "logs" / "publish" / "bad.log",
                 project.directory / "logs" / "archive" / "bad+2.log"):  # fmt: skip
         assert f"{path.name}: " in log.read_text()
-    assert said.count("Error in rule") == 1, "it is not tried again"
-    last = [line for line in said.splitlines() if line.startswith("geneformer-rules: ")][-3:]
+    assert printed.count("Error in rule") == 1, "it is not tried again"
+    last = [line for line in printed.splitlines() if line.startswith("geneformer-rules: ")][-3:]
     assert last[0].startswith("geneformer-rules: 2 of 3 samples are archived, 2 of them by this run: ")
     assert last[1].startswith("geneformer-rules: failed: bad: data/bad.fa.gz: ")
     assert last[1].endswith("(logs/archive/bad+2.log)")
@@ -169,8 +169,8 @@ def test_one_bad_sample_does_not_stop_the_others(with_model: Project) -> None:
     rows = project.result("summary.tsv").read_text().splitlines()
     assert [row.split("\t")[0] for row in rows] == ["sample", "good", "other"]
     path.write_bytes(gzip.compress(text))
-    said = project.run("compress_all", "decompress_all")
-    assert "geneformer-rules: 3 of 3 samples are archived, 1 of them by this run: " in said
+    printed = project.run("compress_all", "decompress_all")
+    assert "geneformer-rules: 3 of 3 samples are archived, 1 of them by this run: " in printed
     assert len(project.result("summary.tsv").read_text().splitlines()) == 4
     assert not [log for log in (project.directory / "logs").rglob("*.log") if log.stat().st_size == 0], (
         "logs say something"
@@ -187,12 +187,12 @@ def test_a_large_bad_sample_is_split_once(project: Project) -> None:
     path = project.add_sample("bad", gzip.compress(text)[:-20], "none", ".fa.gz")
     project.add_sample("good", text, "none")
     for splits in (2, 1):
-        said = project.run("compress_all", status=1)
-        assert said.count("localcheckpoint split:") == splits
-        assert said.count("Error in rule") == 1
-        told = [line for line in said.splitlines() if line.startswith("geneformer-rules: failed: ")]
-        assert len(told) == 1
-        assert told[0].startswith("geneformer-rules: failed: bad: data/bad.fa.gz: ")
+        printed = project.run("compress_all", status=1)
+        assert printed.count("localcheckpoint split:") == splits
+        assert printed.count("Error in rule") == 1
+        reported = [line for line in printed.splitlines() if line.startswith("geneformer-rules: failed: ")]
+        assert len(reported) == 1
+        assert reported[0].startswith("geneformer-rules: failed: bad: data/bad.fa.gz: ")
         assert [archive.stem for archive in project.result("archives").glob("*.gfz")] == ["good"]
     path.write_bytes(gzip.compress(text))
     project.run("compress_all", "decompress_all")
@@ -248,7 +248,7 @@ def test_a_full_disk(project: Project) -> None:
 def test_mistakes_in_the_sheets(project: Project) -> None:
     project.add_sample("one", b">a\nACGT\n", "unheard_of")
     project.samples.append("two\tdata/gone.fa\tnone")
-    said = project.run("compress_all", status=1)
-    assert "samples.tsv, row 2, column 'species': 'unheard_of' is not in species.tsv" in said
-    assert "samples.tsv, row 3, column 'path': file 'data/gone.fa' not found" in said
-    assert "Traceback" not in said
+    printed = project.run("compress_all", status=1)
+    assert "samples.tsv, row 2, column 'species': 'unheard_of' is not in species.tsv" in printed
+    assert "samples.tsv, row 3, column 'path': file 'data/gone.fa' not found" in printed
+    assert "Traceback" not in printed

@@ -82,7 +82,7 @@ def test_small_samples_have_batches_and_large_ones_are_split() -> None:
     assert planner.options.fetched(job(batch="a+1-1-1")) == ""
 
 
-def test_a_run_is_archived_by_its_size_once_that_is_known() -> None:
+def test_a_run_is_archived_by_its_size_once_it_is_fetched() -> None:
     """Until then, Snakemake has to wait for a checkpoint."""
     planner = plan(["small:SRR000001:none", "large:SRR000002:none", "gone:SRR000003:none", "later:SRR000004:none"])
     waits: list[str] = []
@@ -289,7 +289,7 @@ def test_the_size_of_compressed_samples_is_estimated() -> None:
     assert (plain.total, packed.total) == (1000, 5 * Path("c.fa").stat().st_size)
 
 
-def test_mistakes_in_the_sheets_are_told() -> None:
+def test_mistakes_in_the_sheets_are_reported() -> None:
     with pytest.raises(WorkflowError, match=r"Please correct:\nsamples\.tsv, row 2, column 'species': 'fish' is not"):
         plan(["a:1000:fish"])
 

@@ -1,4 +1,4 @@
-"""What stands in the sheet is what is in the archive, whatever was edited, replaced or interrupted in between."""
+"""Archives agree with the sheet, whatever was edited, replaced or interrupted in between."""
 
 import gzip
 import json
@@ -143,7 +143,7 @@ def test_a_pair_with_one_file_gone_and_one_changed(archived: Archived) -> None:
     assert not archived.is_done()
 
 
-def test_settings_count_where_that_is_asked(archived: Archived, model: Path) -> None:
+def test_settings_count_if_configured(archived: Archived, model: Path) -> None:
     archived.settings["level"] = "max"
     assert archived.is_done()
     archived.settings["update_on"] = ["level"]
@@ -244,8 +244,8 @@ def test_the_sheet_is_edited_between_runs(project: Project) -> None:
     (data / "a.fa").unlink()
     assert NOTHING in project.run("-n", "compress_all"), "what is archived needs its file no more"
     project.samples[rows["d"]] = "d\tdata/lost.fa\tnone"
-    said = project.run("-n", "compress_all", status=1)
-    assert "file 'data/lost.fa' not found" in said
+    printed = project.run("-n", "compress_all", status=1)
+    assert "file 'data/lost.fa' not found" in printed
 
 
 @pytest.mark.slow

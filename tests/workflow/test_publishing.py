@@ -1,4 +1,4 @@
-"""Publishing archives and deleting samples' files: what is said of that which is not kept, or not freed."""
+"""Publishing archives and deleting samples' files: what is reported if something is not kept or not deleted."""
 
 import gzip
 import json
@@ -80,10 +80,12 @@ def test_of_a_link_the_target_stays(pair: Sample, linked: list[int], capsys: pyt
     targets = {pair.files[n]: pair.link(pair.files[n], lambda moved, link: link.symlink_to(moved)) for n in linked}
     record = pair.delete()
     assert not list(pair.data.iterdir())
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     for path, target in targets.items():
         assert target.read_bytes() == TEXTS[path.name]
-        assert f"deleted the link {path}; its target {target} is kept ({target.stat().st_size} bytes not freed)" in said
+        assert (
+            f"deleted the link {path}; its target {target} is kept ({target.stat().st_size} bytes not freed)" in printed
+        )
     assert record["links"] == {str(path): str(target) for path, target in targets.items()}
     assert record["source_bytes"] == sum(size for n, size in enumerate(SIZES) if n not in linked)
 
@@ -207,14 +209,14 @@ def test_notices_are_in_the_logs_and_the_report(
     monkeypatch.setattr(api, "compress", lambda *of, **how: replace(compress(*of, **how), notices=notices))
     expected = ["note: r: the files hold 2 and 1 reads", r"note: r: a \x1b[31m name"]
 
-    def said() -> list[str]:
+    def printed() -> list[str]:
         return [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines() if "note:" in line]
 
     archiving = Archiving("none", "fast", part_bases=2000, execution=Execution(1, "cpu"))
     assert archiving.archive([("r", [*map(str, pair.files)])], pair.directory / "batch") == []
-    assert said() == expected
+    assert printed() == expected
     publishing.publish(pair.directory / "batch", pair.files, None, pair.archive, pair.report)
-    assert said() == expected
+    assert printed() == expected
     assert json.loads(pair.report.read_text())["notices"] == notices
 
 

@@ -172,9 +172,9 @@ class TestNotices:
         out = ["--summary", str(results / "summary.tsv"), "-o", str(results / "summary")]
         (results / "summary").mkdir(exist_ok=True)
         assert main(["report", str(results), *places, *out]) == 0
-        first, *said = capsys.readouterr().err.splitlines()
+        first, *printed = capsys.readouterr().err.splitlines()
         assert first == f"geneformer-rules: 3 archives are in {results / 'summary.tsv'}"
-        return said
+        return printed
 
     def test_of_two_samples(self, noticed: Path, capsys: pytest.CaptureFixture[str]) -> None:
         first, second = "made from BAM; not kept: <tags>", r"2 reads of 'a\x09b\x0a\x1b[31m' are no mates"
@@ -204,9 +204,9 @@ class TestNotices:
     def test_of_many(self, noticed: Path, capsys: pytest.CaptureFixture[str]) -> None:
         report = json.loads((noticed / "reports" / "c.json").read_text()) | {"notices": ["kept in part"] * 1200}
         (noticed / "reports" / "c.json").write_text(json.dumps(report))
-        said = self.report(noticed, capsys)
-        assert len(said) == 21
-        assert said[-1] == f"geneformer-rules: note: and 1,183 more, see {noticed / 'summary.tsv'}"
+        printed = self.report(noticed, capsys)
+        assert len(printed) == 21
+        assert printed[-1] == f"geneformer-rules: note: and 1,183 more, see {noticed / 'summary.tsv'}"
 
 
 def test_the_median_is_the_same_in_chart_and_table(numbers: Numbers) -> None:

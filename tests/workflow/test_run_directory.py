@@ -30,8 +30,8 @@ def test_nothing_is_downloaded_that_the_disk_has_no_room_for(
     server.add("SRR000001", _=reads("SRR000001", 1))
     size = len(server.files["/SRR000001.fastq.gz"])
     leave(monkeypatch, [size - 1] * 3)
-    told = rf"needs {size:,} bytes, and the disk has {size - 1:,} left; .*'sra.directory'.*\(tried 3 times\)"
-    with pytest.raises(PassingError, match=told):
+    reported = rf"needs {size:,} bytes, and the disk has {size - 1:,} left; .*'sra.directory'.*\(tried 3 times\)"
+    with pytest.raises(PassingError, match=reported):
         fetch_run("SRR000001", "a", "none", Downloads(tmp_path / "d", server.reports, QUICK), tmp_path / "a.json")
     assert server.asked == ["/filereport"]
     assert list(tmp_path.rglob("*")) == [tmp_path / "d"]

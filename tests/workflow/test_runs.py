@@ -44,7 +44,7 @@ class TestPlaces:
         """A download that was interrupted has its place already."""
         assert self.places(1, "c").admit("abc", set(), set("abc"), True) == ["c"]
 
-    def test_runs_that_failed_or_are_not_asked_for_make_room(self) -> None:
+    def test_runs_that_failed_or_are_not_needed_make_room(self) -> None:
         """But not before another run needs it."""
         places = self.places(2, "oldest", "failed", "at_work")
         assert places.admit([], set(), {"at_work"}, False) == []
@@ -87,7 +87,7 @@ def add_runs(project: Project, server: Server, count: int, large: int = 0) -> di
 
 @pytest.mark.nightly
 def test_the_disk_holds_a_bounded_number_of_runs(project: Project, server: Server) -> None:
-    """Of seven, three large; two are not available, and one is not what it is said to be: they stop no other."""
+    """Of seven, three large; two are not available, one differs from its description: they do not stop the others."""
     texts = add_runs(project, server, 7, large=3)
     server.counts["SRR000002"] = 1501, 1500 * 76
     for row in ("unknown\tSRR000098\tnone", "gone\tSRR000099\tnone"):
@@ -95,16 +95,16 @@ def test_the_disk_holds_a_bounded_number_of_runs(project: Project, server: Serve
     server.add("SRR000099", _=b"")
     server.files.pop("/SRR000099.fastq.gz")
     seen = watch(server, project)
-    said = project.run("compress_all", status=1)
+    printed = project.run("compress_all", status=1)
     assert max(map(len, seen)) == 2
     assert {path.stem for path in project.result("archives").glob("*.gfz")} == texts.keys() - {"s2"}
     assert server.asked.count("/filereport") == 9, "what cannot change is not tried again"
     fetched = [path for path in server.asked if path != "/filereport"]
     assert len(fetched) == len(set(fetched))
     assert len(list((project.directory / "logs" / "compress" / "s1").iterdir())) > 1
-    assert "geneformer-rules: 6 of 9 samples are archived, 6 of them by this run: " in said
-    assert "geneformer-rules: failed: unknown: SRR000098: ENA knows no such run" in said
-    assert "geneformer-rules: failed: s2: SRR000002: ENA states 1,501 reads" in said
+    assert "geneformer-rules: 6 of 9 samples are archived, 6 of them by this run: " in printed
+    assert "geneformer-rules: failed: unknown: SRR000098: ENA has no such run" in printed
+    assert "geneformer-rules: failed: s2: SRR000002: ENA states 1,501 reads" in printed
     assert {path.name for path in project.result("downloads").iterdir()} <= {"s2", "gone", "unknown"}
     assert not any(project.result(place, name).exists() for place in ("parts", "blocks") for name in ("s1", "s3"))
     asked = len(server.asked)
@@ -120,7 +120,7 @@ def test_the_disk_holds_a_bounded_number_of_runs(project: Project, server: Serve
 
 
 @pytest.mark.nightly
-def test_downloads_are_kept_if_that_is_asked_for(project: Project, server: Server) -> None:
+def test_downloads_are_kept_if_requested(project: Project, server: Server) -> None:
     """As many as there are; an archive that is lost, or a row that changes, asks for no file again."""
     texts = add_runs(project, server, 3, large=1)
     project.settings["sra"] |= {"max_downloads": 1, "keep_downloads": True}
@@ -134,8 +134,8 @@ def test_downloads_are_kept_if_that_is_asked_for(project: Project, server: Serve
     for name in ("s1", "s2"):
         project.result("archives", f"{name}.gfz").unlink()
     project.samples[-1] = "s3\tSRR000003:1\tnone"
-    said = project.run("compress_all", status=1)
-    assert "SRR000003: has no file 1" in said
+    printed = project.run("compress_all", status=1)
+    assert "SRR000003: has no file 1" in printed
     project.samples[-1] = "s3\tSRR000003\tnone"
     project.run("compress_all", "decompress_all")
     assert [path for path in server.asked if path != "/filereport"] == asked

@@ -1,4 +1,4 @@
-"""What is wrong in the configuration and the sheets is told by file, row and column, with what to do about it."""
+"""What is wrong in the configuration and the sheets is reported by file, row and column, with what to do about it."""
 
 import gzip
 import json
@@ -152,9 +152,9 @@ def test_rows_of_the_sample_sheet(row: str, problem: str) -> None:
     ],
 )
 def test_rows_of_the_species_sheet(row: str, problem: str) -> None:
-    told = problems(SAMPLES, SPECIES + row + "\n")
-    assert len(told) == 1
-    assert told[0].startswith(f"species.tsv, {problem}")
+    reported = problems(SAMPLES, SPECIES + row + "\n")
+    assert len(reported) == 1
+    assert reported[0].startswith(f"species.tsv, {problem}")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_rows_of_the_species_sheet(row: str, problem: str) -> None:
     ],
 )
 def test_the_configuration(settings: Mapping[str, Any], problem: str) -> None:
-    told = problems(**settings)
-    assert len(told) == 1
-    assert told[0].startswith("configuration, ")
-    assert problem in told[0]
+    reported = problems(**settings)
+    assert len(reported) == 1
+    assert reported[0].startswith("configuration, ")
+    assert problem in reported[0]
 
 
 def test_switches_from_the_command_line_are_words() -> None:
@@ -224,10 +224,10 @@ def test_sheets_that_cannot_be_read() -> None:
         sheets.load({"samples": "nowhere.tsv", "species": "species.tsv"})
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     rows = "".join(f"s{number}\tgone{number}.fa\tfish\n" for number in range(30))
-    told = problems(SAMPLES + rows)
-    assert len(told) == 30
+    reported = problems(SAMPLES + rows)
+    assert len(reported) == 30
     with pytest.raises(sheets.SheetError, match="and 10 more"):
         load(SAMPLES + rows)
 

@@ -43,7 +43,7 @@ def test_jobs_with_a_gpu_have_a_partition_of_their_own() -> None:
         ({"gpu_request": "gres", "gpu_model": "a100", "gpu_count": 2}, {"gres": "gpu:a100:2"}),
     ],
 )
-def test_a_gpu_is_asked_for_as_the_cluster_wants_it(slurm: dict[str, Any], request_: dict[str, Any]) -> None:
+def test_a_gpu_is_requested_as_configured(slurm: dict[str, Any], request_: dict[str, Any]) -> None:
     assert asked(slurm, gpu=True) == request_
     assert not any(asked(slurm, gpu=False).values())
 

@@ -75,10 +75,10 @@ class TestCountingAgainstEna:
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         self.archive(server, tmp_path, given, files, counts)
-        said = capsys.readouterr().err
-        assert f"SRR000001: ENA states {counts[0] if counts and counts[0] else 'no number of'} reads and " in said
-        assert "SRR000001: archived " in said
-        assert "sample: fetched " in said
+        printed = capsys.readouterr().err
+        assert f"SRR000001: ENA states {counts[0] if counts and counts[0] else 'no number of'} reads and " in printed
+        assert "SRR000001: archived " in printed
+        assert "sample: fetched " in printed
 
     def test_colours_are_counted_as_well(self, server: Server, tmp_path: Path) -> None:
         """They are no sequence to the codec, which keeps them as text."""
@@ -139,14 +139,14 @@ def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
     held.parent.mkdir(parents=True)
     (held.parent / LOCK).touch()
     held.write_bytes(whole[:1000])
-    said = project.run("results/archives/stopped.gfz")
+    printed = project.run("results/archives/stopped.gfz")
     assert server.ranges == ["bytes=1000-"]
-    assert "sra_downloads=1" in said
-    said = project.run("compress_all", "--keep-going", status=1)
-    assert said.count("checkpoint fetch:") == 3
-    assert said.count("Error in rule") == 1
+    assert "sra_downloads=1" in printed
+    printed = project.run("compress_all", "--keep-going", status=1)
+    assert printed.count("checkpoint fetch:") == 3
+    assert printed.count("Error in rule") == 1
     assert len(json.loads(project.result("plans", "large.json").read_text())["parts"]) > 1, "a pair in parts"
-    assert "error: SRR000004: ENA knows no such run" in project.all_logs()
+    assert "error: SRR000004: ENA has no such run" in project.all_logs()
     assert not list(project.result("downloads").glob("*"))
     assert not list(project.directory.rglob("*.fq.gz"))
     project.samples.remove("unknown\tSRR000004\tnone\t")
@@ -154,9 +154,9 @@ def test_runs_and_pairs_are_archived(project: Project, server: Server) -> None:
     project.run(*(f"results/decompressed/{name}" for name in ("one.fq", "two_2.fq")))
     assert {path.name for path in project.result("decompressed").iterdir()} == {"one.fq", "two_1.fq", "two_2.fq"}
     for wrong, right in (("stopped.fa", "stopped.fq"), ("two.fq", "two_1.fq and results/decompressed/two_2.fq")):
-        said = project.run(f"results/decompressed/{wrong}", status=1)
-        assert f"results/decompressed/{wrong}: the archive holds FASTQ; ask for results/decompressed/{right}" in said
-        assert "Execute" not in said
+        printed = project.run(f"results/decompressed/{wrong}", status=1)
+        assert f"results/decompressed/{wrong}: the archive holds FASTQ; ask for results/decompressed/{right}" in printed
+        assert "Execute" not in printed
     project.run("compress_all", "decompress_all", "verify_all")
     assert len(server.asked) == asked
     assert project.report("two")["accession"] == "SRR000002"
@@ -244,7 +244,7 @@ class TestToolkit:
         damaged = bytearray(archived.read_bytes())
         damaged[len(damaged) // 2] ^= 255
         archived.write_bytes(damaged)
-        with pytest.raises(InputError, match="SRR000009: what was downloaded is damaged; vdb-validate says"):
+        with pytest.raises(InputError, match="SRR000009: what was downloaded is damaged; vdb-validate reports"):
             toolkit.fetch(Accession("SRR000009"), out, 1, QUICK)
         assert not (out / "SRR000009").exists(), "or it would be found again"
 
@@ -254,19 +254,21 @@ class TestToolkit:
         archive, report = archive_run("SRR000009", None, self.path)
         assert self.sequences(texts(archive)) == self.sequences(made)
         assert report["records"] == 40 * len(types)
-        said = capsys.readouterr().err
+        printed = capsys.readouterr().err
         technical = 40 * 76 * types.count("T")
         stated = f"holds 40 spots with {40 * 76 * len(types):,} bases"
-        assert stated + (f", {technical:,} of them in technical reads" if technical else "") in said
-        assert f"SRR000009: archived {40 * len(types)} reads with {40 * 76 * len(types):,} bases of SRR000009" in said
-        assert "sample: fetched " in said
+        assert stated + (f", {technical:,} of them in technical reads" if technical else "") in printed
+        assert (
+            f"SRR000009: archived {40 * len(types)} reads with {40 * 76 * len(types):,} bases of SRR000009" in printed
+        )
+        assert "sample: fetched " in printed
 
     @pytest.mark.parametrize("types", ["TBT", "TBB", "BBTT"])
     def test_more_files_than_a_pair_are_refused(self, types: str) -> None:
         self.load_typed(types)
         listed = ", ".join(f"SRR000009_{number}.fastq" for number in range(1, len(types) + 1))
-        told = rf"in {len(types)} files \({listed}\).*accessions SRR000009.*'SRR000009:1', 'SRR000009:2'"
-        with pytest.raises(InputError, match=told):
+        reported = rf"in {len(types)} files \({listed}\).*accessions SRR000009.*'SRR000009:1', 'SRR000009:2'"
+        with pytest.raises(InputError, match=reported):
             archive_run("SRR000009", None, self.path)
         kept = self.path / "downloads" / "sample"
         assert len(list(kept.glob("*.fastq"))) == len(types)
@@ -292,13 +294,13 @@ class TestToolkit:
     @pytest.mark.parametrize(
         ("script", "message"),
         [
-            ('REAL "$@"; exit 3', "extracting its reads failed; fasterq-dump says"),
+            ('REAL "$@"; exit 3', "extracting its reads failed; fasterq-dump reports"),
             (
                 'REAL "$@" 2>&1 | sed "s/written .*/written : 79/"',
                 "not all reads were extracted: the run holds 40 spots",
             ),
             ('REAL "$@" 2>&1 | sed "s/spots read .*/spots read : 39/"', "not all reads were extracted"),
-            ('REAL "$@" > /dev/null 2>&1', "fasterq-dump says: no numbers"),
+            ('REAL "$@" > /dev/null 2>&1', "fasterq-dump reports: no numbers"),
             ('REAL "$@" && sed -i 5,8d $OUT/*_2.fastq', "80 reads|40 spots.*hold 79 reads with 6,004 bases"),
             ('REAL "$@" && sed -i 2s/.// $OUT/*_1.fastq && sed -i 4s/.// $OUT/*_1.fastq', "80 reads with 6,079 bases"),
         ],
@@ -321,7 +323,7 @@ class TestToolkit:
         assert self.sequences(texts(archive)) == self.sequences(made)
 
     @pytest.mark.parametrize(
-        ("said", "tries", "told"),
+        ("printed", "tries", "reported"),
         [
             ("err: Cannot resolve accession ( 404 )", 1, "correct the accession in the sample sheet"),
             (
@@ -333,11 +335,11 @@ class TestToolkit:
         ],
     )
     def test_prefetch_fails(
-        self, said: str, tries: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, printed: str, tries: int, reported: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(shutil, "which", lambda tool: tool)
-        self.stand_in("prefetch", f'echo x >> {tmp_path}/calls; echo "{said}"; exit 3')
-        with pytest.raises(InputError, match=told):
+        self.stand_in("prefetch", f'echo x >> {tmp_path}/calls; echo "{printed}"; exit 3')
+        with pytest.raises(InputError, match=reported):
             toolkit.fetch(Accession("SRR000009"), tmp_path / "out", 1, QUICK)
         assert len((tmp_path / "calls").read_text().split()) == tries
 

@@ -63,7 +63,7 @@ def decode_streams(
     coders: Coders | None = None,
     progress: Progress | None = None,
 ) -> PartContent:
-    """Decode some streams of a block, or all of them: a stream needs others that stand before it in the table."""
+    """Decode some streams of a block, or all of them: a stream may need others before it in the table."""
     content = PartContent(
         text_bytes=block.text_bytes,
         is_reads=block.is_reads,
@@ -122,7 +122,7 @@ def error_context(block: Block, label: str) -> Iterator[None]:
 
 
 def split_streams(block: Block, data: bytes, names: Iterable[str] = STREAM_IDS) -> dict[str, bytes]:
-    """The streams of these ``names``, of which ``data`` are the bytes: a block's entry, or a piece of it."""
+    """The streams of these ``names`` from their bytes ``data``: a block's entry, or a piece of it."""
     streams, start = {}, 0
     for name in names:
         streams[name] = data[start : start + block.streams[name]]

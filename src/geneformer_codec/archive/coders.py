@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
 
 ONE_STRAND, BOTH_STRANDS = 1, 2
-"""What a block of experts says of strands."""
+"""Values of a block's ``strands``."""
 STRANDS = ("auto", "one", "both")
 
 Bases = NDArray[np.uint8]
 
 
 class CodingModel(Protocol):
-    """What is asked of a model here."""
+    """The interface of a model."""
 
     @property
     def id(self) -> str:

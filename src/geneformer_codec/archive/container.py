@@ -1,6 +1,6 @@
-"""The file around the blocks: a ZIP of one form.
+"""The file around the blocks: a ZIP of one fixed form.
 
-The writer uses one shape of ZIP only, and the reader accepts that shape only: entries follow each other without gaps
+The writer produces this form only, and the reader accepts no other: entries follow each other without gaps
 from the first byte, nothing is encrypted, nothing but the last entry, the manifest, is compressed, names are unique,
 and the comment of the ZIP holds the SHA-256 of the manifest as it is stored. ``docs/format/container.md`` lists every
 field.

@@ -1,7 +1,6 @@
 """Experts as coders of blocks: with the archive's model or without, learning from one strand or from both.
 
-What is best for a part is measured on stretches of it: which strand its bases have in the panel, or in themselves, and
-whether the model helps.
+What is best for a part is measured on samples of it: whether both strands are used, and whether the model helps.
 """
 
 import threading
@@ -34,7 +33,7 @@ stretches tell.
 SURE_BASES = 128
 """With so many bases of them a byte or more, the model surely helps, and is not compared with anything."""
 FEW_HITS = 16
-"""Seeds of a part found in the panel below which the panel does not tell its strand."""
+"""Seeds of a part found in the panel below which the panel does not decide its strand."""
 
 
 class ExpertCoders:

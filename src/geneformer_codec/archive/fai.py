@@ -34,7 +34,7 @@ class FaiEntry:
     qualities: int | None = None
 
     def line(self) -> bytes:
-        """As it stands in the file."""
+        """As in the file."""
         numbers = [self.length, self.offset, self.line_bases, self.line_width]
         if self.qualities is not None:
             numbers.append(self.qualities)
@@ -86,13 +86,13 @@ def _reads(text: bytes, place: int, label: str) -> Iterator[FaiEntry]:
 
 
 def _check_unparsed(text: bytes, starts: Integers, stops: Integers, place: int, label: str) -> None:
-    """Refuse what stands between reads, but for empty lines."""
+    """Refuse text between reads, except empty lines."""
     begins, ends = np.append(0, stops), np.append(starts, len(text))
     for gap in np.flatnonzero(begins < ends).tolist():
         begin, end = int(begins[gap]), int(ends[gap])
         if text[begin:end].strip(b"\r\n"):
             raise FormatError(
-                f"{label}: text that is no read stands {place + begin:,} bytes after the beginning, "
+                f"{label}: unparsed text {place + begin:,} bytes after the beginning, "
                 "which no .fai can describe; decompress, and repair it"
             )
 

@@ -1,4 +1,4 @@
-"""What an archive says of itself: sizes, settings, model and checksums."""
+"""Facts about an archive: sizes, settings, model and checksums."""
 
 import dataclasses
 from dataclasses import dataclass

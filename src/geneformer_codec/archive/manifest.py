@@ -136,7 +136,7 @@ class Manifest:
         except FormatError as error:
             raise FormatError(f"{label}: {error}") from error
         except (ValueError, RecursionError) as error:
-            raise FormatError(f"{label}: its manifest is not sound ({error}); the archive is damaged") from error
+            raise FormatError(f"{label}: its manifest is invalid ({error}); the archive is damaged") from error
         return manifest
 
     @classmethod
@@ -160,7 +160,7 @@ class Manifest:
 
 
 def check_version(fields: Any) -> None:
-    """Refuse what is not ours, and say which tool reads an archive of a later format."""
+    """Refuse other files, and name the version that reads an archive of a later format."""
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise FormatError("its manifest is not that of a .gfz archive; give a file made by 'gfz compress'")
     version = fields.get("format_version")
@@ -214,7 +214,7 @@ def _block(fields: Fields, settings: Settings) -> Block:
     slice_bases = fields.number("slice_bases", 0, residues)
     alone = fields.flag("without_model")
     if alone and settings.without_model is None:
-        raise ValueError("a part is coded without the model, and the settings do not say how")
+        raise ValueError("a part is coded without the model, and the settings do not state how")
     streams = fields.inner("streams")
     sizes = {name: streams.number(name, 0, 1 << 31) for name in STREAM_IDS}
     streams.done()

@@ -1,6 +1,6 @@
-"""How much memory it takes to decode an archive, by what its manifest states, and on how many threads that may be done.
+"""The memory that decoding an archive takes, estimated from its manifest, and the number of threads that fit into it.
 
-The estimate follows the arrays that are made: it holds within a factor of two, which tests measure.
+The estimate follows the arrays that are allocated; tests check that it is right within a factor of two.
 """
 
 import threading

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +43,12 @@ def open_model(model: str | Path | CodingModel | None, max_memory: int | None = 
     from geneformer_codec.model.file import read_model
 
     path = Path(model)
-    if path.is_file() or path.is_dir() or not path.exists():
+    try:
+        status = path.stat()
+    except OSError:  # reading reports it
         return read_model(path, max_memory)
-    status = path.stat()
+    if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+        return read_model(path, max_memory)
     return _from_pipe(path, max_memory, status.st_dev, status.st_ino)
 
 
@@ -125,7 +129,7 @@ def make_coders(
             batches.working = coders.working
         return coders
     if model is None:
-        raise ValueError(f"model {needed} is not at hand")
+        raise ValueError(f"model {needed} is not available")
     coder = model.coder(settings.experts, execution.device, execution.threads)
     return Coders(needed, lambda _: coder, threads=threads, share=share)
 

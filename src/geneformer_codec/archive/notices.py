@@ -1,7 +1,7 @@
-"""What people should know of an archive: what of the source it does not keep, and what in its text is irregular.
+"""Notices about an archive: what of the source it does not keep, and what in its text is irregular.
 
-Sentences for the screen, for ``gfz info`` and for reports, found here for all of them. Nothing is decoded for them but
-side streams. For a regular file there are none.
+They are sentences for the terminal, for ``gfz info`` and for reports. Only side streams are decoded for them. A regular
+file has none.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The plan of a split sample: which parts there are, so that jobs can compress them apart and be joined again."""
+"""The plan of a split sample: its parts, which separate jobs compress and ``gather`` joins."""
 
 import hashlib
 import json
@@ -79,7 +79,7 @@ class Plan:
         except OSError as error:
             raise input_error(path, error, "it is written by 'gfz split'") from error
         except (ValueError, RecursionError) as error:
-            raise FormatError(f"{path}: not a sound plan ({error}); make it again with 'gfz split'") from error
+            raise FormatError(f"{path}: not a valid plan ({error}); make it again with 'gfz split'") from error
 
     @classmethod
     def _from(cls, fields: Fields) -> Self:

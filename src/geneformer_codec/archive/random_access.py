@@ -1,8 +1,8 @@
-"""Residues of any stretch of an archive, by decoding no more slices than it lies in.
+"""Residues of any region of an archive, by decoding only the slices that it lies in.
 
-The blocks that are touched of an archive at hand are checked against their CRC-32. So are those of a remote one that
-are small, or needed almost whole; of others only the streams and slices that are needed are asked for, and the CRC-32
-of an entry says nothing of its pieces. Records that are read whole are checked against their digests.
+Blocks of a local archive are checked against their CRC-32 when they are used. So are those of a remote one that
+are small, or needed almost whole; of others only the streams and slices that are needed are fetched, and the CRC-32
+of an entry cannot check pieces of it. Records that are read whole are checked against their digests.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ class SequenceReader:
         self.index = RecordIndex.read(archive)
 
     def pieces(self, spans: Iterable[Span]) -> Iterator[bytes]:
-        """The residues of each span as they stand in the text; the slices of many are decoded together."""
+        """The residues of each span as they are in the text; the slices of many are decoded together."""
         batch: list[Span] = []
         bases, parts = 0, set[int]()
         for span in spans:
@@ -94,7 +94,7 @@ class SequenceReader:
         yield from self._residues(batch)
 
     def qualities(self, spans: Iterable[Span]) -> Iterator[bytes]:
-        """The qualities of each span as they stand in the text. Those of a part are decoded all together, and kept."""
+        """The qualities of each span as they are in the text. Those of a part are decoded all together, and kept."""
         for span in spans:
             if span.block not in self._qualities:
                 self._qualities[span.block] = self._qualities_of(span.block)

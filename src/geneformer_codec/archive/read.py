@@ -1,4 +1,4 @@
-"""Read an archive: check its shape and manifest at once, every block when it is decoded."""
+"""Read an archive: its form and manifest are checked when it is opened, each block when it is decoded."""
 
 import contextlib
 import hashlib
@@ -129,7 +129,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     def hold(self, ranges: Iterable[tuple[Block, int, int]], whole: Iterable[Block] = ()) -> None:
         """Say which bytes of blocks' entries will be read, so that those of a remote archive are fetched at once.
 
-        ``whole`` are blocks that `block_data` will be asked for.
+        ``whole`` are blocks whose `block_data` will be needed.
         """
         if isinstance(self._file, RemoteFile):
             places = ((self._container.place(block.entry), start, stop) for block, start, stop in ranges)
@@ -151,7 +151,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         return decode_block(block, self.manifest.settings, data, coders, self.label)
 
     def decode_blocks(self, coders: Coders, progress: Progress | None = None) -> Generator[PartContent, None, None]:
-        """Every part that is here, in order, as many at a time as ``coders`` say."""
+        """Every part that is here, in order, as many at a time as ``coders`` choose."""
         self._check_coders(coders)
         self.check_text(self.max_memory)
 
@@ -163,7 +163,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         )
 
     def decode_all(self, coders: Coders, progress: Progress | None = None) -> Generator[PartContent, None, None]:
-        """Every part in order; that the iteration ends without an error means that the sample's SHA-256 held too."""
+        """Every part in order; if the iteration ends without an error, the sample's SHA-256 was right too."""
         self.check_complete()
         sample = self.manifest.sample
         expected = [sample.sha256, *([sample.mate.sha256] if sample.mate else [])]

@@ -1,6 +1,6 @@
 """The index of an archive's records: names, lengths and places of all, read from the streams of names and layout alone.
 
-Nothing is stored twice: where a record is follows from these streams. Arrays, not objects, as an archive may hold
+No index is stored: places follow from these streams. They are arrays, not objects, as an archive may hold
 millions of reads.
 """
 

@@ -57,7 +57,7 @@ def parse_region(text: str, known: Callable[[str], bool]) -> Region:
 
 
 def read_regions(lines: Iterable[str]) -> Iterator[str]:
-    """The regions of a list, one a line; empty lines are skipped."""
+    """The regions of a list, one per line; empty lines are skipped."""
     return (line for line in (line.strip("\r\n") for line in lines) if line.strip())
 
 

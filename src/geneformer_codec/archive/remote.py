@@ -1,7 +1,7 @@
 """Archives on web servers and in object stores, read by byte ranges through fsspec.
 
-Nothing is downloaded but what is asked for: the two ends of the file when it is opened, and then exact ranges. All
-answers must be of one file: a strong ETag in each says so, and where there is none, the end of the file, which has the
+Only the needed bytes are downloaded: the two ends of the file when it is opened, and then exact ranges. All responses
+must be of one file: they have the same strong ETag, or, where there is none, the end of the file, which has the
 checksums of all entries, is read again after each fetch and must not have changed.
 """
 
@@ -37,7 +37,7 @@ def is_url(source: object) -> TypeGuard[str]:
 
 
 class RemoteFile(io.RawIOBase):
-    """A file at a URL that can be sought in. Each read asks for its range, unless `hold` has fetched it already.
+    """A file at a URL that can be sought in. Each read fetches its range, unless `hold` has fetched it already.
 
     ``FormatError`` when the file is replaced while it is read, ``InputError`` for whatever else goes wrong.
     """
@@ -59,7 +59,7 @@ class RemoteFile(io.RawIOBase):
         self._last = self._ends[-1][1][-_LAST_BYTES:] if self._ends else b""
 
     def hold(self, ranges: Sequence[Range]) -> None:
-        """Fetch ranges at once, for the reads to come; what was held before is let go of."""
+        """Fetch ranges at once, for the reads to come; ranges held before are released."""
         wanted = _joined([span for span in ranges if not self._find(*span)])
         self._held = self._held if not self._ends else list(self._ends)
         if sum(stop - start for start, stop in wanted) > _HELD_BYTES:
@@ -149,7 +149,7 @@ class _ObjectStore:
         return found, self.fetch([(0, min(size, found))])[0][0] if found else b""
 
     def fetch(self, ranges: Sequence[Range]) -> tuple[list[bytes], bool]:
-        """The bytes of each range, and whether they are sure to be of the file that was begun with."""
+        """The bytes of each range, and whether they are certainly of the same file as the first."""
         starts, stops = [start for start, _ in ranges], [stop for _, stop in ranges]
         try:
             fetched = self._system.cat_ranges([self._path] * len(ranges), starts, stops, on_error="raise")
@@ -253,7 +253,7 @@ class _WebServer:
             raise _replaced(self._url)
 
     def _is_first(self, headers: Mapping[str, str]) -> bool:
-        """Whether an answer is sure to be of the file of the first one; ``FormatError`` when it is not of it."""
+        """Whether an answer is certainly of the first one's file; ``FormatError`` when it is not."""
         first, now = (given.get("ETag", "") for given in (self._first, headers))
         if first and now and first.removeprefix("W/") != now.removeprefix("W/"):
             raise _replaced(self._url)
@@ -287,7 +287,7 @@ def _no_ranges(url: str) -> InputError:
 
 
 def _failure(url: str, error: Exception) -> InputError:
-    """What to say of an error of a store, or of the way to it."""
+    """The message for an error of a store or of the connection."""
     name = type(error).__name__
     text = str(error) or name
     if isinstance(error, FileNotFoundError):

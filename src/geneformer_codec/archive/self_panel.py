@@ -1,11 +1,11 @@
-"""A panel made of the sample itself: what recurs in several of its parts, which otherwise know nothing of each other.
+"""A panel made of the sample itself: what recurs in several of its parts, which are coded independently.
 
 That of reads is made of their contigs (`read_panel`); the rest of this module is about FASTA.
 
 All parts are read once. Of each stretch of `STRETCH` bases some seeds are kept, sampled by hash, fewer the larger the
 sample is. A seed that is in several parts recurs. The stretches with most seeds that recur and are not in
-the panel yet become the panel, best first, up to `SELF_PANEL_BASES`. The panel is used if it pays: it is stored once,
-and each part no longer has to store what it has of it.
+the panel yet become the panel, best first, up to `SELF_PANEL_BASES`. The panel is used if it makes the archive smaller:
+it is stored once, and the parts are predicted from it.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The settings that decide an archive's bytes beside the sample and the model; light, for the command's parser."""
+"""The settings that an archive depends on, besides the sample and the model; light, for the command's parser."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ DIGEST_SHARE = 0.01
 class Settings:
     """What decides an archive's bytes beside the sample and the model.
 
-    ``experts`` is None where none are at work: for a model that is a network alone, and for two bits a base.
+    ``experts`` is None where none are at work: for a model that is a network alone, and for two bits per base.
     ``without_model`` is how parts are predicted that a model of experts does not help; None without such a model.
     """
 

@@ -1,4 +1,4 @@
-"""Split a sample into files for jobs to compress apart, and join archives without compressing again."""
+"""Split a sample into files that separate jobs compress, and join archives without recompressing."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,7 @@ def split_sample(
 ) -> Plan:
     """Write the parts of a sample and their plan into ``directory``.
 
-    The ``sample`` is asked for when all parts were taken. With a ``panel_level`` the panel of the sample is written as
+    The ``sample`` is called when all parts were read. With a ``panel_level`` the panel of the sample is written as
     well, coded at that level, if one pays: of reads, or of FASTA in several parts.
     """
     taken, planned, is_reads = Taken(parts), [], False
@@ -217,7 +217,7 @@ def _with_all(settings: Settings, others: Settings) -> Settings:
 
 
 def _made_alike(archive: Archive) -> tuple[object, ...]:
-    """What must agree for blocks to stand in one archive."""
+    """What must agree for blocks to be in one archive."""
     manifest, settings = archive.manifest, archive.manifest.settings
     sample, is_reads = manifest.sample, any(block.is_reads for block in archive.blocks)
     derived = sample.mate is not None, sample.origin, sample.quality_bins

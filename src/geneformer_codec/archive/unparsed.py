@@ -1,6 +1,6 @@
-"""Text outside records: lines before the first header, or that are no regular read.
+"""Text outside records: lines before the first header, or that do not form regular reads.
 
-It is stored as it is; a damaged file often shows as such text.
+It is stored unchanged, and often results from a damaged file.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from geneformer_codec.streams.layout import HAS_PREAMBLE
 
 @dataclass
 class UnparsedText:
-    """Bytes and places of one text, and how many of its ``records`` stand before the first place."""
+    """Bytes and places of one text, and how many of its ``records`` precede the first place."""
 
     text: int
     bytes: int = 0
@@ -51,7 +51,7 @@ def find_unparsed(archive: Archive) -> list[UnparsedText]:
 
 
 def _preamble(archive: Archive) -> UnparsedText:
-    """Of FASTA, what stands before the first header."""
+    """The text before the first header of FASTA."""
     size, blank = 0, True
     for number, block in enumerate(archive.blocks):
         if block.part != number:

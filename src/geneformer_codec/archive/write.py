@@ -1,4 +1,4 @@
-"""Write an archive: blocks as they come, then the model if it is to travel inside, then the manifest."""
+"""Write an archive: blocks in order, then the model if it is embedded, then the manifest."""
 
 import contextlib
 import hashlib
@@ -60,9 +60,9 @@ def write_archive(
     model_data: bytes = b"",
     progress: Progress | None = None,
 ) -> Manifest:
-    """Compress ``parts`` into an archive, as many at a time as ``coders`` say.
+    """Compress ``parts`` into an archive, as many at a time as ``coders`` choose.
 
-    The ``sample`` is asked for when all parts were taken. If it has no parts, the parts are the whole of it, and its
+    The ``sample`` is called when all parts were read. If it has no parts, the parts are the whole of it, and its
     sizes and digests are theirs.
     """
     taken = Taken(parts)

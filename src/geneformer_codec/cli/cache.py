@@ -1,4 +1,4 @@
-"""What ``gfz cache`` does: say where the cache is, how large, and what is in it, and clear it."""
+"""The command ``gfz cache``: print the directory, size and content of the cache, or clear it."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How commands read their arguments, and what they say of those that are wrong."""
+"""Parsing of arguments, and messages about invalid ones."""
 
 import argparse
 import inspect
@@ -24,7 +24,7 @@ def call_with(function: Callable[..., _Result], options: argparse.Namespace, **m
 class CommandParser(argparse.ArgumentParser):
     """Keeps the lines of examples, and accepts full names of options only, so that new ones break no call.
 
-    Options may stand between arguments: ``gfz fetch x.gfz --model m.gfmodel chr1:1-100``. What follows ``--`` is no
+    Options may stand between arguments: ``gfz fetch x.gfz --model m.gfmodel chr1:1-100``. What follows ``--`` is not an
     option, whatever it begins with.
     """
 

@@ -46,7 +46,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 _OF_SPLIT = ("part_bases", "name", "mate", "bin_qualities", "as_is")
-"""Options of ``compress`` that ``split`` has too, as they say how parts are made, or of what."""
+"""Options of ``compress`` that ``split`` has too, as they decide how parts are made."""
 
 
 def _compress(options: argparse.Namespace) -> None:
@@ -104,7 +104,7 @@ def _read_model_once(options: argparse.Namespace) -> None:
 
 
 def _for_each(sources: Sequence[str], work: Callable[[str], None]) -> None:
-    """Do the work on each archive. If one of several is at fault, this is said, and the others are worked on."""
+    """Work on each archive. If one of several fails, its error is printed, and the others are still processed."""
     if len(sources) == 1:
         return work(sources[0])
     failed = []
@@ -201,7 +201,7 @@ def _ls(options: argparse.Namespace) -> None:
 
 
 def _list_long(source: str, options: argparse.Namespace) -> None:
-    """All that the index says of the records of an archive, one a line."""
+    """The records of an archive with all columns of the index, one per line."""
     entries = call_with(api.read_index, options, source=source)
     if options.json:
         return _write_lines(json.dumps(vars(entry)) for entry in entries)

@@ -7,7 +7,7 @@ from geneformer_codec.cli.parser import build_parser
 
 
 def script(shell: str) -> str:
-    """The script for a shell that shtab knows."""
+    """The script for a shell that shtab supports."""
     import shtab
 
     parser = build_parser()

@@ -1,4 +1,4 @@
-"""What the commands show people: on standard streams that may be closed, and of names that may hold anything.
+"""Output for people, on standard streams that may be closed, and with names that may contain any character.
 
 Programs get the exact bytes of names; people get escapes for what would move the cursor, hide text or end a line.
 """
@@ -61,7 +61,7 @@ def say(line: str) -> None:
 
 
 def message_of(error: Exception) -> str:
-    """What a command says of an error: its message with options for parameters, the file and the reason of others."""
+    """The text of an error for the command: a message of ours with options for parameters, else file and reason."""
     if isinstance(error, GfzError):
         return error.command_message()
     if isinstance(error, OSError):
@@ -70,7 +70,7 @@ def message_of(error: Exception) -> str:
 
 
 def say_error(program: str, error: Exception) -> None:
-    """Say what stopped the work."""
+    """Print the error that stopped the work."""
     say(f"{program}: error: {message_of(error)}")
 
 

@@ -1,4 +1,4 @@
-"""What ``gfz fetch`` does: regions of an archive as FASTA, as ``samtools faidx`` writes them."""
+"""The command ``gfz fetch``: regions of an archive as FASTA, as ``samtools faidx`` writes them."""
 
 import contextlib
 import io

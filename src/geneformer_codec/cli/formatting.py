@@ -46,7 +46,7 @@ def info_table(info: ArchiveInfo) -> str:
         model.append(("model use", f"{_parts_without(info)}, as it does not help them"))
     if info.both_strands_blocks:
         model.append(("strands", f"{info.both_strands_blocks:,} of {info.blocks:,} parts learn from both strands"))
-    slices = f"{info.slices:,} of at most {info.slice_length:,} bases" if info.slice_length else "one a part"
+    slices = f"{info.slices:,} of at most {info.slice_length:,} bases" if info.slice_length else "one per part"
     held = "" if info.complete else f", only {info.blocks} of them here"
     rows: list[tuple[str, str]] = [
         ("sample", info.sample),

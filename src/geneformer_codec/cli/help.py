@@ -10,10 +10,10 @@ examples:
   gfz cat genomes.gfz --model fish.gfmodel | grep -c '>'
   gfz fetch genomes.gfz NC_001606.1:1001-2000 --model fish.gfmodel
 
-'-' is standard input or output. Exit status: 0 done, 1 the data are at fault (the message says where), 2 the call is.
-An archive made with a model that is not embedded needs that model again: give it with --model, or name the directories
-that hold models in GFZ_MODEL_PATH. Archives may be URLs (https://, s3://): only the needed byte ranges are read.
-More about a command: gfz COMMAND --help
+'-' is standard input or output. Exit status: 0 success, 1 an error in the data (the message states where), 2 an invalid
+call. An archive made with a model that is not embedded needs that model again: give it with --model, or name the
+directories that hold models in GFZ_MODEL_PATH. Archives may be URLs (https://, s3://): only the needed byte ranges are
+read. More about a command: gfz COMMAND --help
 """
 
 TRAIN = """\
@@ -30,7 +30,7 @@ examples:
   gfz compress genomes.fa -o genomes.gfz --model fish.gfmodel --verify
   cat *.fa | gfz compress - -o all.gfz --model fish.gfmodel --embed
   gfz compress run_1.fq.gz --mate run_2.fq.gz -o run.gfz --verify       (a pair: one archive)
-  gfz compress reads.bam -o reads.gfz                                  (the reads; warns of what is not kept)
+  gfz compress reads.bam -o reads.gfz                                  (the reads; warns about what is not kept)
   gfz compress --part parts/00000003.part -o 3.gfz --model fish.gfmodel   (one part of 'gfz split', for 'gfz gather')
 
 The same input, model, level, strands, access, part size and name give the same bytes on any machine.
@@ -56,7 +56,7 @@ examples:
 VERIFY = """\
 examples:
   gfz verify genome.gfz
-  gfz verify -q *.gfz                                                  (says which are damaged)
+  gfz verify -q *.gfz                                                  (lists those that are damaged)
 """
 
 INFO = """\
@@ -83,13 +83,13 @@ FETCH = """\
 examples:
   gfz fetch genome.gfz chr1                                            (a whole record)
   gfz fetch genome.gfz chr1:1001-2000 chr2:5,000-                      (from 1, both ends included, as in samtools)
-  gfz fetch genome.gfz '{HLA:DRB1}:1-100'                              (braces say where a name with colons ends)
+  gfz fetch genome.gfz '{HLA:DRB1}:1-100'                              (braces around a name with colons)
   gfz fetch genome.gfz --bed genes.bed --reverse-complement -n 0
   gfz fetch reads.gfz --fastq SRR3927310.7                             (a read with its qualities)
   gfz fetch https://host/genome.gfz chr1:1-100 --model human.gfmodel
 
 Only the slices that the regions lie in are decoded: at most 65,536 bases each in archives that were made with a model;
-one slice a part without one. Whole records are checked against their digests.
+one slice per part without one. Whole records are checked against their digests.
 A region that goes beyond its record is cut off there, with a warning; one of an unknown record is an error.
 """
 
@@ -104,8 +104,8 @@ MERGE = """\
 examples:
   gfz merge monday.gfz tuesday.gfz -o week.gfz --model fish.gfmodel
 
-The blocks are copied as they are. All are decoded and verified, as the checksum of the whole needs the text. The
-archives must have the same model, slice length and level.
+The blocks are copied unchanged, and decoded to compute the checksum of the whole text. The archives must have the same
+model, slice length and level.
 """
 
 MODEL = """\
@@ -120,7 +120,7 @@ examples:
   gfz cache list | sort -k2,2nr
   gfz cache clear --unused-for 30
 
-What was not used for longest is removed by itself where panels take more than GFZ_CACHE_SIZE (default: 20G).
+The least recently used panels are removed when they take more than GFZ_CACHE_SIZE together (default: 20G).
 """
 
 COMPLETION = """\
@@ -142,7 +142,7 @@ examples:
   gfz simulate -o - --genomes 5 --length 30000 --divergence 0.05 | head
   gfz simulate -o reads_1.fq --mate reads_2.fq --reads 1000
 
-The same seed and settings give the same genomes everywhere. The names say that they are simulated.
+The same seed and settings give the same genomes on every machine. Their names mark them as simulated.
 """
 
 SPLIT = GATHER

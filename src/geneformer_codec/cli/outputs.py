@@ -1,4 +1,4 @@
-"""Where a command writes when no output is named: ``x.fa`` becomes ``x.fa.gfz``, and that ``x.fa``."""
+"""Default names of outputs: ``x.fa`` becomes ``x.fa.gfz``, which becomes ``x.fa``."""
 
 import re
 from pathlib import Path

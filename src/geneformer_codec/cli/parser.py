@@ -19,7 +19,7 @@ from geneformer_codec.cli.command_parser import CommandParser
 from geneformer_codec.limits import memory_size
 from geneformer_codec.training import EXPERTS, GENOMES, PURPOSES
 
-_DESCRIPTION = "Archive nucleotide sequence with a learned model, and get every byte back."
+_DESCRIPTION = "Lossless archives of nucleotide sequence, predicted by a learned model."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,24 +44,24 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help=f"'{EXPERTS}' (fast to train, small models), or the size and form of a network "
         f"(default: {EXPERTS}, or with --base its preset)")  # fmt: skip
     add("--base", type=Path, metavar="MODEL",
-        help="extend the panel of this model and go on learning, or fine-tune its network")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="S", help="of the split of the panel and all randomness (default: 0)")
-    add("--log", type=Path, metavar="FILE", help="write one JSON object a line for each reported step")
+        help="extend the panel of this model and continue its training, or fine-tune its network")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
+    add("--log", type=Path, metavar="FILE", help="write a JSON object per line for each reported step")
     _force(parser)
     _execution(parser)
     add = parser.add_argument_group("experts").add_argument
     add("--for", "--purpose", dest="purpose", choices=PURPOSES, default=GENOMES,
-        help="what is going to be coded: the model is tuned on records that are held out, or on reads drawn from the "
+        help="what will be compressed: the model is tuned on held-out records, or on reads simulated from the "
         "panel (default: %(default)s)")  # fmt: skip
     add("--tune", type=Path, metavar="FILE",
-        help="FASTA or FASTQ of what is going to be coded: the model is tuned on its first bases instead")  # fmt: skip
+        help="FASTA or FASTQ like what will be compressed: the model is tuned on its first bases instead")  # fmt: skip
     add("--network", type=Path, metavar="MODEL",
-        help="a model whose network becomes one more expert, at level max, if that is measured to pay")  # fmt: skip
+        help="a model whose network is added as an expert, at level max, if it reduces the size")  # fmt: skip
     add("--recurring", action="store_true",
-        help="make the panel of what recurs in several of the files, once, not of all that is in them")  # fmt: skip
+        help="make the panel of what recurs in several of the files instead of their whole content")  # fmt: skip
     add("--refer-panel", action="store_true",
         help="leave the panel out of the model and name its records by their refget digests; "
-        "they are then looked for in the files and directories of GFZ_REF_PATH, REF_CACHE and REF_PATH")  # fmt: skip
+        "they are then searched for in GFZ_REF_PATH, REF_CACHE and REF_PATH")  # fmt: skip
     add = parser.add_argument_group(
         "networks", "They need PyTorch: pip install 'geneformer-rules[network]'"
     ).add_argument
@@ -86,24 +86,24 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     _output(parser, "OUT.gfz", "the archive to write", "of x.fa or x.fa.gz, x.fa.gfz")
     add("--model", metavar="MODEL", help="the model to predict with; without one, each part is predicted from itself")
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
-        help="smaller archives take longer, to write and to read (default: %(default)s)")  # fmt: skip
+        help="smaller archives take longer to write and to read (default: %(default)s)")  # fmt: skip
     add("--strands", choices=("auto", "one", "both"), default="auto",
         help="learn from one strand or from both (default: measured for each part)")  # fmt: skip
     add("--access", type=_access, default=COARSE, metavar="{fine,coarse,N}",
-        help="how much is decoded to read a base: a part, for small archives, or for frequent reading of regions "
-        f"{FINE_SLICE_LENGTH:,} bases or N (default: %(default)s)")  # fmt: skip
+        help="how much is decoded to read a base: a part (coarse, the smallest archives), "
+        f"{FINE_SLICE_LENGTH:,} bases (fine, to read regions often) or N bases (default: %(default)s)")  # fmt: skip
     add("--digests", choices=DIGESTS, default=AUTO,
         help="store MD5 and refget digests of records where they take less than a hundredth of a part, or always "
         "(default: %(default)s)")  # fmt: skip
     add("--part-bases", type=_size, metavar="N",
-        help="the most bases in a part, such as 64M; larger parts take more memory: without a model, that of one part "
-        f"a thread (default: {DEFAULT_PART_BASES >> 20}M)")  # fmt: skip
+        help="maximum bases in a part, such as 64M; larger parts take more memory, without a model one part per "
+        f"thread (default: {DEFAULT_PART_BASES >> 20}M)")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _as_is(parser)
     _bin_qualities(parser)
     _self_panel(parser)
     add("--embed", action="store_true", help="put the model into the archive, so that decoding needs no other file")
-    add("--verify", action="store_true", help="decode the archive and compare before it appears")
+    add("--verify", action="store_true", help="decode the archive and compare before it is put in place")
     _json(parser, "print what 'gfz info --json' prints, instead of the summary")
     _keep(parser)
     _force(parser)
@@ -112,8 +112,8 @@ def _compress(parser: argparse.ArgumentParser) -> None:
 
 def _self_panel(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-self-panel", dest="self_panel", action="store_false",
-        help="without a model, predict each part from itself alone, and not from what recurs in other parts of a "
-        "FASTA file")  # fmt: skip
+        help="without a model, predict each part from itself alone, not from a panel that is made of the "
+        "input")  # fmt: skip
 
 
 def _decompress(parser: argparse.ArgumentParser) -> None:
@@ -140,15 +140,15 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="IN.gfz",
         help="the archive, its URL, or '-'")  # fmt: skip
     add("regions", nargs="*", metavar="REGION", help="name, name:start, name:start-end; from 1, both ends included")
-    add("-r", "--region-file", metavar="FILE", help="a list of regions, one a line ('-': standard input)")
+    add("-r", "--region-file", metavar="FILE", help="a list of regions, one per line ('-': standard input)")
     add("--bed", metavar="FILE", help="regions as BED ('-': standard input); of strand -, the reverse complement")
     add("-i", "--reverse-complement", dest="reverse", action="store_true", help="write the reverse complement")
     add("--mark-strand", choices=("rc", "sign", "no"), default="rc",
         help="the strand in titles: /rc if reverse; (+) or (-); nothing (default: %(default)s)")  # fmt: skip
     add("-n", "--length", dest="width", type=_count, metavar="N",
-        help="residues in a line, 0 for all in one (default: as in the record's own lines)")  # fmt: skip
+        help="residues per line, 0 for a single line (default: as in the record)")  # fmt: skip
     add("--fastq", dest="qualities", action="store_true", help="write FASTQ, with the qualities of reads")
-    add("--mate", action="store_true", help="of two reads of one name, the second")
+    add("--mate", action="store_true", help="the second of two reads of the same name")
     add("-c", "--continue", dest="skip_unknown", action="store_true",
         help="skip regions of unknown records with a warning")  # fmt: skip
     add("-o", "--out", default="-", metavar="OUT", help="the FASTA file to write (default: standard output)")
@@ -237,11 +237,11 @@ def _split(parser: argparse.ArgumentParser) -> None:
     add("--mate", metavar="IN2", help="the second FASTQ file of a pair")
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="the directory to write: plan.json and the parts")
     add("--part-bases", type=_size, default=DEFAULT_PART_BASES, metavar="N",
-        help=f"the most bases in a part, such as 64M (default: {DEFAULT_PART_BASES >> 20}M)")  # fmt: skip
+        help=f"maximum bases in a part, such as 64M (default: {DEFAULT_PART_BASES >> 20}M)")  # fmt: skip
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _self_panel(parser)
     add("-l", "--level", choices=LEVELS, default=DEFAULT_LEVEL,
-        help="that of the self panel, which is coded here (default: %(default)s)")  # fmt: skip
+        help="level of the self panel, which is coded here (default: %(default)s)")  # fmt: skip
     _as_is(parser)
     _bin_qualities(parser)
     _force(parser)
@@ -265,7 +265,7 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
         help="share of the bases that differ from the common ancestor (default: %(default)s)")  # fmt: skip
     add("--reads", type=_count, metavar="N", help="instead of genomes: how many reads of one, as FASTQ")
     add("--mate", metavar="OUT2", help="with --reads: the file to write their mates to")
-    add("--seed", type=_count, default=0, metavar="S", help="of all randomness (default: %(default)s)")
+    add("--seed", type=_count, default=0, metavar="S", help="random seed (default: %(default)s)")
     _force(parser)
 
 
@@ -292,7 +292,7 @@ def _output(parser: argparse.ArgumentParser, metavar: str, what: str, default: s
 def _max_memory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-memory", type=_size, metavar="SIZE",
-        help="limit of the memory for reading, such as 512M or 4G; threads are as many as fit "
+        help="limit of the memory for reading, such as 512M or 4G; it also limits the threads "
         "(default: 2.5G, or 1,024 times the size of the archive if that is more)",
     )  # fmt: skip
 
@@ -328,7 +328,7 @@ def _bin_qualities(parser: argparse.ArgumentParser) -> None:
 
 def _keep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-k", "--keep", action="store_true", help="keep the input (always so; accepted for those used to it)"
+        "-k", "--keep", action="store_true", help="keep the input (always done; accepted for compatibility with gzip)"
     )
 
 
@@ -340,7 +340,7 @@ def _execution(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-T", "--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto",
-        help="where networks run, and experts of many slices; not a byte depends on it (default: auto)")  # fmt: skip
+        help="where networks and experts run; the output does not depend on it (default: auto)")  # fmt: skip
 
 
 def _count(text: str) -> int:
@@ -353,7 +353,7 @@ def _count(text: str) -> int:
 _COMMANDS = {
     "train": (_train, "learn a model from the FASTA files of a species"),
     "compress": (_compress, "archive a FASTA or FASTQ file, or a pair of FASTQ files"),
-    "decompress": (_decompress, "give back the exact text of an archive"),
+    "decompress": (_decompress, "restore the exact text of an archive"),
     "cat": (_cat, "write the texts of archives to standard output, one after the other"),
     "fetch": (_fetch, "write records or regions as FASTA, decoding no more than they need"),
     "faidx": (_faidx, "write the .fai index of the text in an archive, FASTA or FASTQ"),
@@ -361,12 +361,12 @@ _COMMANDS = {
     "info": (_info, "show sizes, settings, model and checksums of an archive"),
     "ls": (_ls, "list names and lengths of the records in archives"),
     "stats": (_stats, "show numbers, lengths and sizes of archives as a table"),
-    "merge": (_merge, "join archives into one, without compressing again"),
+    "merge": (_merge, "join archives into one, without recompressing"),
     "split": (_split, "cut a FASTA or FASTQ file into parts for jobs to compress"),
-    "gather": (_gather, "join the archives of the parts, without compressing again"),
+    "gather": (_gather, "join the archives of the parts, without recompressing"),
     "model": (_models, "show model files"),
     "cache": (_cache, "show or clear the cache of compiled kernels and panels"),
-    "simulate": (_simulate, "write simulated related genomes, or reads, to try things out"),
+    "simulate": (_simulate, "write simulated related genomes or reads, for trials"),
     "completion": (_completion, "write the script that completes gfz in your shell"),
 }
 """Each command's options, and what it does."""

@@ -93,7 +93,7 @@ class Bar:
 def progress_bar(
     options: argparse.Namespace, what: str, total: Callable[[], int | None] = lambda: None
 ) -> Iterator[Progress | None]:
-    """A bar on a terminal, nothing elsewhere; ``total`` is asked for the number of bases if there is one."""
+    """A bar on a terminal, nothing elsewhere; ``total`` is called for the number of bases if there is one."""
     if not progress_shown(options):
         yield None
         return
@@ -102,7 +102,7 @@ def progress_bar(
 
 
 def expected_bases(sources: Sequence[str | Path]) -> int | None:
-    """About how many bases are in files, judged by their beginnings and sizes; None where one cannot tell."""
+    """About how many bases are in files, estimated from their beginnings and sizes; None where that is impossible."""
     try:
         found = [_expected(Path(source)) if str(source) != STREAM else None for source in sources]
     except OSError:  # reported when they are opened

@@ -1,4 +1,4 @@
-"""What ``gfz ls``, ``stats`` and ``model`` show, as data."""
+"""The data of ``gfz ls``, ``stats`` and ``model``."""
 
 import os
 from collections.abc import Iterable

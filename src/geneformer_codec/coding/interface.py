@@ -1,4 +1,4 @@
-"""What the archive asks of a predictor: bases in, one byte string a slice out, and back."""
+"""The interface of a coder of bases: bases in, one byte string per slice out, and back."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""How kernels are compiled: the only place that does.
+"""Compile kernels; no other module does.
 
 A *kernel* is what Python calls. It runs without the GIL, and is kept on the disk while all of its sources are the same
 (`kernel_cache`). It is made of *parts*, which only compiled code calls. A part has no machine code of its own and no
@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from geneformer_codec.coding.kernel_cache import KNOWN_NUMBA, KernelCache, turn
 
 Int = Any
-"""An integer: kernels mix Python's with NumPy's of all widths, which compiled code tells apart."""
+"""An integer: kernels mix Python's with NumPy's of all widths, which compiled code distinguishes."""
 _njit: Any = njit
 _ir: Any = llvmlite.ir
 _unliteral: Any = types.unliteral
@@ -139,7 +139,7 @@ def helper(function: _Function) -> _Function:
 
 
 def instruction(function: Callable[..., Any]) -> Any:
-    """Code that is given to the compiler as it stands."""
+    """Code that is passed to the compiler unchanged."""
     return intrinsic(function)
 
 

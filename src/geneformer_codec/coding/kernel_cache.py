@@ -1,11 +1,11 @@
-"""Compiled kernels on the disk: one folder a user, one file a kernel, and one process at a time that compiles.
+"""Compiled kernels on the disk: one folder per user, one file per kernel; one process compiles at a time.
 
 The folder is ``geneformer-kernels`` in ``NUMBA_CACHE_DIR`` where that is set, else ``kernels`` in the cache directory
 (`caches.cache_directory`). A file is the 8 bytes ``gfkernl1``, the SHA-256 of the rest, and a pickle of what numba
-made, or PTX for a GPU (`kept`). Its name has a digest of all that went in: sources, types of the arguments, versions,
-the CPU. It is machine code, so whoever writes it can run code: nothing is read that a user other than root could have
-written, and no archive or model holds such a file. A cache that is unusable is passed over: the log says so once, and
-the kernel is compiled.
+made, or PTX for a GPU (`kept`). Its name has a digest of everything that it depends on: sources, types of the
+arguments, versions, the CPU. It is machine code, so anyone who writes it can run code: nothing is read that a user
+other than root could have written, and no archive or model holds such a file. An unusable cache is skipped with a log
+message, and the kernel is compiled.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ class KernelCache(_Base):  # type: ignore[misc]
         """Nothing to do."""
 
     def flush(self) -> None:
-        """Nothing to do: a file is never stale, as its name says what it was made of."""
+        """Nothing to do: a file is never stale, as its name has a digest of its sources."""
 
     def file_name(self, sig: Any, codegen: Any) -> str:
         """The name of the file for arguments of the types ``sig``."""
@@ -96,7 +96,7 @@ class KernelCache(_Base):  # type: ignore[misc]
             if found is None:
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if _TURN.take(place / "lock"):
-                    found = _read(path, target_context)  # whoever had the lock before may have written it
+                    found = _read(path, target_context)  # the process that had the lock before may have written it
         except OSError as error:
             _unusable(error)
             found = None
@@ -117,7 +117,7 @@ class KernelCache(_Base):  # type: ignore[misc]
 
 
 def kept(name: str, make: Callable[[], bytes], announced: str) -> bytes:
-    """Code in another form than numba's, that ``make`` gives; ``name`` must tell all that it is made of."""
+    """Code in another form than numba's, that ``make`` gives; ``name`` must depend on all that it is made of."""
     with turn():
         path = None
         try:

@@ -91,7 +91,7 @@ def encode_base(coder: RangeCoder, stream: NDArray[np.uint8], frequencies: Any, 
 def decode_base(
     coder: RangeCoder, stream: NDArray[np.uint8], end: Int, frequencies: Any, bits: Int
 ) -> tuple[RangeCoder, Int]:
-    """Decode one of four symbols. Any bytes decode to something; whether it was encoded, a checksum says."""
+    """Decode one of four symbols. Any bytes decode to something; damage is detected by checksums elsewhere."""
     step = coder.width >> np.uint64(bits)
     code, base = coder.low, 0
     size = step * np.uint64(frequencies[0])

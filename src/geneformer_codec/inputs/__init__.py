@@ -1,1 +1,1 @@
-"""Sources of any format as text: decompression, conversion, and what is known of them."""
+"""Sources of any format as text: decompression, conversion, and their description."""

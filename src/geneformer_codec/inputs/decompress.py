@@ -1,4 +1,4 @@
-"""Open a source for reading, decompressed, whatever its name says."""
+"""Open a source for reading, decompressed by its content, not its name."""
 
 from __future__ import annotations
 

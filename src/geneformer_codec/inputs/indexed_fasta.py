@@ -1,7 +1,7 @@
-"""Single records of a FASTA file that has a .fai: read at their places, of a file of bgzip by its .gzi.
+"""Single records of a FASTA file that has a .fai: read at their places, in a bgzip file by its .gzi.
 
-Nothing here is taken on trust: a record must be where the index says, with its header before it. Whether its sequence
-is the one that is wanted, its digest says.
+The index is not trusted: a record must be at its place, with its header before it. Callers check the digest of its
+sequence.
 """
 
 from collections.abc import Iterator

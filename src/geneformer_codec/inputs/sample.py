@@ -90,7 +90,7 @@ class Sample:
         return self.bytes + (self.mate.bytes if self.mate else 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; the last two fields are there only where they say something."""
+        """For JSON; the last two fields are left out where they are empty."""
         inner = {name: vars(value) if value else None for name, value in (("mate", self.mate), ("origin", self.origin))}
         seldom = {"trailing_bytes": self.trailing_bytes, "odd_mates": self.odd_mates and self.odd_mates.as_dict()}
         common = {name: value for name, value in vars(self).items() if name not in seldom}

@@ -1,4 +1,4 @@
-"""Open what is to be archived: a text or a pair of them, and what is known of it before it is read."""
+"""Open what is to be archived: a text or a pair of texts, with its description as far as it precedes reading."""
 
 import contextlib
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""The GeneFormer network: floating point for training, integers for coding, and the model file."""
+"""The model file: experts, network and panel; panels outside it, and their cache."""

@@ -77,7 +77,7 @@ def content_id(network: Network | None, experts: Experts | None) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained predictor. ``metadata`` says how it was made; coding does not depend on it."""
+    """A trained predictor. ``metadata`` states how it was made; coding does not depend on it."""
 
     network: Network | None
     experts: Experts | None

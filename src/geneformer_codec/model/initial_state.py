@@ -1,6 +1,6 @@
 """The initial state of a model's experts in a file: what training changed, packed, and checked before kernels see it.
 
-A state is `MixerState` and the probabilities of the short contexts (`low`). Each array is held as its difference from
+A state is `MixerState` and the probabilities of the short contexts (`low`). Each array is stored as its difference from
 untrained experts; all arrays end to end, folded, their bytes in planes, packed (`packed`).
 """
 
@@ -70,7 +70,7 @@ class InitialState:
         return InitialState(self.settings, self.mixer._replace(**rest), arrays["low"])
 
     def with_heads(self, order: Sequence[int]) -> "InitialState":
-        """The same with its heads in another order, of which settings with fewer heads take the first."""
+        """The same with its heads in another order, so that settings with fewer heads use the first ones."""
         rows, heads = list(order), self.settings.heads
         attention = self.mixer.attention.reshape(HEADS, -1).copy()
         weights = self.mixer.weights.reshape(sum(SET_ROWS), -1).copy()

@@ -1,4 +1,4 @@
-"""Numbers made small: folded so that those near 0 are small, bytes of a kind together, then raw LZMA2.
+"""Packed integers: zigzag, then byte planes, then raw LZMA2.
 
 Raw LZMA2 has no header and no checksum (the model's id is one). lc, lp and pb are 0, a decoder's dictionary is 2**26
 bytes.

@@ -1,8 +1,8 @@
 """The panel: a species' training records, and the two ways in which a model carries them.
 
-A model either embeds its panel, coded by whatever the caller injects, or refers to it: then it holds one refget digest
-a record, and the records are looked for on a search path (`panel_search`). Both say the digest of the whole panel,
-which is checked once the bases are there. `panel_cache` keeps unpacked panels for the next job on the machine.
+A model either embeds its panel, coded by functions that the caller passes, or refers to it: then it holds one refget
+digest per record, and the records are searched for (`panel_references`). Both state the digest of the whole panel,
+which is checked once the bases are read. `panel_cache` keeps unpacked panels for the next job on the machine.
 """
 
 import hashlib
@@ -141,7 +141,7 @@ class EmbeddedPanel:
         return _settings(self)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """What it holds as tensors, both uint8[bytes]: ``coded``, and ``lengths``, 32 bits a record, packed."""
+        """What it holds as tensors, both uint8[bytes]: ``coded``, and ``lengths``, 32 bits per record, packed."""
         lengths = pack(to_planes(self.lengths.astype(np.uint32)))
         return {"coded": np.frombuffer(self.coded, np.uint8), "lengths": np.frombuffer(lengths, np.uint8)}
 
@@ -207,7 +207,7 @@ def embed(panel: Panel, encode: Encode) -> EmbeddedPanel:
 
 
 def refer(panel: Panel, origins: Sequence[Origin] = ()) -> ReferencedPanel:
-    """The panel as a model names it; ``origins`` say what is known of its records, if anything."""
+    """The panel as a model names it; ``origins`` describe its records, if known."""
     known = origins or [Origin()] * len(panel.lengths)
     md5 = np.frombuffer(b"".join(origin.md5 for origin in known), np.uint8).reshape(-1, MD5_BYTES)
     stated = origins if len(origins) <= MAX_ORIGINS else ()
@@ -220,7 +220,7 @@ def panel_source(settings: object, tensors: Mapping[str, NDArray[Any]]) -> Panel
     kind = settings.get("kind") if isinstance(settings, dict) else None
     names = {"embedded": {"coded", "lengths"}, "referenced": {"refget", "md5"}}
     if not isinstance(settings, dict) or not isinstance(kind, str) or kind not in names:
-        raise FormatError(f"the model's panel is of a kind {str(kind)[:40]!r} that this version does not know")
+        raise FormatError(f"the model's panel is of a kind {str(kind)[:40]!r} that this version does not support")
     known = {"names", "residues"} & set(settings) if kind == "referenced" else set()
     if set(settings) != {"kind", "digest", "bases", "records"} | known or set(tensors) != names[kind]:
         raise FormatError("the settings or tensors of the model's panel are not those of its kind")

@@ -1,4 +1,4 @@
-"""Panels ready to be searched, built once a machine and shared by its jobs: files that every process maps.
+"""Panels ready to be searched, built once per machine and shared by its jobs: files that every process maps.
 
 A panel has a folder ``panels/DIGEST`` of files, each built when it is first needed: ``bases``; an index of its seeds,
 ``seeds-LENGTH-SAMPLING``; ``counts-ORDERS-BITS-STRANDS``. A file is `MAGIC`, a line of JSON (type and size of each
@@ -106,7 +106,7 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, o
 
         return [(np.int64, len(panel.starts)), (np.uint64, len(panel.words))], fill
 
-    size_limit()  # a mistake in it is said before the work
+    size_limit()  # reports an invalid value before the work
     try:
         root = cache_directory() if cache is None else cache
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def open_panel(source: PanelSource, decode: Decode, cache: Path | None = None, o
         return load(source, decode).packed
     starts, words = _stored(folder / "bases", prepare, source.bases)
     if isinstance(source, EmbeddedPanel) and not np.array_equal(np.diff(starts), source.lengths):
-        return load(source, decode).packed  # the model is damaged: this says so
+        return load(source, decode).packed  # the model is damaged: raises the error
     return CachedPanel(words, source.bases, starts[starts < source.bases], folder)
 
 
@@ -164,7 +164,7 @@ def _publish(path: Path, layout: Layout, fill: Callable[[Arrays], None]) -> None
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     try:
         size = _places(layout)[-1]
-        os.posix_fallocate(descriptor, 0, size)  # a full disk says so here, and not by a signal later
+        os.posix_fallocate(descriptor, 0, size)  # a full disk is an error here, not a signal later
         with mmap.mmap(descriptor, size) as mapped:
             arrays = _views(mapped, layout)
             fill(arrays)

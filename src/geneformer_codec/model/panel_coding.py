@@ -1,4 +1,4 @@
-"""A panel's bases coded by the experts, without a panel of their own: a line of JSON, then one stream a slice."""
+"""A panel's bases coded by the experts, without a panel of their own: a line of JSON, then one stream per slice."""
 
 import json
 from collections.abc import Callable

@@ -3,19 +3,21 @@
 ``GFZ_REF_PATH`` lists, separated by colons, FASTA files, compressed or not, and .2bit files; directories that hold such
 files, or files of bare sequence named by refget digest, with or without ``SQ.``; and patterns of such names with ``%s``
 and ``%2s`` in them, as in the REF_PATH of htslib. After these, the places where CRAM finds its references, REF_CACHE
-and REF_PATH, are searched for files named by MD5. What counts of a record are its letters A, C, G and T alone,
-upper-cased, and U as T, just as they are coded; its digest is that of this text. Nothing is fetched from a network.
+and REF_PATH, are searched for files named by MD5. A record is compared by its letters A, C, G and T alone,
+upper-cased, with U as T, as they are coded; its digest is that of this text. Nothing is fetched from a network.
 
-Of FASTA files with a .fai, the records that have the names and lengths which a model states are read first. Names and
-lengths decide nothing: what is not found so is looked for as if there were no index.
+From .2bit files, and from FASTA files with a .fai, records with the lengths that a model states are read first, those
+with its names before others. This only saves time: records that are not found in this way are searched for as if there
+were no index.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -47,7 +49,7 @@ _LOG = logging.getLogger("geneformer_codec")
 
 
 class Origin(NamedTuple):
-    """What is known of a record as it stands in a file: its name, residues and MD5, with letters that are no bases."""
+    """What is known of a record as it is in a file: its name, residues and MD5, with letters that are no bases."""
 
     name: str = ""
     residues: int = 0
@@ -61,7 +63,7 @@ def find_records(
 
     ``origins`` help to find them. ``search_path`` replaces the environment's. Memory is a few times ``max_bases``:
     ``FormatError`` when the records together have more bases than that. ``ModelMissingError`` when not all are found:
-    it says which, and where they were looked for. Equal records may be one array.
+    it names them, and the places that were searched. Equal records may be one array.
     """
     search = _Search(digests, max_bases)
     path = os.environ.get(SEARCH_PATH, "") if search_path is None else search_path
@@ -97,7 +99,7 @@ class _Search:
             self._take(nothing, [], 0)
 
     def look_in_indexed(self, place: str, origins: Mapping[bytes, Origin]) -> None:
-        """Read what has the length of a missing record in FASTA files that have an index, of one entry of the path."""
+        """Read records of the lengths of missing ones in indexed FASTA and .2bit files, of one entry of the path."""
         try:
             path = Path(place)
             for file in _sequence_files(path) if path.is_dir() else [path] if path.is_file() else []:
@@ -107,12 +109,16 @@ class _Search:
                     self._troubles.append(str(error))
                     _LOG.warning("%s (so all of %s is read)", error, file)
         except OSError:
-            return  # `look_in` says so
+            return  # `look_in` reports it
 
     def _read_indexed(self, path: Path, origins: Mapping[bytes, Origin]) -> None:
         lengths = Counter(origins[digest].residues for digest in self.missing if digest in origins)
         names = {(origins[digest].name, origins[digest].residues) for digest in self.missing if digest in origins}
         del lengths[0]
+        if path.suffix.lower() == SUFFIX:
+            with contextlib.suppress(InputError):  # `look_in` reports it
+                self._scan_two_bit(path, lengths)
+            return
         fasta = IndexedFasta.open(path) if lengths else None
         if fasta is None:
             return
@@ -167,20 +173,24 @@ class _Search:
                 if digest in self.missing and path.is_file():
                     self._scan(path)
                     if digest in self.missing:
-                        self._troubles.append(f"{path} has other content than its name says")
+                        self._troubles.append(f"{path} has other content than its name states")
 
     def _scan(self, path: Path) -> None:
         """Take what is missing out of a FASTA or .2bit file, or of a file that is one bare sequence."""
         try:
             if path.suffix.lower() == SUFFIX:
-                for sequence in two_bit_sequences(path):
-                    text = sequence.translate(_TEXT, _NO_BASE)
-                    self._take(hashlib.sha512(text).digest()[:SHA512T24U_BYTES], [text], len(text))
+                self._scan_two_bit(path)
                 return
             with open_input(path) as stream:
                 self._scan_stream(stream)
         except InputError as error:
             self._troubles.append(str(error))  # it matters only if the records are nowhere else
+
+    def _scan_two_bit(self, path: Path, sizes: Container[int] | None = None) -> None:
+        for sequence in two_bit_sequences(path, sizes):
+            self._take_text([sequence])
+            if not self.missing:
+                return
 
     def _scan_stream(self, stream: BinaryIO) -> None:
         for _, record in groupby(_residues(stream), itemgetter(0)):

@@ -4,7 +4,7 @@ A slice depends on the model and its own history only, so batches and threads de
 
 In the paper's form a slice stores its first 64 bases with 2 bits each and the network takes over from there (the
 paper's fixed-length grouping); a stream slice starts from a learned state and stores nothing. A slice that the network
-would not make smaller is stored plain, 2 bits a base: its length tells.
+would not make smaller is stored plain, 2 bits per base, which its length shows.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class NetworkCoder:
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
     ) -> list[bytes]:
-        """One byte string a slice; see `BaseCoder.encode`."""
+        """One byte string per slice; see `BaseCoder.encode`."""
         slices = cut(bases, slice_lengths)
         coded: list[bytes] = [b""] * len(slices)
 
@@ -59,7 +59,7 @@ class NetworkCoder:
             for number, data in zip(batch, self._encode_batch([slices[i] for i in batch], report), strict=True):
                 coded[number] = smaller(data, slices[number])
 
-        # one slice of a stream is enough for a CPU's products; a window is one row a slice, and a GPU needs many
+        # one slice of a stream is enough for a CPU's products; a window is one row per slice, and a GPU needs many
         size = 1 if self._raw == 0 and self._device == "cpu" else self._share(len(slices))
         self._run(work, self._batches(slice_lengths, size), progress)
         return coded

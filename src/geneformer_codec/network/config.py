@@ -1,4 +1,4 @@
-"""The shape of a GeneFormer network: settings, presets, and the integer tensors that they ask for. Needs no PyTorch."""
+"""The shape of a GeneFormer network: settings, presets, and their integer tensors. Needs no PyTorch."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from geneformer_codec.errors import FormatError, UsageError
 
 START = 4
-"""The symbol that stands before a slice's first base, beside 0..3 = A, C, G, T."""
+"""The symbol before a slice's first base, besides 0..3 = A, C, G, T."""
 SYMBOLS = 5
 """Rows of the one-hot input."""
 

@@ -1,4 +1,4 @@
-"""What the training of a network sees: a split of the records, crops of them, and losses over both."""
+"""Training data of a network: a split of the records, crops of them, and losses over both."""
 
 import math
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ def check_device(device: str) -> str:
 
 
 def check_unused_device(device: str) -> None:
-    """Check the device where no network is used. ``cuda`` needs PyTorch all the same; the log says that it is idle."""
+    """Check the device where no network is used. ``cuda`` needs PyTorch all the same; the log says it is idle."""
     if device == "cuda":
         from geneformer_codec.network import pytorch as pytorch
 

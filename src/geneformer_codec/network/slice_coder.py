@@ -1,4 +1,4 @@
-"""Range coding of many slices in lockstep, with frequencies of 2**16: one byte stream a slice."""
+"""Range coding of many slices in lockstep, with frequencies of 2**16: one byte stream per slice."""
 
 import numpy as np
 from numpy.typing import NDArray

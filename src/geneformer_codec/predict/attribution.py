@@ -1,8 +1,9 @@
 """What the bits of a slice are spent on: it is encoded again, a base at a time, and each base's bits go to a cause.
 
 The *leader* is the copy with the longest run of hits, if that is `LEADS` or more. Where it predicts another base than
-the one that comes, what follows in the slice and in the copied text tells why: a mismatch, an insertion or deletion, or
-else the copy is lost. The bases up to `REACH` later count as coming after that; others by whether all copies are right.
+the one that comes, what follows in the slice and in the copied text decides the cause: a mismatch, an insertion or
+deletion, or else the copy is lost. The bases up to `REACH` later count as coming after that; others by whether all
+copies are right.
 """
 
 from typing import NamedTuple
@@ -37,7 +38,7 @@ LEADS = 16
 REACH = 32
 """Bases that are put down to what came before them."""
 SAME = 12
-"""Equal bases of the next 16 after which a copy that missed is said to have gone on."""
+"""Equal bases of the next 16 after which a copy that missed counts as continued."""
 LONGEST = 64
 """Bases of an insertion or deletion, at most."""
 

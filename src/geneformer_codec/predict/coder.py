@@ -1,6 +1,6 @@
 """Coding slices with experts: counts, copies and their mixer. Threads work on different slices.
 
-A slice that the experts would not make smaller is stored plain, 2 bits a base: its length tells.
+A slice that the experts would not make smaller is stored plain, 2 bits per base, which its length shows.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class ExpertCoder:
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
     ) -> list[bytes]:
-        """One byte string a slice; see `BaseCoder.encode`. Bases above 3 are chosen here."""
+        """One byte string per slice; see `BaseCoder.encode`. Bases above 3 are chosen here."""
         slices = cut(np.require(bases, requirements=["C", "W"]), slice_lengths)
         coded = [b""] * len(slices)
 

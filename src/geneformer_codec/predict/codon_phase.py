@@ -30,7 +30,7 @@ MEMORY = 7
 """A score forgets a 2**7th of itself a base."""
 STAY = 2 << 10
 """Bits, Q10, by which another hypothesis must be ahead of the one that was best."""
-LIKELY, SURE, SURER = 600, 3200, 6600
+LEADS = 600, 3200, 6600
 """How far the best is ahead, Q10, for the mixer."""
 
 
@@ -55,9 +55,9 @@ def predict_frames(state: SliceState, scratch: Scratch, history: Int, at: Int) -
     for other in range(FRAMES):
         if other != best:
             lead = min(lead, state.frame_scores[u(best)] - state.frame_scores[u(other)])
-    sure = (lead >= LIKELY) + (lead >= SURE) + (lead >= SURER)
-    scratch.recall[FRAME] = place * 4 + sure
-    scratch.recall[PHASE] = place % 3 if sure >= 2 else 3
+    certainty = (lead >= LEADS[0]) + (lead >= LEADS[1]) + (lead >= LEADS[2])
+    scratch.recall[FRAME] = place * 4 + certainty
+    scratch.recall[PHASE] = place % 3 if certainty >= 2 else 3
     for k in range(orders):
         context = np.int64(last_bases(history, state.frame_orders[u(k)]))
         row = state.frame_at[u(k)] + (context * CLASSES + place) * LOW_ROW

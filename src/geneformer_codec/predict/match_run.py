@@ -4,7 +4,7 @@ What is coded is whether all of the next bases, up to 32, are those that the cop
 base that comes instead of the next. The probability of a miss is learned by the length of the run, how often the guess
 missed lately, how many copies there are, and the base. The other bases share it by the substitutions of copies.
 
-The copies are moved on as soon as a run is coded; its bases are taken into history and index when they are asked for.
+The copies are moved on as soon as a run is coded; its bases enter history and index when they are decoded one by one.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from geneformer_codec.coding.jit import Int, apart, inline
 from geneformer_codec.coding.range_coder import RangeCoder, decode_base, encode_base, narrow, refill
 from geneformer_codec.predict.copies import base_at, padded, rebase
 from geneformer_codec.predict.mixer import TOTAL, TOTAL_BITS
-from geneformer_codec.predict.search import base_of, turned, window
+from geneformer_codec.predict.search import base_of, first_bases, reversed_complement, window
 from geneformer_codec.predict.state import (
     BASE,
     BLOCK_BITS,
@@ -140,7 +140,7 @@ def look_ahead(panel: PanelTables, state: SliceState) -> Ahead:
             left = min((1 << BLOCK_BITS) - 1 - within, (panel.length - 1 if in_panel else done) - here)
         else:
             left = within
-            bases = turned(bases)
+            bases = reversed_complement(bases)
         if k == 0:
             first = bases
         differ = bases ^ first
@@ -232,9 +232,8 @@ def count_hits(symbols: NDArray[np.uint8], done: Int, bases: Int, count: Int) ->
 @inline
 def count_bases(bases: Int, count: Int) -> tuple[Int, Int, Int, Int]:
     """How many of the first ``count`` of 32 bases are A, C, G, T."""
-    even = np.uint64(0x5555555555555555)
-    kept = even & ~((np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(2 * count - 1)) >> np.uint64(1))
-    low, high = bases & kept, (bases >> np.uint64(1)) & kept
+    even, kept = np.uint64(0x5555555555555555), first_bases(bases, count)
+    low, high = kept & even, (kept >> np.uint64(1)) & even
     t = np.int64(count_ones_64(low & high))
     c, g = np.int64(count_ones_64(low)) - t, np.int64(count_ones_64(high)) - t
     return count - c - g - t, c, g, t
@@ -339,7 +338,7 @@ def learn_miss(mixer: MixerState, row: Int) -> None:
 
 @inline
 def more_seen(seen: Int, count: Int, miss: Int) -> Int:
-    """Observations with ``count`` more; the lowest bits of ``miss`` stand in for chance."""
+    """Observations with ``count`` more; the lowest bits of ``miss`` serve as a random number."""
     if seen < FEW_SEEN:
         return min(seen + count, FEW_SEEN)
     return min(seen + ((count + (miss & 7)) >> 3), MOST_SEEN)

@@ -140,7 +140,7 @@ def mix(settings: Settings, mixer: MixerState, scratch: Scratch, width: Int) -> 
 
 @inline
 def correct(mixer: MixerState, scratch: Scratch, history: Int) -> None:
-    """What is coded: the most likely base's share moved half way to what the maps say of it, and a floor for all."""
+    """What is coded: the most likely base's share moved half way to the maps' estimate, and a floor for all."""
     guess, share = 0, scratch.mixed[0]
     for base in range(1, 4):
         if scratch.mixed[u(base)] > share:

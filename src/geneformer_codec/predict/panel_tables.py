@@ -1,7 +1,7 @@
-"""The panel as the experts use it: bases packed 32 a word, an index of sampled seeds, and counts, each built by passes.
+"""The panel as the experts use it: packed bases (32 per word), an index of sampled seeds, and counts, built in passes.
 
 A panel may have billions of bases, so nothing here holds much more than its result: words and index, at the usual
-sampling 1.5 bytes a base. Seeds are sorted into the rows of the index by way of divisions, runs of rows that are few
+sampling 1.5 bytes per base. Seeds are sorted into the rows of the index by way of divisions, runs of rows that are few
 enough to be written to one after the other, and small enough to stay in a cache while their seeds go into their rows.
 """
 
@@ -82,7 +82,7 @@ def words_of(length: int) -> int:
 
 
 def packed_words(bases: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """32 bases a word, the first in the highest bits."""
+    """32 bases per word, the first in the highest bits."""
     words = np.zeros(words_of(len(bases)), np.uint64)
     pack_words(np.ascontiguousarray(bases), words, 0)
     return words

@@ -42,7 +42,7 @@ MAX_PLACES = (1 << 31) - (1 << 20)
 """Bases of a slice."""
 _MAX_BASE_BYTES = 3
 """A base has at least 4 of 2**22, so it takes at most 20 bits. One that ends a match run takes at most 28:
-17 of them say where, as a miss has at least 64 of 2**22, and 11 which. The next base is never another such."""
+17 of them for the place, as a miss has at least 64 of 2**22, and 11 which. The next base is never another such."""
 
 
 NO_INDEX = SeedIndex(np.zeros(2, np.uint32), np.zeros(0, np.uint8), np.zeros(0, np.uint32), np.zeros(0, np.uint8))
@@ -213,7 +213,7 @@ class Predictor:
     ) -> NDArray[np.uint8]:
         """The first ``stop`` bases of a slice of ``length``, all by default, in ``out`` if that is given.
 
-        Any bytes decode to something; a checksum must say whether it is right.
+        Any bytes decode to something; a checksum must detect errors.
         """
         wanted = length if stop is None else min(stop, length)
         slice_ = self.slice_coder(length, np.zeros(wanted, np.uint8) if out is None else out, data)

@@ -291,7 +291,7 @@ def panel_row(panel: PanelTables, mixed: Int) -> Int:
 
 @inline
 def panel_tag(mixed: Int) -> Int:
-    """What tells the seeds of a row apart."""
+    """A tag that distinguishes the seeds of a row."""
     return np.uint8((mixed >> np.uint64(16)) & np.uint64(0xFF))
 
 
@@ -516,7 +516,7 @@ def append_hits(state: SliceState, bases: Int, hits: Int) -> None:
     """The same of ``hits`` of 32 bases, the first in the highest bits."""
     done, words = state.numbers[DONE], state.words
     word, shift = done >> 5, np.uint64(2 * (done & 31))
-    kept = bases & ~((np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(2 * hits - 1)) >> np.uint64(1))
+    kept = first_bases(bases, hits)
     words[u(word)] |= kept >> shift
     words[u(word + 1)] |= (kept << np.uint64(1)) << (np.uint64(63) - shift)
     for place in range(done, done + hits):
@@ -541,7 +541,7 @@ def extended_by(recent: Recent, bases: Int, count: Int) -> Recent:
     more, rest = np.uint64(2 * count - 1), np.uint64(64 - 2 * count)
     return Recent(
         ((recent.history << more) << np.uint64(1)) | (bases >> rest),
-        ((recent.reverse_complement >> more) >> np.uint64(1)) | (turned(bases) << rest),
+        ((recent.reverse_complement >> more) >> np.uint64(1)) | (reversed_complement(bases) << rest),
         recent.miss_history,
     )
 
@@ -553,7 +553,13 @@ def base_of(bases: Int, number: Int) -> Int:
 
 
 @inline
-def turned(bases: Int) -> Int:
+def first_bases(bases: Int, count: Int) -> Int:
+    """The first ``count``, at least one, of 32 bases; the others are 0."""
+    return bases & ~((np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(2 * count - 1)) >> np.uint64(1))
+
+
+@inline
+def reversed_complement(bases: Int) -> Int:
     """The reverse complement of 32 bases."""
     low, high = np.uint64(bases & np.uint64(0xFFFFFFFF)), np.uint64(bases >> np.uint64(32))
     bits = (np.uint64(reversed_bits(low)) << np.uint64(32)) | np.uint64(reversed_bits(high))
@@ -562,9 +568,8 @@ def turned(bases: Int) -> Int:
 
 
 @inline
-def enter(settings: Settings, state: SliceState, row: Int) -> None:
-    """Put the newest seed, of ``row``, at the head of its chain."""
-    done = state.numbers[DONE]
+def enter(settings: Settings, state: SliceState, done: Int, row: Int) -> None:
+    """Put the seed before base ``done``, of ``row``, at the head of its chain."""
     if done >= settings.history_seed_length:
         state.chain_previous[u(done)] = state.chain_heads[u(row)]
         state.chain_heads[u(row)] = done
@@ -579,8 +584,6 @@ def enter_hits(settings: Settings, state: SliceState, recent: Recent, bases: Int
         base = np.int64(bases >> np.uint64(62))
         bases <<= np.uint64(2)
         recent = extended(recent, base)
-        if done >= settings.history_seed_length:
-            state.chain_previous[u(done)] = state.chain_heads[u(row + base)]
-            state.chain_heads[u(row + base)] = done
+        enter(settings, state, done, row + base)
         row = chain_row(settings, state, recent.history)
     return recent

@@ -232,7 +232,7 @@ INITIAL_STATES = {"fast": "a21a451c61074e67", "balanced": "c79f33c56d28798e", "m
 
 def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     """The settings for parts that no model is given for, by level."""
-    # where both strands help, relatives are few and passages long: short seeds would match by chance
+    # where both strands help, relatives are few and passages long: short seeds would match at random
     common = ExpertSettings(
         history_seed_length=12, history_seed_length_both=16, long_history_weight=8, both_strands=both_strands,
         trust_limit=1000, rate=50, shift_after=6, initial_state=INITIAL_STATES[level],

@@ -244,7 +244,7 @@ def run(
         if settings.history_sampling:
             sample(slice_, recent, not quiet, seeds.seeking)
         else:
-            enter(settings, state, row + base)
+            enter(settings, state, state.numbers[DONE], row + base)
         if not quiet:
             if settings.shift_after:
                 shift_copies(settings, panel, state, recent)

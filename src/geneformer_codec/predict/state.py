@@ -6,14 +6,14 @@ All of it is arrays of integers in nested named tuples, which compiled code take
     ├── settings: Settings       how to predict; the same for all slices of an archive
     ├── panel: PanelTables       trained on the panel; shared by slices, never written
     ├── state: SliceState        what the slice has seen
-    │   ├── bases, words         its bases so far (its history): one a byte, and 32 a word
+    │   ├── bases, words         its bases so far (its history): one per byte, and 32 per word
     │   ├── chain_heads, chain_previous    hash chains: where each seed stood last, and where before
     │   ├── low, frame_scores    contexts that adapt
     │   ├── registers            [HISTORY | REVERSE_COMPLEMENT | MISS_HISTORY | LOW | WIDTH | HITS], 64 bits each
     │   ├── numbers              [DONE | COPIES | TURN | POSITION | BEST_FRAME | SAMPLE | SAMPLE_ROW | REVERSE_UNTIL |
     │   │                         HITS_LEFT | MISS_LEFT]
     │   ├── copy_places          [copy 0 | copy 1 | ... | copy 63] where each copy is, 64 bits
-    │   └── bank                 the rest of the copies, one a column:
+    │   └── bank                 the rest of the copies, one per column:
     │                              row STEP          [copy 0 | copy 1 | ... | copy 63]
     │                              ...
     │                              rows GAIN_SUMS    4 horizons
@@ -106,7 +106,7 @@ class PanelTables(NamedTuple):
 
     words: NDArray[np.uint64]  # 32 bases each, the first in the highest bits
     rows: NDArray[np.uint32]  # [2**row_bits + 1] where the places of the seeds of each row start
-    tags: NDArray[np.uint8]  # bits of the hash of each place's seed, which tell the seeds of a row apart
+    tags: NDArray[np.uint8]  # bits of the hash of each place's seed, which distinguish the seeds of a row
     places: NDArray[np.uint32]  # the places after the seeds, ascending in each row
     places_high: NDArray[np.uint8]  # their bits above 32; empty if the panel needs none
     starts: NDArray[np.int64]  # where records start, for the first copies of a slice
@@ -207,7 +207,7 @@ RECALL = 11
 
 
 class Slice(NamedTuple):
-    """All that kernels know of a slice."""
+    """All data of a slice that kernels use."""
 
     settings: Settings
     panel: PanelTables

@@ -1,4 +1,4 @@
-"""Two bits a base: slices that nothing predicts, and slices that prediction would not make smaller."""
+"""Two bits per base: slices that nothing predicts, and slices that prediction would not make smaller."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from geneformer_codec.errors import FormatError
 
 
 class TwoBitCoder:
-    """Every base has probability 1/4: four bases a byte, first base in the low bits."""
+    """Every base has probability 1/4: four bases per byte, first base in the low bits."""
 
     model_id = "uniform"
 
@@ -59,7 +59,7 @@ def cut(bases: NDArray[np.uint8], slice_lengths: Sequence[int]) -> list[NDArray[
 
 
 def smaller(coded: bytes, slice_: NDArray[np.uint8]) -> bytes:
-    """What is stored of a slice: ``coded``, or 2 bits a base where that is no larger. The length tells which it is.
+    """What is stored of a slice: ``coded``, or 2 bits per base where that is no larger. The length shows which.
 
     Unknown bases of ``slice_`` (4), which may be any, are 0 there.
     """

@@ -41,7 +41,7 @@ class RecordDigest:
         """How many were given."""
 
     def update(self, residues: bytes) -> None:
-        """Take the next residues as they stand in the text; line ends do no harm."""
+        """Take the next residues as they are in the text; line ends do no harm."""
         cleaned = residues.translate(_UPPER, _UNPRINTABLE)
         self.residues += len(cleaned)
         self._md5.update(cleaned)

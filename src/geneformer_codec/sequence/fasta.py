@@ -212,11 +212,11 @@ class FastaText:
         return self.names.split(b"\n")[:-1]
 
     def bases_before(self, residue: int) -> int:
-        """How many bases stand before a residue: turns a range of residues into one of bases."""
+        """The number of bases before a residue, which maps a range of residues to one of bases."""
         return int(self.exceptions.bases_before(np.array([residue], np.int64))[0])
 
     def render_residues(self, bases: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.uint8]:
-        """Residues start..stop as they stand in the text, without line ends.
+        """Residues start..stop as they are in the text, without line ends.
 
         ``bases`` are those of this range alone: from ``bases_before(start)`` to ``bases_before(stop)``.
         """

@@ -32,7 +32,7 @@ def is_fastq(head: bytes) -> bool:
 
 @dataclass(frozen=True)
 class ReadLayout:
-    """How the reads of one text stand in it.
+    """The layout of the reads of one text.
 
     ``changes``: reads from change to change of whether the ``+`` line repeats the name, at first not. Stretches of
     unparsed text are ``gaps`` reads apart and ``lengths`` bytes long. ``unfinished``: the last read's last line has no
@@ -48,7 +48,7 @@ class ReadLayout:
 
 
 class ParsedReads(NamedTuple):
-    """FASTA text of all reads, their qualities as they stand in the text, and the layout of each text."""
+    """FASTA text of all reads, their qualities as they are in the text, and the layout of each text."""
 
     fasta: bytes
     qualities: Octets

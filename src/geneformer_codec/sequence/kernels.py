@@ -1,4 +1,4 @@
-"""Loops over single bytes, compiled on first use; imported only inside functions, for importing numba takes long.
+"""Loops over single bytes, compiled on first use; imported only inside functions, as importing numba takes long.
 
 Arrays called ``text``, ``names`` or ``residues`` are 1-D uint8, positions and counts 1-D int64.
 """
@@ -246,7 +246,7 @@ def scan_residues(
 
 @kernel
 def gather_residues(text: Bytes, ends: Integers, total: int) -> Bytes:
-    """The ``total`` residues of a text as they stand: sequence lines without their ends."""
+    """The ``total`` residues of a text unchanged: sequence lines without their ends."""
     out, filled, start = np.empty(total, np.uint8), 0, 0
     for line in range(len(ends)):
         stop = ends[line]

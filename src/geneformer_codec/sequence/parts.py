@@ -1,4 +1,4 @@
-"""Cut a sample's text into parts, and compute on the way the digests of its records, which may lie in several."""
+"""Cut a sample's text into parts, and compute the digests of its records, which may span several parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled loops over FASTQ; see ``_kernels.py``, whose arrays and habits these share.
+"""Compiled loops over FASTQ; see ``kernels.py``, whose conventions these share.
 
 A *read* here is a regular one: header, sequence lines, a ``+`` line and as many quality lines of the same lengths, all
 with the same line end. All else is unparsed text.
@@ -140,7 +140,7 @@ def find_odd_mates(one: Bytes, starts: Integers, other: Bytes, mates: Integers) 
 
 @kernel
 def map_ranges(text: Bytes, starts: Integers, stops: Integers, table: Bytes) -> None:
-    """Replace the bytes of ranges as ``table`` says."""
+    """Replace the bytes of ranges by ``table``."""
     for number in range(len(starts)):
         for place in range(starts[number], stops[number]):
             text[place] = table[text[place]]
@@ -274,7 +274,7 @@ def find_changes(names: Bytes, split: int, changes: Integers, from_end: Integers
 
 @kernel
 def apply_changes(names: Bytes, which: Integers, from_blank: Integers, distances: Integers, out: Bytes) -> None:
-    """Copy names, each followed by LF, and make a byte of each a 2, as rule ``which`` says; 0 is no rule.
+    """Copy names, each followed by LF, and make a byte of each a 2, by rule ``which``; 0 is no rule.
 
     A rule is a distance, as `find_changes` counts it, and whether it is from the blank; for 0, and where there is no
     such byte, nothing is changed.

@@ -1,4 +1,4 @@
-"""Compiled loops that put residues and text together again; see ``_kernels.py``, of which this is the other half."""
+"""Compiled loops that render residues and text; ``kernels.py`` has those that parse."""
 
 from __future__ import annotations
 
@@ -92,14 +92,7 @@ def write_text(
                 filled += 1
                 name += 1
             name += 1
-            while toggle < len(toggles) and toggles[toggle] == line:
-                crlf = not crlf
-                toggle += 1
-            if crlf:
-                out[filled] = CR
-                filled += 1
-            out[filled] = LF
-            filled += 1
+            filled, toggle, crlf = end_line(out, filled, toggles, toggle, line, crlf)
             line += 1
         regular = blanks[fragment] >= 0
         left = sizes[fragment]
@@ -123,18 +116,24 @@ def write_text(
                 filled += size
                 taken += size
                 left -= size
-                while toggle < len(toggles) and toggles[toggle] == line:
-                    crlf = not crlf
-                    toggle += 1
-                if crlf:
-                    out[filled] = CR
-                    filled += 1
-                out[filled] = LF
-                filled += 1
+                filled, toggle, crlf = end_line(out, filled, toggles, toggle, line, crlf)
                 line += 1
         if not regular:
             next_listed += 1
     return filled
+
+
+@helper
+def end_line(out: Bytes, filled: int, toggles: Integers, toggle: int, line: int, crlf: bool) -> tuple[int, int, bool]:
+    """Write the end of a line; gives the place after it, the next toggle, and whether lines end in CR LF."""
+    while toggle < len(toggles) and toggles[toggle] == line:
+        crlf = not crlf
+        toggle += 1
+    if crlf:
+        out[filled] = CR
+        filled += 1
+    out[filled] = LF
+    return filled + 1, toggle, crlf
 
 
 @helper

@@ -1,4 +1,4 @@
-"""Related genomes that never were: a seeded simulator for examples and tests.
+"""Simulated related genomes for examples and tests.
 
 An ancestor with the composition of real DNA (periods of three, repeats, tandem repeats) evolves along a random tree by
 substitutions, insertions and deletions; tips get runs of N and soft-masked (lower-case) stretches. Only integers drawn
@@ -28,7 +28,7 @@ def simulate(
     """Yield ``genomes`` pairs of name and sequence of about ``length`` bases, related by a random tree.
 
     ``divergence`` is about the share of bases in which a genome differs from their ancestor. There are lower-case
-    stretches and runs of N. Names say that the data are simulated. ValueError on impossible settings.
+    stretches and runs of N. Names mark the data as simulated. ValueError on impossible settings.
     """
     if genomes < 0 or length < 0 or not 0 <= divergence <= 0.5 or seed < 0:
         raise ValueError("genomes, length and seed must not be negative, divergence must be from 0 to 0.5")

@@ -1,4 +1,4 @@
-"""Reads of a genome that never was: a seeded simulator of FASTQ for examples and tests, the same on every machine."""
+"""Simulated reads of a genome, as FASTQ, for examples and tests; a seed gives the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_fastq(
 ) -> None:
     """Write so many reads of ``length`` bases as FASTQ, or to two targets pairs of them, from both strands of a genome.
 
-    Names say that they are simulated. ValueError on impossible settings.
+    Their names mark them as simulated. ValueError on impossible settings.
     """
     if min(reads, seed) < 0 or length < 1 or genome < length + _INSERT or len(targets) not in (1, 2):
         raise ValueError(
@@ -35,13 +35,13 @@ def write_fastq(
     for begin in range(0, reads, _AT_ONCE):
         count = min(_AT_ONCE, reads - begin)
         starts = random.integers(genome - length - _INSERT + 1, size=count)
-        turned = random.integers(2, size=count).astype(bool)
+        reverse = random.integers(2, size=count).astype(bool)
         tiles = np.sort(random.integers(1 << 24, size=count))
         ends = starts + _INSERT + random.integers(length + 1, size=count)
         for mate, target in enumerate(targets, 1):
-            first = np.where(turned == (mate == 1), ends - length, starts)
+            first = np.where(reverse == (mate == 1), ends - length, starts)
             bases = source[first[:, None] + np.arange(length)]
-            backward = turned == (mate == 1)
+            backward = reverse == (mate == 1)
             bases[backward] = 3 - bases[backward, ::-1]
             letters, qualities = _sequenced(random, bases)
             for row, (tile, residues, values) in enumerate(zip(tiles.tolist(), letters, qualities, strict=True)):

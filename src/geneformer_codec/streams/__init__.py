@@ -1,1 +1,1 @@
-"""One module a stream of a block: what it holds, packed to bytes and back."""
+"""One module per stream of a block: what it holds, packed to bytes and back."""

@@ -1,7 +1,8 @@
 """The streams ``alignments`` and ``differences``: reads that are mapped to the panel of the archive's model.
 
-The first says where each read lies, and is empty if none is mapped. The bases of the others are the payload, and behind
-the panel they are what reads are mapped to, as well. Where mapped reads differ is coded last, given their qualities.
+The first has the place of each read, and is empty if none is mapped. The bases of the others are the payload, and
+behind the panel they are what reads are mapped to, as well. Where mapped reads differ is coded last, given their
+qualities.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a stream of a part is: a kind of data that is coded by itself, such as names, layout or bases.
 
 To add one, write a module with a subclass of `Stream`, add it to the table in ``streams/table.py``, and give
-`PartContent` a field for what it holds.
+`PartContent` a field for what it holds. CONTRIBUTING.md has the other steps.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class PartContent:
 
     @cached_property
     def residues(self) -> NDArray[np.uint8]:
-        """All residues as they stand in the text, without line ends."""
+        """All residues as they are in the text, without line ends."""
         return self.fasta.all_residues(self.bases)
 
     @cached_property

@@ -60,7 +60,7 @@ def _check(layout: Layout, max_text: int) -> None:
 
 
 class LayoutStream(Stream):
-    """How records and lines stand in the text."""
+    """The layout of records and lines in the text."""
 
     id = "layout"
 

@@ -1,4 +1,4 @@
-"""Names of mates: those of the second file mostly follow from those of the first by a rule.
+"""Names of mates: those of the second file mostly follow from those of the first by a rule, such as 1 to 2.
 
 Packed are the rules, which of them each mate follows, and the names of mates that follow none. The names of the first
 file, or those of both where no rule helps, are stored behind that, packed as those of one file are.

@@ -108,7 +108,7 @@ def _pack_column(values: list[bytes], tails: list[bytes], columns: _Columns, pad
 
 
 def _pack_series(series: NDArray[np.int64], columns: _Columns) -> None:
-    """Append the numbers that stand in the same place of a column: as they are, or as steps from one to the next."""
+    """Append the numbers at the same place of a column: as they are, or as differences."""
     steps = zigzag(np.diff(series, prepend=0))
     small, quick = len(series) < _SMALL_SERIES, columns.quick
     trial = min(len(series), _TRIAL_ROWS)
@@ -244,7 +244,7 @@ def _tails(values: list[bytes]) -> list[bytes]:
 
 
 def _series(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Where the first numbers of all fields stand, where the second ones, and so on, given the numbers per field."""
+    """The places of the first numbers of all fields, then of the second ones, and so on; given: numbers per field."""
     starts = np.cumsum(counts) - counts
     place = 0
     while len(starts):

@@ -1,4 +1,4 @@
-"""The stream ``names``: header lines, of which accession-like ones share most of their text.
+"""The stream ``names``: header lines, most of which resemble each other.
 
 They are packed as a table, as plain text, or byte by byte with a context-mixing model (`name_model`), whichever is
 smaller on a sample; the model, which is slow, only if it is clearly smaller. UUIDs at their beginning are split off.

@@ -39,7 +39,7 @@ _HASTY_BYTES: Final = 1 << 24
 
 
 def encode_varint(value: int) -> bytes:
-    """LEB128 of one integer 0 <= value < 2**63: seven bits a byte, lowest first, high bit set on all but the last."""
+    """LEB128 of one integer 0 <= value < 2**63: seven bits per byte, lowest first, high bit set on all but the last."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)

@@ -1,4 +1,4 @@
-"""The stream ``reads``: how reads stand in FASTQ text, or in a pair of texts."""
+"""The stream ``reads``: the layout of reads in FASTQ text, or in a pair of texts."""
 
 from __future__ import annotations
 

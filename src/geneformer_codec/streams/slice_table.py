@@ -1,6 +1,6 @@
 """Where a part's bases are cut into slices, and the table of these: bases and bytes of each.
 
-A slice that begins where a record begins is small: what usually comes first in a record is known. So a slice is filled
+A slice that begins where a record begins is smaller, as records of a species begin alike. So a slice is filled
 with whole records as long as they fit.
 """
 

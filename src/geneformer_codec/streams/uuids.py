@@ -34,7 +34,7 @@ def begins_with_uuid(names: bytes) -> bool:
 def split_uuids(names: bytes) -> tuple[bytes, bytes]:
     """The UUIDs of names, packed, and what follows them in each; no bytes unless all names begin with one.
 
-    Every name is followed by a line feed. Where a UUID comes again in its name, one byte stands for it.
+    Every name is followed by a line feed. Where a UUID recurs in its name, one byte replaces it.
     """
     if not begins_with_uuid(names) or _AGAIN in names:
         return b"", names

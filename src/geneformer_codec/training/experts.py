@@ -1,7 +1,7 @@
 """Fit experts to a species: choose how they predict by measurement, and learn the state that slices start from.
 
 Some records are held out. The others are the panel, as a finished model's whole panel is; the held-out ones are coded
-as slices, as in use. Half of them train the initial state, the other half measure. What a choice saves is written down.
+as slices, as in use. Half of them train the initial state, the other half measure. What each choice saves is recorded.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ CHOOSING_BASES = 1 << 24
 TEACHING_BASES = 1 << 26
 """Of the panel, the nearest relatives, by which choices are measured, and the initial state is learned."""
 SMALL_PANEL = 1 << 26
-"""Bases up to which the index may have every second seed, and 3.25 bytes a base instead of 1.5."""
+"""Bases up to which the index may have every second seed, and 3.25 bytes per base instead of 1.5."""
 LONGEST = 1 << 20
 """Bases of a piece that is held out."""
 PIECES = 20

@@ -1,4 +1,4 @@
-"""Train a model for a species: what ``gfz train`` does."""
+"""Train a model for a species: the work of ``gfz train``."""
 
 import json
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def train(
     33,554,432 bases, and not all that is in them. The panel goes into the model, or with ``refer_panel`` stays outside
     and is named by the refget digests of its records. ``network`` is a model whose network becomes one more expert if
     that is measured to pay. ``base`` is a model of experts whose panel is extended, and whose state goes on learning.
-    The ``purpose``, ``genomes`` or ``reads``, says what is going to be coded: settings are chosen, and the state is
+    The ``purpose``, ``genomes`` or ``reads``, is what will be compressed: settings are chosen, and the state is
     learned, on records held out, or on short reads drawn from both strands of the panel. ``tune`` is a FASTA or FASTQ
     file of what is going to be coded, whose first bases are used for that instead.
 

@@ -154,15 +154,15 @@ class TestSeveral:
         for name in ("a", "b", "c"):
             Path(f"{name}.fa").unlink()
         assert main([*command.split(), "a.fa.gfz", "b.fa.gfz", "c.fa.gfz"]) == 1
-        said = capfd.readouterr()
-        assert "gfz: error: b.fa.gfz: " in said.err
-        assert said.err.rstrip().endswith("gfz: error: 1 of 3 archives failed")
+        printed = capfd.readouterr()
+        assert "gfz: error: b.fa.gfz: " in printed.err
+        assert printed.err.rstrip().endswith("gfz: error: 1 of 3 archives failed")
         if command == "decompress -f":
             assert {path.name for path in Path.cwd().glob("*.fa")} == {"a.fa", "c.fa"}
         elif command == "verify":
-            assert re.findall(r"^(.*): every checksum holds", said.err, re.M) == ["a.fa.gfz", "c.fa.gfz"]
+            assert re.findall(r"^(.*): every checksum holds", printed.err, re.M) == ["a.fa.gfz", "c.fa.gfz"]
         else:
-            assert [name for name in "abc" if re.search(rf"\b{name}(\.fa)?(\.gfz)?\b", said.out)] == ["a", "c"]
+            assert [name for name in "abc" if re.search(rf"\b{name}(\.fa)?(\.gfz)?\b", printed.out)] == ["a", "c"]
 
     def test_all_are_well(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert main(["verify", "a.fa.gfz", "c.fa.gfz"]) == 0
@@ -189,13 +189,13 @@ class TestWrongCalls:
     @pytest.mark.parametrize("call", [[], ["model"], ["cache"]])
     def test_a_command_alone_shows_its_help(self, call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert main(call) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith(" ".join(["usage: gfz", *call]))
-        assert "show this help" in said.err
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith(" ".join(["usage: gfz", *call]))
+        assert "show this help" in printed.err
 
     @pytest.mark.parametrize(
-        ("call", "told"),
+        ("call", "reported"),
         [
             ("comprss x.fa", "gfz: error: there is no command 'comprss' (did you mean 'compress'?)"),
             ("zzz", "gfz: error: there is no command 'zzz'"),
@@ -212,10 +212,10 @@ class TestWrongCalls:
             ("ls", "gfz ls: error: the following arguments are required: IN.gfz"),
         ],
     )  # fmt: skip
-    def test_the_line_that_matters_is_first(self, call: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_line_that_matters_is_first(self, call: str, reported: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(call.split()) == 2
-        program = told.partition(":")[0]
-        assert capsys.readouterr().err == f"{told}\nSee '{program} --help'.\n"
+        program = reported.partition(":")[0]
+        assert capsys.readouterr().err == f"{reported}\nSee '{program} --help'.\n"
 
     def test_two_files_are_a_pair_or_two_archives(self, capsys: pytest.CaptureFixture[str]) -> None:
         for name in ("r1.fq", "r2.fq"):
