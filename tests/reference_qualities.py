@@ -72,7 +72,7 @@ class Read:
         return number
 
     def contexts(self, profile: int) -> list[int]:
-        q1, q2, q3, q4 = self.q
+        q1, q2, q3, _ = self.q
         b0, b1, b2, n1 = self.b0, self.b1, self.b2, self.n1
         h = 16 * self.before + self.after
         near, wide = self.near_of.get(self.near, 0), self.wide_of.get(self.wide, 0)

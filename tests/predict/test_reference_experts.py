@@ -309,12 +309,12 @@ CASES = [
     ),
     Case(
         "shifted copies", {"both_strands": True, "history_seed_length_both": 14, "shift_after": 6},
-        np.concatenate([NOISE[:900], GAPPED, turned(GAPPED)]), None,
+        np.concatenate([NOISE[:900], GAPPED, revcomp(GAPPED)]), None,
         {"forward shifts", "reverse shifts"},
     ),
     Case(
-        "copies of a panel shifted", {"shift_after": 4, "panel_sampling": 1}, GAPPED, [NOISE[:900], turned(NOISE[:900])],
-        {"forward shifts"},
+        "copies of a panel shifted", {"shift_after": 4, "panel_sampling": 1}, GAPPED,
+        [NOISE[:900], revcomp(NOISE[:900])], {"forward shifts"},
     ),
     Case(
         "reading frames", {"both_strands": True, "frame_orders": (1, 2)},

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _RECORD, _SLICE = 100, 200
 """Of what is known of each: its name as an object, its place and lengths in several arrays."""
 _MIXER = 36 << 20
-"""Counters of names or of qualities."""
+"""Counters of names."""
+_LINES = 8 * 64, 1 << 18
+"""Bytes of a line of counters of qualities, one of each context, and how many there are at most, of Nanopore reads."""
 _ALIGNED = 48 << 20
 """What is counted while mapped reads are coded."""
 _LOCKSTEP = 64
@@ -26,7 +28,12 @@ _LOCKSTEP = 64
 def text_bytes(block: Block) -> int:
     """Of one part whose bases are decoded, while its text is rendered."""
     made = 3 * block.text_bytes + block.residues
-    return made + (_MIXER + block.residues if block.is_reads else 0) + _known_bytes(block)
+    return made + (_quality_bytes(block.residues) if block.is_reads else 0) + _known_bytes(block)
+
+
+def _quality_bytes(residues: int) -> int:
+    size, most = _LINES
+    return (4 << 20) + size * min(most, max(1 << 10, residues // 2)) + residues
 
 
 def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
