@@ -146,7 +146,7 @@ def _failures(planner: "Planner", rule: str, job: Job) -> Iterator[str]:
 
 
 def _log(planner: "Planner", sample: str) -> Path:
-    """The log of the job that reported that a sample cannot be archived."""
+    """The log of the job that reported that a sample failed."""
     batch = planner.batches.batch_of.get(sample, alone(sample))
     places = [
         Path(planner.logs, f"{place}.log") for place in (f"fetch/{sample}", f"gather/{sample}", f"archive/{batch}")

@@ -1,4 +1,4 @@
-"""Paths that cannot be read, and the messages about them."""
+"""Unreadable paths, and the messages about them."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-# Blocks, each of which was decoded and compared with its part, are copied into the archive; digests show that together
+# Blocks, each decoded and compared with its part before, are copied into the archive; digests show that together
 # they are the sample. What takes less than a minute is not sent to a cluster.
 rule gather:
     input:

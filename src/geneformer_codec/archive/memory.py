@@ -17,8 +17,8 @@ _RECORD, _SLICE = 100, 200
 """Of what is known of each: its name as an object, its place and lengths in several arrays."""
 _MIXER = 36 << 20
 """Counters of names."""
-_LINES = 8 * 64, 1 << 18
-"""Bytes of a line of counters of qualities, one of each context, and how many there are at most, of Nanopore reads."""
+_LINE, _MOST_LINES = 8 * 64, 1 << 18
+"""Of counters of qualities: bytes of a line, in all contexts; and how many lines there are at most."""
 _ALIGNED = 48 << 20
 """What is counted while mapped reads are coded."""
 _LOCKSTEP = 64
@@ -32,8 +32,8 @@ def text_bytes(block: Block) -> int:
 
 
 def _quality_bytes(residues: int) -> int:
-    size, most = _LINES
-    return (4 << 20) + size * min(most, max(1 << 10, residues // 2)) + residues
+    """Of the counters, the weights, and the qualities as ranks."""
+    return (4 << 20) + _LINE * min(_MOST_LINES, max(1 << 10, residues // 2)) + residues
 
 
 def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:

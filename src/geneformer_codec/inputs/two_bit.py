@@ -18,7 +18,7 @@ _LETTERS = np.frombuffer(b"TCAG", np.uint8)[(np.arange(256)[:, None] >> np.array
 def two_bit_sequences(path: Path, sizes: Container[int] | None = None) -> Iterator[bytes]:
     """The sequence of each record, upper-case, with N where it is unknown; only records of these ``sizes``, if given.
 
-    Raises ``InputError`` when the file cannot be read or is not a .2bit file of version 0.
+    Raises ``InputError`` when the file is not readable, or not a .2bit file of version 0.
     """
     try:
         data = np.memmap(path, np.uint8, "r")

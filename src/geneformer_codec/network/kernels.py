@@ -203,7 +203,7 @@ def product(rows, weights, sums):  # type: ignore[no-untyped-def]
 
 @_helper
 def attend(content, position, keys, values, relative, heads, count, shifts, table, out):  # type: ignore[no-untyped-def]
-    """One query per slice over the first ``count`` keys, the last of which is its own position."""
+    """One query per slice over the first ``count`` keys; the last key is its own position."""
     slices, width = content.shape
     head_width = width // heads
     scores = np.empty(count, np.int32)

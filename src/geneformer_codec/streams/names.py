@@ -1,4 +1,4 @@
-"""The stream ``names``: header lines, most of which resemble each other.
+"""The stream ``names``: header lines, most like the one before.
 
 They are packed as a table, as plain text, or byte by byte with a context-mixing model (`name_model`), whichever is
 smaller on a sample; the model, which is slow, only if it is clearly smaller. UUIDs at their beginning are split off.
