@@ -61,6 +61,8 @@ class Archiving:
     level: str
     part_bases: int
     access: str = COARSE
+    order: str = "file"
+    """Of reads: that of the file, or ``any``."""
     model: Path | None = None
     embed: bool = False
     execution: Execution = field(default_factory=Execution)
@@ -102,6 +104,7 @@ class Archiving:
             model=model,
             level=self.level,
             access=self.access,
+            any_order=self.order == "any",
             embed=self.embed and model is not None,
             verify=True,
             execution=self.execution,
@@ -131,8 +134,11 @@ def split_sample(
     level: str,
     fetched: Path | None = None,
     threads: int = 0,
+    order: str = "file",
 ) -> None:
     """Split a sample into a directory of parts; ``plan`` lists them, with the record of the sample.
+
+    The ``order`` of reads is that of the file, or ``any``.
 
     If the sample is unreadable, the plan has the reason: another try would not change it.
     """
@@ -147,6 +153,7 @@ def split_sample(
             mate=mate,
             part_bases=part_bases,
             name=name,
+            any_order=order == "any",
             self_panel=own,
             level=level,
             execution=execution,

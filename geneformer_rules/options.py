@@ -77,6 +77,11 @@ class Options:
         """Whether models are put into the archives."""
         return "--embed" if self.planner.config["embed_model"] else ""
 
+    @property
+    def order(self) -> str:
+        """The order of reads: that of the file, or any."""
+        return "any" if self.planner.config["any_order"] else "file"
+
     def panel(self, wildcards: Wildcards) -> str:
         """The files that a model is trained on."""
         return shlex.join(self.planner.species_of(wildcards).panel)

@@ -249,6 +249,8 @@ def _not_held(facts: Mapping[str, Any]) -> str:
     """The content of a source that its archive does not hold, so that it must not be deleted; empty if it holds all."""
     if facts.get("origin"):
         return f"is {facts['origin']['format']}, and the archive keeps the sequences only"
+    if facts.get("reordering"):
+        return "has its reads in another order than the archive"
     if facts.get("trailing_bytes"):
         return f"has {facts['trailing_bytes']:,} bytes after its compressed data, which the archive does not keep"
     return ""

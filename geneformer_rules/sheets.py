@@ -153,6 +153,12 @@ def load(
             for sample in samples.values()
             if sample.is_deleted and (reason := why_not_deletable(sample.files))
         ]
+    problems += [
+        f"{settings['samples']}, row {sample.row}: with any_order, an archive need not keep the order of reads, so "
+        "that the file must not be deleted; write 'no' in its column 'delete_source'"
+        for sample in samples.values()
+        if sample.is_deleted and settings["any_order"]
+    ]
     if problems:
         raise SheetError(problems)
     return Sheets(settings, samples, species, done)

@@ -19,6 +19,7 @@ rule archive:
         # not parameters, or Snakemake would make every archive again when they are changed
         part_bases=plan.config["part_bases"],
         access=plan.config["access"],
+        order=plan.options.order,
     params:
         samples=plan.options.samples,
         species=plan.options.species,
@@ -29,5 +30,5 @@ rule archive:
     shell:
         "geneformer-rules archive {params.samples} -o {output.archives:q} {params.species} {params.fetched}"
         " {params.model} {params.embed} --level {params.level} --part-bases {resources.part_bases}"
-        " --access {resources.access}"
+        " --access {resources.access} --order {resources.order}"
         " --threads {threads} --device {resources.device} > {log:q} 2>&1"

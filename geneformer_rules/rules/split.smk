@@ -20,8 +20,9 @@ for RULE, SAMPLES, LOCAL in (("split", plan.split_in_jobs, False), ("split_local
         localrule: LOCAL
         resources:
             **plan.needs.splitting,
-            # not a parameter, or Snakemake would make every archive again when it is changed
+            # not parameters, or Snakemake would make every archive again when they are changed
             part_bases=plan.config["part_bases"],
+            order=plan.options.order,
         params:
             source=plan.options.source,
             fetched=plan.options.fetched,
@@ -30,4 +31,4 @@ for RULE, SAMPLES, LOCAL in (("split", plan.split_in_jobs, False), ("split_local
         shell:
             "geneformer-rules split {params.source} {params.fetched} -o {output.parts:q} --plan {output.plan:q}"
             " --name {wildcards.sample} {params.species} --level {params.level}"
-            " --part-bases {resources.part_bases} --threads {threads} > {log:q} 2>&1"
+            " --part-bases {resources.part_bases} --order {resources.order} --threads {threads} > {log:q} 2>&1"

@@ -62,7 +62,7 @@ from geneformer_codec.coding.interface import Progress, begin_phase
 from geneformer_codec.errors import FormatError, OutputError, UsageError, option
 from geneformer_codec.files import COPY_BYTES, STREAM, atomic_directory, atomic_output, same_file
 from geneformer_codec.inputs.sample import Sample
-from geneformer_codec.inputs.sources import AnyFile, open_source
+from geneformer_codec.inputs.sources import AnyFile, Source, open_source
 from geneformer_codec.limits import UNLIMITED, MemoryLimitError, check_need, default_limit
 from geneformer_codec.sequence.parts import Part
 
@@ -107,6 +107,7 @@ def compress(
     name: str | None = None,
     as_is: bool = False,
     bin_qualities: str | None = None,
+    any_order: bool = False,
     self_panel: bool = True,
     embed: bool = False,
     verify: bool = False,
@@ -119,7 +120,9 @@ def compress(
     Of BAM and CRAM the reads are archived as FASTQ, of GenBank and EMBL the records as FASTA. ``as_is`` archives the
     bytes of any file unchanged: nothing is decompressed, and text without sequence is not predicted. What is not kept,
     or irregular, is logged, and in the ``notices`` of the result. ``bin_qualities`` (``illumina8``, ``illumina4``) is
-    lossy: it rounds the qualities of reads first, and the archived text is the binned one.
+    lossy: it rounds the qualities of reads first, and the archived text is the binned one. With ``any_order`` reads, or
+    pairs of them, are sorted by name if that makes the archive smaller, and the archived text is the sorted one; for
+    that, the text is copied to a temporary file.
 
     ``level`` is ``fast``, ``balanced`` or ``max``; ``strands`` is ``one``, ``both`` or ``auto`` (measured for each
     part). ``access`` is how much is decoded to read one base: ``coarse``, a part; ``fine``, 65,536 bases; or a number
@@ -136,11 +139,11 @@ def compress(
     for given in (source, mate):
         _check_distinct(given, out)
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(open_source(source, mate, name, as_is, bin_qualities))
+        opened = stack.enter_context(_opened(source, mate, name, as_is, bin_qualities, any_order, level))
         # before the work: can it be written?
         file = stack.enter_context(_output(out, force, seekable=True, binary=True))
-        seeks_panel = self_panel and job.model is None
-        twice = seeks_panel and _is_file(source) and (mate is None or _is_file(mate))
+        seeks_panel, reorders = self_panel and job.model is None, any_order and opened.is_reads
+        twice = seeks_panel and not reorders and _is_file(source) and (mate is None or _is_file(mate))
         parts, sample = opened.parts(part_bases, digests=not twice), opened.sample
         if seeks_panel:
             from geneformer_codec.archive.self_panel import make_self_panel
@@ -313,6 +316,7 @@ def split(
     name: str | None = None,
     as_is: bool = False,
     bin_qualities: str | None = None,
+    any_order: bool = False,
     self_panel: bool = True,
     level: str = DEFAULT_LEVEL,
     force: bool = False,
@@ -326,7 +330,7 @@ def split(
     check_level(level)
     check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     with (
-        open_source(source, mate, name, as_is, bin_qualities) as opened,
+        _opened(source, mate, name, as_is, bin_qualities, any_order, level) as opened,
         atomic_directory(Path(out), force) as directory,
     ):
         threads = (execution or Execution()).threads
@@ -485,6 +489,27 @@ class _Compression:
         return info
 
 
+@contextlib.contextmanager
+def _opened(
+    source: AnyFile,
+    mate: AnyFile | None,
+    name: str | None,
+    as_is: bool,
+    bin_qualities: str | None,
+    any_order: bool,
+    level: str,
+) -> Iterator[Source]:
+    """A source, of which reads may be in ``any_order``."""
+    with open_source(source, mate, name, as_is, bin_qualities) as opened:
+        if not (any_order and opened.is_reads):
+            yield opened
+            return
+        from geneformer_codec.archive.any_order import sorted_source
+
+        with sorted_source(opened, level, _called(source)) as reordered:
+            yield reordered
+
+
 def _is_file(source: AnyFile) -> bool:
     """Whether it can be read twice."""
     return isinstance(source, str | Path) and Path(source).is_file()
@@ -501,9 +526,14 @@ def _panel_of(plan: Plan, directory: Path) -> CodingModel | None:
 
 def _log_notices(place: AnyFile, notices: Iterable[str]) -> None:
     """Log the notices on what was archived, with its ``place``."""
-    called = str(place) if isinstance(place, str | Path) else str(getattr(place, "name", "the stream"))
     for notice in notices:
-        _LOG.warning("%s: %s", "standard input" if called == STREAM else called, notice)
+        _LOG.warning("%s: %s", _called(place), notice)
+
+
+def _called(place: AnyFile) -> str:
+    """What a file is called in messages."""
+    called = str(place) if isinstance(place, str | Path) else str(getattr(place, "name", "the stream"))
+    return "standard input" if called == STREAM else called
 
 
 def _verify_written(archive: Archive, coders: Coders, progress: Progress | None) -> None:

@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import os
+import random
 import re
 import shutil
 from collections import Counter
@@ -463,6 +464,29 @@ def test_a_split_sample_has_a_panel_of_its_own(project: Project) -> None:
     assert project.result("decompressed", "alike.fa").read_bytes() == source.read_bytes()
     api.compress(source, project.directory / "whole.gfz", part_bases=120_000, level="fast", name="alike")
     assert project.result("archives", "alike.gfz").read_bytes() == (project.directory / "whole.gfz").read_bytes()
+
+
+@pytest.mark.slow
+def test_reads_in_any_order(project: Project) -> None:
+    """Small and split samples: the summary and the report say that the order is another, and what that saves."""
+    project.settings |= {"part_bases": 30_000, "level": "fast", "any_order": True}
+    rng, texts = random.Random(1), {}
+    for name, count in (("small", 150), ("split", 900)):
+        order = list(range(count))
+        rng.shuffle(order)
+        reads = [f"@run:1:{number}\n{'ACGTTGCA' * 12}\n+\n{'FFF:FF,F' * 12}\n".encode() for number in range(count)]
+        texts[name] = b"".join(reads)
+        project.add_sample(name, b"".join(reads[number] for number in order), "none", ".fq")
+    project.add_sample("genome", related(count=2, length=2000, seed=1), "none")
+    said = project.run("compress_all", "decompress_all")
+    summary = project.result("summary.tsv").read_text()
+    for name, text in texts.items():
+        assert project.result("decompressed", f"{name}.fq").read_bytes() == text
+        assert project.report(name)["reordering"]["after"] < project.report(name)["reordering"]["before"]
+        assert f"note: {name}: the order of reads is not kept: they are sorted by name" in said
+    assert summary.count("the order of reads is not kept") == len(texts)
+    assert project.report("split")["parts"] > 1
+    assert project.report("genome")["reordering"] is None
 
 
 @pytest.mark.slow

@@ -258,3 +258,14 @@ def test_a_source_with_bytes_that_the_archive_does_not_keep_stays(tmp_path: Path
     with pytest.raises(publishing.MismatchError, match=r"x\.fa\.gz: has 8 bytes after its compressed data"):
         delete_sources([source], tmp_path / "r.gfz", tmp_path / "r.json", tmp_path / "deleted.json")
     assert source.exists()
+
+
+def test_a_source_in_another_order_than_the_archive_stays(tmp_path: Path) -> None:
+    source, report = tmp_path / "r.fq", tmp_path / "r.json"
+    source.write_bytes(b"@r\nA\n+\nF\n")
+    publishing.publish(make_unpublished(tmp_path, [source]), [source], None, tmp_path / "r.gfz", report)
+    facts = json.loads(report.read_text()) | {"reordering": {"reads": 1, "before": 2, "after": 1}}
+    report.write_text(json.dumps(facts))
+    with pytest.raises(publishing.MismatchError, match=r"r\.fq: has its reads in another order than the archive"):
+        delete_sources([source], tmp_path / "r.gfz", report, tmp_path / "deleted.json")
+    assert source.exists()

@@ -251,6 +251,12 @@ def test_the_samples_of_a_species_are_its_panel() -> None:
     assert problem.startswith("samples.tsv, row 2, column 'path': file 'gone.fa' not found")
 
 
+def test_sources_whose_order_need_not_be_kept_are_not_deleted() -> None:
+    assert load(any_order=True).config["any_order"] is True
+    (problem,) = problems(any_order=True, delete_source=True)
+    assert problem.startswith("samples.tsv, row 2: with any_order, an archive need not keep the order of reads")
+
+
 def test_sources_that_are_to_be_deleted_are_not_shared() -> None:
     shared = SAMPLES + "two\tone.fa\tfish\n"
     assert set(load(shared).samples) == {"one", "two"}

@@ -35,6 +35,8 @@ class ArchiveInfo:
     origin: dict[str, Any] | None
     """Of a text derived from another format: which, and what is not kept of it."""
     quality_bins: str | None
+    reordering: dict[str, int] | None
+    """If reads are sorted by name: what that saved, as in the manifest."""
     trailing_bytes: int
     outside_records: list[dict[str, Any]]
     """Text that belongs to no record: where, and how much."""
@@ -110,6 +112,7 @@ def archive_info(archive: Archive) -> ArchiveInfo:
         mate=vars(sample.mate) if sample.mate else None,
         origin=vars(sample.origin) if sample.origin else None,
         quality_bins=sample.quality_bins,
+        reordering=vars(sample.reordering) if sample.reordering else None,
         trailing_bytes=sample.trailing_bytes,
         outside_records=[text.as_dict() for text in unparsed if text.places],
         notices=archive_notices(archive, unparsed),

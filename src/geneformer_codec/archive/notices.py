@@ -25,6 +25,12 @@ def sample_notices(sample: Sample) -> Iterator[str]:
         yield f"made from {origin.format}; not kept: {origin.not_kept}"
     if sample.quality_bins:
         yield f"LOSSY: qualities binned by {sample.quality_bins}; checksums are of the binned text"
+    if order := sample.reordering:
+        saved = 100 * (1 - order.after / order.before)
+        yield (
+            f"the order of reads is not kept: they are sorted by name, mates together, which saves {saved:.1f} % of "
+            f"all but bases (of the first {order.reads:,} reads); checksums are of the sorted text"
+        )
     if sample.trailing_bytes:
         yield f"{_bytes(sample.trailing_bytes)} after the end of the compressed data were ignored, and are not kept"
     if odd := sample.odd_mates:

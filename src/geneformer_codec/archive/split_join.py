@@ -220,7 +220,7 @@ def _made_alike(archive: Archive) -> tuple[object, ...]:
     """What must agree for blocks to be in one archive."""
     manifest, settings = archive.manifest, archive.manifest.settings
     sample, is_reads = manifest.sample, any(block.is_reads for block in archive.blocks)
-    derived = sample.mate is not None, sample.origin, sample.quality_bins
+    derived = sample.mate is not None, sample.origin, sample.quality_bins, sample.reordering is not None
     return manifest.model.id, settings.experts, settings.slice_length, is_reads, derived
 
 

@@ -45,7 +45,7 @@ def _train(options: argparse.Namespace) -> None:
     _say(options, f"model {model.name}: {len(model.to_bytes()):,} bytes ({sizes}); id {model.id}")
 
 
-_OF_SPLIT = ("part_bases", "name", "mate", "bin_qualities", "as_is")
+_OF_SPLIT = ("part_bases", "name", "mate", "bin_qualities", "any_order", "as_is")
 """Options of ``compress`` that ``split`` has too, as they decide how parts are made."""
 
 

@@ -101,6 +101,7 @@ def _compress(parser: argparse.ArgumentParser) -> None:
     add("--name", help="the name of the sample in the archive (default: that of the file)")
     _as_is(parser)
     _bin_qualities(parser)
+    _any_order(parser)
     _self_panel(parser)
     add("--embed", action="store_true", help="put the model into the archive, so that decoding needs no other file")
     add("--verify", action="store_true", help="decode the archive and compare before it is put in place")
@@ -244,6 +245,7 @@ def _split(parser: argparse.ArgumentParser) -> None:
         help="level of the self panel, which is coded here (default: %(default)s)")  # fmt: skip
     _as_is(parser)
     _bin_qualities(parser)
+    _any_order(parser)
     _force(parser)
 
 
@@ -324,6 +326,11 @@ def _as_is(parser: argparse.ArgumentParser) -> None:
 def _bin_qualities(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bin-qualities", choices=("illumina8", "illumina4"), metavar="BINS",
         help="LOSSY: round the qualities of reads to the values of illumina8 or illumina4")  # fmt: skip
+
+
+def _any_order(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--any-order", action="store_true",
+        help="LOSSY: sort reads by name, mates together, if that makes the archive smaller")  # fmt: skip
 
 
 def _keep(parser: argparse.ArgumentParser) -> None:

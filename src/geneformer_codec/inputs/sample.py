@@ -66,12 +66,32 @@ class OddMates:
 
 
 @dataclass(frozen=True)
+class Reordering:
+    """Reads were sorted by name: what the first ``reads`` of them take without their bases, in bytes.
+
+    ``before`` in the order of the file, ``after`` sorted.
+    """
+
+    reads: int
+    before: int
+    after: int
+
+    @classmethod
+    def take(cls, fields: Fields) -> Self:
+        """From JSON, checked."""
+        reordering = cls(*(fields.number(name, 1, MAX_SAMPLE_BYTES) for name in ("reads", "before", "after")))
+        fields.done()
+        return reordering
+
+
+@dataclass(frozen=True)
 class Sample:
     """The text that was archived, decompressed; ``parts`` is how many parts it was cut into.
 
     With a ``mate`` there are two texts, and parts hold a piece of both. With an ``origin`` the text is not the
     file that was given; ``quality_bins`` names how its qualities were binned, which lost something. After the
-    compressed data of the source there were ``trailing_bytes``, which are not kept.
+    compressed data of the source there were ``trailing_bytes``, which are not kept. With a ``reordering``, the order of
+    the reads is not that of the source.
     """
 
     name: str
@@ -83,6 +103,7 @@ class Sample:
     quality_bins: str | None = None
     trailing_bytes: int = 0
     odd_mates: OddMates | None = None
+    reordering: Reordering | None = None
 
     @property
     def all_bytes(self) -> int:
@@ -90,9 +111,13 @@ class Sample:
         return self.bytes + (self.mate.bytes if self.mate else 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; the last two fields are left out where they are empty."""
+        """For JSON; the last three fields are left out where they are empty."""
         inner = {name: vars(value) if value else None for name, value in (("mate", self.mate), ("origin", self.origin))}
-        seldom = {"trailing_bytes": self.trailing_bytes, "odd_mates": self.odd_mates and self.odd_mates.as_dict()}
+        seldom = {
+            "trailing_bytes": self.trailing_bytes,
+            "odd_mates": self.odd_mates and self.odd_mates.as_dict(),
+            "reordering": self.reordering and vars(self.reordering),
+        }
         common = {name: value for name, value in vars(self).items() if name not in seldom}
         return {**common, **inner, **{name: value for name, value in seldom.items() if value}}
 
@@ -110,6 +135,7 @@ class Sample:
             fields.text_or_none("quality_bins", "[a-z0-9]{1,32}"),
             fields.number("trailing_bytes", 1, MAX_SAMPLE_BYTES) if "trailing_bytes" in fields else 0,
             OddMates.take(fields.inner("odd_mates")) if "odd_mates" in fields else None,
+            Reordering.take(fields.inner("reordering")) if "reordering" in fields else None,
         )
         fields.done()
         return sample

@@ -12,7 +12,7 @@ from geneformer_codec.inputs.decompress import open_input
 from geneformer_codec.inputs.import_formats import derived_text, origin_of
 from geneformer_codec.inputs.sample import Mate, OddMates, Sample
 from geneformer_codec.sequence.fastq import HEAD_BYTES, is_fastq
-from geneformer_codec.sequence.parts import Part, split
+from geneformer_codec.sequence.parts import Part, Readable, split
 from geneformer_codec.sequence.read_parts import QUALITY_BINS, MateNames, split_reads
 
 AnyFile = str | Path | BinaryIO
@@ -24,7 +24,7 @@ COMPRESSED = {".gz", ".bgz", ".bz2", ".xz", ".zst"}
 class Source:
     """Opened texts, and what is known of them before they are read."""
 
-    streams: Sequence[BinaryIO]
+    streams: Sequence[Readable]
     is_reads: bool
     known: Sample
     trailing: Sequence[int]

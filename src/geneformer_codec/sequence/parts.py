@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import Protocol
 
 from geneformer_codec.sequence.digests import PartDigests
 
@@ -14,6 +14,14 @@ HEADER_LIMIT = 1 << 20
 
 _READ_BYTES = 1 << 22
 _NOT_HEADER = re.compile(rb"[^>]")
+
+
+class Readable(Protocol):
+    """A binary stream, as far as it is read."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Part:
         return replace(self, digests=PartDigests().add(self.text, True))
 
 
-def split(stream: BinaryIO, part_bases: int, digests: bool = True) -> Iterator[Part]:
+def split(stream: Readable, part_bases: int, digests: bool = True) -> Iterator[Part]:
     """The parts of a stream, of about ``part_bases`` bytes of text each.
 
     Parts end at the start of the record nearest to ``part_bases`` bytes, at least half as many and at most a quarter
@@ -58,7 +66,7 @@ def split(stream: BinaryIO, part_bases: int, digests: bool = True) -> Iterator[P
     return _split(stream, part_bases, PartDigests() if digests else None)
 
 
-def _split(stream: BinaryIO, size: int, digests: PartDigests | None) -> Iterator[Part]:
+def _split(stream: Readable, size: int, digests: PartDigests | None) -> Iterator[Part]:
     # As far as a part may go, and a shortest one behind it, which decides where it ends.
     needed = size + size // 4 + shortest_part(size) + HEADER_LIMIT + 2
     buffer, place, finished, number = b"", 0, False, 0
@@ -79,7 +87,7 @@ def _split(stream: BinaryIO, size: int, digests: PartDigests | None) -> Iterator
         place, number = cut, number + 1
 
 
-def fill(stream: BinaryIO, pieces: list[bytes], count: int) -> bool:
+def fill(stream: Readable, pieces: list[bytes], count: int) -> bool:
     """Append ``count`` bytes of the stream to ``pieces``; True if it ended before."""
     while count > 0:
         piece = stream.read(count)

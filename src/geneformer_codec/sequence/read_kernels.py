@@ -7,14 +7,16 @@ with the same line end. All else is unparsed text.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geneformer_codec.coding.jit import helper, kernels
 from geneformer_codec.sequence.kernels import CR, HEADER, LF, Bytes, Integers, _push, copy_bytes
 
 kernel = kernels(makes_arrays=True)
+Flags = NDArray[np.bool_]
 
 AT, PLUS, SPACE = 64, 43, 32
-ONE, SLASH, DOT, UNDERSCORE, LETTER_R = b"1/._R"
+ZERO, ONE, SLASH, DOT, UNDERSCORE, LETTER_R = b"01/._R"
 LEAST, MOST = 33, 126  # qualities; lines with other bytes are none
 
 
@@ -136,6 +138,68 @@ def find_odd_mates(one: Bytes, starts: Integers, other: Bytes, mates: Integers) 
             first = pair if odd == 0 else first
             odd += 1
     return odd, first
+
+
+@kernel
+def name_keys(text: Bytes, starts: Integers, paired: bool, keys: Bytes) -> None:
+    """Keys [reads, bytes], zero before, that sort as names up to the first blank do, numbers in them by value.
+
+    Before its digits, a number has how many these are. A name that is too long for its key has a hash (FNV-1a) in the
+    last 8 bytes. With ``paired``, a ``/1`` or ``/2`` at the end of a name is left out.
+    """
+    most = keys.shape[1]
+    for read in range(len(starts)):
+        start = starts[read] + 1
+        stop, filled = _name_stop(text, start), 0
+        if paired and stop > start + 1 and text[stop - 2] == SLASH and ONE <= text[stop - 1] <= ONE + 1:
+            stop -= 2
+        place, digits_stop = start, start
+        while place < stop and filled < most:
+            if place == digits_stop:
+                while digits_stop < stop and ZERO <= text[digits_stop] <= ZERO + 9:
+                    digits_stop += 1
+                if digits_stop > place:
+                    keys[read, filled] = ZERO + min(digits_stop - place, MOST - ZERO)
+                    filled += 1
+                else:
+                    digits_stop += 1
+                if filled == most:
+                    break
+            keys[read, filled] = text[place]
+            place, filled = place + 1, filled + 1
+        if place < stop:
+            name_hash = np.uint64(0xCBF29CE484222325)
+            for octet in text[start:stop]:
+                name_hash = (name_hash ^ np.uint64(octet)) * np.uint64(0x100000001B3)
+            for step in range(8):
+                keys[read, most - 1 - step] = name_hash & np.uint64(255)
+                name_hash >>= np.uint64(8)
+
+
+@kernel
+def match_names(one: Bytes, other: Bytes, matched: Flags, others_matched: Flags) -> None:
+    """Which rows of two sorted tables [rows, bytes] have one in the other that no row before them has."""
+    here = there = 0
+    while here < len(one) and there < len(other):
+        order = np.int64(0)
+        for step in range(one.shape[1]):
+            order = np.int64(one[here, step]) - np.int64(other[there, step])
+            if order != 0:
+                break
+        if order == 0:
+            matched[here] = others_matched[there] = True
+        here += 1 if order <= 0 else 0
+        there += 1 if order >= 0 else 0
+
+
+@kernel
+def take_ranges(text: Bytes, starts: Integers, sizes: Integers, out: Bytes) -> None:
+    """Copy ranges of a text, one after the other."""
+    filled = 0
+    for number in range(len(starts)):
+        start, size = starts[number], sizes[number]
+        copy_bytes(text[start : start + size], out[filled : filled + size])
+        filled += size
 
 
 @kernel

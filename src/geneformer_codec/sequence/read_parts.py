@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.sequence.fasta import line_ends
 from geneformer_codec.sequence.fastq import LINE_FEED
-from geneformer_codec.sequence.parts import Part, shortest_part
+from geneformer_codec.sequence.parts import Part, Readable, shortest_part
 
 _NAME_BYTES = 256
 """So much of a name is kept for a message."""
@@ -57,7 +56,7 @@ class MateNames:
 
 
 def split_reads(
-    streams: Sequence[BinaryIO], part_bases: int, bins: str | None = None, names: MateNames | None = None
+    streams: Sequence[Readable], part_bases: int, bins: str | None = None, names: MateNames | None = None
 ) -> Iterator[Part]:
     """The parts of a stream of FASTQ, or of a pair; the qualities of their reads binned, if ``bins`` are named.
 
@@ -121,7 +120,7 @@ def _binned(text: bytes, bins: str | None) -> bytes:
 class _Text:
     """One text: what of it was read and not taken yet, and where the reads in it stop."""
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, stream: Readable, size: int) -> None:
         self._stream = stream
         self._most = size + shortest_part(size)
         self._needed = self._most + shortest_part(size)  # a part, and a shortest one behind it
