@@ -57,6 +57,25 @@ def test_single(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int,
     assert (tmp_path / "out").read_bytes() == FIRST
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_qualities_in_slices(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """Where bases are; the bytes are the same on any number of threads."""
+    source, archives = write("in.fq", FIRST), {name: tmp_path / f"{name}.gfz" for name in ("coarse", "fine")}
+    monkeypatch.setattr("geneformer_codec.archive.settings.QUALITY_SLICE_BITS", 12)
+    coding: dict[str, Any] = {"level": "fast", "verify": True, "execution": Execution(threads)}
+    coarse, fine = (
+        api.compress(source, archives[access], access=access, **coding).streams["qualities"] for access in archives
+    )
+    assert 0 < fine - coarse < 300
+    api.decompress(archives["fine"], tmp_path / "out", execution=Execution(threads))
+    assert (tmp_path / "out").read_bytes() == FIRST
+    with gfz.open(archives["fine"]) as reader:
+        assert [record.qualities() for record in reader.records()] == FIRST.split(b"\n")[3::4]
+    alone = tmp_path / "alone.gfz"
+    api.compress(source, alone, access="fine", level="fast", execution=Execution(1))
+    assert alone.read_bytes() == archives["fine"].read_bytes()
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("part_bases", [4000, 1 << 20])
 def test_pair(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int, threads: int) -> None:

@@ -13,6 +13,7 @@ from geneformer_codec.streams.interface import ONLY_CHOICE, UNKNOWN, Choice, Rea
 
 if TYPE_CHECKING:
     from geneformer_codec.predict.settings import ExpertSettings
+    from geneformer_codec.streams.qualities.slices import QualitySlice, Way
 
 ONE_STRAND, BOTH_STRANDS = 1, 2
 """Values of a block's ``strands``."""
@@ -105,6 +106,21 @@ class Coders:
     def aligner(self) -> ReadAligner | None:
         """What maps reads to the panel of the model; None without one."""
         return self._aligner()
+
+    def code_qualities(
+        self, way: "Way", slices: "Sequence[QualitySlice]", streams: Sequence[bytes] | None, progress: Progress | None
+    ) -> list[bytes]:
+        """Code slices of qualities; on the thread of the caller, who holds `working`, and others that nobody needs."""
+        from geneformer_codec.streams.qualities.slices import code_slices
+
+        threads = 1
+        while threads < len(slices) and self.working.acquire(blocking=False):
+            threads += 1
+        try:
+            return code_slices(way, slices, streams, threads)
+        finally:
+            if threads > 1:
+                self.working.release(threads - 1)
 
     def coder(self, choice: Choice) -> BaseCoder:
         """The coder of blocks of this choice."""
