@@ -36,8 +36,7 @@ MOST_BITS = 16
 """That the range coder writes for a binary decision; so many more for its end."""
 
 
-@dataclass
-class QualitySlice:
+class QualitySlice(NamedTuple):
     """Qualities as ranks, which are encoded or filled in; the lengths of their reads; the codes of their bases."""
 
     symbols: Bytes
