@@ -16,6 +16,7 @@ from geneformer_codec.archive.record_index import RecordIndex
 from geneformer_codec.cli.extract import fetch
 from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.errors import FormatError, InputError, UsageError
+from geneformer_codec.streams.qualities.slices import QualitySlice, Way
 
 from .conftest import Write, ZlibModel
 
@@ -71,6 +72,20 @@ def test_qualities_in_slices(tmp_path: Path, write: Write, monkeypatch: pytest.M
     assert (tmp_path / "out").read_bytes() == FIRST
     with gfz.open(archives["fine"]) as reader:
         assert [record.qualities() for record in reader.records()] == FIRST.split(b"\n")[3::4]
+    decoded, code = list[int](), Way.code
+
+    def noted(way: Way, some: QualitySlice, stream: bytes | None) -> bytes:
+        decoded.append(len(some.lengths))
+        return code(way, some, stream)
+
+    monkeypatch.setattr(Way, "code", noted)
+    with gfz.open(archives["fine"]) as reader:
+        for number in (200, 201, 0):
+            record = reader.find(f"m1:{number}")
+            assert record is not None
+            assert record.qualities() == FIRST.split(b"\n")[4 * number + 3]
+    assert len(decoded) == 2, "slices that are needed, once each"
+    assert sum(decoded) < 150, "of 300 reads"
     alone = tmp_path / "alone.gfz"
     api.compress(source, alone, access="fine", level="fast", execution=Execution(1))
     assert alone.read_bytes() == archives["fine"].read_bytes()

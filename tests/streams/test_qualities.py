@@ -17,7 +17,7 @@ from geneformer_codec.errors import FormatError
 from geneformer_codec.streams.packing import ByteReader
 from geneformer_codec.streams.qualities import coder
 from geneformer_codec.streams.qualities.coder import decode_qualities, encode_qualities
-from geneformer_codec.streams.qualities.slices import QualitySlice, Run, Way, code_slices, cut_slices
+from geneformer_codec.streams.qualities.slices import QualitySlice, Run, Way, code_slices, cut_slices, slice_edges
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 LEVELS = ["fast", "balanced", "max"]
@@ -75,7 +75,8 @@ def test_qualities_come_back(reads: Reads, level: str, bits: int) -> None:
 @given(st.lists(st.integers(0, 30), max_size=30), st.integers(1, 50))
 def test_slices_have_as_many_reads_as_fit(lengths: list[int], most: int) -> None:
     values = np.arange(sum(lengths), dtype=np.uint8)
-    slices = cut_slices(values, np.array(lengths, np.int64), values, most)
+    reads = np.array(lengths, np.int64)
+    slices = cut_slices(values, reads, values, slice_edges(reads, most))
     held = [one.lengths.tolist() for one in slices]
     assert [length for reads in held for length in reads] == lengths
     assert b"".join(one.symbols.tobytes() for one in slices) == values.tobytes()

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
 from geneformer_codec.streams.packing import ByteReader, frame
-from geneformer_codec.streams.qualities.slices import EFFORTS, QualitySlice, Run, Way, code_slices, cut_slices
+from geneformer_codec.streams.qualities.slices import (
+    EFFORTS,
+    QualitySlice,
+    Run,
+    Way,
+    code_slices,
+    cut_slices,
+    slice_edges,
+)
 from geneformer_codec.streams.qualities.tree import LEAST, MOST, Alphabet
 
 _EFFORT_OF = {"fast": 0, "balanced": 2, "max": 4}
@@ -48,7 +58,7 @@ def encode_qualities(
     effort = _EFFORT_OF[level]
     profile = _choose_profile(symbols, lengths, bases, alphabet)
     bits = slice_bits if len(values) > 1 << slice_bits else 0
-    slices = _cut(symbols, lengths, bases, bits)
+    slices = cut_slices(symbols, lengths, bases, _edges(lengths, bits))
     coded = run(Way(profile, effort, alphabet, not bits), slices, None)
     head = bytes((profile, bits << _EFFORT_BITS | effort)) + alphabet.packed()
     return head + frame(coded[:-1]) + coded[-1]
@@ -58,30 +68,51 @@ def decode_qualities(
     data: bytes, lengths: NDArray[np.int64], residues: NDArray[np.uint8], run: Run = code_slices
 ) -> NDArray[np.uint8]:
     """Inverse of :func:`encode_qualities`; FormatError for other ``data``."""
-    if not len(residues):
-        if data:
-            raise FormatError("damaged qualities: there are some, and no residues")
-        return np.zeros(0, np.uint8)
-    effort, bits = (data[1] & (1 << _EFFORT_BITS) - 1, data[1] >> _EFFORT_BITS) if len(data) >= _HEADER else (1, 0)
-    if effort not in EFFORTS or data[0] >= _PROFILES or (bits and not _LEAST_BITS <= bits <= _MOST_BITS):
-        raise FormatError("damaged qualities: coded in an unknown way")
-    # Each by itself first: sums of damaged lengths may wrap around.
-    wrong = len(lengths) == 0 or int(lengths.min()) < 0 or int(lengths.max()) > len(residues)
-    if wrong or int(lengths.sum()) != len(residues):
-        raise FormatError("damaged qualities: the reads' lengths do not add up to their residues")
-    alphabet, taken = Alphabet.read(data[_HEADER:])
-    symbols = np.zeros(len(residues), np.uint8)
-    slices = _cut(symbols, lengths, _BASES[residues], bits)
-    reader = ByteReader(data[_HEADER + taken :], "qualities")
-    streams = [*(reader.framed() for _ in slices[:-1]), reader.rest()]
-    run(Way(data[0], effort, alphabet, not bits), slices, streams)
-    return alphabet.values[symbols]
+    coded = CodedQualities.read(data, lengths, len(residues))
+    return coded.decode(range(len(coded.streams)), residues, run)
 
 
-def _cut(
-    symbols: NDArray[np.uint8], lengths: NDArray[np.int64], bases: NDArray[np.uint8], bits: int
-) -> list[QualitySlice]:
-    return cut_slices(symbols, lengths, bases, 1 << bits) if bits else [QualitySlice(symbols, lengths, bases)]
+class CodedQualities(NamedTuple):
+    """Slices of qualities that can be decoded each by itself."""
+
+    way: Way
+    lengths: NDArray[np.int64]
+    reads: list[int]
+    """Where slices begin, and the last one ends."""
+    places: list[int]
+    """The same in qualities."""
+    streams: list[bytes]
+
+    @classmethod
+    def read(cls, data: bytes, lengths: NDArray[np.int64], count: int) -> CodedQualities:
+        """The slices of ``count`` qualities."""
+        if not count:
+            if data:
+                raise FormatError("damaged qualities: there are some, and no residues")
+            return cls(Way(0, 0, Alphabet(np.zeros(0, np.uint8), b"")), lengths, [0], [0], [])
+        effort, bits = (data[1] & (1 << _EFFORT_BITS) - 1, data[1] >> _EFFORT_BITS) if len(data) >= _HEADER else (1, 0)
+        if effort not in EFFORTS or data[0] >= _PROFILES or (bits and not _LEAST_BITS <= bits <= _MOST_BITS):
+            raise FormatError("damaged qualities: coded in an unknown way")
+        # Each by itself first: sums of damaged lengths may wrap around.
+        wrong = len(lengths) == 0 or int(lengths.min()) < 0 or int(lengths.max()) > count
+        if wrong or int(lengths.sum()) != count:
+            raise FormatError("damaged qualities: the reads' lengths do not add up to their residues")
+        alphabet, taken = Alphabet.read(data[_HEADER:])
+        edges, ends = _edges(lengths, bits), np.concatenate(([0], np.cumsum(lengths)))
+        reader = ByteReader(data[_HEADER + taken :], "qualities")
+        streams = [*(reader.framed() for _ in edges[2:]), reader.rest()]
+        return cls(Way(data[0], effort, alphabet, not bits), lengths, edges, ends[edges].tolist(), streams)
+
+    def decode(self, numbers: range, residues: NDArray[np.uint8], run: Run = code_slices) -> NDArray[np.uint8]:
+        """The qualities of slices in a row, given the residues of these."""
+        symbols, edges = np.zeros(len(residues), np.uint8), self.reads[numbers.start : numbers.stop + 1]
+        slices = cut_slices(symbols, self.lengths, _BASES[residues], edges)
+        run(self.way, slices, self.streams[numbers.start : numbers.stop])
+        return self.way.alphabet.values[symbols]
+
+
+def _edges(lengths: NDArray[np.int64], bits: int) -> list[int]:
+    return slice_edges(lengths, 1 << bits) if bits else [0, len(lengths)]
 
 
 def _choose_profile(

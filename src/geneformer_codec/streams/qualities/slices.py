@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -112,13 +113,20 @@ def code_slices(
     return coded
 
 
-def cut_slices(symbols: Bytes, lengths: NDArray[np.int64], bases: Bytes, most: int) -> list[QualitySlice]:
-    """Slices of as many reads as have at most so many qualities together, or of one; their symbols are views."""
-    ends, slices, first = np.cumsum(lengths), list[QualitySlice](), 0
-    while first < len(lengths):
+def slice_edges(lengths: NDArray[np.int64], most: int) -> list[int]:
+    """Reads at which slices begin, and the end: each has as many as have at most so many qualities together, or one."""
+    ends, edges = np.cumsum(lengths), [0]
+    while (first := edges[-1]) < len(lengths):
         begin = int(ends[first - 1]) if first else 0
-        stop = max(int(np.searchsorted(ends, begin + most, "right")), first + 1)
-        here = slice(begin, int(ends[stop - 1]))
-        slices.append(QualitySlice(symbols[here], lengths[first:stop], bases[here]))
-        first = stop
+        edges.append(max(int(np.searchsorted(ends, begin + most, "right")), first + 1))
+    return edges
+
+
+def cut_slices(symbols: Bytes, lengths: NDArray[np.int64], bases: Bytes, edges: Sequence[int]) -> list[QualitySlice]:
+    """Slices of reads, which are those from ``edges[0]`` on; their symbols are views."""
+    slices, begin = list[QualitySlice](), 0
+    for first, stop in pairwise(edges):
+        end = begin + int(lengths[first:stop].sum())
+        slices.append(QualitySlice(symbols[begin:end], lengths[first:stop], bases[begin:end]))
+        begin = end
     return slices
