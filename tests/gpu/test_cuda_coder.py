@@ -94,6 +94,14 @@ def test_bytes_of_qualities_are_those_of_the_cpu(kind: str, monkeypatch: pytest.
     with pytest.raises(FormatError, match="left over"):
         code_qualities(batches, way, empty(slices), [*wanted[:-1], wanted[-1] + bytes(9)], 1, None)
 
+    def stop(_: int) -> None:
+        raise InterruptedError
+
+    device.launches.clear()
+    with pytest.raises(InterruptedError):
+        code_qualities(batches, way, slices, None, 1, stop)
+    assert not device.launches
+
     group = max(program.layout.group_bytes for program in batches._programs._programs.values())
     held = device.memory - device.free_bytes()
     device.memory = held + int(20.5 * group / pipeline.MEMORY_SHARE) + 2048

@@ -33,8 +33,9 @@ class Program:
         free, lanes = self._pipeline.most_bytes(self.kernel.stack_bytes), self.layout.lanes
         slices = min(free // self.layout.group_bytes * lanes, MOST_SLICES)
         if slices <= 0:
+            taking = f"{lanes} slices" if lanes > 1 else "a slice"
             raise DeviceError(
-                f"the GPU has {max(free, 0):,} bytes of memory free, and {lanes} slices of "
+                f"the GPU has {max(free, 0):,} bytes of memory free, and {taking} of "
                 f"{self.layout.capacity:,} {self.layout.unit} take {self.layout.group_bytes:,}"
             )
         return slices

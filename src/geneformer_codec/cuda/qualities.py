@@ -38,13 +38,13 @@ READS, CELLS = OWN, OWN + 1
 """How many reads a slice has, and how many counters of each context."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class QualityWork(Work):
     """A slice of qualities; ``bases`` are the ranks of these, which take at most ``most_bytes``, encoded."""
 
-    some: QualitySlice | None = None
-    tree: NDArray[np.int64] | None = None
-    most_bytes: int = 0
+    some: QualitySlice
+    tree: NDArray[np.int64]
+    most_bytes: int
 
 
 class QualityLayout(Layout):
@@ -77,13 +77,10 @@ class QualityLayout(Layout):
 
     def own(self, work: QualityWork) -> dict[int, int]:
         """Sizes of its arrays."""
-        assert work.some is not None
         return {READS: len(work.some.lengths), CELLS: line_count(work.length, self._way.most_lines) * LINE}
 
     def inputs(self, work: QualityWork) -> dict[str, NDArray[Any]]:
         """Its reads, and the tree of its part."""
-        assert work.some is not None
-        assert work.tree is not None
         return {".slice_.lengths": work.some.lengths, ".slice_.bases": work.some.bases, ".slice_.tree": work.tree}
 
     def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., None]:
@@ -109,9 +106,9 @@ class Qualities:
 
     def capacity(self, works: Sequence[QualityWork]) -> tuple[int, int, int]:
         """The most qualities, reads and bytes of a stream."""
-        reads = [len(work.some.lengths) for work in works if work.some is not None]
-        longest = max(max(len(work.stream), work.most_bytes, END_BYTES) for work in works)
-        return power_above(max(work.length for work in works)), power_above(max(reads)), power_above(longest)
+        reads = max(len(work.some.lengths) for work in works)
+        stream = max(max(len(work.stream), work.most_bytes, END_BYTES) for work in works)
+        return power_above(max(work.length for work in works)), power_above(reads), power_above(stream)
 
     def layout(self, capacity: tuple[int, int, int], decoding: bool) -> QualityLayout:
         """That of slices of a capacity."""

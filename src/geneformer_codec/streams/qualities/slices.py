@@ -98,6 +98,7 @@ def check_end(place: int, stream: bytes) -> None:
 
 
 Run = Callable[[Way, Sequence[QualitySlice], "Sequence[bytes] | None"], list[bytes]]
+"""Something that does what `code_slices` does."""
 
 
 def code_slices(
