@@ -55,6 +55,11 @@ class Source:
         made_of = digest(Path(__file__)), digest(Path(body)), versions, self._layout.digest, self._decoding
         return hashlib.sha256(repr(made_of).encode()).hexdigest()
 
+    @property
+    def threads(self) -> int:
+        """Of a block: those whose slices are a group."""
+        return self._layout.lanes
+
     def codes(self, prefetches: bool = True) -> list[str]:
         """LLVM code of its functions."""
         with global_compiler_lock, _compiling():

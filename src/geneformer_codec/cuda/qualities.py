@@ -50,7 +50,9 @@ class QualityWork(Work):
 class QualityLayout(Layout):
     """Of slices of at most so many qualities, reads and bytes, coded in a way: encoded, or decoded if ``decoding``."""
 
-    lanes: ClassVar[int] = 1  # slices of a warp are at different places of their reads
+    lanes: ClassVar[int] = 1
+    """Slices are at different places of their reads, and fewer than there is room for: a warp has one, and waits for no
+    other."""
     unit: ClassVar[str] = "qualities"
     words: ClassVar = {
         "lengths": READS, "bases": STOP, "symbols": STOP, "counters": CELLS, "stream": STREAM_END,
