@@ -151,13 +151,57 @@ class Walk:
 
 def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
     """The qualities."""
-    profile, effort = data[:2]
+    profile, effort, bits = data[0], data[1] & 7, data[1] >> 3
     values = [33 + i for i in range(94) if data[2 + i // 8] >> (i % 8) & 1]
     if len(values) == 1:
         return bytes(values * len(residues))
-    codes, stream = data[14 : 14 + len(values)], Stream(data[14 + len(values) :])
-    tree = tree_of([(8 + (code & 7)) << (code >> 3) for code in codes])
-    predictor = Predictor(stream, len(residues), 1 << (18 if profile == 1 else 16), effort or 1, checked=False)
+    place = 14 + len(values)
+    tree = tree_of([(8 + (code & 7)) << (code >> 3) for code in data[14:place]])
+    if not bits:
+        lines = 1 << (18 if profile == 1 else 16)
+        return decode_slice(data[place:], lengths, residues, values, tree, profile, effort, lines)
+    out, begin = b"", 0
+    slices = cut(lengths, 1 << bits)
+    for number, reads in enumerate(slices):
+        size, shift = 0, 0
+        while number < len(slices) - 1:
+            size |= (data[place] & 127) << shift
+            shift += 7
+            place += 1
+            if data[place - 1] < 128:
+                break
+        stream = data[place : place + size] if number < len(slices) - 1 else data[place:]
+        place += len(stream)
+        end = begin + sum(reads)
+        out += decode_slice(stream, reads, residues[begin:end], values, tree, profile, effort, 1 << 16)
+        begin = end
+    assert place == len(data)
+    return out
+
+
+def cut(lengths: list[int], most: int) -> list[list[int]]:
+    """The lengths of the reads of each slice."""
+    slices: list[list[int]] = []
+    for length in lengths:
+        if not slices or sum(slices[-1]) + length > most:
+            slices.append([])
+        slices[-1].append(length)
+    return slices
+
+
+def decode_slice(
+    data: bytes,
+    lengths: list[int],
+    residues: bytes,
+    values: list[int],
+    tree: dict[tuple[int, int], tuple[int, int]],
+    profile: int,
+    effort: int,
+    lines: int,
+) -> bytes:
+    """The qualities of one slice."""
+    stream = Stream(data)
+    predictor = Predictor(stream, len(residues), lines, effort or 1, checked=False)
     out = bytearray(len(residues))
     starts = [sum(lengths[:k]) for k in range(len(lengths))]
     reads = iter([(start, residues[start : start + n]) for start, n in zip(starts, lengths, strict=True) if n])

@@ -1,9 +1,8 @@
 """What reads cost in slices: ``python docs/benchmarks/read_slices.py [--level LEVEL] [--panel FASTA] FASTQ [MATE]``.
 
 Prints the bytes of the streams of one part, coded as one sequence and in slices of fewer bases that know nothing of
-each other: of its qualities, and, given a panel, of the differences of mapped reads from it. Slices end between reads,
-share one choice of contexts and one tree of qualities, and have no headers; so what they cost is what each has to learn
-again.
+each other: of its qualities, as ``--access fine`` cuts them, and, given a panel, of the differences of mapped reads
+from it. Slices end between reads; those of differences have no headers.
 """
 
 import argparse
@@ -22,8 +21,7 @@ from geneformer_codec.archive.models import coders_of
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.coding.mixing import coder_state, finish
 from geneformer_codec.streams.interface import PartContent
-from geneformer_codec.streams.qualities import coder as qualities
-from geneformer_codec.streams.qualities.tree import Alphabet
+from geneformer_codec.streams.qualities.coder import encode_qualities
 
 GFZ = (sys.executable, "-m", "geneformer_codec")
 SIZES = [1 << 18, 1 << 19, 1 << 20, 1 << 21]
@@ -42,15 +40,8 @@ def cut(lengths: NDArray[np.int64], size: int) -> list[slice]:
 
 def quality_bytes(content: PartContent, residues: NDArray[np.uint8], level: str, size: int) -> int:
     """Of all qualities in slices."""
-    lengths, ends = content.layout.residues, np.cumsum(content.layout.residues)
-    alphabet, bases = Alphabet.of(content.qualities), qualities._BASES[residues]
-    symbols, effort = alphabet.ranks[content.qualities], qualities._EFFORT_OF[level]
-    profile, total = qualities._choose_profile(symbols, lengths, bases, alphabet), 0
-    for run in cut(lengths, size):
-        here = slice(int(ends[run.start] - lengths[run.start]), int(ends[run.stop - 1]))
-        of_run = symbols[here], lengths[run], bases[here]
-        total += len(qualities._run(*of_run, alphabet, profile, effort, None))
-    return total
+    bits = size.bit_length() - 1
+    return len(encode_qualities(content.qualities, content.layout.residues, residues, level, bits))
 
 
 def difference_bytes(aligner: Aligner, content: PartContent, size: int) -> int:

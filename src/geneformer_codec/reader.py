@@ -102,7 +102,7 @@ class Record:
         return next(self._reader.pieces([(self, region)]))
 
     def qualities(self, start: int = 0, stop: int | None = None) -> bytes:
-        """The qualities of a read as they are in the text; `UsageError` for FASTA. All of its part are decoded."""
+        """The qualities of a read as they are in the text; `UsageError` for FASTA. All of its slice are decoded."""
         sequences = self._reader.sequences
         spans = sequences.index.spans(self._number, start, len(self) if stop is None else stop)
         return b"".join(sequences.qualities(spans))

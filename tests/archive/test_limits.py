@@ -288,12 +288,13 @@ MEASURE = (
     PEAK
     + """
     import geneformer_codec as gfz
-    from geneformer_codec.archive.memory import needed_bytes
+    from geneformer_codec.archive.memory import PROCESS, part_bytes
     from geneformer_codec.archive.read import Archive
 
+    threads = int(sys.argv[2])
     with Archive(sys.argv[1]) as archive:
-        needed = needed_bytes(archive.manifest)
-    gfz.decompress(sys.argv[1], Nowhere(), execution=gfz.Execution(threads=1))
+        needed = PROCESS + max(part_bytes(block, archive.manifest, threads) for block in archive.blocks)
+    gfz.decompress(sys.argv[1], Nowhere(), execution=gfz.Execution(threads=threads))
     print(needed >> 20, peak())
 """
 )
@@ -311,8 +312,18 @@ MEASURE = (
 )
 def test_the_estimate_is_honest(tmp_path: Path, write: Write, text: bytes) -> None:
     api.compress(write("in.txt", text), tmp_path / "a.gfz", level="fast")
-    needed, taken = map(int, run(MEASURE, tmp_path / "a.gfz")[-1].split())
+    needed, taken = map(int, run(MEASURE, tmp_path / "a.gfz", "1")[-1].split())
     assert needed / 2 < taken < needed * 2
+
+
+def test_the_estimate_counts_slices_of_qualities(tmp_path: Path, write: Write) -> None:
+    """As many are decoded at a time as there are threads."""
+    text = b"".join(b"@%d\n%s\n+\n%s\n" % (number, b"ACGTA" * 20, b"FFF:#" * 20) for number in range(40_000))
+    api.compress(write("in.fq", text), tmp_path / "a.gfz", access="fine", level="balanced")
+    one, four = (list(map(int, run(MEASURE, tmp_path / "a.gfz", threads)[-1].split())) for threads in ("1", "4"))
+    assert four[1] - one[1] > 60, "mebibytes"
+    for needed, taken in (one, four):
+        assert needed / 2 < taken < needed * 2
 
 
 def test_model_files(tmp_path: Path) -> None:

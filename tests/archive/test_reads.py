@@ -16,6 +16,7 @@ from geneformer_codec.archive.record_index import RecordIndex
 from geneformer_codec.cli.extract import fetch
 from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.errors import FormatError, InputError, UsageError
+from geneformer_codec.streams.qualities.slices import QualitySlice, Way
 
 from .conftest import Write, ZlibModel
 
@@ -55,6 +56,39 @@ def test_single(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int,
     assert (info.parts > 1) == (part_bases == 4000)
     api.decompress(archive, tmp_path / "out", model=model)
     assert (tmp_path / "out").read_bytes() == FIRST
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_qualities_in_slices(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """Where bases are; the bytes are the same on any number of threads."""
+    source, archives = write("in.fq", FIRST), {name: tmp_path / f"{name}.gfz" for name in ("coarse", "fine")}
+    monkeypatch.setattr("geneformer_codec.archive.settings.QUALITY_SLICE_BITS", 12)
+    coding: dict[str, Any] = {"level": "fast", "verify": True, "execution": Execution(threads)}
+    coarse, fine = (
+        api.compress(source, archives[access], access=access, **coding).streams["qualities"] for access in archives
+    )
+    assert 0 < fine - coarse < 300
+    api.decompress(archives["fine"], tmp_path / "out", execution=Execution(threads))
+    assert (tmp_path / "out").read_bytes() == FIRST
+    with gfz.open(archives["fine"]) as reader:
+        assert [record.qualities() for record in reader.records()] == FIRST.split(b"\n")[3::4]
+    decoded, code = list[int](), Way.code
+
+    def noted(way: Way, some: QualitySlice, stream: bytes | None) -> bytes:
+        decoded.append(len(some.lengths))
+        return code(way, some, stream)
+
+    monkeypatch.setattr(Way, "code", noted)
+    with gfz.open(archives["fine"]) as reader:
+        for number in (200, 201, 0):
+            record = reader.find(f"m1:{number}")
+            assert record is not None
+            assert record.qualities() == FIRST.split(b"\n")[4 * number + 3]
+    assert len(decoded) == 2, "slices that are needed, once each"
+    assert sum(decoded) < 150, "of 300 reads"
+    alone = tmp_path / "alone.gfz"
+    api.compress(source, alone, access="fine", level="fast", execution=Execution(1))
+    assert alone.read_bytes() == archives["fine"].read_bytes()
 
 
 @pytest.mark.parametrize("threads", [1, 3])

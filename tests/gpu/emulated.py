@@ -35,6 +35,8 @@ class EmulatedDevice:
         self.memory = memory
         self.launches: list[tuple[int, int]] = []
         """Threads and base of each launch."""
+        self.layouts: list[Any] = []
+        """Of each kernel."""
         self._held: dict[int, NDArray[np.uint8]] = {}
 
     def free_bytes(self) -> int:
@@ -63,6 +65,7 @@ class EmulatedDevice:
         return EmulatedQueue(self)
 
     def kernel(self, source: KernelSource) -> Any:
+        self.layouts.append(getattr(source, "_layout", None))
         return Launched(self, compiled(source))
 
 

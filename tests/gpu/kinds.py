@@ -1,4 +1,4 @@
-"""Kinds of predictors whose kernels are compared with the CPU's, and samples for them."""
+"""Kinds of predictors, and of qualities, whose kernels are compared with the CPU's, and samples for them."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.archive.models import without_model
+from geneformer_codec.cuda.experts import ExpertLayout
+from geneformer_codec.cuda.layout import Layout
+from geneformer_codec.cuda.qualities import Qualities
 from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import ExpertSettings, with_level
+from geneformer_codec.streams.qualities.slices import QualitySlice, Way
+from geneformer_codec.streams.qualities.tree import Alphabet
 
 Bases = NDArray[np.uint8]
 
 KINDS = ["fast-panel", "balanced-alone", "balanced-panel", "fast-alone", "max-panel", "max-alone", "fast-reads"]
 """Levels, with a panel or without; reads have settings of their own at fast."""
+PROFILES = {"illumina": (0, 150), "nanopore": (1, 900), "hifi": (2, 9000)}
+"""Of qualities, and bases of a read."""
+EFFORTS = {"fast": 0, "balanced": 2, "max": 4}
+QUALITY_KINDS = [f"{level}-{sequencer}" for sequencer in PROFILES for level in EFFORTS]
 LENGTHS = [1000] * 28 + [900, 100, 500, 37, 1000, 5, 1, 0] + [1000] * 10
 """Of slices: more than the 32 of a warp, and some whose hash chains are of another size."""
 
@@ -33,6 +42,15 @@ def predictor_of(kind: str, panel: Bases, longest: int) -> Predictor:
         half = np.array([0, len(panel) // 2], np.int64)
         return Predictor(with_level(ExpertSettings(), level), PackedPanel.of(panel, half))
     return Predictor(without_model(level, longest, is_reads=what == "reads"))
+
+
+def layout_of(kind: str, longest: int, decoding: bool) -> Layout:
+    """That of slices of at most so many bases, or of qualities."""
+    if kind in QUALITY_KINDS:
+        level, sequencer = kind.split("-")
+        capacity = 1 << 20, 1 << 14, 1 << 23
+        return Qualities(PROFILES[sequencer][0], EFFORTS[level]).layout(capacity, decoding)
+    return ExpertLayout(predictor_of(kind, np.zeros(100_000, np.uint8), longest), longest, decoding)
 
 
 def sample_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[Predictor, Bases]:
@@ -65,3 +83,25 @@ def relatives(length: int, count: int, panel_bases: int = 4_000_000) -> tuple[Ba
     for number in range(0, count, 16):
         rows[number] = random.integers(0, 4, length, np.uint8)
     return panel, np.stack([rows[number] for number in random.permutation(count)])
+
+
+def qualities_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[Way, list[QualitySlice]]:
+    """How qualities of a kind are coded, and slices of so many: random walks, along reads with repeated bases."""
+    random = np.random.Generator(np.random.PCG64(3))
+    level, sequencer = kind.split("-")
+    profile, read = PROFILES[sequencer]
+    slices = []
+    for length in lengths:
+        steps = random.choice(np.array([-7, -1, 0, 1, 7]), length, p=[0.05, 0.15, 0.6, 0.15, 0.05])
+        ranks = np.abs(np.cumsum(steps) % 80 - 40).astype(np.uint8)
+        bases = np.repeat(random.choice(5, length, p=[0.3, 0.2, 0.2, 0.29, 0.01]), random.integers(1, 4, length))
+        ends = np.sort(random.integers(0, length + 1, length // read))
+        reads = np.diff(ends, prepend=0, append=length)  # of which some are empty
+        slices.append(QualitySlice(ranks, reads, bases[:length].astype(np.uint8)))
+    some = np.concatenate([np.arange(41, dtype=np.uint8), *(one.symbols for one in slices)])
+    return Way(profile, EFFORTS[level], Alphabet.of(some + np.uint8(33)), whole=False), slices
+
+
+def empty(slices: Sequence[QualitySlice]) -> list[QualitySlice]:
+    """The same reads, whose qualities are not known yet."""
+    return [one._replace(symbols=np.zeros_like(one.symbols)) for one in slices]

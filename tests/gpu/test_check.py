@@ -16,6 +16,7 @@ pytest.importorskip("numba_cuda")
 pytest.importorskip("numba", minversion="0.68")  # earlier ones lack passes of LLVM that kernels are built with
 
 from emulated import EmulatedDevice
+from kinds import QUALITY_KINDS
 from registers import PROCESSORS, assembler
 from substitute import Substitute
 
@@ -30,7 +31,8 @@ def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
-    for name, value in {"LENGTH": 1000, "UNIQUE": 4, "COUNTS": {"": (4, 40)}, "ON_A_CORE": 2}.items():
+    little = {"LENGTH": 1000, "UNIQUE": 4, "COUNTS": {"": (4, 40)}, "ON_A_CORE": 2}
+    for name, value in (little | {"QUALITY_LENGTH": 1000, "QUALITY_UNIQUE": 4, "QUALITY_COUNTS": (4, 40)}).items():
         monkeypatch.setattr(module, name, value)
     return module
 
@@ -82,15 +84,15 @@ def test_a_report_is_there_when_the_script_is_killed(check: ModuleType, tmp_path
 
 
 @pytest.mark.slow
-def test_speed_is_measured(check: ModuleType) -> None:
+@pytest.mark.parametrize(("kind", "unit"), [("fast-alone", "Mbases/s"), ("fast-illumina", "M/s")])
+def test_speed_is_measured(kind: str, unit: str, check: ModuleType) -> None:
     """On a device that is none."""
-    kinds = check.Experts(EmulatedDevice()).speed("fast-alone")
-    exact, *rows = kinds
-    assert exact["slices"].startswith("34 of up to 20,000")
+    exact, *rows = check.of_kind(kind)(EmulatedDevice()).speed(kind)
+    assert exact["slices"].endswith(" of up to 20,000")
     assert [row["slices"] for row in rows] == ["4 of 1,000", "40 of 1,000"]
     for row in (exact, *rows):
         assert row["encode / decode"] == "equal / equal"
-    assert all(float(speed) > 0 for speed in rows[0]["Mbases/s, kernel"].split(" / "))
+    assert all(float(speed) > 0 for speed in rows[0][f"{unit}, kernel"].split(" / "))
 
 
 @pytest.mark.nightly
@@ -121,19 +123,17 @@ def test_all_of_it(driver: Substitute, tmp_path: Path) -> None:
 @pytest.mark.nightly
 @pytest.mark.skipif(assembler() is None, reason="there is no ptxas: pip install nvidia-cuda-nvcc")
 @pytest.mark.parametrize(
-    "kind", ["fast-panel", "balanced-panel", "max-panel", "fast-alone", "balanced-alone", "max-alone"]
+    "kind",
+    ["fast-panel", "balanced-panel", "max-panel", "fast-alone", "balanced-alone", "max-alone", *QUALITY_KINDS],
 )
 def test_registers_are_bounded(kind: str) -> None:
     """Of all kernels, for all processors, without a GPU."""
-    import numpy as np
-    from kinds import predictor_of
+    from kinds import layout_of
     from registers import usage
 
     from geneformer_codec.cuda.kernel import Source
-    from geneformer_codec.cuda.layout import Layout
 
-    predictor = predictor_of(kind, np.zeros(100_000, np.uint8), 1 << 16)
     for decoding in (False, True):
         for processor in PROCESSORS:
-            taken = usage(Source(Layout(predictor, 1 << 16, decoding), decoding).ptx(processor), processor)
+            taken = usage(Source(layout_of(kind, 1 << 16, decoding), decoding).ptx(processor), processor)
             assert taken.is_bounded, (decoding, processor, taken)

@@ -20,8 +20,8 @@ class Source:
 
     digest = ""
 
-    def __init__(self, good: bool = True) -> None:
-        self._good = good
+    def __init__(self, good: bool = True, threads: int = 32) -> None:
+        self._good, self.threads = good, threads
 
     def codes(self, prefetches: bool = True) -> list[str]:
         return []
@@ -102,13 +102,14 @@ def test_memory_that_cannot_be_locked(driver: Substitute) -> None:
     device.release(arena)
 
 
-def test_kernels_run_on_any_thread(driver: Substitute) -> None:
+@pytest.mark.parametrize(("threads", "blocks"), [(32, 3), (1, 65)])
+def test_kernels_run_on_any_thread(threads: int, blocks: int, driver: Substitute) -> None:
     device = CudaDevice(driver.library)
     arena = device.allocate(40)
     seen = np.zeros(5, np.int64)
 
     def run() -> None:
-        kernel, queue = device.kernel(Source()), device.queue()
+        kernel, queue = device.kernel(Source(threads=threads)), device.queue()
         assert driver.count("modules") == 1
         assert kernel.stack_bytes == 1000 * 132 * 2048
         kernel(queue, arena, 1 << 40, 65, 1 << 33)
@@ -118,7 +119,7 @@ def test_kernels_run_on_any_thread(driver: Substitute) -> None:
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert seen.tolist() == [1 << 40, 65, 1 << 33, 3, 32]
+    assert seen.tolist() == [1 << 40, 65, 1 << 33, blocks, threads]
     assert driver.count("modules") == 0
     device.release(arena)
     with pytest.raises(DeviceError, match=r"the GPU's driver refuses a kernel: ptxas error: line 1"):

@@ -43,19 +43,22 @@ def fasta(count: int = 3) -> bytes:
 
 
 def fastq() -> bytes:
-    """Reads that overlap."""
+    """Reads that overlap, with qualities of four values."""
     rng = random.Random(6)
     genome = "".join(rng.choices("ACGT", k=600))
     text = ""
     for number in range(150):
         start = rng.randrange(500)
-        text += f"@r{number}\n{genome[start : start + 100]}\n+\n{'I' * 100}\n"
+        text += f"@r{number}\n{genome[start : start + 100]}\n+\n{''.join(rng.choices('#,:F', k=100))}\n"
     return text.encode()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fasta", pytest.param("fastq", marks=pytest.mark.nightly)])
-def test_archives_are_the_same(kind: str, device: EmulatedDevice, capsys: pytest.CaptureFixture[str]) -> None:
+def test_archives_are_the_same(
+    kind: str, device: EmulatedDevice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geneformer_codec.archive.settings.QUALITY_SLICE_BITS", 10)
     text, settings = fastq(), [*SETTINGS, "--no-self-panel"]
     if kind == "fasta":
         text, settings = fasta(), [*SETTINGS, "--model", "m.gfmodel", "--embed"]
@@ -72,6 +75,8 @@ def test_archives_are_the_same(kind: str, device: EmulatedDevice, capsys: pytest
     gfz("decompress", "cpu.gfz", "-o", "out", "--device", "cuda")
     assert len(device.launches) > encoded
     assert Path("out").read_bytes() == text
+    units = {layout.unit for layout in device.layouts}
+    assert units == ({"bases"} if kind == "fasta" else {"bases", "qualities"})
     gfz("verify", "cpu.gfz", "--device", "cuda")
     gfz("decompress", "cuda.gfz", "-o", "out", "--device", "cpu", "-f")
     assert Path("out").read_bytes() == text
@@ -116,7 +121,7 @@ def test_a_device_that_fails(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ["model-fast", "model"])
+@pytest.mark.parametrize("name", ["model-fast", "model", "slices"])
 def test_golden_archives(name: str, device: EmulatedDevice) -> None:
     """Those that have slices; one at max, with a model that was trained."""
     golden = Path(__file__).parents[1] / "archive" / "golden"

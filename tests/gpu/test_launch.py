@@ -22,7 +22,8 @@ from geneformer_codec.cli.main import main
 from geneformer_codec.cuda import choose, coder, launch, pipeline, program
 from geneformer_codec.cuda.batch import Programs
 from geneformer_codec.cuda.device import CudaDevice, DeviceError
-from geneformer_codec.cuda.launch import Work
+from geneformer_codec.cuda.experts import Experts
+from geneformer_codec.cuda.layout import Work
 from geneformer_codec.predict.coder import ExpertCoder
 from geneformer_codec.streams.qualities import coder as qualities
 
@@ -38,7 +39,7 @@ class Sample:
 
     def __init__(self) -> None:
         self.predictor = predictor_of("fast-alone", np.zeros(0, np.uint8), 1000)
-        self.cpu = ExpertCoder(self.predictor, "model", 1)
+        self.cpu, self.family = ExpertCoder(self.predictor, "model", 1), Experts(self.predictor)
         random = np.random.Generator(np.random.PCG64(2))
         self.bases = random.choice(4, sum(LENGTHS), p=[0.04, 0.88, 0.04, 0.04]).astype(np.uint8)
         self.slices = np.split(self.bases, np.cumsum(LENGTHS)[:-1])
@@ -84,7 +85,7 @@ def test_launches_are_prepared_while_a_kernel_runs(
 ) -> None:
     """The next one is, and no other; its memory is allocated if there is room."""
     programs, prepared, taken = Programs(device), list[int](), list[int]()
-    programs.run(sample.predictor, decoding, sample.works(decoding)[:1], nothing)  # makes the program
+    programs.run(sample.family, decoding, sample.works(decoding)[:1], nothing)  # makes the program
     (made,) = programs._programs.values()
     size, prepare = made.layout.group_bytes, launch.Launch._prepare
     room = int((arenas * size + size // 2 + made.kernel.stack_bytes) / pipeline.MEMORY_SHARE)
@@ -108,7 +109,7 @@ def test_launches_are_prepared_while_a_kernel_runs(
     driver.emulate(monkeypatch, patient)
     monkeypatch.setattr(launch.Launch, "_prepare", noted)
     works = sample.works(decoding)
-    programs.run(sample.predictor, decoding, works, nothing)
+    programs.run(sample.family, decoding, works, nothing)
     sample.check(works, decoding)
     assert (taken[0], max(taken)) == (arenas * size, arenas * size)
     assert prepared == [1, 1, 1]
@@ -126,29 +127,29 @@ def test_what_fails_in_a_launch_ends_all(
 ) -> None:
     """The memory of either side is given back, and after what does not last all works again."""
     programs = Programs(device)
-    programs.run(sample.predictor, False, sample.works(False)[:1], nothing)
+    programs.run(sample.family, False, sample.works(False)[:1], nothing)
     before = device.free_bytes()
     driver.fail(function, call, status)
     # if it lasts, another launch may be the one that says so
     said = rf"{function}: out of memory" if status == 2 else r"\w+: an illegal memory access"
     with pytest.raises(DeviceError, match=f"the GPU failed: {said}"):
-        programs.run(sample.predictor, False, sample.works(False), nothing)
+        programs.run(sample.family, False, sample.works(False), nothing)
     if status == LASTING:
         return
     driver.recover()
     assert device.free_bytes() == before
     works = sample.works(False)
-    programs.run(sample.predictor, False, works, nothing)
+    programs.run(sample.family, False, works, nothing)
     sample.check(works, False)
 
 
 def test_memory_that_another_takes_is_waited_for(sample: Sample, driver: Substitute, device: CudaDevice) -> None:
     """An arena for which there is no room is allocated when that before is released."""
     programs = Programs(device)
-    programs.run(sample.predictor, False, sample.works(False)[:1], nothing)
+    programs.run(sample.family, False, sample.works(False)[:1], nothing)
     driver.fail("cuMemAlloc_v2", 2, 2)
     works = sample.works(False)
-    programs.run(sample.predictor, False, works, nothing)
+    programs.run(sample.family, False, works, nothing)
     sample.check(works, False)
 
 

@@ -9,15 +9,16 @@ import pytest
 pytest.importorskip("numba_cuda")
 pytest.importorskip("numba", minversion="0.68")  # earlier ones lack passes of LLVM that kernels are built with
 
-from kinds import predictor_of
+from kinds import layout_of, predictor_of
 
 from geneformer_codec.coding import kernel_cache
+from geneformer_codec.cuda.experts import ExpertLayout
 from geneformer_codec.cuda.kernel import Source
-from geneformer_codec.cuda.layout import Layout
+from geneformer_codec.cuda.qualities import Qualities
 
 
-def layout(kind: str = "fast-panel", panel: int = 20_000, capacity: int = 1024, decoding: bool = True) -> Layout:
-    return Layout(predictor_of(kind, np.zeros(panel, np.uint8), 1000), capacity, decoding)
+def layout(kind: str = "fast-panel", panel: int = 20_000, capacity: int = 1024, decoding: bool = True) -> ExpertLayout:
+    return ExpertLayout(predictor_of(kind, np.zeros(panel, np.uint8), 1000), capacity, decoding)
 
 
 @pytest.mark.nightly
@@ -37,7 +38,7 @@ def test_kernels_are_compiled_once(
         assert entry.count(b".param .u64") == 4
         assert b"prefetch.L2" in ptx
         assert b".extern .func" not in ptx, "all that it calls is there"
-    assert caplog.text.count("compiling the experts for the GPU") == 1, "printed once"
+    assert caplog.text.count("compiling for the GPU") == 1, "printed once"
     monkeypatch.delattr(Source, "codes")
     larger_panel = Source(layout(panel=2_000_000), decoding=True)
     assert {processor: larger_panel.ptx(processor) for processor in made} == made
@@ -59,3 +60,16 @@ def test_what_kernels_are_made_for() -> None:
         Source(layout("fast-alone"), True),
     ]
     assert len(same.union(source.digest for source in others)) == 6
+
+
+def test_what_kernels_of_qualities_are_made_for() -> None:
+    """A profile and a level, and slices of any size; encoding or decoding."""
+    sizes = [(1 << 10, 1 << 10, 1 << 10), (1 << 20, 1 << 14, 1 << 23)]
+    same = {Source(Qualities(0, 2).layout(size, True), True).digest for size in sizes}
+    assert len(same) == 1
+    others = [
+        Source(layout_of("balanced-illumina", 0, False), False),
+        Source(layout_of("balanced-hifi", 0, True), True),
+        Source(layout_of("max-illumina", 0, True), True),
+    ]
+    assert len(same.union(source.digest for source in others)) == 4

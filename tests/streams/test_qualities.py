@@ -1,6 +1,8 @@
 """Qualities come back, in little space; the description suffices to decode them; damage is a FormatError."""
 
+import functools
 import hashlib
+import itertools
 import lzma
 from collections.abc import Callable
 
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.streams.packing import ByteReader
 from geneformer_codec.streams.qualities import coder
 from geneformer_codec.streams.qualities.coder import decode_qualities, encode_qualities
+from geneformer_codec.streams.qualities.slices import QualitySlice, Run, Way, code_slices, cut_slices, slice_edges
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 LEVELS = ["fast", "balanced", "max"]
@@ -56,21 +60,66 @@ def any_reads(draw: st.DrawFn) -> Reads:
     return reads
 
 
-@given(any_reads(), st.sampled_from(LEVELS))
-def test_qualities_come_back(reads: Reads, level: str) -> None:
+@given(any_reads(), st.sampled_from(LEVELS), st.integers(0, 8))
+def test_qualities_come_back(reads: Reads, level: str, bits: int) -> None:
     values, lengths, residues = arrays(reads)
-    packed = encode_qualities(values, lengths, residues, level)
-    assert decode_qualities(packed, lengths, residues).tobytes() == values.tobytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coder, "_LEAST_BITS", 1)
+        packed = encode_qualities(values, lengths, residues, level, bits)
+        assert decode_qualities(packed, lengths, residues).tobytes() == values.tobytes()
+    assert (packed[1:2] >= b"\10") == (len(values) > 1 << bits > 1)
+    if packed:
+        assert reference_qualities.decode(packed, lengths.tolist(), residues.tobytes()) == values.tobytes()
+
+
+@given(st.lists(st.integers(0, 30), max_size=30), st.integers(1, 50))
+def test_slices_have_as_many_reads_as_fit(lengths: list[int], most: int) -> None:
+    values = np.arange(sum(lengths), dtype=np.uint8)
+    reads = np.array(lengths, np.int64)
+    slices = cut_slices(values, reads, values, slice_edges(reads, most))
+    held = [one.lengths.tolist() for one in slices]
+    assert [length for reads in held for length in reads] == lengths
+    assert b"".join(one.symbols.tobytes() for one in slices) == values.tobytes()
+    for one, after in itertools.zip_longest(held, held[1:]):
+        assert len(one) == 1 or sum(one) <= most
+        assert after is None or sum(one) + after[0] > most
+
+
+@pytest.mark.parametrize(("profile", "effort"), [(0, 0), (0, 2), (1, 0), (1, 4), (2, 0), (2, 2)])
+def test_slices_begin_anew(profile: int, effort: int) -> None:
+    """A slice is the stream that its reads alone have, and is coded on any number of threads."""
+    values, lengths, residues = arrays(simulated("many", 120))
+    packed = packed_as(profile, effort, values, lengths, residues, 10)
+    assert packed[:2] == bytes((profile, 10 << 3 | effort))
+    assert decode_qualities(packed, lengths, residues, threads(3)).tobytes() == values.tobytes()
+    assert packed_as(profile, effort, values, lengths, residues, 10, threads(3)) == packed
+    assert reference_qualities.decode(packed, lengths.tolist(), residues.tobytes()) == values.tobytes()
+    first = int(np.searchsorted(np.cumsum(lengths), 1024, "right"))
+    size, alphabet = int(lengths[:first].sum()), Alphabet.of(values)
+    some = QualitySlice(alphabet.ranks[values[:size]], lengths[:first], coder._BASES[residues[:size]])
+    alone = Way(profile, effort, alphabet, whole=False).code(some, None)
+    assert ByteReader(packed[14 + len(alphabet.values) :], "qualities").framed() == alone
 
 
 def packed_as(
-    profile: int, effort: int, values: NDArray[np.uint8], lengths: NDArray[np.int64], residues: NDArray[np.uint8]
+    profile: int,
+    effort: int,
+    values: NDArray[np.uint8],
+    lengths: NDArray[np.int64],
+    residues: NDArray[np.uint8],
+    bits: int = 0,
+    run: Run = code_slices,
 ) -> bytes:
     """The qualities, coded in a way of which no level may make use."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coder, "_choose_profile", lambda *_: profile)
         patch.setitem(coder._EFFORT_OF, "max", effort)
-        return encode_qualities(values, lengths, residues, "max")
+        return encode_qualities(values, lengths, residues, "max", bits, run)
+
+
+def threads(number: int) -> Run:
+    """On so many threads."""
+    return functools.partial(code_slices, threads=number)
 
 
 @pytest.mark.parametrize("kind", ["binned", "many", "steady"])
@@ -84,6 +133,8 @@ def test_the_description_suffices(kind: str, profile: int, effort: int) -> None:
 
 
 GOLDEN = {
+    ("binned", 0, 10 << 3 | 2): (294, "f87b9f71a6324929"),
+    ("many", 1, 10 << 3 | 0): (1200, "37b70b048a8b4c01"),
     ("binned", 1, 0): (266, "865490a3338530c2"),
     ("binned", 1, 2): (266, "7ece9da8e694e9a5"),
     ("binned", 1, 4): (266, "6292688b8ff6ecb6"),
@@ -96,7 +147,7 @@ GOLDEN = {
 @pytest.mark.parametrize(("kind", "profile", "effort"), sorted(GOLDEN))
 def test_what_was_written_once_is_read_for_ever(kind: str, profile: int, effort: int) -> None:
     values, lengths, residues = arrays(simulated(kind, 60))
-    packed = packed_as(profile, effort, values, lengths, residues)
+    packed = packed_as(profile, effort & 7, values, lengths, residues, effort >> 3)
     assert (len(packed), hashlib.sha256(packed).hexdigest()[:16]) == GOLDEN[kind, profile, effort]
     assert decode_qualities(packed, lengths, residues).tobytes() == values.tobytes()
 
@@ -150,8 +201,8 @@ def test_no_reads_and_empty_reads() -> None:
 
 @given(st.data())
 def test_damage(data: st.DataObject) -> None:
-    values, lengths, residues = arrays(simulated(data.draw(st.sampled_from(["binned", "many", "steady"])), 12))
-    packed = bytearray(encode_qualities(values, lengths, residues, "balanced"))
+    values, lengths, residues = arrays(simulated(data.draw(st.sampled_from(["binned", "many", "steady"])), 60))
+    packed = bytearray(encode_qualities(values, lengths, residues, "balanced", data.draw(st.sampled_from([0, 10]))))
     for _ in range(data.draw(st.integers(1, 3))):
         packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
     del packed[data.draw(st.integers(0, len(packed))) :]
@@ -171,6 +222,8 @@ def test_damage(data: st.DataObject) -> None:
         (lambda packed: packed[:13] + b"\xff" + packed[14:], "impossible values"),
         (lambda packed: packed[:15], "impossible values"),
         (lambda packed: packed + bytes(9), "left over"),
+        (lambda packed: packed[:1] + bytes([9 << 3]) + packed[2:], "unknown way"),
+        (lambda packed: packed[:1] + bytes([31 << 3]) + packed[2:], "unknown way"),
     ],
 )
 def test_what_cannot_be_is_refused(damage: Callable[[bytes], bytes], message: str) -> None:
@@ -178,6 +231,20 @@ def test_what_cannot_be_is_refused(damage: Callable[[bytes], bytes], message: st
     packed = encode_qualities(values, lengths, residues, "fast")
     with pytest.raises(FormatError, match=message):
         decode_qualities(damage(packed), lengths, residues)
+
+
+def test_streams_of_slices_must_be_whole() -> None:
+    values, lengths, residues = arrays(simulated("binned", 120))
+    packed = packed_as(0, 2, values, lengths, residues, 10)
+    at = 14 + len(Alphabet.of(values).values)
+    for wrong, message in (
+        (packed[:at], "ends too early"),
+        (packed[: at + 20], "ends too early"),
+        (packed[:at] + b"\xff" * 8 + b"\x7f" + packed[at + 1 :], "ends too early"),
+        (packed + bytes(9), "left over"),
+    ):
+        with pytest.raises(FormatError, match=message):
+            decode_qualities(wrong, lengths, residues)
 
 
 def test_lengths_must_add_up() -> None:

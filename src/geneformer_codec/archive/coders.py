@@ -12,7 +12,9 @@ from geneformer_codec.coding.interface import BaseCoder, Progress
 from geneformer_codec.streams.interface import ONLY_CHOICE, UNKNOWN, Choice, ReadAligner
 
 if TYPE_CHECKING:
+    from geneformer_codec.cuda.coder import Batches
     from geneformer_codec.predict.settings import ExpertSettings
+    from geneformer_codec.streams.qualities.slices import QualitySlice, Way
 
 ONE_STRAND, BOTH_STRANDS = 1, 2
 """Values of a block's ``strands``."""
@@ -64,7 +66,8 @@ class Coders:
     ``make`` gives the coder of a choice, and ``choose`` the choices for the bases of a part: where there are several,
     the one that gives the fewest bytes is taken. ``parts_at_once`` is how many parts are to be worked on at a time,
     ``threads`` how many threads there are in all; ``share`` bounds the memory of side streams that are decoded.
-    ``aligner`` gives what maps reads. ``chooses_bases``: bases to be encoded may be unknown.
+    ``aligner`` gives what maps reads. ``chooses_bases``: bases to be encoded may be unknown. ``batches`` code slices on
+    a GPU, if that is to be.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Coders:
         share: Share | None = None,
         aligner: Callable[[], ReadAligner | None] = lambda: None,
         chooses_bases: bool = False,
+        batches: "Batches | None" = None,
     ) -> None:
         self.model_id, self.parts_at_once = model_id, parts_at_once
         self.threads, self.share, self.chooses_bases = threads, share, chooses_bases
@@ -85,7 +89,9 @@ class Coders:
 
         Not by those that wait for a GPU.
         """
-        self._make, self._choose, self._aligner = make, choose, aligner
+        self._make, self._choose, self._aligner, self._batches = make, choose, aligner, batches
+        if batches:
+            batches.working = self.working
         self._coders: dict[Choice, BaseCoder] = {}
         self._lock = threading.Lock()
 
@@ -105,6 +111,28 @@ class Coders:
     def aligner(self) -> ReadAligner | None:
         """What maps reads to the panel of the model; None without one."""
         return self._aligner()
+
+    def code_qualities(
+        self, way: "Way", slices: "Sequence[QualitySlice]", streams: Sequence[bytes] | None, progress: Progress | None
+    ) -> list[bytes]:
+        """Code slices of qualities: on a GPU, if they are enough, or on threads that are free.
+
+        The caller's thread holds `working`.
+        """
+        from geneformer_codec.streams.qualities.slices import code_slices
+
+        if self._batches is not None and self._batches.takes(len(slices)):
+            from geneformer_codec.cuda.qualities import code_qualities
+
+            return code_qualities(self._batches, way, slices, streams, self.threads, progress)
+        threads = 1
+        while threads < len(slices) and self.working.acquire(blocking=False):
+            threads += 1
+        try:
+            return code_slices(way, slices, streams, threads)
+        finally:
+            if threads > 1:
+                self.working.release(threads - 1)
 
     def coder(self, choice: Choice) -> BaseCoder:
         """The coder of blocks of this choice."""

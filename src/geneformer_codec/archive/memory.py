@@ -17,8 +17,9 @@ _RECORD, _SLICE = 100, 200
 """Of what is known of each: its name as an object, its place and lengths in several arrays."""
 _MIXER = 36 << 20
 """Counters of names."""
-_LINE, _MOST_LINES = 8 * 64, 1 << 18
-"""Of counters of qualities: bytes of a line, in all contexts; and how many lines there are at most."""
+_LINE, _MOST_LINES, _MOST_LINES_OF_SLICE = 8 * 64, 1 << 18, 1 << 16
+"""Of counters of qualities: bytes of a line, in all contexts; how many lines there are at most, and where qualities are
+in slices, of each."""
 _ALIGNED = 48 << 20
 """What is counted while mapped reads are coded."""
 _LOCKSTEP = 64
@@ -28,12 +29,13 @@ _LOCKSTEP = 64
 def text_bytes(block: Block) -> int:
     """Of one part whose bases are decoded, while its text is rendered."""
     made = 3 * block.text_bytes + block.residues
-    return made + (_quality_bytes(block.residues) if block.is_reads else 0) + _known_bytes(block)
+    made += _model_bytes(block.residues, _MOST_LINES) + block.residues if block.is_reads else 0
+    return made + _known_bytes(block)
 
 
-def _quality_bytes(residues: int) -> int:
-    """Of the counters, the weights, and the qualities as ranks."""
-    return (4 << 20) + _LINE * min(_MOST_LINES, max(1 << 10, residues // 2)) + residues
+def _model_bytes(qualities: int, most_lines: int) -> int:
+    """Of the counters and the weights by which so many qualities are coded."""
+    return (4 << 20) + _LINE * min(most_lines, max(1 << 10, qualities // 2))
 
 
 def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
@@ -44,7 +46,9 @@ def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
     alone = block.without_model or manifest.model.id == EXPERTS
     own_counts = settings.table_bytes if settings and alone else 0
     coding = slices * (_slice_bytes(settings, longest) + own_counts) + _known_bytes(block)
-    return max(coding, text_bytes(block) + (_ALIGNED + 5 * block.bases if block.is_aligned else 0))
+    in_slices = block.is_reads and manifest.settings.quality_bits
+    beside = (threads - 1) * _model_bytes(block.residues, _MOST_LINES_OF_SLICE) if in_slices else 0
+    return beside + max(coding, text_bytes(block) + (_ALIGNED + 5 * block.bases if block.is_aligned else 0))
 
 
 def _slice_bytes(settings: "ExpertSettings | None", length: int) -> int:

@@ -124,10 +124,7 @@ def make_coders(
         made = ExpertCoders(needed, model, settings, threads, strands, batches)
         # threads work on different parts if each is one slice, else on slices
         at_once = threads if settings.slice_length == WHOLE_PART else batches.held if batches else 1
-        coders = Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True)
-        if batches:
-            batches.working = coders.working
-        return coders
+        return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True, batches)
     if model is None:
         raise ValueError(f"model {needed} is not available")
     coder = model.coder(settings.experts, execution.device, execution.threads)

@@ -6,9 +6,11 @@ of an entry cannot check pieces of it. Records that are read whole are checked a
 """
 
 import contextlib
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +25,14 @@ from geneformer_codec.errors import FormatError, GfzError, UsageError
 from geneformer_codec.sequence.digests import DIGEST_BYTES, RecordDigest
 from geneformer_codec.sequence.fasta import FastaText
 from geneformer_codec.streams.interface import Choice
-from geneformer_codec.streams.qualities.coder import decode_qualities
+from geneformer_codec.streams.qualities.coder import CodedQualities
 from geneformer_codec.streams.table import TEXT_STREAMS
 
 PARTS_AT_ONCE = 32
 _BEFORE_PAYLOAD = (*TEXT_STREAMS, "slices")
 """Streams that follow one another from the beginning of a block."""
 QUALITIES_AT_ONCE = 2
-"""Parts of which qualities are kept."""
+"""Slices of qualities that are kept, and parts of which they are kept coded."""
 BASES_AT_ONCE = 1 << 26
 """Of slices that are decoded together, on as many threads as there are."""
 BASES_KEPT = 1 << 27
@@ -39,6 +41,8 @@ WHOLE_BYTES = 1 << 18
 """Blocks of at most so many bytes are fetched whole, and checked: it takes hardly longer than to ask for pieces."""
 
 Bases = NDArray[np.uint8]
+_Key = TypeVar("_Key")
+_Held = TypeVar("_Held")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class SequenceReader:
         self._archive, self._coders, self._progress = archive, coders, progress
         self._parts: OrderedDict[int, _Part] = OrderedDict()
         self._slices: OrderedDict[tuple[int, int], Bases] = OrderedDict()
-        self._qualities: OrderedDict[int, bytes] = OrderedDict()
+        self._coded_qualities: OrderedDict[int, CodedQualities] = OrderedDict()
+        self._qualities: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self.index = RecordIndex.read(archive)
 
     def pieces(self, spans: Iterable[Span]) -> Iterator[bytes]:
@@ -94,28 +99,45 @@ class SequenceReader:
         yield from self._residues(batch)
 
     def qualities(self, spans: Iterable[Span]) -> Iterator[bytes]:
-        """The qualities of each span as they are in the text. Those of a part are decoded all together, and kept."""
+        """The qualities of each span as they are in the text. Those of a slice are decoded all together, and kept."""
         for span in spans:
-            if span.block not in self._qualities:
-                self._qualities[span.block] = self._qualities_of(span.block)
-            self._qualities.move_to_end(span.block)
-            while len(self._qualities) > QUALITIES_AT_ONCE:
-                self._qualities.popitem(last=False)
-            yield self._qualities[span.block][span.start : span.stop]
+            if not self._archive.blocks[span.block].is_reads:
+                raise UsageError(f"{self._archive.label}: is FASTA, which has no qualities")
+            places, held = self._quality_places(span.block), [b""]
+            for slice_ in range(bisect_right(places, span.start) - 1, bisect_left(places, span.stop)):
+                begin, end = places[slice_ : slice_ + 2]
+                held.append(
+                    self._qualities_of(span.block, slice_)[max(span.start - begin, 0) : min(span.stop, end) - begin]
+                )
+            yield b"".join(held)
 
-    def _qualities_of(self, number: int) -> bytes:
+    def _quality_places(self, number: int) -> list[int]:
+        """Where slices of qualities of a part begin, and the last one ends; where reads are mapped there is one."""
         block = self._archive.blocks[number]
-        if not block.is_reads:
-            raise UsageError(f"{self._archive.label}: is FASTA, which has no qualities")
         if block.is_aligned:
-            return self._archive.decode(block, self._coders()).qualities.tobytes()
-        residues = b"".join(self._residues([Span(number, 0, block.residues)]))
-        with error_context(block, self._archive.label):
-            # all of the block is needed, so that it can be checked
-            self._archive.hold([], [block])
-            data = split_streams(block, self._archive.block_data(block))["qualities"]
+            return [0, block.residues]
+        if number not in self._coded_qualities:
             lengths = self._open({number})[number].text.fragment_residues
-            return decode_qualities(data, lengths, np.frombuffer(residues, np.uint8)).tobytes()
+            with error_context(block, self._archive.label):
+                # all of the block is fetched, so that it can be checked
+                self._archive.hold([], [block])
+                data = split_streams(block, self._archive.block_data(block))["qualities"]
+                self._coded_qualities[number] = CodedQualities.read(data, lengths, block.residues)
+        _bound(self._coded_qualities, number, QUALITIES_AT_ONCE)
+        return self._coded_qualities[number].places
+
+    def _qualities_of(self, number: int, slice_: int) -> bytes:
+        block, place = self._archive.blocks[number], (number, slice_)
+        if place not in self._qualities and block.is_aligned:
+            self._qualities[place] = self._archive.decode(block, self._coders()).qualities.tobytes()
+        elif place not in self._qualities:
+            coded = self._coded_qualities[number]
+            residues = b"".join(self._residues([Span(number, *coded.places[slice_ : slice_ + 2])]))
+            with error_context(block, self._archive.label):
+                decoded = coded.decode(range(slice_, slice_ + 1), np.frombuffer(residues, np.uint8))
+                self._qualities[place] = decoded.tobytes()
+        _bound(self._qualities, place, QUALITIES_AT_ONCE)
+        return self._qualities[place]
 
     def checked(self, record: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces of a whole record; when they end, their MD5 and refget digest must be those of the archive."""
@@ -250,6 +272,13 @@ class SequenceReader:
         payload = np.concatenate(([0], np.cumsum(content.slices.sizes, dtype=np.int64))) + stop
         kept = data if archive.remote else None
         return _Part(block, content.fasta, np.cumsum(content.slices.lengths, dtype=np.int64), payload, kept)
+
+
+def _bound(held: OrderedDict[_Key, _Held], used: _Key, most: int) -> None:
+    """Leave what was used last."""
+    held.move_to_end(used)
+    while len(held) > most:
+        held.popitem(last=False)
 
 
 def _is_read_whole(block: Block) -> bool:

@@ -163,13 +163,18 @@ class Mixer(NamedTuple):
     sets: tuple[int, ...]  # and makes a kernel for each length
 
 
-def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, nodes: int) -> Mixer:
-    """An untrained mixer for ``size`` symbols, with as many lines of counters as these can use."""
+def line_count(size: int, most_lines: int) -> int:
+    """How many lines of counters so many symbols can use."""
     lines = 1 << 10
     while lines < most_lines and lines * LINE < 4 * size:
         lines *= 2
+    return lines
+
+
+def new_mixer(size: int, most_lines: int, contexts: int, sets: int, rows: int, nodes: int) -> Mixer:
+    """An untrained mixer for ``size`` symbols."""
     return Mixer(
-        counters=np.full((contexts, lines * LINE), 1 << 31, np.uint32),
+        counters=np.full((contexts, line_count(size, most_lines) * LINE), 1 << 31, np.uint32),
         weights=np.full(sets * rows * INPUTS, 65536 * 3 // 10, np.int32),
         final=np.full(nodes * sets, 65536 // sets, np.int32),
         inputs=np.zeros(INPUTS, np.int32),

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.threads import work_on_all
 from geneformer_codec.cuda.device import AHEAD, Device, DeviceError
-from geneformer_codec.cuda.launch import Launch, Work
-from geneformer_codec.cuda.layout import LANES
+from geneformer_codec.cuda.launch import Launch
+from geneformer_codec.cuda.layout import Family, Work
 from geneformer_codec.cuda.pipeline import Pipeline
 from geneformer_codec.cuda.program import Program, uploaded
-from geneformer_codec.predict.predictor import Predictor
 
 Report = Callable[[NDArray[np.int64], NDArray[np.int64]], None]
-"""Called with the numbers of the slices that are run, and how many bases each did since the last call."""
+"""Called with the numbers of the slices that are run, and how many bases each did since the last call, or qualities."""
 
 
 class Programs:
@@ -27,19 +26,20 @@ class Programs:
 
     def __init__(self, device: Device) -> None:
         self._pipeline, self._making = Pipeline(device), threading.Lock()
-        self._programs: dict[tuple[int, int, bool], Program] = {}
+        self._programs: dict[tuple[Family, Hashable, bool], Program] = {}
         self._tables: dict[int, tuple[NDArray[Any], int]] = {}
         self._addresses: list[int] = []
         weakref.finalize(self, _release, device, self._addresses).atexit = False
 
-    def run(self, predictor: Predictor, decoding: bool, works: Sequence[Work], report: Report) -> None:
-        """Code slices: sets the ``stream`` of each or, decoding, fills its ``bases``."""
+    def run(self, family: Family, decoding: bool, works: Sequence[Work], report: Report) -> None:
+        """Code slices of a family: sets the ``stream`` of each or, decoding, fills its ``bases``."""
         with self._making:
-            program = self._program(predictor, _capacity(max(work.length for work in works)), decoding)
+            program = self._program(family, family.capacity(works), decoding)
         # a launch takes as long as its longest slice, and so does a warp
         order = np.argsort([-work.stop for work in works], kind="stable")
         sets = -(-len(works) // program.fitting())
-        each = -(-len(works) // (sets * LANES)) * LANES
+        lanes = program.layout.lanes
+        each = -(-len(works) // (sets * lanes)) * lanes
 
         def launch(numbers: NDArray[np.int64], stopping: Progress) -> None:
             def report_bases(bases: NDArray[np.int64]) -> None:
@@ -50,10 +50,11 @@ class Programs:
 
         work_on_all(launch, [order[first : first + each] for first in range(0, len(works), each)], AHEAD)
 
-    def _program(self, predictor: Predictor, capacity: int, decoding: bool) -> "Program":
-        key = id(predictor), capacity, decoding
+    def _program(self, family: Family, capacity: Hashable, decoding: bool) -> Program:
+        key = family, capacity, decoding
         if key not in self._programs:
-            self._programs[key] = Program(self._pipeline, predictor, capacity, decoding, self._address)
+            layout = family.layout(capacity, decoding)
+            self._programs[key] = Program(self._pipeline, layout, decoding, self._address)
             self._addresses.append(self._programs[key].book)
         return self._programs[key]
 
@@ -70,8 +71,3 @@ def _release(device: Device, addresses: Sequence[int]) -> None:
     for address in addresses:
         with contextlib.suppress(DeviceError):  # after a failure the driver refuses this, too
             device.release(address)
-
-
-def _capacity(longest: int) -> int:
-    """The longest slice that a program is made for: of few sizes, so that few kernels are compiled."""
-    return max(1 << 10, 1 << (longest - 1).bit_length())

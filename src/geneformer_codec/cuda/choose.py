@@ -1,4 +1,4 @@
-"""Whether experts run on a GPU: it codes thousands of slices side by side, each far slower than a CPU would."""
+"""Whether slices are coded on a GPU: it codes thousands of slices side by side, each far slower than a CPU would."""
 
 import functools
 import importlib.util
@@ -78,5 +78,5 @@ def _opened(device: str) -> Device | None:
             raise UsageError(f"{error}; give {option('device', 'cpu')}, or leave it out") from error
         _LOG.debug("everything runs on the CPU: %s", error)
         return None
-    _LOG.info("experts run on the GPU: %s", opened.name)
+    _LOG.info("slices are coded on the GPU: %s", opened.name)
     return opened

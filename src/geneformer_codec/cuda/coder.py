@@ -1,8 +1,8 @@
-"""Coding slices with experts on a GPU, those of several parts together, as it takes thousands at once to pay.
+"""Coding slices on a GPU, those of several parts together, as it takes thousands at once to pay.
 
 Each part's thread comes with the slices of its part and waits. One of them gathers what others bring, and codes all of
-this batch, while another gathers the next batch and prepares it (`launch`). The bytes are those of
-`predict.coder.ExpertCoder`.
+this batch, while another gathers the next batch and prepares it (`launch`). Bytes of bases are those of
+`predict.coder.ExpertCoder`; `qualities` codes qualities in the same way.
 """
 
 import threading
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from geneformer_codec.coding.interface import Progress
 from geneformer_codec.cuda.batch import Programs
 from geneformer_codec.cuda.device import AHEAD, Device, DeviceError
-from geneformer_codec.cuda.launch import Work
+from geneformer_codec.cuda.experts import Experts
+from geneformer_codec.cuda.layout import Family, Work
 from geneformer_codec.cuda.program import MOST_SLICES
 from geneformer_codec.errors import option
 from geneformer_codec.predict.coder import ExpertCoder
-from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.two_bit import cut, decode_plain, smaller
 
 PATIENCE = 0.5
@@ -30,9 +30,9 @@ PATIENCE = 0.5
 class Job:
     """The slices of one part."""
 
-    predictor: Predictor
+    family: Family
     decoding: bool
-    works: list[Work]
+    works: Sequence[Work]
     on_cpu: Callable[[], None]
     """Does the same without a device."""
     progress: Progress | None = None
@@ -40,9 +40,9 @@ class Job:
     done: bool = False
 
     @property
-    def kind(self) -> tuple[int, bool]:
+    def kind(self) -> tuple[Family, bool]:
         """Jobs of one kind can be done together."""
-        return id(self.predictor), self.decoding
+        return self.family, self.decoding
 
     def report(self, bases: int) -> None:
         """Count bases, perhaps none; what the progress raises stops the job, and no other."""
@@ -76,6 +76,10 @@ class Batches:
     def hold(self, parts: int) -> None:
         """Work on at most so many parts at a time."""
         self.at_once, self.held = min(self.at_once, parts), min(self.held, parts)
+
+    def takes(self, slices: int) -> bool:
+        """Whether parts of so many slices can be enough together; one slice is left to the CPU."""
+        return slices > 1 and slices * self.at_once >= self.least
 
     def do(self, job: Job) -> None:
         """Do a job; ``works`` have what comes of it."""
@@ -113,7 +117,7 @@ class Batches:
         """
         self._is_gathering = True
         try:
-            while len(self._waiting) < self.at_once and sum(len(one.works) for one in self._alike(job)) < MOST_SLICES:
+            while not self._is_full(self._alike(job)):
                 found, is_busy = len(self._waiting), self._batches > 0
                 self._changed.wait_for(
                     lambda: len(self._waiting) != found or (is_busy and not self._batches),  # noqa: B023
@@ -131,6 +135,9 @@ class Batches:
         finally:
             self._is_gathering = False
             self._changed.notify_all()
+
+    def _is_full(self, jobs: list[Job]) -> bool:
+        return len(jobs) >= self.at_once or sum(len(job.works) for job in jobs) >= MOST_SLICES
 
     def _alike(self, job: Job) -> list[Job]:
         return [job, *(one for one in self._waiting if one.kind == job.kind and one is not job)]
@@ -168,7 +175,7 @@ class Batches:
 
         works = [work for job in jobs for work in job.works]
         try:
-            self._programs.run(jobs[0].predictor, jobs[0].decoding, works, report)
+            self._programs.run(jobs[0].family, jobs[0].decoding, works, report)
         except DeviceError as error:
             raise DeviceError(f"{error}; try {option('device', 'cpu')}") from error
 
@@ -178,7 +185,7 @@ class CudaExpertCoder:
 
     def __init__(self, coder: ExpertCoder, batches: Batches) -> None:
         self.model_id = coder.model_id
-        self._coder, self._batches = coder, batches
+        self._coder, self._batches, self._family = coder, batches, Experts(coder.predictor)
 
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
@@ -222,4 +229,4 @@ class CudaExpertCoder:
 
     def _do(self, decoding: bool, works: list[Work], on_cpu: Callable[[], None], progress: Progress | None) -> None:
         if works:
-            self._batches.do(Job(self._coder.predictor, decoding, works, on_cpu, progress))
+            self._batches.do(Job(self._family, decoding, works, on_cpu, progress))

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from geneformer_codec.errors import GfzError
 
-THREADS = 32
-"""Of a block, each with one slice: a warp."""
 AHEAD = 2
 """Batches of slices that are worked on at a time: the next one is prepared while the kernel of one runs."""
 OLDEST, NEWEST = (8, 0), (9, 0)
@@ -33,6 +31,11 @@ class KernelSource(Protocol):
     @property
     def digest(self) -> str:
         """Of all that it is made of but the target."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Of a block, each with one slice: a warp, or one alone."""
         ...
 
     def codes(self, prefetches: bool = True) -> list[str]:
@@ -272,7 +275,7 @@ class CudaDevice:
         self.call("cuModuleGetFunction", ctypes.byref(function), module, ENTRY.encode())
         self.call("cuFuncGetAttribute", ctypes.byref(local), _Int(_LOCAL_BYTES), function)
         threads = self._attribute(_MULTIPROCESSORS) * self._attribute(_THREADS_EACH)
-        kernel = CudaKernel(self, function, local.value * threads)
+        kernel = CudaKernel(self, function, local.value * threads, source.threads)
         weakref.finalize(kernel, self.quietly, "cuModuleUnload", module).atexit = False
         return kernel
 
@@ -333,11 +336,11 @@ class CudaQueue:
         """Copy within the device."""
         self._add("cuMemcpyDtoDAsync_v2", _Address(to), _Address(source), _Size(size), self._stream)
 
-    def launch(self, function: ctypes.c_void_p, arguments: Sequence[int], count: int) -> None:
-        """Run a function in ``count`` threads."""
+    def launch(self, function: ctypes.c_void_p, arguments: Sequence[int], count: int, threads: int) -> None:
+        """Run a function in ``count`` threads, so many to a block."""
         held = [ctypes.c_int64(argument) for argument in arguments]
         places = (ctypes.c_void_p * len(held))(*map(ctypes.addressof, held))
-        size = [ctypes.c_uint(number) for number in (-(-count // THREADS), 1, 1, THREADS, 1, 1, 0)]
+        size = [ctypes.c_uint(number) for number in (-(-count // threads), 1, 1, threads, 1, 1, 0)]
         self._add("cuLaunchKernel", function, *size, self._stream, places, None)
 
     def wait(self) -> None:
@@ -351,13 +354,13 @@ class CudaQueue:
 class CudaKernel:
     """A kernel on a `CudaDevice`."""
 
-    def __init__(self, device: CudaDevice, function: ctypes.c_void_p, stack_bytes: int) -> None:
-        self._device, self._function, self.stack_bytes = device, function, stack_bytes
+    def __init__(self, device: CudaDevice, function: ctypes.c_void_p, stack_bytes: int, threads: int) -> None:
+        self._device, self._function, self.stack_bytes, self._threads = device, function, stack_bytes, threads
 
     def __call__(self, queue: Queue, arena: int, book: int, count: int, upto: int) -> None:
         """Run ``count`` threads after all else in the queue, and wait for them."""
         assert isinstance(queue, CudaQueue)
-        queue.launch(self._function, (arena, book, count, upto), count)
+        queue.launch(self._function, (arena, book, count, upto), count, self._threads)
         queue.wait()
 
 

@@ -73,8 +73,12 @@ class Forms:
             else:
                 function = self.python(value.py_func)
                 inlined = bool(value.targetoptions.get("forceinline"))
-                self._made[id(value)] = _cuda.jit(device=True, forceinline=inlined)(function)
+                self._made[id(value)] = self.compiled(function, inlined)
         return self._made[id(value)]
+
+    def compiled(self, function: Any, inline: bool) -> Any:
+        """A Python function that calls CUDA forms alone, compiled for them to call; into its callers, if ``inline``."""
+        return _cuda.jit(device=True, forceinline=inline)(function)
 
     def python(self, function: Any) -> Any:
         """A Python function that calls CUDA forms."""

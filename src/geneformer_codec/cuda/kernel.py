@@ -1,8 +1,9 @@
-"""The kernel: each thread codes one slice by `slice.run`, on from where it is."""
+"""The kernel: each thread codes one slice, on from where it is."""
 
 import contextlib
 import hashlib
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,9 @@ from numba.cuda import cgutils, codegen, extending, target  # type: ignore[attr-
 
 from geneformer_codec.coding.jit import digest
 from geneformer_codec.coding.kernel_cache import kept
-from geneformer_codec.coding.range_coder import begin_decoding
 from geneformer_codec.cuda.assemble import assemble
 from geneformer_codec.cuda.forms import forms
-from geneformer_codec.cuda.layout import (
-    FINAL_LOW,
-    FINAL_POSITION,
-    FINAL_WIDTH,
-    GROUP_BYTES,
-    LANE_BYTES,
-    LANES,
-    STOP,
-    STREAM_END,
-    Layout,
-)
-from geneformer_codec.predict import slice as slices
-from geneformer_codec.predict.state import DONE, LOW, POSITION, WIDTH
+from geneformer_codec.cuda.layout import GROUP_BYTES, LANE_BYTES, Layout
 
 _cuda: Any = cuda
 _codegen: Any = codegen
@@ -62,8 +50,15 @@ class Source:
     def digest(self) -> str:
         """Of all that it is made of but the target."""
         versions = numba.__version__, llvmlite.__version__, numba_cuda.__version__, np.__version__
-        made_of = digest(Path(__file__)), versions, self._layout.digest, self._decoding
+        body = sys.modules[type(self._layout).__module__].__file__
+        assert body is not None
+        made_of = digest(Path(__file__)), digest(Path(body)), versions, self._layout.digest, self._decoding
         return hashlib.sha256(repr(made_of).encode()).hexdigest()
+
+    @property
+    def threads(self) -> int:
+        """Of a block: those whose slices are a group."""
+        return self._layout.lanes
 
     def codes(self, prefetches: bool = True) -> list[str]:
         """LLVM code of its functions."""
@@ -78,7 +73,7 @@ class Source:
 
         way = "decode" if self._decoding else "encode"
         name = f"cuda.{way}-{processor}-{self.digest[:32]}"
-        return kept(name, make, "compiling the experts for the GPU, once for each kind of work; about a minute")
+        return kept(name, make, "compiling for the GPU, once for each kind of work; about a minute")
 
 
 @contextlib.contextmanager
@@ -107,21 +102,14 @@ def _compiling() -> Iterator[None]:
 def _codes(layout: Layout, decoding: bool, prefetches: bool) -> list[str]:
     """The kernel takes addresses of the arena and the book, how many slices there are, and to what base to run."""
     held = forms(prefetches)
-    run, begin = held.of(slices.run), held.of(begin_decoding)
+    body = held.compiled(layout.body(held.of, decoding), inline=True)
     slice_of, keep = _slice_of(layout), _keep(layout)
 
     def kernel(arena: Any, book: Any, count: Any, upto: Any) -> None:
         number = _cuda.grid(1)
         if number < count:
             slice_, symbols, stream, result = slice_of(arena, book, np.int64(number))
-            if decoding and slice_.state.numbers[DONE] == 0:
-                coder = begin(stream)
-                slice_.state.registers[LOW], slice_.state.numbers[POSITION] = coder.low, coder.position
-            stop = min(np.int64(result[STOP]), upto)
-            run(slice_, symbols, stop, stream, np.int64(result[STREAM_END]), decoding)
-            result[FINAL_LOW] = slice_.state.registers[LOW]
-            result[FINAL_WIDTH] = slice_.state.registers[WIDTH]
-            result[FINAL_POSITION] = np.uint64(slice_.state.numbers[POSITION])
+            body(slice_, symbols, stream, result, upto)
             keep(slice_, arena, book, np.int64(number))
 
     codes: list[str] = []
@@ -150,7 +138,7 @@ def _typed(layout: Layout) -> Any:
         part = next(kinds)
         if part.kind.endswith("number"):
             return types.int64
-        return _types.Array(_typeof(part.value).dtype, 1, "A" if part.kind == "interleaved" else "C")
+        return _types.Array(_typeof(part.value).dtype, len(part.shape), "A" if part.kind == "interleaved" else "C")
 
     return typed(layout.like)
 
@@ -158,10 +146,10 @@ def _typed(layout: Layout) -> Any:
 class _Places:
     """Code that computes where a slice's numbers are."""
 
-    def __init__(self, builder: Any, arena: Any, book: Any, number: Any) -> None:
-        self._builder, self._book = builder, book
-        self._lane = builder.and_(number, _I64(LANES - 1))
-        group = builder.lshr(number, _I64(LANES.bit_length() - 1))
+    def __init__(self, layout: Layout, builder: Any, arena: Any, book: Any, number: Any) -> None:
+        self._builder, self._book, self._lane_at = builder, book, layout.lane_at
+        self._lane = builder.and_(number, _I64(layout.lanes - 1))
+        group = builder.lshr(number, _I64(layout.lanes.bit_length() - 1))
         self._first = builder.add(arena, builder.mul(group, self.booked(GROUP_BYTES)))
         self._own = builder.mul(self._lane, self.booked(LANE_BYTES))
 
@@ -175,23 +163,24 @@ class _Places:
         return self._builder.load(self.pointer(self._builder.add(self._book, _I64(8 * at)), _I64))
 
     def interleaved(self, at: int, item: Any, width: int) -> Any:
-        """The first element of an interleaved array; the next one is `LANES` elements behind it."""
+        """The first element of an interleaved array; the next one is as many elements behind it as there are lanes."""
         first = self._builder.add(self._first, _I64(at))
         return self.pointer(self._builder.add(first, self._builder.mul(self._lane, _I64(width))), item)
 
-    def own(self, lane_at: int, at: int, item: Any) -> Any:
+    def own(self, at: Any, item: Any) -> Any:
         """An array in the slice's lane."""
-        lane = self._builder.add(self._builder.add(self._first, _I64(lane_at)), self._own)
-        return self.pointer(self._builder.add(lane, _I64(at)), item)
+        lane = self._builder.add(self._builder.add(self._first, _I64(self._lane_at)), self._own)
+        return self.pointer(self._builder.add(lane, at), item)
 
 
 def _slice_of(layout: Layout) -> Any:
     """An instruction that makes a slice of addresses."""
-    kind = _typed(layout)
+    kind, lanes, result_at = _typed(layout), layout.lanes, layout.place(".result")
 
     def slice_of(_typing: Any, arena: Any, book: Any, number: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            places = _Places(builder, *args)
+            places = _Places(layout, builder, *args)
+            result = places.interleaved(result_at, _I64, 8)
             kinds = iter(layout.parts)
 
             def rebuilt(part_kind: Any) -> Any:
@@ -203,27 +192,32 @@ def _slice_of(layout: Layout) -> Any:
                 if part.kind == "book number":
                     return places.booked(part.at)
                 if part.kind == "own number":
-                    first = places.interleaved(layout.at("result"), _I64, 8)
-                    return builder.load(builder.gep(first, [_I64(part.at * LANES)]))
+                    return builder.load(builder.gep(result, [_I64(part.at * lanes)]))
                 if part.kind == "frozen" and part.size:
                     return context.make_constant_array(builder, part_kind, part.value)
                 item = context.get_data_type(part_kind.dtype)
                 width = context.get_abi_sizeof(item)
-                size, stride = _I64(part.size), width
+                shape, stride = [_I64(size) for size in part.shape], width
                 if part.kind == "frozen":
                     data = _ir.Constant(item.as_pointer(), None)
                 elif part.kind == "shared":
-                    data, size = places.pointer(places.booked(part.at), item), places.booked(part.at + 1)
+                    data, shape = places.pointer(places.booked(part.at), item), [places.booked(part.at + 1)]
                 elif part.kind == "lane":
-                    data = places.own(layout.lane_at, part.at, item)
+                    data = places.own(_I64(part.at), item)
+                elif part.kind == "own array":
+                    data = places.own(places.booked(part.own[0]), item)
+                    shape[-1] = builder.load(builder.gep(result, [_I64(part.own[1] * lanes)]))
                 else:
-                    data, stride = places.interleaved(part.at, item, width), LANES * width
+                    data, stride = places.interleaved(part.at, item, width), lanes * width
                     if part.kind == "local":
                         begin, data, stride = data, _local(builder, item, part), width
-                        _copy(builder, begin, LANES, data, 1, part.size)
+                        _copy(builder, begin, lanes, data, 1, part.size)
+                strides = [_I64(stride)]
+                for size in shape[:0:-1]:
+                    strides.insert(0, builder.mul(strides[0], size))
                 array = context.make_array(part_kind)(context, builder)
                 context.populate_array(
-                    array, data=data, shape=[size], strides=[_I64(stride)], itemsize=_I64(width), meminfo=None
+                    array, data=data, shape=shape, strides=strides, itemsize=_I64(width), meminfo=None
                 )
                 return array._getvalue()
 
@@ -239,7 +233,7 @@ def _keep(layout: Layout) -> Any:
 
     def keep(_typing: Any, slice_: Any, arena: Any, book: Any, number: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            places = _Places(builder, *args[1:])
+            places = _Places(layout, builder, *args[1:])
             kinds = iter(layout.parts)
 
             def put(part_kind: Any, value: Any) -> None:
@@ -252,7 +246,7 @@ def _keep(layout: Layout) -> Any:
                     item = context.get_data_type(part_kind.dtype)
                     data = context.make_array(part_kind)(context, builder, value).data
                     back = places.interleaved(part.at, item, context.get_abi_sizeof(item))
-                    _copy(builder, data, 1, back, LANES, part.size)
+                    _copy(builder, data, 1, back, layout.lanes, part.size)
 
             put(slice_, args[0])
             return context.get_dummy_value()

@@ -15,7 +15,6 @@ a byte a base.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,34 +22,19 @@ from numpy.typing import NDArray
 from geneformer_codec.coding.range_coder import END_BYTES, finish
 from geneformer_codec.cuda.device import Queue
 from geneformer_codec.cuda.layout import (
-    CHAIN_BITS,
     FINAL_LOW,
     FINAL_POSITION,
     FINAL_WIDTH,
-    LANES,
-    LENGTH,
     RESULT,
     STOP,
     STREAM_END,
+    Work,
 )
 from geneformer_codec.cuda.pipeline import Pipeline, Slot
 from geneformer_codec.cuda.program import Program
 from geneformer_codec.predict.predictor import CHUNK
 
-RESULT_BYTES = 8 * RESULT * LANES
-"""Of the results of a group."""
-
 Bytes = NDArray[np.uint8]
-
-
-@dataclass
-class Work:
-    """A slice of ``length`` bases, coded up to ``stop``: its ``bases`` are encoded, or filled from its stream."""
-
-    length: int
-    stop: int
-    bases: Bytes
-    stream: bytes = b""
 
 
 class Launch:
@@ -59,7 +43,9 @@ class Launch:
     def __init__(self, pipeline: Pipeline, program: Program, works: Sequence[Work], decoding: bool) -> None:
         self._pipeline, self._program, self._works, self._decoding = pipeline, program, works, decoding
         self._layout, self._kernel = program.layout, program.kernel
-        self._groups = [works[first : first + LANES] for first in range(0, len(works), LANES)]
+        self._lanes = self._layout.lanes
+        self._result_bytes = 8 * RESULT * self._lanes  # of a group
+        self._groups = [works[first : first + self._lanes] for first in range(0, len(works), self._lanes)]
 
     def run(self, report: Callable[[NDArray[np.int64]], None]) -> None:
         """Code the slices.
@@ -70,7 +56,7 @@ class Launch:
         stops = np.array([work.stop for work in self._works], np.int64)
         report(np.zeros_like(stops))
         with self._pipeline.slot() as slot:
-            slot.memory(sum(RESULT_BYTES + LANES * group[0].stop for group in self._groups))
+            slot.memory(sum(self._result_bytes + self._lanes * group[0].stop for group in self._groups))
             prepared = self._prepare(slot)
             size = len(self._groups) * self._layout.group_bytes
             with self._pipeline.arena(slot, size, self._kernel.stack_bytes) as arena:
@@ -89,24 +75,26 @@ class Launch:
     def _prepare(self, slot: Slot) -> list[Bytes]:
         """What each group is given: results with numbers of its slices, and interleaved bases or rows of streams."""
         heights = [self._stream_bytes(group) if self._decoding else group[0].stop for group in self._groups]
-        prepared = _pieces(slot, [RESULT_BYTES + LANES * height for height in heights])
+        lanes, begin = self._lanes, self._result_bytes
+        prepared = _pieces(slot, [begin + lanes * height for height in heights])
         for piece, group, height in zip(prepared, self._groups, heights, strict=True):
-            result = piece[:RESULT_BYTES].view(np.uint64).reshape(RESULT, LANES)
+            result = piece[:begin].view(np.uint64).reshape(RESULT, lanes)
             result[:] = 0
             for lane, work in enumerate(group):
                 result[STOP, lane], result[STREAM_END, lane] = work.stop, len(work.stream)
-                result[CHAIN_BITS, lane], result[LENGTH, lane] = self._program.chain_bits(work.length), work.length
+                for place, number in self._layout.own(work).items():
+                    result[place, lane] = number
             if self._decoding:
-                rows = piece[RESULT_BYTES:].reshape(LANES, height)
+                rows = piece[begin:].reshape(lanes, height)
                 rows[:] = 0
                 for lane, work in enumerate(group):
                     rows[lane, : len(work.stream)] = np.frombuffer(work.stream, np.uint8)
             else:
-                symbols = np.zeros((LANES, height), np.uint8)
+                symbols = np.zeros((lanes, height), np.uint8)
                 for lane, work in enumerate(group):
                     symbols[lane, : work.stop] = work.bases
                 # a third of the time that a transposed copy takes
-                np.stack(list(symbols), axis=1, out=piece[RESULT_BYTES:].reshape(height, LANES))
+                np.stack(list(symbols), axis=1, out=piece[begin:].reshape(height, lanes))
         return prepared
 
     def _stream_bytes(self, group: Sequence[Work]) -> int:
@@ -114,18 +102,20 @@ class Launch:
 
     def _send(self, queue: Queue, arena: int, prepared: Sequence[Bytes]) -> None:
         """Fill the arena: all groups begin alike."""
-        layout = self._layout
+        layout, begin = self._layout, self._result_bytes
         queue.upload(arena, self._program.group)
         for number in range(1, len(prepared)):
             queue.copy(arena, arena + number * layout.group_bytes, layout.group_bytes)
-        for number, piece in enumerate(prepared):
+        for number, (works, piece) in enumerate(zip(self._groups, prepared, strict=True)):
             group = arena + number * layout.group_bytes
-            queue.upload(group + layout.at("result"), piece[:RESULT_BYTES])
+            queue.upload(group + layout.place(".result"), piece[:begin])
+            for name, array in layout.inputs(works[0]).items():
+                queue.upload(group + layout.place(name), array)
             if self._decoding:
-                rows = piece[RESULT_BYTES:].reshape(LANES, -1)
-                queue.upload_rows(group + layout.stream_at, layout.lane_bytes, rows)
+                rows = piece[begin:].reshape(self._lanes, -1)
+                queue.upload_rows(group + layout.place(".stream"), layout.lane_bytes, rows)
             else:
-                queue.upload(group + layout.at("symbols"), piece[RESULT_BYTES:])
+                queue.upload(group + layout.place(".symbols"), piece[begin:])
         queue.wait()
 
     # --- after the kernel -------------------------------------------------------------------------------------------
@@ -134,19 +124,20 @@ class Launch:
         """Results [groups, RESULT, LANES]; and for each group rows of streams, or interleaved bases."""
         queue, layout = slot.queue, self._layout
         starts = range(arena, arena + len(self._groups) * layout.group_bytes, layout.group_bytes)
-        results = np.zeros((len(self._groups), RESULT, LANES), np.uint64)
+        results = np.zeros((len(self._groups), RESULT, self._lanes), np.uint64)
+        for start, result in zip(starts, results, strict=True):
+            queue.download(start + layout.place(".result"), result)
         if self._decoding:
-            fetched = _pieces(slot, [LANES * group[0].stop for group in self._groups])
+            fetched = _pieces(slot, [self._lanes * group[0].stop for group in self._groups])
             for start, piece in zip(starts, fetched, strict=True):
-                queue.download(start + layout.at("symbols"), piece)
+                queue.download(start + layout.place(".symbols"), piece)
         else:
-            for start, result in zip(starts, results, strict=True):
-                queue.download(start + layout.at("result"), result)
             queue.wait()
             sizes = results[:, FINAL_POSITION].astype(np.int64)
-            fetched = _pieces(slot, (LANES * sizes.max(axis=1)).tolist())
+            fetched = _pieces(slot, (self._lanes * sizes.max(axis=1)).tolist())
             for start, piece in zip(starts, fetched, strict=True):
-                queue.download_rows(start + layout.stream_at, layout.lane_bytes, piece.reshape(LANES, -1))
+                rows = piece.reshape(self._lanes, -1)
+                queue.download_rows(start + layout.place(".stream"), layout.lane_bytes, rows)
         queue.wait()
         return results, fetched
 
@@ -154,11 +145,12 @@ class Launch:
         """Set the streams of slices, or their bases."""
         for group, result, piece in zip(self._groups, results, fetched, strict=True):
             if self._decoding:
-                turned = np.ascontiguousarray(piece.reshape(-1, LANES).T)
+                turned = np.ascontiguousarray(piece.reshape(-1, self._lanes).T)
                 for lane, work in enumerate(group):
                     work.bases[:] = turned[lane, : work.stop]
+                    work.place = int(result[FINAL_POSITION, lane])
             else:
-                rows = piece.reshape(LANES, -1)
+                rows = piece.reshape(self._lanes, -1)
                 for lane, work in enumerate(group):
                     low, width, position = (int(result[at, lane]) for at in (FINAL_LOW, FINAL_WIDTH, FINAL_POSITION))
                     work.stream = finish(low, width, position, rows[lane])

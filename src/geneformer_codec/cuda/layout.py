@@ -1,49 +1,47 @@
-"""Where the numbers of many slices lie in the GPU's memory, 32 slices, those of a warp, to a *group*.
+"""Where the numbers of many slices lie in the GPU's memory, 32 slices, those of a warp, or one, to a *group*.
 
-A group is [interleaved arrays | lane 0 | lane 1 | ... | lane 31]. In an *interleaved* array the 32 slices' elements of
-one index stand together, so that a warp reads them at once. A *lane* has the arrays of one slice that are read at
-places that differ by slice. A *local* array is copied into the thread's own memory while a kernel runs, where compilers
-keep it in registers as far as they can; between kernels it is interleaved. A *frozen* one is the same for all slices,
-and a constant of the kernel; so are sizes and settings. Arrays of the panel are *shared*: their addresses come from a
-*book*, as do the distances of groups and of lanes, which depend on the panel's size. So a kernel is compiled for
-settings and the longest slice, and serves any panel.
+A group is [interleaved arrays | lane 0 | lane 1 | ...]. In an *interleaved* array the slices' elements of one index
+stand together, so that a warp reads them at once. A *lane* has the arrays of one slice that are read at places that
+differ by slice. A *local* array is copied into the thread's own memory while a kernel runs, where compilers keep it in
+registers as far as they can; between kernels it is interleaved. A *frozen* one is the same for all slices, and a
+constant of the kernel; so are sizes and settings. Arrays of the panel are *shared*: their addresses come from a *book*,
+as do the distances of groups and of lanes. An *own array* is one in the lane whose last dimension differs from slice to
+slice, with its place in the book: a kernel serves any sizes of these, and any panel.
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.range_coder import END_BYTES
-from geneformer_codec.predict.predictor import Predictor
-from geneformer_codec.predict.two_bit import plain_bytes
-
-LANES = 32
-LOCAL = {
-    "registers", "numbers", "copy_places", "bank", "frame_scores", "attention", "substitutions", "inputs", "votes",
-    "sums", "logits", "shares", "mixed", "frequencies", "rows", "count_confidence", "pull", "escape", "slopes",
-    "recall", "pending",
-}  # fmt: skip
-CARRIED = {"pending", "recall"}
-"""Local arrays of the scratch that one base leaves to the next. The others are not put back at the end of a kernel:
-they would be kept in registers until then, and these are scarce."""
-INTERLEAVED = {"symbols", "result"}
-FROZEN = {"low_orders", "low_at", "frame_orders", "frame_at", "count_orders", "count_at", "count_logs"}
-OF_PANEL_SIZE = "scores"
-"""The array of a slice whose size depends on the panel: it stands last in a lane."""
-
 GROUP_BYTES, LANE_BYTES, BOOK = 0, 1, 2
-"""Places in the book: distances of groups and of lanes, and from where on the panel's are."""
-STREAM_END, STOP, FINAL_LOW, FINAL_WIDTH, FINAL_POSITION, CHAIN_BITS, LENGTH = range(7)
-"""Places in ``result``. Given: where the stream ends (to decode), to what base to code, and what of `SliceState`
-differs from slice to slice. Left by the kernel: the range coder's state when it ended."""
-OWN = {"chain_bits": CHAIN_BITS, "slice_length": LENGTH}
+"""Places in the book: distances of groups and of lanes, and from where on those of arrays are."""
+STREAM_END, STOP, FINAL_LOW, FINAL_WIDTH, FINAL_POSITION, OWN = range(6)
+"""Places in ``result``. Given: where the stream ends (to decode), to what place to code, and from `OWN` on what a
+layout has of each slice. Left by the kernel: the range coder's state when it ended."""
 RESULT = 8
 ALIGNED = 32
 """Bytes: a sector of the GPU's memory."""
+
+
+@dataclass
+class Work:
+    """A slice of ``length`` bases, coded up to ``stop``: its ``bases`` are encoded, or filled from its stream.
+
+    Or a slice of qualities, which are ``bases`` here.
+    """
+
+    length: int
+    stop: int
+    bases: NDArray[np.uint8]
+    stream: bytes = b""
+    place: int = 0
+    """Up to where the stream was read."""
 
 
 class Coded(NamedTuple):
@@ -60,23 +58,35 @@ class Part:
     """An array or integer of a slice."""
 
     name: str
-    kind: str  # "number", "own number", "book number", "local", "interleaved", "lane", "frozen" or "shared"
+    kind: (
+        str  # "number", "own number", "book number", "local", "interleaved", "lane", "own array", "frozen" or "shared"
+    )
     dtype: Any = None
-    size: int = 0
+    shape: tuple[int, ...] = ()
     at: int = 0  # byte in the group or in the lane, or place in the book, or in ``result``
     value: Any = None
+    is_carried: bool = False  # a local array that the next kernel needs
+    own: tuple[int, int] = (
+        0,
+        0,
+    )  # of an own array: places of its own in the book, and of its last dimension in ``result``
+    of_panel: bool = False  # its size depends on the panel
 
     @property
-    def is_carried(self) -> bool:
-        """Whether it is a local array that the next kernel needs."""
-        return self.kind == "local" and (".scratch." not in self.name or self.name.rsplit(".", 1)[-1] in CARRIED)
+    def size(self) -> int:
+        """How many elements it has."""
+        return prod(self.shape)
 
     @property
     def described(self) -> str:
         """All of it that the code of a kernel depends on."""
         frozen = self.value.tobytes().hex() if self.kind == "frozen" else self.value if self.kind == "number" else ""
-        fixed = "" if self.kind == "shared" or self.name.endswith(f".{OF_PANEL_SIZE}") else self.size
-        return f"{self.name} {self.kind} {self.dtype} {fixed} {self.at} {frozen}"
+        shape, at = self.shape, self.at
+        if self.kind == "own array":
+            shape, at = shape[:-1], 0
+        elif self.kind == "shared" or self.of_panel:
+            shape = (0,) * len(shape)
+        return f"{self.name} {self.kind} {self.dtype} {shape} {at} {frozen} {self.is_carried} {self.own}"
 
 
 def parts_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -89,66 +99,85 @@ def parts_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-class Layout:
-    """Of slices of at most ``capacity`` bases, to be coded by a predictor: encoded, or decoded if ``decoding``."""
+class Layout(ABC):
+    """Of slices that are at most as large as ``like``, which has not begun."""
 
-    def __init__(self, predictor: Predictor, capacity: int, decoding: bool) -> None:
-        self.capacity = capacity
-        coder = predictor.slice_coder(capacity, np.zeros(capacity, np.uint8))
-        stream = np.zeros(plain_bytes(capacity) + END_BYTES, np.uint8) if decoding else coder.stream
-        self.like = Coded(coder.slice_, coder.symbols, stream, np.zeros(RESULT, np.uint64))
+    lanes: ClassVar[int]
+    """Slices of a group: a power of two."""
+    unit: ClassVar[str]
+    """What they are made of."""
+    words: ClassVar[Mapping[str, int]]
+    """Places in ``result`` of own numbers, and of the last dimension of own arrays, by their names."""
+    of_panel: ClassVar[str] = ""
+    """The array in the lane whose size depends on the panel."""
+
+    def __init__(self, like: Coded, capacity: int) -> None:
+        self.like, self.capacity = like, capacity
         self.parts: list[Part] = []
-        self._place(not predictor.has_panel)
+        self._place()
 
-    def _place(self, own_counts: bool) -> None:
-        self.lane_at, lane, last, book = 0, 0, None, BOOK
+    @abstractmethod
+    def kind_of(self, name: str, value: Any) -> str:
+        """The kind of a part, given its name with those of the tuples around it."""
+
+    @abstractmethod
+    def is_carried(self, name: str) -> bool:
+        """Whether the next kernel needs a local array."""
+
+    @abstractmethod
+    def own(self, work: Any) -> dict[int, int]:
+        """Of a slice, the words of ``result`` from `OWN` on."""
+
+    @abstractmethod
+    def inputs(self, work: Any) -> dict[str, NDArray[Any]]:
+        """Arrays that are given for a slice, beside symbols or stream; only where groups have one lane."""
+
+    @abstractmethod
+    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., None]:
+        """What a thread does with `Coded`, and the place up to which to code, made of CUDA forms."""
+
+    def _place(self) -> None:
+        self.lane_at, lane, book, last = 0, 0, BOOK, list[int]()
         for path, value in parts_of(self.like):
-            name = path.rsplit(".", 1)[-1]
-            in_panel = ".panel." in path
+            name, kind, at, own = path.rsplit(".", 1)[-1], self.kind_of(path, value), 0, (0, 0)
+            if kind == "own number":
+                at = self.words[name]
+            elif kind in ("book number", "shared"):
+                at = book
+                book += 2 if kind == "shared" else 1
+            elif kind in ("local", "interleaved"):
+                at = self.lane_at
+                self.lane_at += _aligned(value.nbytes) * self.lanes
+            elif kind == "own array":
+                own = book, self.words[name]
+                book += 1
             if not isinstance(value, np.ndarray):
-                if name in OWN:
-                    self.parts.append(Part(path, "own number", at=OWN[name]))
-                elif in_panel and not own_counts:
-                    self.parts.append(Part(path, "book number", at=book, value=int(value)))
-                    book += 1
-                else:
-                    self.parts.append(Part(path, "number", value=int(value)))
-            elif name in FROZEN or value.size == 0:
-                self.parts.append(Part(path, "frozen", value.dtype, value.size, value=value))
-            elif in_panel and not (own_counts and name == "counts"):
-                self.parts.append(Part(path, "shared", value.dtype, value.size, book, value))
-                book += 2
-            elif name in LOCAL or name in INTERLEAVED:
-                kind = "local" if name in LOCAL else "interleaved"
-                self.parts.append(Part(path, kind, value.dtype, value.size, self.lane_at, value))
-                self.lane_at += _aligned(value.nbytes) * LANES
-            elif name == OF_PANEL_SIZE:
-                last = len(self.parts)
-                self.parts.append(Part(path, "lane", value.dtype, value.size, 0, value))
-            else:
-                self.parts.append(Part(path, "lane", value.dtype, value.size, lane, value))
+                self.parts.append(Part(path, kind, at=at, value=int(value)))
+                continue
+            if kind == "own array" or name == self.of_panel:
+                last.append(len(self.parts))
+            elif kind == "lane":
+                at = lane
                 lane += _aligned(value.nbytes)
-        assert last is not None
-        part = self.parts[last]
-        self.parts[last] = Part(part.name, part.kind, part.dtype, part.size, lane, part.value)
-        lane += _aligned(part.value.nbytes)
+            carried = kind == "local" and self.is_carried(path)
+            of_panel = name == self.of_panel
+            self.parts.append(Part(path, kind, value.dtype, value.shape, at, value, carried, own, of_panel))
+        for number in last:  # so that the places of the others do not depend on their sizes
+            self.parts[number] = replace(self.parts[number], at=lane)
+            lane += _aligned(self.parts[number].value.nbytes)
         self.book_words = book
         self.lane_bytes = -(-lane // 256) * 256 + 128  # an odd multiple, so that lanes lie in different sets of a cache
-        self.group_bytes = -(-(self.lane_at + LANES * self.lane_bytes) // 512) * 512
+        self.group_bytes = -(-(self.lane_at + self.lanes * self.lane_bytes) // 512) * 512
 
     @property
     def digest(self) -> str:
         """Of all that the code of a kernel depends on."""
         return hashlib.sha256("\n".join(part.described for part in self.parts).encode()).hexdigest()
 
-    def at(self, name: str) -> int:
-        """Where the array ``name`` of `Coded` is, in a group or in a lane."""
-        return next(part.at for part in self.parts if part.name == f".{name}")
-
-    @property
-    def stream_at(self) -> int:
-        """Where the stream of the first slice is, in a group; the others follow, a lane apart each."""
-        return self.lane_at + self.at("stream")
+    def place(self, name: str) -> int:
+        """Where an array of the first slice is in a group; those in lanes follow a lane apart each."""
+        part = next(part for part in self.parts if part.name == name)
+        return part.at + (self.lane_at if part.kind in ("lane", "own array") else 0)
 
     @property
     def shared(self) -> list[Part]:
@@ -164,20 +193,41 @@ class Layout:
                 words[part.at : part.at + 2] = addresses[part.name], part.size
             elif part.kind == "book number":
                 words[part.at] = part.value
+            elif part.kind == "own array":
+                words[part.own[0]] = part.at
         return words
 
     def group(self) -> NDArray[np.uint8]:
         """A group whose slices have not begun."""
         out = np.zeros(self.group_bytes, np.uint8)
-        lanes = out[self.lane_at : self.lane_at + LANES * self.lane_bytes].reshape(LANES, -1)
+        lanes = out[self.lane_at : self.lane_at + self.lanes * self.lane_bytes].reshape(self.lanes, -1)
         for part in self.parts:
             if part.kind in ("local", "interleaved"):
-                data = np.repeat(part.value.reshape(-1), LANES).view(np.uint8)
+                data = np.repeat(part.value.reshape(-1), self.lanes).view(np.uint8)
                 out[part.at : part.at + data.size] = data
-            elif part.kind == "lane":
+            elif part.kind in ("lane", "own array"):
                 data = part.value.reshape(-1).view(np.uint8)
                 lanes[:, part.at : part.at + data.size] = data
         return out
+
+
+class Family(Protocol):
+    """Slices that one kernel can code: equal families are one."""
+
+    def __hash__(self) -> int: ...
+
+    def capacity(self, works: Sequence[Any]) -> Hashable:
+        """What a layout for these slices is made for: of few sizes, so that few are made."""
+        ...
+
+    def layout(self, capacity: Any, decoding: bool) -> Layout:
+        """That of slices of a capacity, which are encoded, or decoded."""
+        ...
+
+
+def power_above(size: int, least: int = 1 << 10) -> int:
+    """The next power of two, from ``least`` on."""
+    return max(least, 1 << (size - 1).bit_length())
 
 
 def _aligned(size: int) -> int:

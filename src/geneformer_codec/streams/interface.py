@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from geneformer_codec.sequence.fasta import Case, Exceptions, FastaText, Layout,
 from geneformer_codec.sequence.fastq import ReadLayout, parse_reads, render_reads
 from geneformer_codec.sequence.parts import Part
 from geneformer_codec.streams.slice_table import SliceTable
+
+if TYPE_CHECKING:
+    from geneformer_codec.streams.qualities.slices import QualitySlice, Way
 
 Bases = NDArray[np.uint8]
 UNKNOWN = 4
@@ -101,15 +104,25 @@ class BaseCoders(Protocol):
         """What maps reads; None without a panel."""
         ...
 
+    def code_qualities(
+        self, way: Way, slices: Sequence[QualitySlice], streams: Sequence[bytes] | None, progress: Progress | None
+    ) -> list[bytes]:
+        """Code slices of qualities, as `qualities.slices.code_slices`; ``progress``, told of no bases, may stop it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Coding:
-    """How parts are coded; ``coders`` are needed for the payload alone."""
+    """How parts are coded; ``coders`` are needed for bases and qualities alone.
+
+    Qualities are cut into slices of at most 2**``quality_bits``, if that is not 0.
+    """
 
     level: str
     slice_length: int
     coders: BaseCoders | None = None
     progress: Progress | None = None
+    quality_bits: int = 0
 
     def slice_length_of(self, choice: Choice) -> int:
         """The most bases in a slice of a block; 0 for all of it."""

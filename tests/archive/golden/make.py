@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from geneformer_codec import api
+from geneformer_codec.archive import settings
 from geneformer_codec.model.file import Experts, Model
 from geneformer_codec.model.initial_state import InitialState
 from geneformer_codec.model.panel import Panel, embed
@@ -100,6 +101,7 @@ ARCHIVES: dict[str, dict[str, Any]] = {
     "mapped": {"level": "balanced", "embed": True, "part_bases": 10_000},
     "reads": {"level": "max"},
     "pair": {"level": "fast", "part_bases": 10_000},
+    "slices": {"level": "fast", "access": 2000},
 }
 
 
@@ -114,11 +116,12 @@ def main(folder: Path) -> None:
         write_fastq([first, second], 60, seed=2)
         first.write(ODD_READS)
     for name, options in ARCHIVES.items():
+        settings.QUALITY_SLICE_BITS = 11 if name == "slices" else 20
         given = taught if "model" in name else panel_alone(folder) if "panel" in name else None
         if name == "mapped":  # to a part of the genome that the reads are of
             given = panel_of(Panel.of([make_ancestor(np.random.Generator(np.random.PCG64(2)), 50_000)[:20_000]]))
         out = folder / f"{name}.gfz"
-        source = pair[0] if name in ("reads", "pair", "mapped") else sample
+        source = pair[0] if name in ("reads", "pair", "mapped", "slices") else sample
         mate = pair[1] if name in ("pair", "mapped") else None
         api.compress(source, out, mate=mate, model=given, verify=True, force=True, **options)
         known = json.dumps(facts(out), indent=1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.streams.interface import Coding, PartContent, Stream
+from geneformer_codec.streams.qualities.slices import Run, code_slices
 
 
 class QualitiesStream(Stream):
@@ -21,7 +24,8 @@ class QualitiesStream(Stream):
 
         if not part.is_reads:
             return b""
-        return encode_qualities(part.qualities, part.layout.residues, _residues(part, coding), coding.level)
+        residues, bits = _residues(part, coding), coding.quality_bits
+        return encode_qualities(part.qualities, part.layout.residues, residues, coding.level, bits, _run(coding))
 
     def decode(self, data: bytes, part: PartContent, coding: Coding) -> None:
         """Sets ``qualities``."""
@@ -29,7 +33,14 @@ class QualitiesStream(Stream):
 
         part.qualities = np.zeros(0, np.uint8)
         if part.is_reads:
-            part.qualities = decode_qualities(data, part.layout.residues, _residues(part, coding))
+            residues = _residues(part, coding)
+            part.qualities = decode_qualities(data, part.layout.residues, residues, _run(coding))
+
+
+def _run(coding: Coding) -> Run:
+    if coding.coders is None:
+        return code_slices
+    return functools.partial(coding.coders.code_qualities, progress=coding.progress)
 
 
 def _residues(part: PartContent, coding: Coding) -> NDArray[np.uint8]:

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.errors import FormatError
+from geneformer_codec.streams.packing import ByteReader, frame
+from geneformer_codec.streams.qualities.slices import (
+    EFFORTS,
+    QualitySlice,
+    Run,
+    Way,
+    code_slices,
+    cut_slices,
+    slice_edges,
+)
 from geneformer_codec.streams.qualities.tree import LEAST, MOST, Alphabet
 
-
-class _Effort(NamedTuple):
-    """Contexts and sets of weights; and how many reads are coded in turns, by the profile."""
-
-    contexts: int
-    sets: int
-    reads: tuple[int, int, int]
-
-
-_EFFORTS = {0: _Effort(4, 1, (2, 4, 2)), 2: _Effort(8, 2, (1, 4, 1)), 4: _Effort(8, 4, (1, 4, 1))}
 _EFFORT_OF = {"fast": 0, "balanced": 2, "max": 4}
 _SAMPLE = 1 << 16
 """Qualities that choose the profile."""
@@ -29,16 +29,23 @@ _HEAD_START = 0.08
 """On so few, short reads look dearer than they are by the contexts of the profile made for them, which learn longer."""
 _PROFILES = 3
 _HEADER = 2
-_MOST_LINES = 1 << 16, 1 << 18, 1 << 16
-"""Of each context, by the profile: k-mers need many."""
+_EFFORT_BITS = 3
+"""Of the second byte of the header; those above are the slices' size."""
+_LEAST_BITS, _MOST_BITS = 10, 30
+"""Smaller slices would take much time to begin."""
 
 
 def encode_qualities(
-    values: NDArray[np.uint8], lengths: NDArray[np.int64], residues: NDArray[np.uint8], level: str
+    values: NDArray[np.uint8],
+    lengths: NDArray[np.int64],
+    residues: NDArray[np.uint8],
+    level: str,
+    slice_bits: int = 0,
+    run: Run = code_slices,
 ) -> bytes:
     """Code the qualities of reads, as they stand in the file (33 to 126), given the reads' lengths and residues.
 
-    ``level`` is fast, balanced or max.
+    ``level`` is fast, balanced or max. They are cut into slices of at most 2**``slice_bits``, if that is not 0.
     """
     if len(values) != len(residues) or len(values) != int(lengths.sum()):
         raise ValueError("reads must have as many qualities as residues")
@@ -50,25 +57,62 @@ def encode_qualities(
     symbols, bases = alphabet.ranks[values], _BASES[residues]
     effort = _EFFORT_OF[level]
     profile = _choose_profile(symbols, lengths, bases, alphabet)
-    return bytes((profile, effort)) + alphabet.packed() + _run(symbols, lengths, bases, alphabet, profile, effort, None)
+    bits = slice_bits if len(values) > 1 << slice_bits else 0
+    slices = cut_slices(symbols, lengths, bases, _edges(lengths, bits))
+    coded = run(Way(profile, effort, alphabet, not bits), slices, None)
+    head = bytes((profile, bits << _EFFORT_BITS | effort)) + alphabet.packed()
+    return head + frame(coded[:-1]) + coded[-1]
 
 
-def decode_qualities(data: bytes, lengths: NDArray[np.int64], residues: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def decode_qualities(
+    data: bytes, lengths: NDArray[np.int64], residues: NDArray[np.uint8], run: Run = code_slices
+) -> NDArray[np.uint8]:
     """Inverse of :func:`encode_qualities`; FormatError for other ``data``."""
-    if not len(residues):
-        if data:
-            raise FormatError("damaged qualities: there are some, and no residues")
-        return np.zeros(0, np.uint8)
-    if len(data) < _HEADER or data[0] >= _PROFILES or data[1] not in _EFFORTS:
-        raise FormatError("damaged qualities: coded in an unknown way")
-    # Each by itself first: sums of damaged lengths may wrap around.
-    wrong = len(lengths) == 0 or int(lengths.min()) < 0 or int(lengths.max()) > len(residues)
-    if wrong or int(lengths.sum()) != len(residues):
-        raise FormatError("damaged qualities: the reads' lengths do not add up to their residues")
-    alphabet, taken = Alphabet.read(data[_HEADER:])
-    symbols = np.zeros(len(residues), np.uint8)
-    _run(symbols, lengths, _BASES[residues], alphabet, data[0], data[1], data[_HEADER + taken :])
-    return alphabet.values[symbols]
+    coded = CodedQualities.read(data, lengths, len(residues))
+    return coded.decode(range(len(coded.streams)), residues, run)
+
+
+class CodedQualities(NamedTuple):
+    """Slices of qualities that can be decoded each by itself."""
+
+    way: Way
+    lengths: NDArray[np.int64]
+    reads: list[int]
+    """Where slices begin, and the last one ends."""
+    places: list[int]
+    """The same in qualities."""
+    streams: list[bytes]
+
+    @classmethod
+    def read(cls, data: bytes, lengths: NDArray[np.int64], count: int) -> CodedQualities:
+        """The slices of ``count`` qualities."""
+        if not count:
+            if data:
+                raise FormatError("damaged qualities: there are some, and no residues")
+            return cls(Way(0, 0, Alphabet(np.zeros(0, np.uint8), b"")), lengths, [0], [0], [])
+        effort, bits = (data[1] & (1 << _EFFORT_BITS) - 1, data[1] >> _EFFORT_BITS) if len(data) >= _HEADER else (1, 0)
+        if effort not in EFFORTS or data[0] >= _PROFILES or (bits and not _LEAST_BITS <= bits <= _MOST_BITS):
+            raise FormatError("damaged qualities: coded in an unknown way")
+        # Each by itself first: sums of damaged lengths may wrap around.
+        wrong = len(lengths) == 0 or int(lengths.min()) < 0 or int(lengths.max()) > count
+        if wrong or int(lengths.sum()) != count:
+            raise FormatError("damaged qualities: the reads' lengths do not add up to their residues")
+        alphabet, taken = Alphabet.read(data[_HEADER:])
+        edges, ends = _edges(lengths, bits), np.concatenate(([0], np.cumsum(lengths)))
+        reader = ByteReader(data[_HEADER + taken :], "qualities")
+        streams = [*(reader.framed() for _ in edges[2:]), reader.rest()]
+        return cls(Way(data[0], effort, alphabet, not bits), lengths, edges, ends[edges].tolist(), streams)
+
+    def decode(self, numbers: range, residues: NDArray[np.uint8], run: Run = code_slices) -> NDArray[np.uint8]:
+        """The qualities of slices in a row, given the residues of these."""
+        symbols, edges = np.zeros(len(residues), np.uint8), self.reads[numbers.start : numbers.stop + 1]
+        slices = cut_slices(symbols, self.lengths, _BASES[residues], edges)
+        run(self.way, slices, self.streams[numbers.start : numbers.stop])
+        return self.way.alphabet.values[symbols]
+
+
+def _edges(lengths: NDArray[np.int64], bits: int) -> list[int]:
+    return slice_edges(lengths, 1 << bits) if bits else [0, len(lengths)]
 
 
 def _choose_profile(
@@ -77,42 +121,11 @@ def _choose_profile(
     """The profile that takes the fewest bytes on reads from all over: an eighth of them, or as many as are a sample."""
     some = np.arange(len(lengths)) % max(8, len(symbols) // _SAMPLE) == 0
     here = np.repeat(some, lengths)
-    sizes = [
-        float(len(_run(symbols[here], lengths[some], bases[here], alphabet, profile, 0, None)))
-        for profile in range(_PROFILES)
-    ]
+    sample = QualitySlice(symbols[here], lengths[some], bases[here])
+    sizes = [float(len(Way(profile, 0, alphabet).code(sample, None))) for profile in range(_PROFILES)]
     if int(lengths.max()) <= _SHORT:
         sizes[0] *= 1 - _HEAD_START
     return sizes.index(min(sizes))
-
-
-def _run(
-    symbols: NDArray[np.uint8],
-    lengths: NDArray[np.int64],
-    bases: NDArray[np.uint8],
-    alphabet: Alphabet,
-    profile: int,
-    effort: int,
-    stream: bytes | None,
-) -> bytes:
-    """Encode symbols, or decode the stream into them."""
-    from geneformer_codec.coding.mixing import PLACE, coder_state, finish, new_mixer
-    from geneformer_codec.streams.qualities.kernels import NODES, ROWS, new_reads, run
-
-    contexts, sets, turns = _EFFORTS[effort]
-    if stream is None:
-        data = np.empty(16 + 2 * alphabet.bits(symbols), np.uint8)
-    else:
-        data = np.frombuffer(stream, np.uint8).copy()  # kernels take arrays that can be written to
-    mixer = new_mixer(len(symbols), _MOST_LINES[profile], contexts, sets, ROWS, NODES)
-    reads, state, decoding = new_reads(turns[profile], contexts), coder_state(), stream is not None
-    if len(alphabet.values) > 1:
-        run(symbols, lengths, bases, profile, alphabet.tree, mixer, reads, state, data, decoding)
-    if stream is None:
-        return finish(state, data)
-    if int(state[PLACE]) < len(data):
-        raise FormatError("damaged qualities: bytes are left over")
-    return b""
 
 
 def _base_codes() -> NDArray[np.uint8]:

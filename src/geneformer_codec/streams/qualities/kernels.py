@@ -47,6 +47,8 @@ ROWS = NODES * 128
 """Rows of weights in a set."""
 PLACE, FIRST, END, NODE, RATE = range(5)
 """Of a walk: the residue at hand, the first of its read, the one after its last, the node (-1: no reads are left)."""
+NEXT, START, DONE = range(3)
+"""The next read, its first residue, and how many qualities are coded."""
 
 
 class Reads(NamedTuple):
@@ -57,7 +59,7 @@ class Reads(NamedTuple):
     contexts: NDArray[np.uint64]  # [reads, contexts]
     cells: NDArray[np.int64]  # [reads, contexts], where each context's line of counters begins
     walks: NDArray[np.int64]  # [reads, 5], see `PLACE`
-    ahead: NDArray[np.int64]  # the next read, and its first residue
+    ahead: NDArray[np.int64]  # [3], see `NEXT`
     all: tuple[int, ...]  # their numbers; see `Mixer.contexts`
 
 
@@ -69,9 +71,25 @@ def new_reads(reads: int, contexts: int) -> Reads:
         contexts=np.zeros((reads, contexts), np.uint64),
         cells=np.zeros((reads, contexts), np.int64),
         walks=np.zeros((reads, 5), np.int64),
-        ahead=np.zeros(2, np.int64),
+        ahead=np.zeros(3, np.int64),
         all=tuple(range(reads)),
     )
+
+
+class Slice(NamedTuple):
+    """Qualities that are coded in one sequence, as far as both sides know them, and the state of the coder.
+
+    ``tree`` [4, NODES]: the least rank of each node's upper half, and what follows its lower and its upper half, a
+    node or ``-1 - rank``; then the highest rank, which is not 0.
+    """
+
+    lengths: NDArray[np.int64]  # of its reads
+    bases: NDArray[np.uint8]
+    profile: int
+    tree: NDArray[np.int64]
+    mixer: Mixer
+    reads: Reads
+    coder: NDArray[np.uint64]
 
 
 @inline
@@ -99,22 +117,21 @@ def find_lines(mixer: Mixer, contexts: NDArray[np.uint64], cells: NDArray[np.int
 
 
 @inline
-def begin_quality(
-    mixer: Mixer, reads: Reads, read: Int, profile: Int, lengths: NDArray[np.int64], bases: NDArray[np.uint8]
-) -> None:
+def begin_quality(slice_: Slice, read: Int) -> None:
     """Go to the root for the next quality: of this read, or of the next one that has any."""
+    reads, lengths, bases, profile, mixer = slice_.reads, slice_.lengths, slice_.bases, slice_.profile, slice_.mixer
     walk, memory, around = reads.walks[read], reads.memory[read], reads.around[read]
     if walk[PLACE] == walk[END]:
         ahead = reads.ahead
-        while ahead[0] < len(lengths) and lengths[u(ahead[0])] == 0:
-            ahead[0] += 1
-        if ahead[0] == len(lengths):
+        while ahead[NEXT] < len(lengths) and lengths[u(ahead[NEXT])] == 0:
+            ahead[NEXT] += 1
+        if ahead[NEXT] == len(lengths):
             walk[NODE] = -1
             return
-        walk[PLACE] = walk[FIRST] = ahead[1]
-        ahead[1] += lengths[u(ahead[0])]
-        ahead[0] += 1
-        walk[END] = ahead[1]
+        walk[PLACE] = walk[FIRST] = ahead[START]
+        ahead[START] += lengths[u(ahead[NEXT])]
+        ahead[NEXT] += 1
+        walk[END] = ahead[START]
         walk[RATE] = 160 + (400 << 15) // ((1 << 15) + walk[FIRST])
         begin_read(profile, memory, around, bases, walk[FIRST], walk[END])
     walk[NODE] = 0
@@ -125,45 +142,33 @@ def begin_quality(
     find_lines(mixer, contexts, reads.cells[read], 0)
 
 
-@kernel
-def run(
-    symbols: NDArray[np.uint8],
-    lengths: NDArray[np.int64],
-    bases: NDArray[np.uint8],
-    profile: int,
-    tree: NDArray[np.int64],
-    mixer: Mixer,
-    reads: Reads,
-    state: NDArray[np.uint64],
-    data: NDArray[np.uint8],
-    decoding: bool,
-) -> None:
-    """Encode the ranks ``symbols`` into ``data``, or decode them out of it.
-
-    ``tree`` [4, NODES]: the least rank of each node's upper half, and what follows its lower and its upper half, a
-    node or ``-1 - rank``; then the highest rank, which is not 0.
-    """
+@inline
+def begin_slice(slice_: Slice, data: NDArray[np.uint8], decoding: bool) -> None:
+    """Make ready to code the first quality."""
     if decoding:
-        start_decoding(state, data)
-    for read in range(len(reads.all)):
-        begin_quality(mixer, reads, read, profile, lengths, bases)
-    busy = True
-    while busy:
-        busy = False
+        start_decoding(slice_.coder, data)
+    for read in range(len(slice_.reads.all)):
+        begin_quality(slice_, read)
+
+
+@inline
+def code_slice(slice_: Slice, symbols: NDArray[np.uint8], data: NDArray[np.uint8], stop: Int, decoding: bool) -> None:
+    """Encode the ranks ``symbols`` into ``data``, or decode them out of it: on until ``stop`` of them are coded."""
+    reads, tree, mixer, profile = slice_.reads, slice_.tree, slice_.mixer, slice_.profile
+    while reads.ahead[DONE] < stop:
         for read in range(len(reads.all)):
             walk, memory, cells = reads.walks[read], reads.memory[read], reads.cells[read]
             node, place = walk[NODE], walk[PLACE]
             if node < 0:
                 continue
-            busy = True
             slot = node & (LINE - 1)
             choose_rows(mixer, profile, memory, reads.around[read], node, place - walk[FIRST])
             probability = predict(mixer, cells, slot, node)
             if decoding:
-                bit = decode(state, data, probability)
+                bit = decode(slice_.coder, data, probability)
             else:
                 bit = 1 if np.int64(symbols[u(place)]) >= tree[0, u(node)] else 0
-                encode(state, data, probability, bit)
+                encode(slice_.coder, data, probability, bit)
             update(mixer, cells, slot, node, bit, walk[RATE])
             after = tree[1 + bit, u(node)]
             if after >= 0:
@@ -174,4 +179,12 @@ def run(
                 symbols[u(place)] = -1 - after
                 remember(profile, memory, reads.around[read], -1 - after, tree[3, 0])
                 walk[PLACE] = place + 1
-                begin_quality(mixer, reads, read, profile, lengths, bases)
+                reads.ahead[DONE] += 1
+                begin_quality(slice_, read)
+
+
+@kernel
+def run(slice_: Slice, symbols: NDArray[np.uint8], data: NDArray[np.uint8], decoding: bool) -> None:
+    """Encode all of a slice into ``data``, or decode it."""
+    begin_slice(slice_, data, decoding)
+    code_slice(slice_, symbols, data, len(symbols), decoding)
