@@ -6,6 +6,7 @@ tool has the same bytes; the model, which is trained, can differ.
 
 import json
 import sys
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def panel_of(known: Panel) -> Model:
     return Model.of(None, Experts(None, source), {"name": "self panel"})
 
 
-def facts(archive: Path) -> dict[str, object]:
+def facts(archive: Path) -> dict[str, Any]:
     """What is compared with an archive: what `gfz info` says, and where its records are, if these are no reads."""
     info = api.info(archive).as_dict()
     for later in ("experts", "without_model"):  # later versions may have more settings
@@ -87,6 +88,13 @@ def facts(archive: Path) -> dict[str, object]:
     if info["kind"] == "FASTQ":
         return {"info": info}
     return {"info": info, "records": [vars(entry) for entry in api.read_index(archive)]}
+
+
+def as_lines(info: dict[str, Any], records: Sequence[dict[str, Any]] = ()) -> str:
+    """The facts as JSON: a line for each field of ``info``, and for each record."""
+    fields = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in info.items())
+    rows = ",\n".join(f"  {json.dumps(record)}" for record in records)
+    return f'{{\n "info": {{\n{fields}\n }}' + (f',\n "records": [\n{rows}\n ]' if rows else "") + "\n}\n"
 
 
 ARCHIVES: dict[str, dict[str, Any]] = {
@@ -121,8 +129,7 @@ def main(folder: Path) -> None:
         source = pair[0] if name in ("reads", "pair", "mapped") else sample
         mate = pair[1] if name in ("pair", "mapped") else None
         api.compress(source, out, mate=mate, model=given, verify=True, force=True, **options)
-        known = json.dumps(facts(out), indent=1)
-        (folder / f"{name}.json").write_text(f"{known}\n")
+        (folder / f"{name}.json").write_text(as_lines(**facts(out)))
 
 
 if __name__ == "__main__":
