@@ -12,7 +12,7 @@ import pytest
 from geneformer_codec import api
 from geneformer_codec.archive.container import ContainerReader, ContainerWriter
 from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
-from geneformer_codec.errors import FormatError, InputError
+from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.settings import ExpertSettings
 
 from .conftest import Write, ZlibModel
@@ -222,10 +222,3 @@ def test_a_swapped_digest_is_named(archive: Path, tmp_path: Path, write: Write) 
         writer.finish(manifest)
     with pytest.raises(FormatError, match=r"a\.gfz: part 1: record 'seq\d+' does not match its MD5"):
         api.verify(archive)
-
-
-def test_missing_archive(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.gfz: no such file"):
-        api.info(tmp_path / "none.gfz")
-    with pytest.raises(InputError, match="directory"):
-        api.info(tmp_path)

@@ -174,19 +174,6 @@ def test_a_model_is_needed_only_for_residues(tmp_path: Path, write: Write, model
             _ = archive["seq3"][1]
 
 
-def test_streams_that_can_be_sought_in(tmp_path: Path, write: Write) -> None:
-    api.compress(write("in.fa", TEXTS["many"]), tmp_path / "a.gfz")
-    with open(io.BytesIO((tmp_path / "a.gfz").read_bytes())) as archive:
-        assert str(archive["seq1"]) == records(TEXTS["many"])[1][1]
-
-
-def test_part_archives_are_refused(tmp_path: Path, write: Write) -> None:
-    api.split(write("in.fa", TEXTS["many"]), tmp_path / "parts", part_bases=5000)
-    api.compress_parts([tmp_path / "parts" / "00000000.part"], tmp_path / "0.gfz")
-    with pytest.raises(FormatError, match="gfz gather"):
-        open(tmp_path / "0.gfz")
-
-
 def test_damage_is_noticed(tmp_path: Path, write: Write, model: ZlibModel, faulty_model: ZlibModel) -> None:
     """By the block's CRC-32 in a file; by the record's digests where slices decode to something else."""
     path = tmp_path / "a.gfz"
