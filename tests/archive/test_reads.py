@@ -17,7 +17,7 @@ from geneformer_codec.cli.extract import fetch
 from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.errors import FormatError, InputError, UsageError
 
-from .conftest import Write, ZlibModel
+from .conftest import Write, ZlibModel, joined
 
 
 def make_reads(count: int, mate: int = 1, seed: int = 1, size: int = 100) -> bytes:
@@ -103,14 +103,10 @@ def test_mates_are_fastq(tmp_path: Path, write: Write, model: ZlibModel) -> None
 
 def test_parts_apart(tmp_path: Path, write: Write, model: ZlibModel) -> None:
     source, mate = write("1.fq", FIRST), write("2.fq", SECOND)
-    plan = api.split(source, tmp_path / "parts", mate=mate, part_bases=4000)
-    assert len(plan.parts) > 2
-    archives = [tmp_path / f"{part.number}.gfz" for part in plan.parts]
-    for part, archive in zip(plan.parts, archives, strict=True):
-        api.compress_parts([tmp_path / "parts" / part.file], archive, model=model)
-    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "joined.gfz")
-    api.compress(source, tmp_path / "whole.gfz", mate=mate, part_bases=4000, model=model)
-    assert (tmp_path / "joined.gfz").read_bytes() == (tmp_path / "whole.gfz").read_bytes()
+    whole = api.compress(source, tmp_path / "whole.gfz", mate=mate, part_bases=4000, model=model)
+    assert whole.parts > 2
+    apart = joined(source, tmp_path, mate=mate, part_bases=4000, model=model)
+    assert apart == (tmp_path / "whole.gfz").read_bytes()
 
 
 def test_merge(tmp_path: Path, write: Write, model: ZlibModel) -> None:

@@ -21,7 +21,7 @@ from geneformer_codec.sequence.parts import split
 from geneformer_codec.sequence.seeds import SEED_LENGTH, sampled_seeds, still_sampled
 from geneformer_codec.training.experts import train_experts
 
-from .conftest import Write
+from .conftest import Write, joined
 from .test_without_model import COMPLEMENT, relatives
 
 LENGTH = 100_000
@@ -72,13 +72,7 @@ def test_every_execution_gives_the_same_bytes(tmp_path: Path, write: Write, geno
     command = [sys.executable, "-m", "geneformer_codec", "compress", "-", "-o", "-", "--name", "in.fa"]
     piped = subprocess.run([*command, f"--part-bases={PART}", "-q"], input=genomes, capture_output=True, check=True)
     made["pipe"] = piped.stdout
-    api.split(source, tmp_path / "parts", part_bases=PART)
-    archives = []
-    for part in sorted((tmp_path / "parts").glob("*.part")):
-        archives.append(tmp_path / f"{part.stem}.gfz")
-        api.compress_parts([part], archives[-1])
-    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "joined.gfz")
-    made["joined"] = (tmp_path / "joined.gfz").read_bytes()
+    made["joined"] = joined(source, tmp_path, part_bases=PART)
     assert {name: data == wanted for name, data in made.items()} == dict.fromkeys(made, True)
 
 
