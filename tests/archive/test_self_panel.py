@@ -94,14 +94,6 @@ def test_what_recurs_in_one_part_only_is_left_to_it(write: Write, unrelated: byt
     assert self_panel.make_self_panel(split(io.BytesIO(text), LENGTH), "fast", "in.fa") is not None
 
 
-@pytest.mark.parametrize("text", [b"", b">empty\n", b"\x00\x01" * 4000, b">n\n" + b"N" * 9000, b">a\n" + b"A" * 9000])
-def test_odd_texts(tmp_path: Path, write: Write, text: bytes) -> None:
-    source = write("odd.fa", text)
-    api.compress(source, tmp_path / "a.gfz", part_bases=1024)
-    api.decompress(tmp_path / "a.gfz", tmp_path / "back")
-    assert (tmp_path / "back").read_bytes() == text
-
-
 def model_of(text: bytes) -> Model | None:
     return self_panel.make_self_panel(split(io.BytesIO(text), PART), "fast", "in.fa")
 
