@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.model.file import Model
+from geneformer_codec.network.backends import make_backend
 from geneformer_codec.network.config import NetworkConfig, tensor_shapes
+from geneformer_codec.network.integer_network import IntegerNetwork
 
 SMALL = {
     "stream": NetworkConfig(width=16, heads=2, inner=24, segment=8),
@@ -52,3 +54,14 @@ def random_tensors(config: NetworkConfig, seed: int = 0, extreme: bool = False) 
 def random_model(form: str, seed: int = 0) -> Model:
     config = SMALL[form]
     return Model.make(config, random_tensors(config, seed), {}, {"name": form})
+
+
+def likely_bases(form: str, length: int) -> np.ndarray:
+    """Bases that the model itself finds likely, so that its slices are smaller than plain ones."""
+    model = random_model(form)
+    decoder = IntegerNetwork(model.config, model.tensors, make_backend("cpu")).decoder(1)
+    bases = np.zeros(length, np.uint8)
+    for position in range(length):
+        bases[position] = decoder.predict()[0].argmax()
+        decoder.push(bases[position : position + 1])
+    return bases

@@ -4,13 +4,17 @@ import hashlib
 import itertools
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from geneformer_codec import api
+from geneformer_codec.archive.container import ContainerReader, ContainerWriter
+from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.coding.interface import BaseCoder, Progress
 from geneformer_codec.errors import FormatError
 from geneformer_codec.model import file
@@ -113,6 +117,33 @@ def make_fasta(records: int, length: int, seed: int = 1, width: int = 60) -> byt
         lines = [bytes(sequence[a : a + width]) for a in range(0, size, width)]
         text.append(b">seq%d simulated record\n" % number + b"\n".join(lines) + b"\n")
     return b"".join(text)
+
+
+def joined(
+    source: Path, directory: Path, *, part_bases: int, mate: Path | None = None, as_is: bool = False, **coding: Any
+) -> bytes:
+    """The archive that is gathered of the parts of a source, each compressed by itself."""
+    plan = api.split(source, directory / "parts", part_bases=part_bases, mate=mate, as_is=as_is)
+    archives = [directory / f"{part.number}.gfz" for part in plan.parts]
+    for part, archive in zip(plan.parts, archives, strict=True):
+        api.compress_parts([directory / "parts" / part.file], archive, **coding)
+    api.gather(directory / "parts" / "plan.json", archives, directory / "joined.gfz")
+    return (directory / "joined.gfz").read_bytes()
+
+
+def unpacked(path: Path) -> tuple[dict[str, bytes], bytes]:
+    """The entries of an archive, and its manifest."""
+    with path.open("rb") as file:
+        reader = ContainerReader(file, str(path))
+        return {name: reader.read(name) for name in reader.names()}, reader.manifest(MAX_MANIFEST_BYTES)
+
+
+def pack(out: Path, entries: Mapping[str, bytes], manifest: bytes) -> None:
+    """Write entries in a valid container, as a malicious writer could."""
+    with out.open("wb") as file, ContainerWriter(file) as writer:
+        for name, data in entries.items():
+            writer.add(name, data)
+        writer.finish(manifest)
 
 
 @pytest.fixture

@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.archive.container import ContainerReader, ContainerWriter
-from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
-from geneformer_codec.errors import FormatError, InputError
+from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.settings import ExpertSettings
 
-from .conftest import Write, ZlibModel
+from .conftest import Write, ZlibModel, pack, unpacked
 
 
 @pytest.fixture
@@ -96,17 +94,12 @@ def test_zips_of_other_tools(archive: Path, fasta: bytes) -> None:
         assert outcome(archive, fasta) == "error"
 
 
-def rewrite(path: Path, change: Callable[[dict[str, Any]], None], raw: bytes | None = None) -> None:
-    """Change the manifest and give it a sound container again, as a malicious writer could."""
-    with path.open("rb") as file:
-        reader = ContainerReader(file, str(path))
-        entries = [(name, reader.read(name)) for name in reader.names()]
-        manifest = json.loads(reader.manifest(MAX_MANIFEST_BYTES))
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the manifest, in a sound container."""
+    entries, data = unpacked(path)
+    manifest = json.loads(data)
     change(manifest)
-    with path.open("wb") as file, ContainerWriter(file) as writer:
-        for name, data in entries:
-            writer.add(name, data)
-        writer.finish(json.dumps(manifest).encode() if raw is None else raw)
+    pack(path, entries, json.dumps(manifest).encode())
 
 
 CHANGES: dict[str, tuple[Any, ...]] = {
@@ -175,27 +168,20 @@ def test_manifests_that_lie(archive: Path, fasta: bytes, case: str) -> None:
     "raw", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b'{"format":"gfz","format":"gfz"}']
 )
 def test_manifests_that_are_none(archive: Path, fasta: bytes, raw: bytes) -> None:
-    rewrite(archive, lambda manifest: None, raw)
+    pack(archive, unpacked(archive)[0], raw)
     assert outcome(archive, fasta) == "error"
 
 
 def test_flipped_bits_under_a_sound_container(archive: Path, fasta: bytes) -> None:
     """What CRC-32 would have caught reaches the decoders here: they must refuse it, or it must not matter."""
-    with archive.open("rb") as file:
-        reader = ContainerReader(file, str(archive))
-        manifest = reader.manifest(MAX_MANIFEST_BYTES)
-        entries = [(name, reader.read(name)) for name in reader.names()]
+    entries, manifest = unpacked(archive)
     rng = random.Random(9)
     wrong = 0
     for _ in range(300):
-        victim = rng.randrange(len(entries) - 1)
-        with archive.open("wb") as file, ContainerWriter(file) as writer:
-            for number, (name, data) in enumerate(entries):
-                flipped = bytearray(data)
-                if number == victim:
-                    flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-                writer.add(name, bytes(flipped))
-            writer.finish(manifest)
+        victim = rng.choice(list(entries)[:-1])
+        flipped = bytearray(entries[victim])
+        flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
+        pack(archive, entries | {victim: bytes(flipped)}, manifest)
         wrong += outcome(archive, fasta) == "error"
     assert wrong > 100
 
@@ -211,21 +197,9 @@ def test_a_later_version_names_what_to_install(archive: Path) -> None:
 
 def test_a_swapped_digest_is_named(archive: Path, tmp_path: Path, write: Write) -> None:
     """An archive whose text is right and whose index is wrong passes decompress, and verify names the record."""
-    with archive.open("rb") as file:
-        reader = ContainerReader(file, str(archive))
-        manifest = reader.manifest(MAX_MANIFEST_BYTES)
-        entries = [(name, bytearray(reader.read(name))) for name in reader.names()]
-    entries[1][1][-1] ^= 1
-    with archive.open("wb") as file, ContainerWriter(file) as writer:
-        for name, data in entries:
-            writer.add(name, bytes(data))
-        writer.finish(manifest)
+    entries, manifest = unpacked(archive)
+    block = bytearray(entries["blocks/00000001"])
+    block[-1] ^= 1
+    pack(archive, entries | {"blocks/00000001": bytes(block)}, manifest)
     with pytest.raises(FormatError, match=r"a\.gfz: part 1: record 'seq\d+' does not match its MD5"):
         api.verify(archive)
-
-
-def test_missing_archive(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.gfz: no such file"):
-        api.info(tmp_path / "none.gfz")
-    with pytest.raises(InputError, match="directory"):
-        api.info(tmp_path)

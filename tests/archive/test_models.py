@@ -6,8 +6,7 @@ import pytest
 
 from geneformer_codec import api
 from geneformer_codec import open as gfz_open
-from geneformer_codec.archive.models import open_model
-from geneformer_codec.errors import FormatError, InputError, ModelMissingError
+from geneformer_codec.errors import FormatError, ModelMissingError
 
 from .conftest import Write, ZlibModel
 
@@ -29,11 +28,6 @@ def test_missing(archive: Path, model: ZlibModel) -> None:
 def test_another(archive: Path) -> None:
     with pytest.raises(ModelMissingError, match=r"\(zlib\), but model= gave .*\(another\)"):
         api.decompress(archive, archive.with_name("out"), model=ZlibModel("another"))
-
-
-def test_a_file_name_that_is_too_long() -> None:
-    with pytest.raises(InputError, match="the file name is too long"):
-        open_model("x" * 300)
 
 
 def test_from_a_file(archive: Path, write: Write, fasta: bytes, model: ZlibModel) -> None:

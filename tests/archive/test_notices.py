@@ -13,7 +13,7 @@ from geneformer_codec import api
 from geneformer_codec.cli.formatting import info_table, summary
 from geneformer_codec.inputs.sample import OddMates
 
-from .conftest import Write, ZlibModel
+from .conftest import Write, ZlibModel, joined
 
 READ = b"@%b\nACGT\n+\nIIII\n"
 PROTEIN = b">p\n" + b"MKVLEFQIPLQEEFILLQPIQEFL\n" * 40
@@ -161,14 +161,7 @@ def test_of_pairs(
     sources = write("1.fq", reads(*first)), write("2.fq", reads(*second))
     archive, options = tmp_path / "a.gfz", {"mate": sources[1], "part_bases": part_bases}
     assert api.compress(sources[0], archive, model=model, verify=True, **options).notices == printed
-    plan = api.split(sources[0], tmp_path / "parts", **options)
-    archives = []
-    for part in plan.parts:
-        archives.append(tmp_path / f"{part.number}.gfz")
-        api.compress_parts([tmp_path / "parts" / part.file], archives[-1], model=model)
-    joined = api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "b.gfz")
-    assert joined.notices == printed
-    assert archive.read_bytes() == (tmp_path / "b.gfz").read_bytes()
+    assert joined(sources[0], tmp_path, model=model, **options) == archive.read_bytes()
 
 
 def test_of_merged_pairs(tmp_path: Path, write: Write, model: ZlibModel) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -100,17 +99,6 @@ def test_two_pipes_are_merged(tmp_path: Path, write: Write, pipe: Pipe) -> None:
     assert _text(tmp_path / "b.gfz") == 2 * TEXT
 
 
-def test_a_stream_that_cannot_be_sought_in(tmp_path: Path, write: Write) -> None:
-    api.compress(write("in.fa", TEXT), tmp_path / "a.gfz")
-    read, written = os.pipe()
-    with os.fdopen(read, "rb") as stream, os.fdopen(written, "wb") as out:
-        thread = threading.Thread(target=lambda: (out.write((tmp_path / "a.gfz").read_bytes()), out.close()))
-        thread.start()
-        with open(stream) as archive:
-            assert len(archive) == 6
-        thread.join()
-
-
 @pytest.mark.parametrize(
     ("cut", "message"),
     [
@@ -157,17 +145,10 @@ def test_without_a_temporary_directory(
         api.info(path)
 
 
-def test_paths_that_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_are_no_archives() -> None:
     for path in ("/dev/null", "/dev/zero"):
         with pytest.raises(FormatError, match=rf"{path}: .*not a .gfz archive"):
             api.info(path)
-    with pytest.raises(InputError, match=rf"{tmp_path}: is a directory"):
-        api.info(tmp_path)
-    with socket.socket(socket.AF_UNIX) as server:
-        monkeypatch.chdir(tmp_path)  # names of sockets are short
-        server.bind("socket")
-        with pytest.raises(InputError, match="socket: is a socket"):
-            api.info("socket")
 
 
 def test_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,25 +164,6 @@ def test_a_model_through_a_pipe(tmp_path: Path, write: Write, pipe: Pipe, model:
     for _ in range(2):
         api.cat(tmp_path / "a.gfz", out, model=path)
     assert out.getvalue() == 2 * TEXT
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("empty", "the file is empty, not a model"),
-        ("text", "is not a model file"),
-        ("directory", "is a directory"),
-        ("none", "no such file"),
-    ],
-)
-def test_models_that_are_none(tmp_path: Path, write: Write, name: str, message: str) -> None:
-    from geneformer_codec.model.file import read_model
-
-    write("empty", b"")
-    write("text", TEXT)
-    (tmp_path / "directory").mkdir()
-    with pytest.raises((FormatError, InputError), match=rf"{tmp_path / name}.*{message}"):
-        read_model(str(tmp_path / name))
 
 
 def test_process_substitution(tmp_path: Path, write: Write) -> None:

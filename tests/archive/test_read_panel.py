@@ -16,7 +16,7 @@ from geneformer_codec.archive.models import Execution
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.simulate_reads import write_fastq
 
-from .conftest import Write
+from .conftest import Write, joined
 
 GENOME = 12_000
 PART = 120_000
@@ -72,13 +72,7 @@ def test_every_execution_gives_the_same_bytes(
     # the name of the mate is that of the file, so that the archive of streams has other names
     info = api.compress(streams[0], tmp_path / "s", mate=streams[1], part_bases=PART, access=access, name="a.fq")
     assert info.payload_bytes == api.info(tmp_path / "a.gfz").payload_bytes
-    api.split(files[0], tmp_path / "parts", **given)
-    archives = []
-    for part in sorted((tmp_path / "parts").glob("*.part")):
-        archives.append(tmp_path / f"{part.stem}.gfz")
-        api.compress_parts([part], archives[-1], access=access)
-    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "joined.gfz")
-    made["joined"] = (tmp_path / "joined.gfz").read_bytes()
+    made["joined"] = joined(files[0], tmp_path, **given, access=access)
     assert {name: data == wanted for name, data in made.items()} == dict.fromkeys(made, True)
 
 

@@ -72,13 +72,6 @@ def test_place_of_a_record(tmp_path: Path, write: Write) -> None:
             assert letters == bytes(octet for octet in sequence if octet in b"ACGT")
 
 
-def test_known_digests(tmp_path: Path, write: Write) -> None:
-    """The example of the refget specification."""
-    api.compress(write("in.fa", b">x\nACGT\n"), tmp_path / "a.gfz")
-    (entry,) = api.read_index(tmp_path / "a.gfz")
-    assert (entry.md5, entry.refget) == ("f1f8f4bf413b16ad135722aa4591043e", "SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2")
-
-
 @pytest.mark.parametrize("digests", ["auto", "always"])
 def test_a_record_is_found_by_its_refget_digest(tmp_path: Path, write: Write, digests: str) -> None:
     text = make_fasta(20, 600, seed=3) + b">x\nACGT\n>SQ.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\nTT\n"

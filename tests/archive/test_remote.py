@@ -14,14 +14,12 @@ import pytest
 from geneformer_codec import api
 from geneformer_codec.archive import random_access as access
 from geneformer_codec.archive import remote
-from geneformer_codec.archive.container import ContainerReader, ContainerWriter
-from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.remote import RemoteFile, is_url
 from geneformer_codec.errors import FormatError, InputError, UsageError
 from geneformer_codec.reader import open
 
-from .conftest import Write, ZlibModel, make_fasta
+from .conftest import Write, ZlibModel, make_fasta, pack, unpacked
 
 
 class Server:
@@ -232,16 +230,9 @@ def pair(tmp_path: Path, write: Write, model: ZlibModel) -> dict[str, bytes]:
             access=512, name="in.fa",
         )  # fmt: skip
         made[name] = (tmp_path / name).read_bytes()
-    with (
-        (tmp_path / "first").open("rb") as file,
-        (tmp_path / "alike").open("wb") as out,
-        ContainerWriter(out) as writer,
-    ):
-        container = ContainerReader(file, "first")
-        for name in container.names():
-            data = container.read(name)
-            writer.add(name, data if name.startswith("models") else bytes(octet ^ 1 for octet in data))
-        writer.finish(container.manifest(MAX_MANIFEST_BYTES))
+    entries, manifest = unpacked(tmp_path / "first")
+    changed = {name: bytes(octet ^ 1 for octet in data) for name, data in entries.items() if name[:6] != "models"}
+    pack(tmp_path / "alike", entries | changed, manifest)
     made["alike"] = (tmp_path / "alike").read_bytes()
     assert len(made["alike"]) == len(made["first"])
     return made

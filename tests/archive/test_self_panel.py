@@ -21,7 +21,7 @@ from geneformer_codec.sequence.parts import split
 from geneformer_codec.sequence.seeds import SEED_LENGTH, sampled_seeds, still_sampled
 from geneformer_codec.training.experts import train_experts
 
-from .conftest import Write
+from .conftest import Write, joined
 from .test_without_model import COMPLEMENT, relatives
 
 LENGTH = 100_000
@@ -72,13 +72,7 @@ def test_every_execution_gives_the_same_bytes(tmp_path: Path, write: Write, geno
     command = [sys.executable, "-m", "geneformer_codec", "compress", "-", "-o", "-", "--name", "in.fa"]
     piped = subprocess.run([*command, f"--part-bases={PART}", "-q"], input=genomes, capture_output=True, check=True)
     made["pipe"] = piped.stdout
-    api.split(source, tmp_path / "parts", part_bases=PART)
-    archives = []
-    for part in sorted((tmp_path / "parts").glob("*.part")):
-        archives.append(tmp_path / f"{part.stem}.gfz")
-        api.compress_parts([part], archives[-1])
-    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "joined.gfz")
-    made["joined"] = (tmp_path / "joined.gfz").read_bytes()
+    made["joined"] = joined(source, tmp_path, part_bases=PART)
     assert {name: data == wanted for name, data in made.items()} == dict.fromkeys(made, True)
 
 
@@ -98,14 +92,6 @@ def test_what_recurs_in_one_part_only_is_left_to_it(write: Write, unrelated: byt
     text = b"".join(b">" + record for record in (first, first, *others))
     assert self_panel.make_self_panel(split(io.BytesIO(text), 2 * LENGTH + 1000), "fast", "in.fa") is None
     assert self_panel.make_self_panel(split(io.BytesIO(text), LENGTH), "fast", "in.fa") is not None
-
-
-@pytest.mark.parametrize("text", [b"", b">empty\n", b"\x00\x01" * 4000, b">n\n" + b"N" * 9000, b">a\n" + b"A" * 9000])
-def test_odd_texts(tmp_path: Path, write: Write, text: bytes) -> None:
-    source = write("odd.fa", text)
-    api.compress(source, tmp_path / "a.gfz", part_bases=1024)
-    api.decompress(tmp_path / "a.gfz", tmp_path / "back")
-    assert (tmp_path / "back").read_bytes() == text
 
 
 def model_of(text: bytes) -> Model | None:

@@ -14,7 +14,7 @@ from geneformer_codec import api
 from geneformer_codec.errors import InputError, UsageError
 from geneformer_codec.inputs.import_formats import origin_of
 
-from .conftest import Write, ZlibModel, make_fasta
+from .conftest import Write, ZlibModel, joined, make_fasta
 
 pysam = pytest.importorskip("pysam")
 pytest.importorskip("Bio")
@@ -158,13 +158,8 @@ def test_as_is(tmp_path: Path, write: Write, model: ZlibModel, name: str) -> Non
     api.decompress(tmp_path / "a.gfz", out, model=model)
     assert out.getvalue() == data
     api.compress(io.BytesIO(data), tmp_path / "b.gfz", model=model, as_is=True, name=name, part_bases=2048)
-    plan = api.split(source, tmp_path / "parts", as_is=True, part_bases=2048)
-    archives = []
-    for part in plan.parts:
-        archives.append(tmp_path / f"{part.number}.gfz")
-        api.compress_parts([tmp_path / "parts" / part.file], archives[-1], model=model)
-    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "c.gfz")
-    assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes() == (tmp_path / "c.gfz").read_bytes()
+    apart = joined(source, tmp_path, as_is=True, part_bases=2048, model=model)
+    assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes() == apart
 
 
 def test_mates_as_they_are(tmp_path: Path, write: Write, model: ZlibModel) -> None:

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.archive.container import ContainerReader, ContainerWriter
-from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES
 from geneformer_codec.archive.models import Execution
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.errors import FormatError
 
-from .conftest import Write
+from .conftest import Write, joined, pack, unpacked
 
 COMPLEMENT = bytes.maketrans(b"ACGT", b"TGCA")
 
@@ -56,15 +54,8 @@ def test_threads_change_nothing(tmp_path: Path, source: Path, access: str | int)
 
 @pytest.mark.parametrize("settings", [{}, {"level": "max", "strands": "both"}, {"level": "fast", "access": 1000}])
 def test_parts_apart_and_joined(tmp_path: Path, source: Path, settings: dict[str, str]) -> None:
-    api.split(source, tmp_path / "parts", part_bases=4000)
-    archives = []
-    for part in sorted((tmp_path / "parts").glob("*.part")):
-        archives.append(tmp_path / f"{part.stem}.gfz")
-        api.compress_parts([part], archives[-1], **settings)  # type: ignore[arg-type]
-    api.gather(tmp_path / "parts" / "plan.json", archives, tmp_path / "a.gfz")
-    api.compress(source, tmp_path / "b.gfz", part_bases=4000, **settings)  # type: ignore[arg-type]
-    assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes()
-    assert api.verify(tmp_path / "a.gfz").complete
+    api.compress(source, tmp_path / "whole.gfz", part_bases=4000, verify=True, **settings)  # type: ignore[arg-type]
+    assert joined(source, tmp_path, part_bases=4000, **settings) == (tmp_path / "whole.gfz").read_bytes()
 
 
 def test_smaller_than_two_bits_a_base(tmp_path: Path, source: Path) -> None:
@@ -88,20 +79,14 @@ def test_strands_are_measured(tmp_path: Path, write: Write, turn: bool) -> None:
 def test_flipped_bits_under_a_sound_container(tmp_path: Path, source: Path) -> None:
     path = tmp_path / "a.gfz"
     api.compress(source, path, part_bases=4000, access=1000)
-    with path.open("rb") as file:
-        reader = ContainerReader(file, str(path))
-        manifest = reader.manifest(MAX_MANIFEST_BYTES)
-        entries = [(name, reader.read(name)) for name in reader.names()]
+    entries, manifest = unpacked(path)
     with Archive(path) as archive:
         coded = archive.blocks[0].streams["slices"] + archive.blocks[0].streams["payload"]
     rng = random.Random(5)
     for _ in range(60):
-        flipped = bytearray(entries[0][1])
+        flipped = bytearray(entries["blocks/00000000"])
         flipped[rng.randrange(coded)] ^= 1 << rng.randrange(8)
-        with path.open("wb") as file, ContainerWriter(file) as writer:
-            for name, data in [(entries[0][0], bytes(flipped)), *entries[1:]]:
-                writer.add(name, data)
-            writer.finish(manifest)
+        pack(path, entries | {"blocks/00000000": bytes(flipped)}, manifest)
         try:
             api.decompress(path, tmp_path / "out", force=True)
             assert (tmp_path / "out").read_bytes() == source.read_bytes()
@@ -113,9 +98,7 @@ def test_the_first_failure_is_the_one_reported(tmp_path: Path, source: Path) -> 
     path = tmp_path / "a.gfz"
     api.compress(source, path, part_bases=4000)
     data = bytearray(path.read_bytes())
-    with path.open("rb") as file:
-        names = ContainerReader(file, "a.gfz").names()
-    for name in names[2:]:
+    for name in list(unpacked(path)[0])[2:]:
         data[data.index(name.encode()) + len(name) + 1] ^= 1
     path.write_bytes(data)
     with pytest.raises(FormatError, match="blocks/00000002"):

@@ -1,9 +1,12 @@
 """Run ``gfz`` as people do, in a process of its own, or quickly in this one."""
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,21 @@ def process(*arguments: str, stdin: bytes = b"", **how: Any) -> Done:
     """Run the command in a process of its own."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | ({} if "stdin" in how else {"input": stdin})
     return subprocess.run([*GFZ, *arguments], **{"env": environment(), "check": False, **streams, **how})
+
+
+def on_terminal(*arguments: str, stream: str = "stderr", status: int = 0, **how: Any) -> bytes:
+    """What the command writes to a terminal of 200 columns that is one of its streams."""
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 200))
+    done = process(*arguments, **{stream: follower}, **how)
+    os.close(follower)
+    pieces = []
+    with contextlib.suppress(OSError):  # at the end
+        while True:
+            pieces.append(os.read(leader, 65_536))
+    os.close(leader)
+    assert done.returncode == status, done
+    return b"".join(pieces)
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 import fcntl
 import json
-import os
-import pty
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,7 @@ import pytest
 from geneformer_codec.cli import console
 from geneformer_codec.cli.main import main
 
-from .conftest import GFZ, calls, environment, process
+from .conftest import GFZ, calls, environment, on_terminal
 
 RULES = [sys.executable, "-m", "geneformer_rules.cli"]
 
@@ -141,11 +138,6 @@ def test_people_see_no_control_characters_and_programs_the_bytes(odd: Path, sett
 
 def test_a_list_on_a_terminal(odd: Path) -> None:
     for long in ([], ["--long"]):
-        leader, follower = pty.openpty()
-        termios.tcsetwinsize(follower, (24, 200))
-        process("ls", *long, "odd.gfz", stdout=follower, check=True)
-        os.close(follower)
-        shown = os.read(leader, 10_000)
-        os.close(leader)
+        shown = on_terminal("ls", *long, "odd.gfz", stream="stdout")
         rows = [row.split(b"\t")[0].decode() for row in shown.replace(b"\r", b"").splitlines()]
         assert rows == SHOWN

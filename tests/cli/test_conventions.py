@@ -3,9 +3,7 @@
 import gzip
 import json
 import os
-import pty
 import re
-import termios
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from geneformer_codec.cli.main import main
 from geneformer_codec.sequence.simulate import write_fasta
 from geneformer_codec.sequence.simulate_reads import write_fastq
 
-from .conftest import process
+from .conftest import on_terminal, process
 
 FASTA, READS = b">a\nACGTACGTNN\nAC\n", b"@r\nACGT\n+\nIIII\n@s\nAC\n+\nII\n"
 
@@ -275,33 +273,17 @@ class TestProgress:
         assert self.expected("bomb.gz", gzip.compress(b">x\n" + b"A" * (1 << 26))) == 0
         assert self.expected("cut.gz", gzip.compress(FASTA)[:8]) == 0
 
-    def shown(self, *call: str) -> str:
-        leader, follower = pty.openpty()
-        termios.tcsetwinsize(follower, (24, 100))
-        try:
-            process(*call, stderr=follower, check=True)
-        finally:
-            os.close(follower)
-        pieces = []
-        while True:
-            try:
-                pieces.append(os.read(leader, 65_536))
-            except OSError:
-                break
-        os.close(leader)
-        return b"".join(pieces).decode()
-
     def test_each_phase_has_a_bar_with_a_percentage(self) -> None:
         """One to seek the sample's own panel, if it is in parts, and to verify; also of a .gz."""
         with Path("x.fa").open("wb") as out:
             write_fasta(out, 4, 100_000, 0.01, 1)
         Path("x.fa.gz").write_bytes(gzip.compress(Path("x.fa").read_bytes()))
-        shown = self.shown("compress", "x.fa.gz", "--verify", "-l", "fast", "--part-bases", "100k", "-T", "1")
+        shown = on_terminal("compress", "x.fa.gz", "--verify", "-l", "fast", "--part-bases", "100k", "-T", "1").decode()
         for what in ("seek repeats", "code panel", "compress", "verify"):
             assert re.search(rf"\r{what}: +0%\|", shown), shown
         order = [shown.index(f"\r{what}: ") for what in ("seek repeats", "code panel", "verify")]
         assert order == sorted(order)
-        assert re.search(r"\rdecompress: +0%\|", self.shown("decompress", "-f", "x.fa.gfz"))
+        assert re.search(r"\rdecompress: +0%\|", on_terminal("decompress", "-f", "x.fa.gfz").decode())
 
     def test_a_bar_is_never_full_before_the_end(self) -> None:
         bar = progress.Bar("x", 100)

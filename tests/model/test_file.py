@@ -69,8 +69,10 @@ def test_other_files_and_other_versions(tmp_path: Path) -> None:
     later = DATA.replace(b"gfmodel/1", b"gfmodel/9")
     with pytest.raises(FormatError, match=r"gfmodel/9.*use the version"):
         load_model(later)
-    with pytest.raises(InputError, match="no such file"):
-        read_model(tmp_path / "none.gfmodel")
+    (tmp_path / "empty.gfmodel").touch()
+    for name, message in (("none", "no such file"), ("empty", "the file is empty, not a model")):
+        with pytest.raises((FormatError, InputError), match=rf"{name}\.gfmodel: .*{message}"):
+            read_model(tmp_path / f"{name}.gfmodel")
 
 
 def test_the_header_is_readable_without_this_package() -> None:

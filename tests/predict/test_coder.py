@@ -1,9 +1,6 @@
 """The experts as a coder: slices on their own, in any order and number of threads, and safe from damage."""
 
 import random
-import subprocess
-import sys
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.coder import ExpertCoder
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import _BOUNDS, ExpertSettings, without_panel
@@ -45,76 +41,11 @@ def test_threads_change_nothing(threads: int) -> None:
     assert (coder(threads).decode(wanted, LENGTHS) == bases).all()
 
 
-def test_slices_decode_alone() -> None:
-    bases = sequence(LENGTHS)
-    coded = coder().encode(bases, LENGTHS)
-    ends = np.cumsum(LENGTHS)
-    for slice_, length in enumerate(LENGTHS):
-        assert (coder().decode([coded[slice_]], [length]) == bases[ends[slice_] - length : ends[slice_]]).all()
-
-
-def test_no_slice_takes_more_than_2_bits_a_base() -> None:
-    coded = coder().encode(sequence(LENGTHS), LENGTHS)
-    sizes = [len(slice_) for slice_ in coded]
-    plain = [-(-length // 4) for length in LENGTHS]
-    assert all(size <= most for size, most in zip(sizes, plain, strict=True))
-    assert all(sizes[slice_] < plain[slice_] // 4 for slice_ in (0, 4, 6))
-    assert sizes[5] == 16
-    with pytest.raises(FormatError, match="more than its 5 bases"):
-        coder().decode([b"abc"], [5])
-
-
 def test_arrays_that_must_not_be_written() -> None:
     bases = sequence([500])
     wanted = coder().encode(bases, [500])
     bases.flags.writeable = False
     assert coder().encode(bases, [500]) == wanted
-
-
-def test_nothing_to_code() -> None:
-    assert coder().encode(np.zeros(0, np.uint8), []) == []
-    assert coder().decode([], []).tolist() == []
-    assert coder().decode([b""], [0]).tolist() == []
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_progress_counts_every_base(threads: int) -> None:
-    bases = sequence(LENGTHS)
-    seen: list[int] = []
-    coded = coder(threads).encode(bases, LENGTHS, seen.append)
-    assert sum(seen) == len(bases)
-    seen.clear()
-    coder(threads).decode(coded, LENGTHS, seen.append)
-    assert sum(seen) == len(bases)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_an_interruption_stops_every_thread(threads: int) -> None:
-    def interrupt(count: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        coder(threads).encode(np.zeros(40_000, np.uint8), [10_000] * 4, interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        coder(threads).decode([b""] * 4, [10_000] * 4, interrupt)
-    assert threading.active_count() < 20
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_damage_decodes_to_something(seed: int) -> None:
-    rng = random.Random(seed)
-    bases = sequence([3000])
-    (slice_,) = coder().encode(bases, [3000])
-    damaged = bytearray(slice_)
-    damaged[rng.randrange(len(slice_))] ^= 1 << rng.randrange(8)
-    for data in (
-        bytes(damaged),
-        slice_[: rng.randrange(len(slice_))],
-        bytes(rng.randbytes(rng.randrange(700))),
-    ):
-        decoded = coder().decode([data], [3000])
-        assert len(decoded) == 3000
-        assert decoded.max(initial=0) <= 3
 
 
 RANGES = {name: st.sampled_from(ends) for name, ends in _BOUNDS.items() if name != "table_bits"}
@@ -144,22 +75,3 @@ def test_whatever_settings_an_archive_may_state(chosen: ExpertSettings, seed: in
     able = coder(1, chosen)
     assert (able.decode(able.encode(bases, [2000, 300]), [2000, 300]) == bases).all()
     assert len(able.decode([random.Random(seed).randbytes(100)], [2000])) == 2000
-
-
-def test_torch_is_not_loaded() -> None:
-    program = (
-        "import sys, geneformer_codec.predict.coder, geneformer_codec.predict.predictor;"
-        "assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": ":".join(sys.path)})
-
-
-def test_the_start_of_a_slice() -> None:
-    """What is decoded does not depend on where decoding stops, also where tables are sized by the slice's length."""
-    lengths = [100, 4095, 4096, 9000, 9000]
-    bases = sequence(lengths)
-    slices, starts = coder().encode(bases, lengths), np.cumsum([0, *lengths])
-    for share in (0, 0.01, 0.4, 0.6, 1):
-        stops = [round(length * share) for length in lengths]
-        wanted = [bases[start : start + stop] for start, stop in zip(starts, stops, strict=False)]
-        assert (coder(2).decode(slices, lengths, stops=stops) == np.concatenate(wanted)).all()

@@ -212,11 +212,6 @@ def test_tables_are_what_they_say() -> None:
     assert np.abs(integers.EXP - 2.0 ** (30 - steps / 1024)).max() <= 1
 
 
-def test_settings_survive_json() -> None:
-    chosen = without_panel("max")
-    assert ExpertSettings.from_dict(chosen.as_dict()) == chosen
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

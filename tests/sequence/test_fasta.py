@@ -73,11 +73,6 @@ def test_odd_texts_come_back(text: bytes) -> None:
     assert joined(text) == text
 
 
-@given(texts)
-def test_any_text_comes_back(text: bytes) -> None:
-    assert joined(text) == text
-
-
 def test_real_files_come_back(real_fasta: str, real_data: Callable[[str], bytes]) -> None:
     text = real_data(real_fasta)
     content, streams = encoded(text)

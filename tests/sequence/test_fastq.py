@@ -17,7 +17,7 @@ from geneformer_codec.streams.mate_names import pack_mates, unpack_mates
 from geneformer_codec.streams.names import pack_names
 from geneformer_codec.streams.read_layout import pack_reads, unpack_reads
 
-from .texts import Trickle, anything, fastq_like
+from .texts import Trickle, fastq_like
 
 READS = b"@a 1\nACGT\n+\nIII#\n@b 1\nNNAC\n+\n##@+\n"
 
@@ -38,11 +38,6 @@ def check(*texts: bytes) -> ParsedReads:
 @example(b"@\nA\n+\n@\n@\nA\n+\n@")
 def test_any_text(text: bytes) -> None:
     check(text)
-
-
-@given(anything, anything)
-def test_any_pair(text: bytes, mate: bytes) -> None:
-    check(text, mate)
 
 
 @pytest.mark.parametrize(

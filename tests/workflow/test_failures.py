@@ -213,20 +213,6 @@ def test_a_model_that_is_no_model(project: Project) -> None:
     assert not project.result("archives").exists()
 
 
-def test_no_permission_to_write(project: Project) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    project.add_sample("one", related(count=2, length=400, seed=23), "none")
-    results = project.result()
-    results.mkdir()
-    results.chmod(0o500)
-    try:
-        assert "ermission" in project.run("compress_all", status=1)
-    finally:
-        results.chmod(0o700)
-    project.run("compress_all")
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit, which limits the size of files, is not there")
 def test_a_full_disk(project: Project) -> None:

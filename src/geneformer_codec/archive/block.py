@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from geneformer_codec.archive.coders import Coders
@@ -96,7 +96,7 @@ def decode_block(
             )
         return content
 
-    with error_context(block, label):
+    with ErrorContext(label, block):
         if (share := coders.share) is None:
             with coders.working:
                 return decode()
@@ -110,15 +110,21 @@ def decode_block(
             return decode()
 
 
-@contextlib.contextmanager
-def error_context(block: Block, label: str) -> Iterator[None]:
-    """Have errors name the archive and the part, and make one kind of all that damage can cause."""
-    try:
-        yield
-    except GfzError as error:
-        raise error.within(f"{label}: part {block.part}") from error
-    except (ArithmeticError, LookupError, ValueError) as error:
-        raise FormatError(f"{label}: part {block.part}: decoding failed ({error}); the archive is damaged") from error
+class ErrorContext(contextlib.AbstractContextManager[None]):
+    """Have errors name the archive, and the part, and make one kind of all that damage can cause.
+
+    A generator would do, but from Python 3.12 on an error that it translates is in a reference cycle with the frames,
+    and so with the arrays, of what failed, which takes up memory until the garbage is collected.
+    """
+
+    def __init__(self, label: str, block: Block | None = None) -> None:
+        self._place = label if block is None else f"{label}: part {block.part}"
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, GfzError):
+            raise error.within(self._place) from error
+        if isinstance(error, ArithmeticError | LookupError | ValueError):
+            raise FormatError(f"{self._place}: decoding failed ({error}); the archive is damaged") from error
 
 
 def split_streams(block: Block, data: bytes, names: Iterable[str] = STREAM_IDS) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ are small, or needed almost whole; of others only the streams and slices that ar
 of an entry cannot check pieces of it. Records that are read whole are checked against their digests.
 """
 
-import contextlib
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -15,13 +14,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.archive.block import error_context, split_streams
+from geneformer_codec.archive.block import ErrorContext, split_streams
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.manifest import Block
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.record_index import RecordIndex, Span
 from geneformer_codec.coding.interface import Progress
-from geneformer_codec.errors import FormatError, GfzError, UsageError
+from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.sequence.digests import DIGEST_BYTES, RecordDigest
 from geneformer_codec.sequence.fasta import FastaText
 from geneformer_codec.streams.interface import Choice
@@ -118,7 +117,7 @@ class SequenceReader:
             return [0, block.residues]
         if number not in self._coded_qualities:
             lengths = self._open({number})[number].text.fragment_residues
-            with error_context(block, self._archive.label):
+            with ErrorContext(self._archive.label, block):
                 # all of the block is fetched, so that it can be checked
                 self._archive.hold([], [block])
                 data = split_streams(block, self._archive.block_data(block))["qualities"]
@@ -133,7 +132,7 @@ class SequenceReader:
         elif place not in self._qualities:
             coded = self._coded_qualities[number]
             residues = b"".join(self._residues([Span(number, *coded.places[slice_ : slice_ + 2])]))
-            with error_context(block, self._archive.label):
+            with ErrorContext(self._archive.label, block):
                 decoded = coded.decode(range(slice_, slice_ + 1), np.frombuffer(residues, np.uint8))
                 self._qualities[place] = decoded.tobytes()
         _bound(self._qualities, place, QUALITIES_AT_ONCE)
@@ -172,7 +171,7 @@ class SequenceReader:
             for slice_ in slices:
                 begin, end = int(part.ends[slice_]) - part.bases_in(slice_), int(part.ends[slice_])
                 held.append(decoded[span.block, slice_][max(start - begin, 0) : min(stop, end) - begin])
-            with error_context(part.block, self._archive.label):
+            with ErrorContext(self._archive.label, part.block):
                 yield part.text.render_residues(np.concatenate(held), span.start, span.stop).tobytes()
 
     def _decode(self, spans: list[Span]) -> tuple[dict[int, _Part], dict[tuple[int, int], Bases]]:
@@ -207,9 +206,9 @@ class SequenceReader:
                 [wanted[at] for at in places],
             )
             coders = self._coders()
-            with error_context(parts[places[0][0]].block, self._archive.label):
+            with ErrorContext(self._archive.label, parts[places[0][0]].block):
                 coder = coders.coder(choice)
-            with self._error_context():
+            with ErrorContext(self._archive.label):
                 bases = coder.decode(coded, lengths, self._progress, sizes)
             for place, size, end in zip(places, sizes, np.cumsum(sizes).tolist(), strict=True):
                 self._slices[place] = bases[end - size : end].copy()
@@ -225,16 +224,6 @@ class SequenceReader:
         """The bytes of a slice."""
         block, start, stop = part.place(slice_)
         return self._archive.read_range(block, start, stop) if part.data is None else part.data[start:stop]
-
-    @contextlib.contextmanager
-    def _error_context(self) -> Iterator[None]:
-        """Have errors name the archive, and make one kind of all that damage can cause."""
-        try:
-            yield
-        except GfzError as error:
-            raise error.within(self._archive.label) from error
-        except (ArithmeticError, LookupError, ValueError) as error:
-            raise FormatError(f"{self._archive.label}: decoding failed ({error}); the archive is damaged") from error
 
     def _open(self, numbers: set[int]) -> dict[int, _Part]:
         """Blocks made ready; of a remote archive, what they need is fetched together."""
@@ -264,7 +253,7 @@ class SequenceReader:
         else:
             data = archive.block_data(block)
             head = data[start:stop]
-            with error_context(block, archive.label):
+            with ErrorContext(archive.label, block):
                 self.index.check(number, data)
         content = archive.content(block, split_streams(block, head, _BEFORE_PAYLOAD))
         if block.is_aligned:  # as one slice

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from geneformer_codec.archive.block import decode_block, decode_streams, error_context, split_streams
+from geneformer_codec.archive.block import ErrorContext, decode_block, decode_streams, split_streams
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.container import AGAIN, HEAD_BYTES, ContainerReader, check_head
 from geneformer_codec.archive.manifest import MAX_MANIFEST_BYTES, Block, Manifest
@@ -179,7 +179,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     def content(self, block: Block, streams: dict[str, bytes]) -> PartContent:
         """Decode some streams of a part, the payload and qualities not among them."""
-        with self.expanding(), error_context(block, self.label):
+        with self.expanding(), ErrorContext(self.label, block):
             return decode_streams(block, self.manifest.settings, streams)
 
     def text_content(self, block: Block, data: bytes | None = None) -> PartContent:
@@ -189,7 +189,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     def layout_texts(self, block: Block) -> tuple[bytes, ...]:
         """The text of one part, or those of a pair, with arbitrary bases and qualities: only the layout is right."""
         streams = self._text_streams(block, self.block_data(block))
-        with self.expanding(block), error_context(block, self.label):
+        with self.expanding(block), ErrorContext(self.label, block):
             content = decode_streams(block, self.manifest.settings, streams)
             content.bases = np.zeros(content.fasta.base_count, np.uint8)
             content.qualities = np.full(block.residues, ord("I"), np.uint8)

@@ -1,11 +1,13 @@
 """Write the golden archives anew: ``python tests/archive/golden/make.py FOLDER``.
 
-Once there is a release, archives are added here and none is replaced. Sequences are simulated. An archive of the same
-tool has the same bytes; the model, which is trained, can differ.
+Once there is a release, archives are added here and none is replaced. Sequences are simulated; texts are not kept, but
+their SHA-256 is. An archive of the same tool has the same bytes; the model, which is trained, can differ.
 """
 
 import json
 import sys
+import tempfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,6 @@ def model(folder: Path) -> Model:
     panel = folder / "panel.fa"
     write_fasta(panel, 8, 900, 0.03, 2)
     records = read_records([panel])
-    panel.unlink()
     known = Panel.of(records[:6])
     pupil = Predictor(settings, known.packed)
     mixer, low = pupil.mixer.copy(), pupil.low.copy()
@@ -69,9 +70,7 @@ def panel_alone(folder: Path) -> Model:
     """As a sample of several parts has one of its own."""
     panel = folder / "panel.fa"
     write_fasta(panel, 2, 900, 0.03, 2)
-    known = Panel.of(read_records([panel]))
-    panel.unlink()
-    return panel_of(known)
+    return panel_of(Panel.of(read_records([panel])))
 
 
 def panel_of(known: Panel) -> Model:
@@ -80,7 +79,7 @@ def panel_of(known: Panel) -> Model:
     return Model.of(None, Experts(None, source), {"name": "self panel"})
 
 
-def facts(archive: Path) -> dict[str, object]:
+def facts(archive: Path) -> dict[str, Any]:
     """What is compared with an archive: what `gfz info` says, and where its records are, if these are no reads."""
     info = api.info(archive).as_dict()
     for later in ("experts", "without_model"):  # later versions may have more settings
@@ -88,6 +87,13 @@ def facts(archive: Path) -> dict[str, object]:
     if info["kind"] == "FASTQ":
         return {"info": info}
     return {"info": info, "records": [vars(entry) for entry in api.read_index(archive)]}
+
+
+def as_lines(info: dict[str, Any], records: Sequence[dict[str, Any]] = ()) -> str:
+    """The facts as JSON: a line for each field of ``info``, and for each record."""
+    fields = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in info.items())
+    rows = ",\n".join(f"  {json.dumps(record)}" for record in records)
+    return f'{{\n "info": {{\n{fields}\n }}' + (f',\n "records": [\n{rows}\n ]' if rows else "") + "\n}\n"
 
 
 ARCHIVES: dict[str, dict[str, Any]] = {
@@ -105,28 +111,28 @@ ARCHIVES: dict[str, dict[str, Any]] = {
 }
 
 
-def main(folder: Path) -> None:
-    """Write all of them."""
-    sample = folder / "genomes.fa"
+def main(folder: Path, scratch: Path) -> None:
+    """Write all of them, with other files in ``scratch``."""
+    sample = scratch / "genomes.fa"
     sample.write_bytes(text(6, 900, 2))
     taught = folder / "species.gfmodel"
-    taught.write_bytes(model(folder).data)
-    pair = folder / "reads.fq", folder / "mates.fq"
+    taught.write_bytes(model(scratch).data)
+    pair = scratch / "reads.fq", scratch / "mates.fq"
     with pair[0].open("wb") as first, pair[1].open("wb") as second:
         write_fastq([first, second], 60, seed=2)
         first.write(ODD_READS)
     for name, options in ARCHIVES.items():
         settings.QUALITY_SLICE_BITS = 11 if name == "slices" else 20
-        given = taught if "model" in name else panel_alone(folder) if "panel" in name else None
+        given = taught if "model" in name else panel_alone(scratch) if "panel" in name else None
         if name == "mapped":  # to a part of the genome that the reads are of
             given = panel_of(Panel.of([make_ancestor(np.random.Generator(np.random.PCG64(2)), 50_000)[:20_000]]))
         out = folder / f"{name}.gfz"
         source = pair[0] if name in ("reads", "pair", "mapped", "slices") else sample
         mate = pair[1] if name in ("pair", "mapped") else None
         api.compress(source, out, mate=mate, model=given, verify=True, force=True, **options)
-        known = json.dumps(facts(out), indent=1)
-        (folder / f"{name}.json").write_text(f"{known}\n")
+        (folder / f"{name}.json").write_text(as_lines(**facts(out)))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with tempfile.TemporaryDirectory() as directory:
+        main(Path(sys.argv[1]), Path(directory))
