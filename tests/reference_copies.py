@@ -305,8 +305,8 @@ class Copies:
         if coded:
             return
         self.taken["searches after a reverse copy"] += seeking and not self.both
-        if self.settings["shift_after"]:
-            self.shift_copies(self.settings["shift_after"])
+        if self.settings["shift_misses"]:
+            self.shift_copies(self.settings["shift_misses"])
         seed = cfg["panel_seed_length"]
         if t >= seed and self.panel and self.n_panel:
             self.search_panel(self.panel, mix(self.context(seed)), 1, 1, False)
@@ -339,10 +339,15 @@ class Copies:
                 else:
                     self.look(self.bases, place + 2, 1, k, close, True)
 
-    def shift_copies(self, r: int) -> None:
-        lowest = (1 << r) - 1
+    def shift_copies(self, needed: int) -> None:
         for copy in self.slots[: self.n]:
-            if not copy.misses >> (r - 1) & 1 or ones(copy.misses & lowest) < 2:
+            for r in (4, 5, 6, 7, 8):
+                lowest = (1 << r) - 1
+                often = ones(copy.misses >> r) > 4
+                if copy.misses >> (r - 1) & 1 and ones(copy.misses & lowest) >= needed + often:
+                    self.taken["shifts of often missing copies"] += often
+                    break
+            else:
                 continue
             for s in (1, -1, 2, -2, 3, -3, 4, -4):
                 p = copy.place + s

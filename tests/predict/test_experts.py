@@ -221,7 +221,7 @@ def test_tables_are_what_they_say() -> None:
         ("count_orders", [1, 2]), ("count_priors", [0]), ("both_strands", 1), ("count_orders", 12), ("rate", 128),
         ("trust_limit", 1023), ("long_history_weight", 17), ("max_mismatches", 11), ("max_start_mismatches", 17),
         ("match_run_length_noisy", -1),
-        ("history_sampling", -1), ("history_sampling", 1025), ("shift_after", 17),
+        ("history_sampling", -1), ("history_sampling", 1025), ("shift_misses", 9),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(name: str, value: object) -> None:

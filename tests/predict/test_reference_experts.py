@@ -188,7 +188,7 @@ def odd_settings(seed: int) -> ExpertSettings:
         "max_start_mismatches": min(values["max_start_mismatches"], values["max_mismatches"]),
         "match_run_length_noisy": int(rng.choice([0, 1, 5, 12, 1 << 30])),
     }
-    values |= {"history_sampling": int(rng.choice([0, 1, 3, 1024])), "shift_after": int(rng.integers(0, 17))}
+    values |= {"history_sampling": int(rng.choice([0, 1, 3, 1024])), "shift_misses": int(rng.integers(0, 9))}
     counts = int(rng.integers(0, 4))
     values["low_orders"] = tuple(rng.integers(1, 6, int(rng.integers(0, 4))).tolist())
     values["count_orders"] = tuple(rng.integers(1, 32, counts).tolist())
@@ -310,12 +310,12 @@ CASES = [
         {"short match runs", "match runs", "forward copies", "hits left out"},
     ),
     Case(
-        "shifted copies", {"both_strands": True, "history_seed_length_both": 14, "shift_after": 6},
+        "shifted copies", {"both_strands": True, "history_seed_length_both": 14, "shift_misses": 3},
         np.concatenate([NOISE[:900], GAPPED, revcomp(GAPPED)]), None,
         {"forward shifts", "reverse shifts"},
     ),
     Case(
-        "copies of a panel shifted", {"shift_after": 4, "panel_sampling": 1}, GAPPED,
+        "copies of a panel shifted", {"shift_misses": 2, "panel_sampling": 1}, GAPPED,
         [NOISE[:900], revcomp(NOISE[:900])], {"forward shifts"},
     ),
     Case(

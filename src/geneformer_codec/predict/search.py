@@ -71,6 +71,12 @@ def _run_sums() -> NDArray[np.int32]:
 RUN_SUMS = _run_sums()
 MOST_SHIFT = 4
 """Bases of an insertion or deletion after which a copy goes on."""
+LEAST_SHIFT_LENGTH, MOST_SHIFT_LENGTH = 4, 8
+"""Bases since a copy got out of step; those after the first must agree where it is shifted to."""
+LAST_SHIFT = np.uint32((1 << MOST_SHIFT_LENGTH) - 1)
+SHIFT_STARTS = np.uint32(int(LAST_SHIFT) >> (LEAST_SHIFT_LENGTH - 1) << (LEAST_SHIFT_LENGTH - 1))
+FEW_MISSES = 4
+"""Misses before, above which one more is needed."""
 MOST_WINDOWS = 30
 """So that a run stays below 1,024, as far as `RUN_SUMS` reaches."""
 
@@ -334,17 +340,36 @@ def shifted_misses(panel: PanelTables, state: SliceState, recent: Recent, place:
 
 
 @inline
+def shift_length(settings: Settings, misses: Int) -> Int:
+    """The bases, beginning with a miss, in which a copy missed so often that it may be out of step; 0: not so often.
+
+    One that missed often before must miss once more: it is a distant relative, or has a poor read beside it.
+    """
+    needed, found = settings.shift_misses, np.int64(0)
+    if misses & SHIFT_STARTS == np.uint32(0) or np.int64(count_ones(misses & LAST_SHIFT)) < needed:
+        return found
+    in_all = np.int64(count_ones(misses))
+    for length in range(MOST_SHIFT_LENGTH, LEAST_SHIFT_LENGTH - 1, -1):
+        newest = misses & np.uint32((1 << length) - 1)
+        count = np.int64(count_ones(newest))
+        if newest >> np.uint32(length - 1) and count >= needed + (1 if in_all - count > FEW_MISSES else 0):
+            found = np.int64(length)
+    return found
+
+
+@inline
 def shift_copies(settings: Settings, panel: PanelTables, state: SliceState, recent: Recent) -> None:
     """Move copies that an insertion or deletion has put out of step: by the least shift after which they go on.
 
-    A copy is tried `shift_after` bases after a miss, if it missed again since.
+    See `shift_length`.
     """
-    bank, after = state.bank, settings.shift_after
-    newest, since = np.uint32((1 << after) - 1), np.uint32(1 << after >> 1)
+    bank = state.bank
     for k in range(np.int64(state.numbers[COPIES])):
         misses = np.uint32(bank[u(MISSES + k)])
-        if misses & since == np.uint32(0) or misses & newest == since:
+        after = shift_length(settings, misses)
+        if after == 0:
             continue
+        newest, since = np.uint32((1 << after) - 1), np.uint32(1 << after >> 1)
         place, step = state.copy_places[u(k)], np.int64(bank[u(STEP + k)])
         for number in range(2 * MOST_SHIFT):
             shift = -(number // 2 + 1) if number & 1 else number // 2 + 1

@@ -47,7 +47,7 @@ _BOUNDS = {
     "match_run_length_noisy": (0, NEVER),
     "search_run_limit": (0, NEVER),
     "history_sampling": (0, 1024),
-    "shift_after": (0, 16),
+    "shift_misses": (0, 8),
 }
 
 
@@ -69,7 +69,7 @@ class ExpertSettings:
     coded without the mixer (`match_run`); with 0 never; ``match_run_length_noisy``, if not 0, holds where guesses
     missed often lately. While one has predicted ``search_run_limit`` bases, if not 0, none is searched, and seeds of
     match runs are not entered. With ``history_sampling``, one seed of the history in so many is entered and searched.
-    A copy that missed ``shift_after`` bases ago, if not 0, and again since, moves by up to four bases where that helps.
+    A copy that missed ``shift_misses`` times lately, if not 0, moves by up to four bases where that helps.
     """
 
     copies: int = 16
@@ -97,7 +97,7 @@ class ExpertSettings:
     match_run_length_noisy: int = 0
     search_run_limit: int = 0
     history_sampling: int = 0
-    shift_after: int = 0
+    shift_misses: int = 0
     low_orders: tuple[int, ...] = (2, 3)
     count_orders: tuple[int, ...] = (12,)
     count_priors: tuple[int, ...] = (10,)
@@ -209,7 +209,7 @@ def with_level(trained: ExpertSettings, level: str) -> ExpertSettings:
     A network, if there is one, is left out of all but ``max``: it takes far more time than all the rest. Frequent
     searches of few candidates pay more than rare ones of many.
     """
-    trained = replace(trained, max_candidates=8, shift_after=6)
+    trained = replace(trained, max_candidates=8, shift_misses=3)
     if level == "fast":
         return replace(
             trained, copies=4, search_interval=10, search_interval_few=5, history_sampling=4, attention_rate=0, heads=1,
@@ -235,7 +235,7 @@ def without_panel(level: str, both_strands: bool = True) -> ExpertSettings:
     # where both strands help, relatives are few and passages long: short seeds would match at random
     common = ExpertSettings(
         history_seed_length=12, history_seed_length_both=16, long_history_weight=8, both_strands=both_strands,
-        trust_limit=1000, rate=50, shift_after=6, initial_state=INITIAL_STATES[level],
+        trust_limit=1000, rate=50, shift_misses=3, initial_state=INITIAL_STATES[level],
     )  # fmt: skip
     if level == "fast":
         return replace(

@@ -246,7 +246,7 @@ def run(
         else:
             enter(settings, state, state.numbers[DONE], row + base)
         if not quiet:
-            if settings.shift_after:
+            if settings.shift_misses:
                 shift_copies(settings, panel, state, recent)
             due = to_search == 0 or (to_search_few == 0 and numbers[COPIES] < FEW)  # copies may have ended
             search(slice_, recent, seeds, due and settings.history_sampling == 0)

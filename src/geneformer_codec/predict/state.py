@@ -97,7 +97,7 @@ class Settings(NamedTuple):
     match_run_length_noisy: int  # the same where the guess missed often lately; 0: as `match_run_length`
     search_run_limit: int  # bases of a run from which nothing is searched, and no hits are entered; 0: never
     history_sampling: int  # one seed of the history in so many is entered and searched; 0: all are
-    shift_after: int  # bases after a miss, and another one, after which a copy is shifted; 0: never
+    shift_misses: int  # lately, after which a copy is shifted; 0: never
     learn_counts: int  # 1: the counts are the slice's own
 
 
