@@ -160,10 +160,10 @@ def compress(
                 parts, sample = opened.parts(part_bases), opened.sample
             elif len(first) > 1:
                 directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                plan = split_sample(parts, sample, directory, part_bases, level, job.threads)
+                plan = split_sample(parts, sample, directory, part_bases, level, job.threads, opened.short_reads)
                 job = job.with_panel(_panel_of(plan, directory))
                 parts, sample = (read_part(plan, directory / part.file) for part in plan.parts), lambda: plan.sample
-        info = job.write(parts, sample, file, str(out), job.settings(part_bases, opened.is_reads))
+        info = job.write(parts, sample, file, str(out), job.settings(part_bases, opened.is_reads, opened.short_reads))
     _log_notices(source, info.notices)
     return info
 
@@ -197,7 +197,7 @@ def compress_parts(
     if model is None and self_panel:
         model = _panel_of(plan, paths[0].parent)
     job = _Compression(open_model(model), level, strands, access, digests, embed, verify, force, execution, progress)
-    settings = job.settings(plan.part_bases, plan.is_reads)
+    settings = job.settings(plan.part_bases, plan.is_reads, plan.short_reads)
     with _output(out, force, seekable=True, binary=True) as file:
         return job.write((read_part(plan, path) for path in paths), lambda: plan.sample, file, str(out), settings)
 
@@ -335,7 +335,13 @@ def split(
     ):
         threads = (execution or Execution()).threads
         plan = split_sample(
-            opened.parts(part_bases), opened.sample, directory, part_bases, level if self_panel else None, threads
+            opened.parts(part_bases),
+            opened.sample,
+            directory,
+            part_bases,
+            level if self_panel else None,
+            threads,
+            opened.short_reads,
         )
     _log_notices(source, sample_notices(plan.sample))
     return plan
@@ -393,9 +399,14 @@ def merge(
 
 
 def make_settings(
-    model: CodingModel | None, level: str, access: str | int, part_bases: int, is_reads: bool = False
+    model: CodingModel | None,
+    level: str,
+    access: str | int,
+    part_bases: int,
+    is_reads: bool = False,
+    short_reads: bool = False,
 ) -> Settings:
-    """The settings of an archive, of FASTQ or not."""
+    """The settings of an archive, of FASTQ or not; copies are not shifted among short reads, which end too soon."""
     check_level(level)
     check_range("part_bases", part_bases, MIN_PART_BASES, MAX_PART_BASES)
     if isinstance(access, str) and access not in ACCESS:
@@ -409,8 +420,11 @@ def make_settings(
     else:
         slice_length = WHOLE_PART
     if model is None:
-        return Settings(level, slice_length, part_bases, without_model(level, slice_length or part_bases, is_reads))
-    alone = without_model(level, part_bases, is_reads) if experts and not experts.network else None
+        experts, alone = without_model(level, slice_length or part_bases, is_reads), None
+    else:
+        alone = without_model(level, part_bases, is_reads) if experts and not experts.network else None
+    if short_reads:
+        experts, alone = (given and replace(given, shift_misses=0) for given in (experts, alone))
     return Settings(level, slice_length, part_bases, experts, alone)
 
 
@@ -450,7 +464,7 @@ class _Compression:
         """The same, with the sample's own panel in the archive if it has one."""
         return self if panel is None else replace(self, model=panel, embed=True)
 
-    def settings(self, part_bases: int, is_reads: bool) -> Settings:
+    def settings(self, part_bases: int, is_reads: bool, short_reads: bool = False) -> Settings:
         """The settings of the archive; ``UsageError`` for options that do not fit together."""
         if self.embed and self.model is None:
             raise UsageError(f"no model to embed; give one with {option('model')}, or leave {option('embed')} out")
@@ -458,7 +472,7 @@ class _Compression:
             raise UsageError(f"invalid strands {self.strands!r}; choose one of {', '.join(STRANDS)}")
         if self.digests not in DIGESTS:
             raise UsageError(f"invalid digests {self.digests!r}; choose {' or '.join(DIGESTS)}")
-        settings = make_settings(self.model, self.level, self.access, part_bases, is_reads)
+        settings = make_settings(self.model, self.level, self.access, part_bases, is_reads, short_reads)
         return replace(settings, digests=self.digests)
 
     def write(

@@ -45,13 +45,17 @@ class PlannedPart:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sample and its parts; ``is_reads``: it is FASTQ; ``panel`` is the SHA-256 of the file of its panel, if any."""
+    """A sample and its parts; ``panel`` is the SHA-256 of the file of its panel, if any.
+
+    ``is_reads``: it is FASTQ; ``short_reads``: of short reads.
+    """
 
     sample: Sample
     is_reads: bool
     part_bases: int
     parts: tuple[PlannedPart, ...]
     panel: str | None = None
+    short_reads: bool = False
 
     def dump(self) -> bytes:
         """The JSON of the plan."""
@@ -62,6 +66,7 @@ class Plan:
             "sample": sample.pop("name"),
             **{name: value for name, value in sample.items() if name != "parts"},
             "is_reads": self.is_reads,
+            "short_reads": self.short_reads,
             "part_bases": self.part_bases,
             "panel": self.panel,
             "parts": [vars(part) for part in self.parts],
@@ -90,12 +95,12 @@ class Plan:
             raise ValueError("it has no parts")
         parts = tuple(_part(Fields(item, f"part {number}"), number) for number, item in enumerate(items))
         is_reads, part_bases = fields.flag("is_reads"), fields.number("part_bases", 1, MAX_PART_BYTES)
-        panel = fields.text_or_none("panel", HEX64)
+        panel, short_reads = fields.text_or_none("panel", HEX64), fields.flag("short_reads")
         sample = Sample.take(fields, "sample", len(parts))
         mates = sum(part.mate_bytes for part in parts)
         if sum(part.text_bytes for part in parts) != sample.all_bytes or mates != sample.all_bytes - sample.bytes:
             raise ValueError("the sizes of the parts do not sum to the size of the sample")
-        return cls(sample, is_reads, part_bases, parts, panel)
+        return cls(sample, is_reads, part_bases, parts, panel, short_reads)
 
 
 def read_part(plan: Plan, path: Path) -> Part:

@@ -29,6 +29,7 @@ def split_sample(
     part_bases: int,
     panel_level: str | None = None,
     threads: int = 0,
+    short_reads: bool = False,
 ) -> Plan:
     """Write the parts of a sample and their plan into ``directory``.
 
@@ -53,7 +54,7 @@ def split_sample(
         _write(directory / planned[-1].file, text)
         _write(directory / planned[-1].digests_file, part.digests)
         is_reads = part.is_reads
-    plan = Plan(taken.complete(sample()), is_reads, part_bases, tuple(planned))
+    plan = Plan(taken.complete(sample()), is_reads, part_bases, tuple(planned), short_reads=short_reads)
     if panel_level and (is_reads or len(planned) > 1):
         from geneformer_codec.archive.self_panel import make_self_panel
 

@@ -11,7 +11,7 @@ from geneformer_codec.files import STREAM
 from geneformer_codec.inputs.decompress import open_input
 from geneformer_codec.inputs.import_formats import derived_text, origin_of
 from geneformer_codec.inputs.sample import Mate, OddMates, Sample
-from geneformer_codec.sequence.fastq import HEAD_BYTES, is_fastq
+from geneformer_codec.sequence.fastq import HEAD_BYTES, has_short_lines, is_fastq
 from geneformer_codec.sequence.parts import Part, Readable, split
 from geneformer_codec.sequence.read_parts import QUALITY_BINS, MateNames, split_reads
 
@@ -26,6 +26,8 @@ class Source:
 
     streams: Sequence[Readable]
     is_reads: bool
+    short_reads: bool
+    """Whether they are reads, and short as far as can be seen from the first ones."""
     known: Sample
     trailing: Sequence[int]
     """Of each file that ended in bytes after its compressed data, how many; filled as they are read."""
@@ -86,7 +88,7 @@ def open_source(
         if origins[0] and name is None:
             called = Path(called).stem + (".fastq" if kinds[0] else ".fasta")
         known = Sample(called, 0, "", 0, second, origins[0], bin_qualities)
-        yield Source(streams, kinds[0], known, trailing, MateNames())
+        yield Source(streams, kinds[0], kinds[0] and has_short_lines(heads[0]), known, trailing, MateNames())
 
 
 def sample_name_of(source: AnyFile, as_is: bool = False) -> str:

@@ -22,12 +22,19 @@ Octets = NDArray[np.uint8]
 
 HEAD_BYTES = 1 << 16
 """So much of a text decides whether it is FASTQ."""
+SHORT_LINE = 512
+"""Bytes in a line of short reads, at most."""
 LINE_FEED, _HEADER = 10, 62
 
 
 def is_fastq(head: bytes) -> bool:
     """Whether a text that begins so is taken for FASTQ: by its first byte that is not blank."""
     return head.lstrip()[:1] == b"@"
+
+
+def has_short_lines(head: bytes) -> bool:
+    """Whether all lines of a text that begins so are as short as those of short reads."""
+    return max(map(len, head.split(b"\n"))) <= SHORT_LINE
 
 
 @dataclass(frozen=True)
