@@ -420,9 +420,9 @@ def make_settings(
     else:
         slice_length = WHOLE_PART
     if model is None:
-        experts, alone = without_model(level, slice_length or part_bases, is_reads), None
+        experts, alone = without_model(level, slice_length or part_bases, is_reads, short_reads), None
     else:
-        alone = without_model(level, part_bases, is_reads) if experts and not experts.network else None
+        alone = without_model(level, part_bases, is_reads, short_reads) if experts and not experts.network else None
     if short_reads:
         experts, alone = (given and replace(given, shift_misses=0) for given in (experts, alone))
     return Settings(level, slice_length, part_bases, experts, alone)

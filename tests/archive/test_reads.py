@@ -245,3 +245,18 @@ def test_what_is_before_the_first_header(tmp_path: Path, write: Write, preamble:
     found = {"text": 1, "bytes": len(preamble), "places": 1, "records_before": 0}
     assert info.outside_records == ([found] if preamble else [])
     assert ("belong to no record" in info_table(info)) == bool(preamble)
+
+
+@pytest.mark.parametrize(("size", "shifts", "copies"), [(100, 0, 8), (1500, 3, 12)])
+def test_long_reads_are_predicted_otherwise(tmp_path: Path, write: Write, size: int, shifts: int, copies: int) -> None:
+    """However they are compressed: the plan of a split sample says what they are."""
+    source = write("in.fq", make_reads(12000 // size, size=size))
+    whole = api.compress(source, tmp_path / "a.gfz", self_panel=False, part_bases=4000, verify=True)
+    plan = api.split(source, tmp_path / "parts", self_panel=False, part_bases=4000)
+    assert plan.short_reads == (size == 100)
+    parts = [tmp_path / "parts" / part.file for part in plan.parts]
+    api.compress_parts(parts, tmp_path / "p.gfz", self_panel=False)
+    api.gather(tmp_path / "parts" / "plan.json", [tmp_path / "p.gfz"], tmp_path / "b.gfz")
+    assert (tmp_path / "a.gfz").read_bytes() == (tmp_path / "b.gfz").read_bytes()
+    assert whole.experts is not None
+    assert (whole.experts["shift_misses"], whole.experts["copies"]) == (shifts, copies)

@@ -68,7 +68,7 @@ def reference(model: CodingModel | None, embedded: bool) -> ModelReference:
     return ModelReference(model.id, model.name, len(model.data), embedded)
 
 
-def without_model(level: str, bases: int, is_reads: bool = False) -> "ExpertSettings":
+def without_model(level: str, bases: int, is_reads: bool = False, short_reads: bool = True) -> "ExpertSettings":
     """How experts that start untrained are to predict at a level, in slices of at most ``bases``."""
     from geneformer_codec.predict.settings import without_panel
 
@@ -76,6 +76,8 @@ def without_model(level: str, bases: int, is_reads: bool = False) -> "ExpertSett
     if is_reads:
         few = settings.max_candidates_both or settings.max_candidates
         settings = replace(settings, max_candidates=few, **(_FAST_READS if level == "fast" else {}))
+        if level == "balanced" and not short_reads:
+            settings = replace(settings, **_LONG_READS)
     # Tables four times as large as both strands of a slice: more only takes time to clear.
     return replace(settings, table_bits=min(settings.table_bits, max(8, bases.bit_length() + 2)))
 
@@ -94,6 +96,14 @@ _FAST_READS: dict[str, Any] = {
 Counts, which genomes do without there, make them up to a third smaller at the same speed, and then one short context
 does for two.
 """
+
+_LONG_READS: dict[str, Any] = {
+    "count_orders": (9, 12, 16),
+    "count_priors": (30, 20, 20),
+    "initial_state": "",
+    "copies": 12,
+}
+"""How long reads are predicted otherwise at balanced: errors are many, so that more copies and contexts pay."""
 
 
 def expert_batches(settings: Settings, execution: Execution, slices: int | None = None) -> "Batches | None":
