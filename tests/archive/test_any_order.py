@@ -245,6 +245,19 @@ def test_full_disk(tmp_path: Path, files: tuple[Path, Path], monkeypatch: pytest
     assert not list(tmp_path.glob("*a.gfz*"))
 
 
+@pytest.mark.usefixtures("small")
+def test_a_faulty_disk_is_noticed() -> None:
+    text = b"".join(map(read, shuffled(200)))
+    with ReadSorter([io.BytesIO(text)], "r.fq") as sorter:
+        file = sorter._texts[0]
+        file.seek(len(text) // 2)
+        octet = file.read(1)
+        file.seek(len(text) // 2)
+        file.write(bytes((octet[0] ^ 1,)))
+        with pytest.raises(OutputError, match=r"temporary of r\.fq .* has lost or changed reads"):
+            list(sorter.texts())
+
+
 @pytest.mark.parametrize("field", [{"reads": 0}, {"reads": "1"}, {"before": None}, {"more": 1}, {"after": -1}])
 def test_invalid_fields(field: dict[str, Any]) -> None:
     valid = Sample("x", 1, "0" * 64, 1, reordering=Reordering(3, 2, 1))

@@ -140,6 +140,25 @@ def find_odd_mates(one: Bytes, starts: Integers, other: Bytes, mates: Integers) 
     return odd, first
 
 
+@helper
+def _fnv(text: Bytes, start: int, stop: int) -> np.uint64:
+    """The FNV-1a hash of a range of a text."""
+    found = np.uint64(0xCBF29CE484222325)
+    for place in range(start, stop):
+        found = (found ^ np.uint64(text[place])) * np.uint64(0x100000001B3)
+    return found
+
+
+@kernel
+def sum_hashes(text: Bytes, sizes: Integers) -> np.uint64:
+    """The sum of the hashes of ranges that follow one another, which does not depend on their order."""
+    found, start = np.uint64(0), 0
+    for size in sizes:
+        found += _fnv(text, start, start + size)
+        start += size
+    return found
+
+
 @kernel
 def name_keys(text: Bytes, starts: Integers, paired: bool, keys: Bytes) -> None:
     """Keys [reads, bytes], zero before, that sort as names up to the first blank do, numbers in them by value.
@@ -168,9 +187,7 @@ def name_keys(text: Bytes, starts: Integers, paired: bool, keys: Bytes) -> None:
             keys[read, filled] = text[place]
             place, filled = place + 1, filled + 1
         if place < stop:
-            name_hash = np.uint64(0xCBF29CE484222325)
-            for octet in text[start:stop]:
-                name_hash = (name_hash ^ np.uint64(octet)) * np.uint64(0x100000001B3)
+            name_hash = _fnv(text, start, stop)
             for step in range(8):
                 keys[read, most - 1 - step] = name_hash & np.uint64(255)
                 name_hash >>= np.uint64(8)

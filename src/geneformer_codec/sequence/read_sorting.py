@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.errors import OutputError
 from geneformer_codec.files import guarded, temporary
 from geneformer_codec.sequence.fasta import line_ends
 from geneformer_codec.sequence.fastq import LINE_FEED
@@ -69,6 +70,12 @@ class _Piece:
         take_ranges(self.text, starts[order], sizes, text)
         return _Piece(text, self.keys[order], sizes)
 
+    def checksum(self) -> int:
+        """A number that is the same for the same reads in any order."""
+        from geneformer_codec.sequence.read_kernels import sum_hashes
+
+        return int(sum_hashes(self.text, self.sizes))
+
     def numbers(self) -> NDArray[np.uint64]:
         """The number of each read in its text."""
         return self.keys.view(np.uint8).reshape(-1, _KEY.itemsize)[:, NAME_BYTES:].copy().view(">u8")[:, 0]
@@ -106,6 +113,7 @@ class ReadSorter(contextlib.AbstractContextManager["ReadSorter"]):
         self.obstacle = ""
         self._count = len(streams)
         self._chunks: list[_Chunk] = []
+        self._checksum = 0
         with contextlib.ExitStack() as stack:
             files = [temporary(label) for _ in range(3 * self._count)]
             for file, _ in files:
@@ -159,7 +167,9 @@ class ReadSorter(contextlib.AbstractContextManager["ReadSorter"]):
             name_keys(octets, starts, self._count > 1, keys[:, :NAME_BYTES])
             numbers = np.arange(first, first + len(starts), dtype=">u8")
             keys[:, NAME_BYTES:] = numbers.view(np.uint8).reshape(-1, 8)
-        return _Piece(octets, keys.reshape(-1).view(_KEY), (stops - starts)[: len(keys)])
+        piece = _Piece(octets, keys.reshape(-1).view(_KEY), (stops - starts)[: len(keys)])
+        self._checksum += piece.checksum()
+        return piece
 
     def _write(self, chunk: _Chunk, pieces: Sequence[_Piece]) -> None:
         with guarded(self._place):
@@ -236,14 +246,21 @@ class ReadSorter(contextlib.AbstractContextManager["ReadSorter"]):
         return next(self._buckets())
 
     def texts(self) -> Iterator[tuple[bytes, ...]]:
-        """The texts sorted by name, piece by piece; reads of a pair that have no mate come last."""
+        """The texts sorted by name, piece by piece; reads of a pair that have no mate come last.
+
+        ``OutputError`` if they are not the reads that were read.
+        """
         for file in self._alone:
             file.seek(0)
+        found = 0
         for bucket in self._buckets():
+            found += sum(piece.checksum() for piece in (*bucket.paired, *bucket.alone))
             yield tuple(piece.text.tobytes() for piece in bucket.paired)
             with guarded(self._place):
                 for file, piece in zip(self._alone, bucket.alone, strict=True):
                     file.write(piece.text.data)
+        if (found - self._checksum) % (1 << 64):
+            raise OutputError(f"{self._place} has lost or changed reads; check the disk, or the memory of the computer")
         sizes = [file.tell() for file in self._alone]
         for place in range(0, max(sizes), CHUNK_BYTES):
             pieces = list[bytes]()
