@@ -129,6 +129,7 @@ def check_sizes(parts: list[Part], part_bases: int) -> None:
     st.integers(0, 20),
     st.sampled_from([100, 150, 400]),
 )
+@example([(0, 97), (150, 150)], 2, 400)
 def test_parts_of_reads_are_whole(lengths: list[tuple[int, int]], extra: int, part_bases: int) -> None:
     texts = [
         b"".join(b"@r%d\n%b\n+\n%b\n" % (number, b"A" * size, b"I" * size) for number, size in enumerate(sizes))

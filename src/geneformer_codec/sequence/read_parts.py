@@ -98,8 +98,10 @@ def _next_part(texts: Sequence[_Text], size: int) -> list[bytes]:
     # A text is at its end, or has no reads at hand: there is nothing to keep together. Who has least goes first.
     pieces: dict[int, bytes] = {}
     for number in sorted(range(len(texts)), key=lambda number: texts[number].left):
-        room = size - sum(map(len, pieces.values()))
-        pieces[number] = texts[number].take_most(room // (len(texts) - len(pieces)))
+        taken = sum(map(len, pieces.values()))
+        room = (size - taken) // (len(texts) - len(pieces))
+        is_last = len(pieces) == len(texts) - 1
+        pieces[number] = texts[number].take_most(room, shortest - taken if is_last else shortest_part(room))
     return [pieces[number] for number in range(len(texts))]
 
 
@@ -170,11 +172,10 @@ class _Text:
         self._place += size
         return self._octets[self._place - size : self._place].tobytes()
 
-    def take_most(self, size: int) -> bytes:
-        """As much as there is, up to a size: to the last read that ends in its second half, else to the last line."""
+    def take_most(self, size: int, least: int) -> bytes:
+        """As much as there is, up to a size: to the last read that ends at ``least`` there, else to the last line."""
         if self.left <= size:
             return self.take(self.left)
-        least = shortest_part(size)
         count = int(np.searchsorted(self.stops, size, "right"))
         cut = int(self.stops[count - 1]) if count else 0
         if cut < least:
