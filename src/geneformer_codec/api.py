@@ -513,7 +513,7 @@ def _opened(
     any_order: bool,
     level: str,
 ) -> Iterator[Source]:
-    """A source, of which reads may be in ``any_order``."""
+    """A source; its reads may be put into another order where ``any_order`` is set."""
     with open_source(source, mate, name, as_is, bin_qualities) as opened:
         if not (any_order and opened.is_reads):
             yield opened

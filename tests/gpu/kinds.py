@@ -96,7 +96,7 @@ def qualities_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[Way, list
         ranks = np.abs(np.cumsum(steps) % 80 - 40).astype(np.uint8)
         bases = np.repeat(random.choice(5, length, p=[0.3, 0.2, 0.2, 0.29, 0.01]), random.integers(1, 4, length))
         ends = np.sort(random.integers(0, length + 1, length // read))
-        reads = np.diff(ends, prepend=0, append=length)  # of which some are empty
+        reads = np.diff(ends, prepend=0, append=length)  # some are empty
         slices.append(QualitySlice(ranks, reads, bases[:length].astype(np.uint8)))
     some = np.concatenate([np.arange(41, dtype=np.uint8), *(one.symbols for one in slices)])
     return Way(profile, EFFORTS[level], Alphabet.of(some + np.uint8(33)), whole=False), slices

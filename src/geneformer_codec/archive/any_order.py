@@ -1,7 +1,7 @@
 """Change the order of reads, where that is allowed and makes the archive smaller.
 
 Sequencers write reads as they lie on the flow cell: their names count up, and neighbours are alike in quality. Sorting
-by name restores that order in files of which the order was lost, as in those made from BAM. Sorting by place in the
+by name restores that order in files that have lost it, such as those made from BAM. Sorting by place in the
 genome is not tried: names then take what places save, or more.
 """
 

@@ -31,7 +31,7 @@ PARTS_AT_ONCE = 32
 _BEFORE_PAYLOAD = (*TEXT_STREAMS, "slices")
 """Streams that follow one another from the beginning of a block."""
 QUALITIES_AT_ONCE = 2
-"""Slices of qualities that are kept, and parts of which they are kept coded."""
+"""Decoded slices of qualities that are kept, and parts whose coded qualities are."""
 BASES_AT_ONCE = 1 << 26
 """Of slices that are decoded together, on as many threads as there are."""
 BASES_KEPT = 1 << 27

@@ -39,8 +39,8 @@ from geneformer_codec.predict.search import (
     prefetch_places,
     prefetch_rows,
     search,
-    shift_copies,
 )
+from geneformer_codec.predict.shifts import shift_copies
 from geneformer_codec.predict.state import (
     COPIES,
     DONE,
