@@ -1,7 +1,9 @@
 """A decoder of mapped reads, written from docs/format/alignments.md alone: plain Python, no package code."""
 
+from itertools import pairwise
+
 from reference_mixing import G, Predictor, Stream, between
-from reference_qualities import fields
+from reference_qualities import cut, fields, framed
 
 
 class Bits:
@@ -170,8 +172,29 @@ def decode_reads(
 ) -> list[list[int]]:  # fmt: skip
     """The bases of all reads; ``qualities`` are the bytes of each base."""
     order, paired, mapped = decode_alignments(alignments, lengths, texts, len(panel), len(own))
-    reference = panel + own
-    stream = Stream(differences)
+    seconds = {read for number, read in enumerate(order[:paired]) if number % 2}
+    reads: dict[int, list[int]] = {}
+    if not differences[0]:
+        slices = [order]
+    else:
+        groups, ends = cut(lengths, 1 << differences[0]), [0]
+        for group in groups:
+            ends.append(ends[-1] + len(group))
+        slices = [list(range(*pair)) for pair in pairwise(ends)]
+    for some, stream in zip(slices, framed(differences[1:], len(slices)), strict=True):
+        reads |= decode_slice(Stream(stream), some, seconds, mapped, lengths, panel + own, qualities)
+    done = 0
+    for read in sorted(set(order) - set(reads)):
+        reads[read] = own[done : done + lengths[read]]
+        done += lengths[read]
+    return [reads[read] for read in range(len(order))]
+
+
+def decode_slice(
+    stream: Stream, order: list[int], seconds: set[int], mapped: dict[int, Mapped], lengths: list[int],
+    reference: list[int], qualities: list[list[int]],
+) -> dict[int, list[int]]:  # fmt: skip
+    """The bases of the mapped reads of a slice."""
     hits, bits = Hits(stream), Bits(stream)
     spans = Spans(bits)
     size = 1 << min(max(len(reference).bit_length(), 10), 24)
@@ -191,10 +214,10 @@ def decode_reads(
         return times, best, times[best], sum(times) - times[best], int(best == at_place(place, step))
 
     reads: dict[int, list[int]] = {}
-    for number, read in enumerate(order):
+    for read in order:
         if read not in mapped:
             continue
-        second = int(number % 2 and number < paired)
+        second = int(read in seconds)
         place, step, events = mapped[read].place, mapped[read].step, list(mapped[read].events)
         bases: list[int] = []
         history = misses = since = q1 = 0
@@ -278,8 +301,4 @@ def decode_reads(
                     break
         reads[read] = bases
     assert stream.left <= 0
-    done = 0
-    for read in sorted(set(order) - set(reads)):
-        reads[read] = own[done : done + lengths[read]]
-        done += lengths[read]
-    return [reads[read] for read in range(len(order))]
+    return reads

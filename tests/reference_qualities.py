@@ -162,21 +162,27 @@ def decode(data: bytes, lengths: list[int], residues: bytes) -> bytes:
         return decode_slice(data[place:], lengths, residues, values, tree, profile, effort, lines)
     out, begin = b"", 0
     slices = cut(lengths, 1 << bits)
-    for number, reads in enumerate(slices):
+    for reads, stream in zip(slices, framed(data[place:], len(slices)), strict=True):
+        end = begin + sum(reads)
+        out += decode_slice(stream, reads, residues[begin:end], values, tree, profile, effort, 1 << 16)
+        begin = end
+    return out
+
+
+def framed(data: bytes, count: int) -> list[bytes]:
+    """The bytes of each slice."""
+    out, place = list[bytes](), 0
+    for _ in range(count - 1):
         size, shift = 0, 0
-        while number < len(slices) - 1:
+        while True:
             size |= (data[place] & 127) << shift
             shift += 7
             place += 1
             if data[place - 1] < 128:
                 break
-        stream = data[place : place + size] if number < len(slices) - 1 else data[place:]
-        place += len(stream)
-        end = begin + sum(reads)
-        out += decode_slice(stream, reads, residues[begin:end], values, tree, profile, effort, 1 << 16)
-        begin = end
-    assert place == len(data)
-    return out
+        out.append(data[place : place + size])
+        place += size
+    return [*out, data[place:]]
 
 
 def cut(lengths: list[int], most: int) -> list[list[int]]:

@@ -1,5 +1,6 @@
 """Mapped reads come back; the description suffices to decode them; damage is an error, never a crash."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geneformer_codec.align.aligner import Aligner, Alignment
+from geneformer_codec.coding.slices import code_slices, read_edges
 from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import with_panel_alone
+from geneformer_codec.streams.alignments import CodedDifferences
+from geneformer_codec.streams.packing import frame_slices
 
 Bases = NDArray[np.uint8]
 
@@ -36,16 +40,18 @@ def revcomp(bases: Bases) -> Bases:
 
 
 def coded(
-    reads: Sequence[Bases], texts: Sequence[int], qualities: Bases
+    reads: Sequence[Bases], texts: Sequence[int], qualities: Bases, bits: int = 0
 ) -> tuple[bytes, bytes, Alignment, NDArray[np.int64]] | None:
-    """What is stored of reads, if they are mapped."""
+    """What is stored of reads, if they are mapped; in slices, if ``bits`` are given."""
     lengths = np.array([len(read) for read in reads], np.int64)
     bases = np.concatenate([np.zeros(0, np.uint8), *reads])
     alignment = ALIGNER.align(bases, lengths, texts)
     if alignment is None:
         return None
     places = ALIGNER.encode_places(alignment)
-    return places, ALIGNER.encode_differences(alignment, bases.copy(), qualities), alignment, lengths
+    edges = read_edges(lengths, bits) if bits else None
+    differences = ALIGNER.code_differences(alignment, bases.copy(), qualities, edges)
+    return places, bytes((bits,)) + frame_slices(differences), alignment, lengths
 
 
 def decoded(
@@ -53,7 +59,10 @@ def decoded(
 ) -> Bases:
     alignment = ALIGNER.decode_places(places, lengths, texts, len(own))
     alignment.own = own
-    return ALIGNER.decode_differences(differences, alignment, qualities)
+    coded, bases = CodedDifferences.read(differences, lengths), ALIGNER.expected(alignment)
+    run = functools.partial(code_slices, threads=2)
+    ALIGNER.code_differences(alignment, bases, qualities, coded.reads, coded.streams, run)
+    return bases
 
 
 def simulated(count: int, seed: int, pairs: bool = False) -> tuple[list[Bases], list[int]]:
@@ -95,18 +104,19 @@ def qualities_of(reads: Sequence[Bases], seed: int) -> Bases:
     return np.random.default_rng(seed).integers(33, 127, sum(map(len, reads))).astype(np.uint8)
 
 
+@pytest.mark.parametrize("bits", [0, 13])
 @pytest.mark.parametrize("pairs", [False, True])
-def test_mapped_reads_come_back_and_take_little(pairs: bool) -> None:
+def test_mapped_reads_come_back_and_take_little(pairs: bool, bits: int) -> None:
     reads, texts = simulated(800, 2, pairs)
     qualities = qualities_of(reads, 3)
-    found = coded(reads, texts, qualities)
+    found = coded(reads, texts, qualities, bits)
     assert found is not None
     places, differences, alignment, lengths = found
     assert alignment.events > 30
     assert 0 < alignment.own_count < lengths.sum() / 2
     bases = decoded(places, differences, lengths, texts, alignment.own, qualities)
     assert np.array_equal(bases, np.concatenate(reads))
-    assert len(places) + len(differences) < lengths.sum() / 16  # half a bit a base
+    assert len(places) + len(differences) < lengths.sum() / (14 if bits else 16)  # half a bit a base
 
 
 def test_neighbours_are_found_to_be_mates() -> None:
@@ -124,11 +134,12 @@ def test_neighbours_are_found_to_be_mates() -> None:
     assert sizes[0] == sizes[1] < sizes[2]
 
 
+@pytest.mark.parametrize("bits", [0, 10])
 @pytest.mark.parametrize(("count", "seed", "pairs"), [(60, 6, False), (40, 7, True)])
-def test_the_description_suffices(count: int, seed: int, pairs: bool) -> None:
+def test_the_description_suffices(count: int, seed: int, pairs: bool, bits: int) -> None:
     reads, texts = simulated(count, seed, pairs)
     qualities = qualities_of(reads, seed)
-    found = coded(reads, texts, qualities)
+    found = coded(reads, texts, qualities, bits)
     assert found is not None
     places, differences, alignment, lengths = found
     ends = np.cumsum(lengths)
@@ -164,11 +175,11 @@ def any_reads(draw: st.DrawFn) -> tuple[list[Bases], list[int]]:
     return reads, draw(st.sampled_from([[len(reads)], [first, len(reads) - first]]))
 
 
-@given(any_reads(), st.integers(33, 126))
-def test_any_reads_come_back(given_reads: tuple[list[Bases], list[int]], quality: int) -> None:
+@given(any_reads(), st.integers(33, 126), st.sampled_from([0, 10]))
+def test_any_reads_come_back(given_reads: tuple[list[Bases], list[int]], quality: int, bits: int) -> None:
     reads, texts = given_reads
     qualities = np.full(sum(map(len, reads)), quality, np.uint8)
-    found = coded(reads, texts, qualities)
+    found = coded(reads, texts, qualities, bits)
     if found is not None:
         bases = decoded(*found[:2], found[3], texts, found[2].own, qualities)
         assert np.array_equal(bases, np.concatenate([np.zeros(0, np.uint8), *reads]))
@@ -178,10 +189,10 @@ READS, TEXTS = simulated(200, 8, True)
 QUALITIES = qualities_of(READS, 9)
 
 
-@given(st.data())
+@given(st.data(), st.sampled_from([0, 12]))
 @settings(max_examples=60)
-def test_damage_is_an_error_or_decodes_to_something(data: st.DataObject) -> None:
-    found = coded(READS, TEXTS, QUALITIES)
+def test_damage_is_an_error_or_decodes_to_something(data: st.DataObject, bits: int) -> None:
+    found = coded(READS, TEXTS, QUALITIES, bits)
     assert found is not None
     streams = [bytearray(found[0]), bytearray(found[1])]
     for _ in range(data.draw(st.integers(1, 3))):

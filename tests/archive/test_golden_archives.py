@@ -9,7 +9,7 @@ import pytest
 from geneformer_codec import api, open
 
 GOLDEN = Path(__file__).parent / "golden"
-PAIRS = [GOLDEN / "mapped.gfz", GOLDEN / "pair.gfz"]
+PAIRS = [GOLDEN / "mapped.gfz", GOLDEN / "mapped-slices.gfz", GOLDEN / "pair.gfz"]
 READS = [*PAIRS, GOLDEN / "reads.gfz", GOLDEN / "slices.gfz"]
 GENOMES = sorted(set(GOLDEN.glob("*.gfz")) - set(READS))
 

@@ -13,6 +13,7 @@ from geneformer_codec.align import assemble
 from geneformer_codec.align.assemble import Assembler
 from geneformer_codec.archive import self_panel
 from geneformer_codec.archive.models import Execution
+from geneformer_codec.coding.slices import Way
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.simulate_reads import write_fastq
 
@@ -45,17 +46,40 @@ def test_reads_are_mapped_to_their_contigs(tmp_path: Path, write: Write, pair: t
     assert ((tmp_path / "one").read_bytes(), (tmp_path / "two").read_bytes()) == pair
 
 
-def test_a_mapped_read_is_read_alone(tmp_path: Path, write: Write, pair: tuple[bytes, bytes]) -> None:
-    source = write("a.fq", pair[0])
-    api.compress(source, tmp_path / "a.gfz", part_bases=PART)
-    lines = pair[0].split(b"\n")
+@pytest.mark.parametrize("access", ["coarse", "fine"])
+def test_a_mapped_read_is_read_alone(
+    tmp_path: Path, write: Write, pair: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch, access: str
+) -> None:
+    """Of a part in slices, only the one that it lies in is decoded."""
+    monkeypatch.setattr("geneformer_codec.archive.settings.READ_SLICE_BITS", 14)
+    files = write("a.fq", pair[0]), write("b.fq", pair[1])
+    api.compress(files[0], tmp_path / "a.gfz", mate=files[1], part_bases=PART, access=access, verify=True)
+    lines = [pair[0].split(b"\n"), pair[1].split(b"\n")]
+    decoded, code = list[str](), Way.code
+
+    def noted(way: Way, some: object, stream: bytes | None) -> bytes:
+        decoded.append(way.what)
+        return code(way, some, stream)
+
+    monkeypatch.setattr(Way, "code", noted)
     with open(tmp_path / "a.gfz") as reader:
-        records = list(reader.records())
-        for number in (0, 700, len(records) - 1):
-            assert records[number].residues(10, 40) == lines[4 * number + 1][10:40]
-            assert records[number].qualities() == lines[4 * number + 3]
-    for number, entry in enumerate(api.read_index(tmp_path / "a.gfz")):
-        assert (entry.name.encode(), entry.residues) == (lines[4 * number][1:].split()[0], 150)
+        for number in (0, 400, 1059):
+            name = lines[0][4 * number][1:].split()[0].decode()
+            for mate in range(2):
+                decoded.clear()
+                record = reader.find(name, mate)
+                assert record is not None
+                assert record.residues(10, 40) == lines[mate][4 * number + 1][10:40]
+                assert record.qualities() == lines[mate][4 * number + 3]
+                if access == "fine":
+                    assert sorted(decoded) == ["differences", "qualities"]
+    with open(tmp_path / "a.gfz") as reader:
+        records = [(record.residues(), record.qualities()) for record in reader.records()]
+    assert sorted(records) == sorted(read for text in lines for read in zip(text[1::4], text[3::4], strict=True))
+    names = [line[1:].split()[0].decode() for text in lines for line in text[:-1:4]]
+    entries = api.read_index(tmp_path / "a.gfz")
+    assert sorted(entry.name for entry in entries) == sorted(names)
+    assert {entry.residues for entry in entries} == {150}
 
 
 @pytest.mark.parametrize("access", ["coarse", 1000])

@@ -16,7 +16,7 @@ from geneformer_codec.archive.record_index import RecordIndex
 from geneformer_codec.cli.extract import fetch
 from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.errors import FormatError, InputError, UsageError
-from geneformer_codec.streams.qualities.slices import QualitySlice, Way
+from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay
 
 from .conftest import Write, ZlibModel, joined
 
@@ -62,7 +62,7 @@ def test_single(tmp_path: Path, write: Write, model: ZlibModel, part_bases: int,
 def test_qualities_in_slices(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """Where bases are; the bytes are the same on any number of threads."""
     source, archives = write("in.fq", FIRST), {name: tmp_path / f"{name}.gfz" for name in ("coarse", "fine")}
-    monkeypatch.setattr("geneformer_codec.archive.settings.QUALITY_SLICE_BITS", 12)
+    monkeypatch.setattr("geneformer_codec.archive.settings.READ_SLICE_BITS", 12)
     coding: dict[str, Any] = {"level": "fast", "verify": True, "execution": Execution(threads)}
     coarse, fine = (
         api.compress(source, archives[access], access=access, **coding).streams["qualities"] for access in archives
@@ -72,13 +72,13 @@ def test_qualities_in_slices(tmp_path: Path, write: Write, monkeypatch: pytest.M
     assert (tmp_path / "out").read_bytes() == FIRST
     with gfz.open(archives["fine"]) as reader:
         assert [record.qualities() for record in reader.records()] == FIRST.split(b"\n")[3::4]
-    decoded, code = list[int](), Way.code
+    decoded, code = list[int](), QualityWay.code
 
-    def noted(way: Way, some: QualitySlice, stream: bytes | None) -> bytes:
+    def noted(way: QualityWay, some: QualitySlice, stream: bytes | None) -> bytes:
         decoded.append(len(some.lengths))
         return code(way, some, stream)
 
-    monkeypatch.setattr(Way, "code", noted)
+    monkeypatch.setattr(QualityWay, "code", noted)
     with gfz.open(archives["fine"]) as reader:
         for number in (200, 201, 0):
             record = reader.find(f"m1:{number}")

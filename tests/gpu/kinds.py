@@ -1,18 +1,23 @@
-"""Kinds of predictors, and of qualities, whose kernels are compared with the CPU's, and samples for them."""
+"""Kinds of predictors, of qualities and of differences, whose kernels are compared with the CPU's; samples for them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.align.aligner import Aligner
+from geneformer_codec.align.difference_slices import DifferenceWay, ReadSlice
+from geneformer_codec.align.places import INSERTED, predict_bases
 from geneformer_codec.archive.models import without_model
+from geneformer_codec.coding.slices import Way
+from geneformer_codec.cuda.differences import Differences
 from geneformer_codec.cuda.experts import ExpertLayout
 from geneformer_codec.cuda.layout import Layout
 from geneformer_codec.cuda.qualities import Qualities
 from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
-from geneformer_codec.predict.settings import ExpertSettings, with_level
-from geneformer_codec.streams.qualities.slices import QualitySlice, Way
+from geneformer_codec.predict.settings import ExpertSettings, with_level, with_panel_alone
+from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 Bases = NDArray[np.uint8]
@@ -23,6 +28,8 @@ PROFILES = {"illumina": (0, 150), "nanopore": (1, 900), "hifi": (2, 9000)}
 """Of qualities, and bases of a read."""
 EFFORTS = {"fast": 0, "balanced": 2, "max": 4}
 QUALITY_KINDS = [f"{level}-{sequencer}" for sequencer in PROFILES for level in EFFORTS]
+MAPPED_KINDS = ["mapped-reads"]
+"""Differences of mapped reads, which are the same at all levels."""
 LENGTHS = [1000] * 28 + [900, 100, 500, 37, 1000, 5, 1, 0] + [1000] * 10
 """Of slices: more than the 32 of a warp, and some whose hash chains are of another size."""
 
@@ -45,7 +52,10 @@ def predictor_of(kind: str, panel: Bases, longest: int) -> Predictor:
 
 
 def layout_of(kind: str, longest: int, decoding: bool) -> Layout:
-    """That of slices of at most so many bases, or of qualities."""
+    """That of slices of at most so many bases, of qualities or of differences."""
+    if kind in MAPPED_KINDS:
+        way, _ = mapped_of(kind, [1000])
+        return Differences(way.reference.panel).layout((1 << 20, 1 << 14, 1 << 14, 1 << 20, 1 << 24, 1 << 22), decoding)
     if kind in QUALITY_KINDS:
         level, sequencer = kind.split("-")
         capacity = 1 << 20, 1 << 14, 1 << 23
@@ -85,7 +95,7 @@ def relatives(length: int, count: int, panel_bases: int = 4_000_000) -> tuple[Ba
     return panel, np.stack([rows[number] for number in random.permutation(count)])
 
 
-def qualities_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[Way, list[QualitySlice]]:
+def qualities_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[QualityWay, list[QualitySlice]]:
     """How qualities of a kind are coded, and slices of so many: random walks, along reads with repeated bases."""
     random = np.random.Generator(np.random.PCG64(3))
     level, sequencer = kind.split("-")
@@ -99,9 +109,70 @@ def qualities_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[Way, list
         reads = np.diff(ends, prepend=0, append=length)  # some are empty
         slices.append(QualitySlice(ranks, reads, bases[:length].astype(np.uint8)))
     some = np.concatenate([np.arange(41, dtype=np.uint8), *(one.symbols for one in slices)])
-    return Way(profile, EFFORTS[level], Alphabet.of(some + np.uint8(33)), whole=False), slices
+    return QualityWay(profile, EFFORTS[level], Alphabet.of(some + np.uint8(33)), whole=False), slices
 
 
-def empty(slices: Sequence[QualitySlice]) -> list[QualitySlice]:
-    """The same reads, whose qualities are not known yet."""
-    return [one._replace(symbols=np.zeros_like(one.symbols)) for one in slices]
+def mapped_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[DifferenceWay, list[ReadSlice]]:
+    """A panel, and slices of so many bases in reads of it of either strand; some reads are of something else."""
+    random = np.random.Generator(np.random.PCG64(4))
+    panel = random.integers(0, 4, 20_000, np.uint8)
+    reads: list[Bases] = []
+    edges = [0]
+    for length in lengths:
+        while length > 0:
+            size = min(length, int(random.integers(30, 200)))
+            start = int(random.integers(0, len(panel) - 400))
+            read = relative(panel[start : start + size + 100], 0.01, random)[:size]
+            if random.random() < 0.1:
+                read = random.integers(0, 4, size, np.uint8)
+            reads.append(read if random.random() < 0.5 else 3 - read[::-1])
+            length -= size
+        edges.append(len(reads))
+    tables = Predictor(with_panel_alone("fast"), PackedPanel.of(panel)).tables
+    assert tables is not None
+    aligner, bases = Aligner(tables, 16, 2), np.concatenate(reads)
+    alignment = aligner.align(bases, np.array(list(map(len, reads)), np.int64), [len(reads)])
+    assert alignment is not None
+    made: list[tuple[DifferenceWay, list[ReadSlice]]] = []
+
+    def run(way: DifferenceWay, slices: list[ReadSlice], _: object) -> list[bytes]:
+        made.append((way, slices))
+        return []
+
+    aligner.code_differences(alignment, bases, random.integers(33, 75, len(bases), np.uint8), edges, None, run)
+    return made[0]
+
+
+def symbols_of(some: QualitySlice | ReadSlice) -> Bases:
+    """What is coded of a slice."""
+    return some.symbols if isinstance(some, QualitySlice) else some.bases
+
+
+def empty(way: Way, slices: Sequence[QualitySlice | ReadSlice]) -> list[QualitySlice | ReadSlice]:
+    """The same reads, whose qualities, or bases, are not known yet; but for those that are not coded."""
+    out: list[QualitySlice | ReadSlice] = []
+    for one in slices:
+        if isinstance(one, QualitySlice):
+            out.append(one._replace(symbols=np.zeros_like(one.symbols)))
+            continue
+        assert isinstance(way, DifferenceWay)
+        expected = np.zeros_like(one.bases)
+        own = np.concatenate(
+            [
+                np.zeros(0, np.uint8),
+                *(
+                    one.bases[first:end]
+                    for first, end, step in zip(one.reads.firsts, one.reads.ends, one.found.steps, strict=True)
+                    if not step
+                ),
+            ]
+        )
+        for read, event in enumerate(one.found.first_event.tolist()):
+            for number in range(event, event + int(one.found.event_count[read])):
+                if one.found.kinds[number] == INSERTED:
+                    at = int(one.found.at[number])
+                    kept = slice(at, at + int(one.found.values[number]))
+                    expected[kept] = one.bases[kept]
+        predict_bases(way.reference, one.reads, one.found, own, expected)
+        out.append(one._replace(bases=expected))
+    return out

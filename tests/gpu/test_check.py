@@ -16,7 +16,7 @@ pytest.importorskip("numba_cuda")
 pytest.importorskip("numba", minversion="0.68")  # earlier ones lack passes of LLVM that kernels are built with
 
 from emulated import EmulatedDevice
-from kinds import QUALITY_KINDS
+from kinds import KINDS, MAPPED_KINDS, QUALITY_KINDS
 from registers import PROCESSORS, assembler
 from substitute import Substitute
 
@@ -84,15 +84,18 @@ def test_a_report_is_there_when_the_script_is_killed(check: ModuleType, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "unit"), [("fast-alone", "Mbases/s"), ("fast-illumina", "M/s")])
-def test_speed_is_measured(kind: str, unit: str, check: ModuleType) -> None:
+@pytest.mark.parametrize("kind", ["fast-alone", "fast-illumina", "mapped-reads"])
+def test_speed_is_measured(kind: str, check: ModuleType) -> None:
     """On a device that is none."""
     exact, *rows = check.of_kind(kind)(EmulatedDevice()).speed(kind)
     assert exact["slices"].endswith(" of up to 20,000")
     assert [row["slices"] for row in rows] == ["4 of 1,000", "40 of 1,000"]
     for row in (exact, *rows):
         assert row["encode / decode"] == "equal / equal"
-    assert all(float(speed) > 0 for speed in rows[0][f"{unit}, kernel"].split(" / "))
+    assert all(
+        float(speed) > 0
+        for speed in rows[0]["Mbases/s, kernel" if kind == "fast-alone" else "M/s, kernel"].split(" / ")
+    )
 
 
 @pytest.mark.nightly
@@ -124,7 +127,7 @@ def test_all_of_it(driver: Substitute, tmp_path: Path) -> None:
 @pytest.mark.skipif(assembler() is None, reason="there is no ptxas: pip install nvidia-cuda-nvcc")
 @pytest.mark.parametrize(
     "kind",
-    ["fast-panel", "balanced-panel", "max-panel", "fast-alone", "balanced-alone", "max-alone", *QUALITY_KINDS],
+    [*KINDS, *QUALITY_KINDS, *MAPPED_KINDS],
 )
 def test_registers_are_bounded(kind: str) -> None:
     """Of all kernels, for all processors, without a GPU."""

@@ -12,21 +12,21 @@ pytest.importorskip("numba_cuda")
 pytest.importorskip("numba", minversion="0.68")  # earlier ones lack passes of LLVM that kernels are built with
 
 from emulated import EmulatedDevice
-from kinds import KINDS, LENGTHS, QUALITY_KINDS, empty, qualities_of, sample_of
+from kinds import KINDS, LENGTHS, MAPPED_KINDS, QUALITY_KINDS, empty, mapped_of, qualities_of, sample_of, symbols_of
 
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.models import without_model
+from geneformer_codec.coding.slices import code_slices
 from geneformer_codec.cuda import batch, launch, pipeline
 from geneformer_codec.cuda.coder import Batches, CudaExpertCoder
 from geneformer_codec.cuda.device import DeviceError
-from geneformer_codec.cuda.qualities import code_qualities
+from geneformer_codec.cuda.read_slices import code_read_slices
 from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.coder import ExpertCoder
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.two_bit import TwoBitCoder
 from geneformer_codec.streams.interface import UNKNOWN
 from geneformer_codec.streams.qualities.coder import decode_qualities, encode_qualities
-from geneformer_codec.streams.qualities.slices import code_slices
 
 
 @pytest.mark.nightly
@@ -72,41 +72,42 @@ def test_bytes_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    "kind", ["fast-illumina", *(pytest.param(kind, marks=pytest.mark.nightly) for kind in QUALITY_KINDS[1:])]
+    "kind",
+    ["fast-illumina", *MAPPED_KINDS, *(pytest.param(kind, marks=pytest.mark.nightly) for kind in QUALITY_KINDS[1:])],
 )
-def test_bytes_of_qualities_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encoded and decoded, in launches of few qualities, in one and in several sets."""
-    way, slices = qualities_of(kind)
+def test_bytes_of_reads_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qualities, or differences: encoded and decoded, in launches of few of them, in one and in several sets."""
+    way, slices = mapped_of(kind) if kind in MAPPED_KINDS else qualities_of(kind)
     wanted = code_slices(way, slices, None)
     device = EmulatedDevice()
     batches = Batches(device)
     done: list[int] = []
     monkeypatch.setattr(launch, "CHUNK", 61)
-    assert code_qualities(batches, way, slices, None, 1, done.append) == wanted
+    assert code_read_slices(batches, way, slices, None, 1, done.append) == wanted
     assert len(done) == -(-1000 // 61) + 2
-    assert not any(done), "they are no bases"
+    assert not any(done), "bases are counted when they are predicted"
     assert device.launches == [(len(LENGTHS) - 1, upto) for upto in range(61, 1001 + 60, 61)]
 
     monkeypatch.setattr(launch, "CHUNK", 1 << 15)
-    back = empty(slices)
-    assert code_qualities(batches, way, back, wanted, 1, None) == [b""] * len(slices)
-    assert all((one.symbols == other.symbols).all() for one, other in zip(back, slices, strict=True))
+    back = empty(way, slices)
+    assert code_read_slices(batches, way, back, wanted, 1, None) == [b""] * len(slices)
+    assert all((symbols_of(one) == symbols_of(other)).all() for one, other in zip(back, slices, strict=True))
     with pytest.raises(FormatError, match="left over"):
-        code_qualities(batches, way, empty(slices), [*wanted[:-1], wanted[-1] + bytes(9)], 1, None)
+        code_read_slices(batches, way, empty(way, slices), [*wanted[:-1], wanted[-1] + bytes(9)], 1, None)
 
     def stop(_: int) -> None:
         raise InterruptedError
 
     device.launches.clear()
     with pytest.raises(InterruptedError):
-        code_qualities(batches, way, slices, None, 1, stop)
+        code_read_slices(batches, way, slices, None, 1, stop)
     assert not device.launches
 
     group = max(program.layout.group_bytes for program in batches._programs._programs.values())
     held = device.memory - device.free_bytes()
     device.memory = held + int(20.5 * group / pipeline.MEMORY_SHARE) + 2048
     device.launches.clear()
-    assert code_qualities(batches, way, slices, None, 1, None) == wanted
+    assert code_read_slices(batches, way, slices, None, 1, None) == wanted
     assert sum(count for count, _ in device.launches) == len(LENGTHS) - 1
     assert max(count for count, _ in device.launches) <= 20
 
@@ -118,7 +119,7 @@ def test_few_slices_of_qualities_are_left_to_the_cpu(least: int, launches: int) 
     device, wanted = EmulatedDevice(), code_slices(way, slices, None)
     coders = Coders("model", lambda _: TwoBitCoder(), threads=3, batches=Batches(device, 1, least))
     with coders.working:
-        assert coders.code_qualities(way, slices, None, None) == wanted
+        assert coders.code_slices(way, slices, None, None) == wanted
     assert [coders.working.acquire(blocking=False) for _ in range(4)] == [True, True, True, False]
     assert len(device.launches) == launches
 
@@ -127,7 +128,7 @@ def test_qualities_of_one_value() -> None:
     """Nothing is coded, nor launched."""
     lengths, residues = np.full(30, 100), np.full(3000, 65, np.uint8)
     device = EmulatedDevice()
-    run = functools.partial(code_qualities, Batches(device), threads=1, progress=None)
+    run = functools.partial(code_read_slices, Batches(device), threads=1, progress=None)
     packed = encode_qualities(residues, lengths, residues, "fast", 10, run)
     assert packed == encode_qualities(residues, lengths, residues, "fast", 10)
     assert (decode_qualities(packed, lengths, residues, run) == residues).all()

@@ -42,24 +42,26 @@ def fasta(count: int = 3) -> bytes:
     return text.encode()
 
 
-def fastq() -> bytes:
+def fastq(reads: int = 150) -> bytes:
     """Reads that overlap, with qualities of four values."""
     rng = random.Random(6)
-    genome = "".join(rng.choices("ACGT", k=600))
+    genome = "".join(rng.choices("ACGT", k=4 * reads))
     text = ""
-    for number in range(150):
-        start = rng.randrange(500)
+    for number in range(reads):
+        start = rng.randrange(4 * reads - 100)
         text += f"@r{number}\n{genome[start : start + 100]}\n+\n{''.join(rng.choices('#,:F', k=100))}\n"
     return text.encode()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["fasta", pytest.param("fastq", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kind", ["fasta", "mapped", pytest.param("fastq", marks=pytest.mark.nightly)])
 def test_archives_are_the_same(
     kind: str, device: EmulatedDevice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geneformer_codec.archive.settings.QUALITY_SLICE_BITS", 10)
+    monkeypatch.setattr("geneformer_codec.archive.settings.READ_SLICE_BITS", 10)
     text, settings = fastq(), [*SETTINGS, "--no-self-panel"]
+    if kind == "mapped":
+        text, settings = fastq(1500), [*SETTINGS, "--part-bases", "40000"]
     if kind == "fasta":
         text, settings = fasta(), [*SETTINGS, "--model", "m.gfmodel", "--embed"]
         Path("panel").write_bytes(fasta(1))
@@ -76,7 +78,8 @@ def test_archives_are_the_same(
     assert len(device.launches) > encoded
     assert Path("out").read_bytes() == text
     units = {layout.unit for layout in device.layouts}
-    assert units == ({"bases"} if kind == "fasta" else {"bases", "qualities"})
+    of_reads = {"fasta": set(), "fastq": {"qualities"}, "mapped": {"qualities", "bases of mapped reads"}}[kind]
+    assert units == {"bases", *of_reads}
     gfz("verify", "cpu.gfz", "--device", "cuda")
     gfz("decompress", "cuda.gfz", "-o", "out", "--device", "cpu", "-f")
     assert Path("out").read_bytes() == text

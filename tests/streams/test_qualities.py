@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from geneformer_codec.coding import slices as coding_slices
+from geneformer_codec.coding.slices import Run, code_slices, read_edges
 from geneformer_codec.errors import FormatError
 from geneformer_codec.streams.packing import ByteReader
 from geneformer_codec.streams.qualities import coder
 from geneformer_codec.streams.qualities.coder import decode_qualities, encode_qualities
-from geneformer_codec.streams.qualities.slices import QualitySlice, Run, Way, code_slices, cut_slices, slice_edges
+from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay, cut_slices
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 LEVELS = ["fast", "balanced", "max"]
@@ -64,7 +66,7 @@ def any_reads(draw: st.DrawFn) -> Reads:
 def test_qualities_come_back(reads: Reads, level: str, bits: int) -> None:
     values, lengths, residues = arrays(reads)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coder, "_LEAST_BITS", 1)
+        patch.setattr(coding_slices, "_LEAST_BITS", 1)
         packed = encode_qualities(values, lengths, residues, level, bits)
         assert decode_qualities(packed, lengths, residues).tobytes() == values.tobytes()
     assert (packed[1:2] >= b"\10") == (len(values) > 1 << bits > 1)
@@ -72,17 +74,17 @@ def test_qualities_come_back(reads: Reads, level: str, bits: int) -> None:
         assert reference_qualities.decode(packed, lengths.tolist(), residues.tobytes()) == values.tobytes()
 
 
-@given(st.lists(st.integers(0, 30), max_size=30), st.integers(1, 50))
-def test_slices_have_as_many_reads_as_fit(lengths: list[int], most: int) -> None:
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.integers(1, 6))
+def test_slices_have_as_many_reads_as_fit(lengths: list[int], bits: int) -> None:
     values = np.arange(sum(lengths), dtype=np.uint8)
     reads = np.array(lengths, np.int64)
-    slices = cut_slices(values, reads, values, slice_edges(reads, most))
+    slices = cut_slices(values, reads, values, read_edges(reads, bits))
     held = [one.lengths.tolist() for one in slices]
     assert [length for reads in held for length in reads] == lengths
     assert b"".join(one.symbols.tobytes() for one in slices) == values.tobytes()
     for one, after in itertools.zip_longest(held, held[1:]):
-        assert len(one) == 1 or sum(one) <= most
-        assert after is None or sum(one) + after[0] > most
+        assert len(one) == 1 or sum(one) <= 1 << bits
+        assert after is None or sum(one) + after[0] > 1 << bits
 
 
 @pytest.mark.parametrize(("profile", "effort"), [(0, 0), (0, 2), (1, 0), (1, 4), (2, 0), (2, 2)])
@@ -97,7 +99,7 @@ def test_slices_begin_anew(profile: int, effort: int) -> None:
     first = int(np.searchsorted(np.cumsum(lengths), 1024, "right"))
     size, alphabet = int(lengths[:first].sum()), Alphabet.of(values)
     some = QualitySlice(alphabet.ranks[values[:size]], lengths[:first], coder._BASES[residues[:size]])
-    alone = Way(profile, effort, alphabet, whole=False).code(some, None)
+    alone = QualityWay(profile, effort, alphabet, whole=False).code(some, None)
     assert ByteReader(packed[14 + len(alphabet.values) :], "qualities").framed() == alone
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.align.differences import MOST_QUALITY, code_differences, new_difference_model
+from geneformer_codec.align.difference_slices import DifferenceWay, ReadSlice
+from geneformer_codec.align.differences import MOST_QUALITY
 from geneformer_codec.align.mapping import Seeds, map_reads
 from geneformer_codec.align.places import NEAR_BITS, Alignments, Reads, code_places, new_place_model, predict_bases
 from geneformer_codec.align.reference import OVERHANG, Reference
 from geneformer_codec.coding.mixing import PLACE, coder_state, finish
+from geneformer_codec.coding.slices import Run, check_end, code_slices
 from geneformer_codec.errors import FormatError
 from geneformer_codec.predict.state import PanelTables
 from geneformer_codec.streams.packing import ByteReader, encode_varint
@@ -110,7 +113,7 @@ class Aligner:
         place_bits = self._place_bits(own_count)
         sound = code_places(reads, found, new_place_model(place_bits), place_bits, inserted, state, data, True)
         alignment = Alignment(lengths, mode, reads, found, events, own_count, np.zeros(0, np.uint8), inserted)
-        _check_end(state, data, "alignments")
+        check_end(int(state[PLACE]), data, "alignments")
         if not sound or int(found.event_count.sum()) != events or int(alignment.own_lengths.sum()) != own_count:
             raise FormatError("damaged alignments: they are not those of the part's reads")
         return alignment
@@ -121,32 +124,60 @@ class Aligner:
         predict_bases(self._reference(alignment), alignment.reads, alignment.found, alignment.own, bases)
         return bases
 
-    def encode_differences(self, alignment: Alignment, bases: Bases, qualities: Bases) -> bytes:
-        """Where ``bases`` differ from what is expected, given the ``qualities`` of each, as they stand in the text."""
-        state, data = coder_state(), np.empty(64 + 4 * len(bases), np.uint8)
-        self._code_differences(alignment, bases, qualities, state, data, False)
-        return finish(state, data)
+    def code_differences(
+        self,
+        alignment: Alignment,
+        bases: Bases,
+        qualities: Bases,
+        edges: Sequence[int] | None = None,
+        streams: Sequence[bytes] | None = None,
+        run: Run = code_slices,
+    ) -> list[bytes]:
+        """Where ``bases`` differ from what is expected, given the ``qualities`` of each, as they stand in the text.
 
-    def decode_differences(self, coded: bytes, alignment: Alignment, qualities: Bases) -> Bases:
-        """All bases."""
-        bases, state, data = self.expected(alignment), coder_state(), np.frombuffer(coded, np.uint8).copy()
-        self._code_differences(alignment, bases, qualities, state, data, True)
-        _check_end(state, data, "differences")
-        return bases
-
-    def _code_differences(
-        self, alignment: Alignment, bases: Bases, qualities: Bases, state: NDArray[np.uint64], data: Bases, decode: bool
-    ) -> None:
-        reference = self._reference(alignment)
-        model = new_difference_model(self._tables.length + alignment.own_count)
+        Given ``streams``, these are decoded into ``bases``, which are what is `expected`. All reads are one slice if
+        ``edges`` is None. Else a slice begins at each read of ``edges`` but the last, at which it ends; ``bases`` and
+        ``qualities`` are those of the reads from the first of these to the last.
+        """
         quality = np.minimum(qualities - np.uint8(33), np.uint8(MOST_QUALITY))
-        code_differences(reference, alignment.reads, alignment.found, model, quality, bases, state, data, decode)
+        if edges is None:
+            slices = [ReadSlice(alignment.reads, alignment.found, quality, bases)]
+        else:
+            begin = alignment.reads.firsts[edges[0]] if len(alignment.lengths) else 0
+            slices = [_cut(alignment, first, stop, bases, quality, int(begin)) for first, stop in pairwise(edges)]
+        return run(DifferenceWay(self._reference(alignment)), slices, streams)
 
     def _reference(self, alignment: Alignment) -> Reference:
         return Reference(self._tables, alignment.own)
 
     def _place_bits(self, own_count: int) -> int:
         return (self._tables.length + own_count + 2 * OVERHANG - 1).bit_length()
+
+
+def _cut(alignment: Alignment, first: int, stop: int, bases: Bases, qualities: Bases, begin: int) -> ReadSlice:
+    """Reads as a slice by itself; the first of ``bases`` is the part's number ``begin``."""
+    lengths, found = alignment.lengths[first:stop], alignment.found
+    ends, counts = np.cumsum(lengths, dtype=np.int64), found.event_count[first:stop]
+    first_event = np.cumsum(counts, dtype=np.int64) - counts
+    # those of mates may lie between them
+    events = np.repeat(found.first_event[first:stop] - first_event, counts) + np.arange(int(counts.sum()))
+    base = int(alignment.reads.firsts[first]) if len(lengths) else begin
+    own = slice(base - begin, base - begin + int(lengths.sum()))
+    return ReadSlice(
+        Reads(np.arange(len(lengths)), ends - lengths, ends, 0, alignment.reads.seconds[first:stop]),
+        Alignments(
+            places=found.places[first:stop],
+            steps=found.steps[first:stop],
+            first_event=first_event,
+            event_count=counts,
+            at=found.at[events] - base,
+            kinds=found.kinds[events],
+            values=found.values[events],
+            directions=found.directions[events],
+        ),
+        qualities[own],
+        bases[own],
+    )
 
 
 def _most_events(bases: int) -> int:
@@ -175,7 +206,9 @@ def _reads(lengths: NDArray[np.int64], texts: Sequence[int], mode: int) -> Reads
         first, pairs = texts[0], min(texts)
         both = np.stack((order[:pairs], order[first : first + pairs]), axis=1).reshape(-1)
         order, paired = np.concatenate((both, order[pairs:first], order[first + pairs :])), 2 * pairs
-    return Reads(order, ends - lengths, ends, paired)
+    seconds = np.zeros(len(lengths), np.uint8)
+    seconds[order[1:paired:2]] = 1
+    return Reads(order, ends - lengths, ends, paired, seconds)
 
 
 def _neighbours(found: Alignments) -> int:
@@ -185,8 +218,3 @@ def _neighbours(found: Alignments) -> int:
     steps, distances = found.steps.astype(np.int64), np.abs(found.places[chosen] - found.places[chosen + 1])
     near = (steps[chosen] * steps[chosen + 1] == -1) & (distances < 1 << NEAR_BITS)
     return NEIGHBOURS if 2 * int(near.sum()) > len(chosen) else ALONE
-
-
-def _check_end(state: NDArray[np.uint64], data: Bases, what: str) -> None:
-    if int(state[PLACE]) < len(data):
-        raise FormatError(f"damaged {what}: bytes are left over")

@@ -68,14 +68,18 @@ class DifferenceModel(NamedTuple):
     span: NDArray[np.int64]  # [3, SPAN] what is known of the bases of the span at hand
 
 
+def seen_size(places: int) -> int:
+    """How many counts there are for so many places: a power of two."""
+    return 1 << min(max(places.bit_length(), _SEEN[0]), _SEEN[1])
+
+
 def new_difference_model(places: int) -> DifferenceModel:
     """For a reference of so many places."""
-    seen = 1 << min(max(places.bit_length(), _SEEN[0]), _SEEN[1])
     return DifferenceModel(
         mixer=new_mixer(CONTEXT_SIZE, CONTEXT_SIZE // LINE, CONTEXTS, SETS, WEIGHT_ROWS, 1),
         cells=np.zeros(CONTEXTS, np.int64),
         others=new_bits(OTHERS),
-        seen=np.zeros(seen, np.uint16),
+        seen=np.zeros(seen_size(places), np.uint16),
         misses=new_bits(1 << CLASS_BITS),
         spans=new_spans(),
         span=np.zeros((3, SPAN), np.int64),
@@ -271,79 +275,103 @@ def is_miss(model: DifferenceModel, bases: NDArray[np.uint8], at: Int, length: I
     return np.int64(0)
 
 
-@kernel
-def code_differences(
-    reference: Reference, reads: Reads, alignments: Alignments, model: DifferenceModel, qualities: NDArray[np.uint8],
-    bases: NDArray[np.uint8], state: NDArray[np.uint64], data: NDArray[np.uint8], decoding: bool,
-) -> None:  # fmt: skip
-    """Code the ``bases`` of mapped reads but for inserted ones, given their ``qualities``, at most `MOST_QUALITY`.
+class DifferenceSlice(NamedTuple):
+    """Reads that are coded in one sequence, and the state of the coder."""
+
+    reference: Reference
+    reads: Reads
+    alignments: Alignments
+    qualities: NDArray[np.uint8]  # of each base, at most `MOST_QUALITY`
+    model: DifferenceModel
+    coder: NDArray[np.uint64]
+    done: NDArray[np.int64]  # [1] how many reads, in order, are coded
+
+
+@inline
+def code_read(slice_: DifferenceSlice, run: Run, index: Int, bases: NDArray[np.uint8]) -> None:
+    """Code the bases of a mapped read but for inserted ones.
 
     A span is bases that are all likely hits. One bit says whether they are; else they are coded up to the first that is
     none, and the rest is in the next span.
     """
-    run = Run(state, data, decoding)
+    reference, alignments, model, qualities = slice_.reference, slice_.alignments, slice_.model, slice_.qualities
     mask = model.seen.shape[0] - 1
-    if decoding:
-        start_decoding(state, data)
-    for number in range(reads.order.shape[0]):
-        index = reads.order[number]
-        if alignments.steps[index] == 0:
+    second = np.int64(slice_.reads.seconds[index])
+    first, end = slice_.reads.firsts[index], slice_.reads.ends[index]
+    event = alignments.first_event[index]
+    end_event = event + alignments.event_count[index]
+    none = np.int64(0)
+    read = Progress(first, alignments.places[index], np.int64(alignments.steps[index]), none, none, none, none, none)
+    while read.at < end:
+        if event < end_event and alignments.at[event] == read.at:
+            at, place, step = after_event(alignments, event, read.at, read.place, read.step)
+            previous = read.previous
+            for k in range(read.at, at):
+                previous = previous * 4 + np.int64(bases[u(k)])
+            event += 1
+            read = Progress(at, place, step, read.history, previous, read.misses, np.int64(16), read.quality_before)
             continue
-        second = np.int64(1 if number & 1 and number < reads.paired else 0)
-        first, end = reads.firsts[index], reads.ends[index]
-        event = alignments.first_event[index]
-        end_event = event + alignments.event_count[index]
-        none = np.int64(0)
-        read = Progress(
-            first, alignments.places[index], np.int64(alignments.steps[index]), none, none, none, none, none
-        )
-        while read.at < end:
-            if event < end_event and alignments.at[event] == read.at:
-                at, place, step = after_event(alignments, event, read.at, read.place, read.step)
-                previous = read.previous
-                for k in range(read.at, at):
-                    previous = previous * 4 + np.int64(bases[u(k)])
-                event += 1
-                read = Progress(at, place, step, read.history, previous, read.misses, np.int64(16), read.quality_before)
+
+        # Most bases: all of a span are what is expected.
+        stop = min(end, alignments.at[event]) if event < end_event else end
+        length, total = find_span(reference, model, read, qualities, stop)
+        prefetch(model.seen, (read.place + (length + 16) * read.step) & mask)
+        if length > 1:
+            state_of = (model.span[CLASS, 0] & 3) << 2 | min(read.misses, 3)
+            counter = quarter_log(total + 1) * SPAN_STATES + state_of
+            miss = np.int64(0) if run.decoding else is_miss(model, bases, read.at, length)
+            if not code_bit(model.spans, run, counter, miss):
+                read = take_span(model, read, qualities, bases, length)
                 continue
 
-            # Most bases: all of a span are what is expected.
-            stop = min(end, alignments.at[event]) if event < end_event else end
-            length, total = find_span(reference, model, read, qualities, stop)
-            prefetch(model.seen, (read.place + (length + 16) * read.step) & mask)
-            if length > 1:
-                state_of = (model.span[CLASS, 0] & 3) << 2 | min(read.misses, 3)
-                counter = quarter_log(total + 1) * SPAN_STATES + state_of
-                miss = np.int64(0) if decoding else is_miss(model, bases, read.at, length)
-                if not code_bit(model.spans, run, counter, miss):
-                    read = take_span(model, read, qualities, bases, length)
-                    continue
+        # A base by itself, or those of a span up to its first miss; if no other is one, the last is.
+        for k in range(length):
+            expected = expect(model, reference, read.place, read.step)
+            q = np.int64(qualities[u(read.at)])
+            hit = np.int64(0)
+            if length == 1 or k < length - 1:
+                share = np.int64(-1)
+                if length > 1:
+                    share = clamp(quarter_log(total + 1) - quarter_log(model.span[MISS_RISK, k] + 1), 0, MOST_SHARE)
+                q_after = np.int64(qualities[u(read.at + 1)]) if read.at + 1 < end else q
+                ahead = predicted(reference, read.place + read.step, read.step) & 3
+                position = min(read.at - first, MOST_POSITION) << 1 | second
+                hit = np.int64(1 if np.int64(bases[u(read.at)]) == expected.base else 0)
+                around = (q, q_after, ahead, length - 1 - k)
+                hit = code_hit(model, run, read, expected, around, position, model.span[CLASS, k] & 3, share, hit)
+            total -= model.span[MISS_RISK, k]
+            learn_miss(model, model.span[CLASS, k], 1 - hit)
+            base = expected.base
+            if not hit:
+                base = code_other(model, run, expected, read.step, np.int64(bases[u(read.at)]))
+            bases[u(read.at)] = np.uint8(base)
+            learn_seen(model, read.place, read.step, base)
+            read = Progress(
+                read.at + 1, read.place + read.step, read.step, read.history * 2 + 1 - hit,
+                read.previous * 4 + base, read.misses + 1 - hit, max(read.since - 1, 0), q,
+            )  # fmt: skip
+            if not hit:
+                break
 
-            # A base by itself, or those of a span up to its first miss; if no other is one, the last is.
-            for k in range(length):
-                expected = expect(model, reference, read.place, read.step)
-                q = np.int64(qualities[u(read.at)])
-                hit = np.int64(0)
-                if length == 1 or k < length - 1:
-                    share = np.int64(-1)
-                    if length > 1:
-                        share = clamp(quarter_log(total + 1) - quarter_log(model.span[MISS_RISK, k] + 1), 0, MOST_SHARE)
-                    q_after = np.int64(qualities[u(read.at + 1)]) if read.at + 1 < end else q
-                    ahead = predicted(reference, read.place + read.step, read.step) & 3
-                    position = min(read.at - first, MOST_POSITION) << 1 | second
-                    hit = np.int64(1 if np.int64(bases[u(read.at)]) == expected.base else 0)
-                    around = (q, q_after, ahead, length - 1 - k)
-                    hit = code_hit(model, run, read, expected, around, position, model.span[CLASS, k] & 3, share, hit)
-                total -= model.span[MISS_RISK, k]
-                learn_miss(model, model.span[CLASS, k], 1 - hit)
-                base = expected.base
-                if not hit:
-                    base = code_other(model, run, expected, read.step, np.int64(bases[u(read.at)]))
-                bases[u(read.at)] = np.uint8(base)
-                learn_seen(model, read.place, read.step, base)
-                read = Progress(
-                    read.at + 1, read.place + read.step, read.step, read.history * 2 + 1 - hit,
-                    read.previous * 4 + base, read.misses + 1 - hit, max(read.since - 1, 0), q,
-                )  # fmt: skip
-                if not hit:
-                    break
+
+@inline
+def code_slice(
+    slice_: DifferenceSlice, bases: NDArray[np.uint8], data: NDArray[np.uint8], stop: Int, decoding: bool
+) -> None:
+    """Code the ``bases`` of mapped reads: on, up to the first read in order that begins at ``stop`` or after it."""
+    order, run = slice_.reads.order, Run(slice_.coder, data, decoding)
+    while slice_.done[0] < order.shape[0]:
+        index = order[u(slice_.done[0])]
+        if slice_.reads.firsts[index] >= stop:
+            return
+        if slice_.alignments.steps[index] != 0:
+            code_read(slice_, run, index, bases)
+        slice_.done[0] += 1
+
+
+@kernel
+def run(slice_: DifferenceSlice, bases: NDArray[np.uint8], data: NDArray[np.uint8], decoding: bool) -> None:
+    """Encode all of a slice into ``data``, or decode it into ``bases``, which have those that are inserted."""
+    if decoding:
+        start_decoding(slice_.coder, data)
+    code_slice(slice_, bases, data, bases.shape[0], decoding)

@@ -84,6 +84,7 @@ class Reads(NamedTuple):
     firsts: NDArray[np.int64]  # of each read, its first base, and the end of its last
     ends: NDArray[np.int64]
     paired: int  # of the first so many in order, the second, fourth, ... are the mates of those before
+    seconds: NDArray[np.uint8]  # of each read, 1 if it is such a mate
 
 
 class Alignments(NamedTuple):

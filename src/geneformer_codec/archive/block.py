@@ -26,7 +26,7 @@ def encode_block(
             content.align(aligner)
         if not part.is_reads and coders.chooses_bases:
             content.fill()
-    coding = Coding(settings.level, settings.slice_length, coders, progress, settings.quality_bits)
+    coding = Coding(settings.level, settings.slice_length, coders, progress, settings.slice_bits)
 
     def encode(stream: Stream) -> bytes:
         with coders.working:

@@ -2,19 +2,20 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.archive.memory import Share
 from geneformer_codec.coding.interface import BaseCoder, Progress
+from geneformer_codec.coding.slices import code_slices
 from geneformer_codec.streams.interface import ONLY_CHOICE, UNKNOWN, Choice, ReadAligner
 
 if TYPE_CHECKING:
+    from geneformer_codec.coding.slices import Way
     from geneformer_codec.cuda.coder import Batches
     from geneformer_codec.predict.settings import ExpertSettings
-    from geneformer_codec.streams.qualities.slices import QualitySlice, Way
 
 ONE_STRAND, BOTH_STRANDS = 1, 2
 """Values of a block's ``strands``."""
@@ -112,19 +113,17 @@ class Coders:
         """What maps reads to the panel of the model; None without one."""
         return self._aligner()
 
-    def code_qualities(
-        self, way: "Way", slices: "Sequence[QualitySlice]", streams: Sequence[bytes] | None, progress: Progress | None
+    def code_slices(
+        self, way: "Way", slices: Sequence[Any], streams: Sequence[bytes] | None, progress: Progress | None
     ) -> list[bytes]:
-        """Code slices of qualities: on a GPU, if they are enough, or on threads that are free.
+        """Code slices of reads: on a GPU, if they are enough, or on threads that are free.
 
         The caller's thread holds `working`.
         """
-        from geneformer_codec.streams.qualities.slices import code_slices
-
         if self._batches is not None and self._batches.takes(len(slices)):
-            from geneformer_codec.cuda.qualities import code_qualities
+            from geneformer_codec.cuda.read_slices import code_read_slices
 
-            return code_qualities(self._batches, way, slices, streams, self.threads, progress)
+            return code_read_slices(self._batches, way, slices, streams, self.threads, progress)
         threads = 1
         while threads < len(slices) and self.working.acquire(blocking=False):
             threads += 1

@@ -46,8 +46,10 @@ def part_bytes(block: Block, manifest: Manifest, threads: int = 1) -> int:
     alone = block.without_model or manifest.model.id == EXPERTS
     own_counts = settings.table_bytes if settings and alone else 0
     coding = slices * (_slice_bytes(settings, longest) + own_counts) + _known_bytes(block)
-    in_slices = block.is_reads and manifest.settings.quality_bits
+    in_slices = block.is_reads and manifest.settings.slice_bits
     beside = (threads - 1) * _model_bytes(block.residues, _MOST_LINES_OF_SLICE) if in_slices else 0
+    if in_slices and block.is_aligned:
+        beside = (threads - 1) * max(_model_bytes(block.residues, _MOST_LINES_OF_SLICE), _ALIGNED)
     return beside + max(coding, text_bytes(block) + (_ALIGNED + 5 * block.bases if block.is_aligned else 0))
 
 

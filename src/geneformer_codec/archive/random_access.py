@@ -7,23 +7,26 @@ of an entry cannot check pieces of it. Records that are read whole are checked a
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.archive.block import ErrorContext, split_streams
+from geneformer_codec.archive.block import ErrorContext, decode_streams, split_streams
 from geneformer_codec.archive.coders import Coders
 from geneformer_codec.archive.manifest import Block
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.record_index import RecordIndex, Span
 from geneformer_codec.coding.interface import Progress
+from geneformer_codec.coding.slices import code_slices
+from geneformer_codec.coding.threads import in_order
 from geneformer_codec.errors import FormatError, UsageError
 from geneformer_codec.sequence.digests import DIGEST_BYTES, RecordDigest
 from geneformer_codec.sequence.fasta import FastaText
-from geneformer_codec.streams.interface import Choice
+from geneformer_codec.streams.alignments import CodedDifferences
+from geneformer_codec.streams.interface import Choice, Coding, PartContent, ReadAligner, ReadAlignment
 from geneformer_codec.streams.qualities.coder import CodedQualities
 from geneformer_codec.streams.table import TEXT_STREAMS
 
@@ -31,7 +34,7 @@ PARTS_AT_ONCE = 32
 _BEFORE_PAYLOAD = (*TEXT_STREAMS, "slices")
 """Streams that follow one another from the beginning of a block."""
 QUALITIES_AT_ONCE = 2
-"""Decoded slices of qualities that are kept, and parts whose coded qualities are."""
+"""Decoded slices of qualities that are kept, and parts whose coded qualities, or places of reads, are."""
 BASES_AT_ONCE = 1 << 26
 """Of slices that are decoded together, on as many threads as there are."""
 BASES_KEPT = 1 << 27
@@ -56,6 +59,8 @@ class _Part:
     """Where each slice ends, in bytes of the block's entry; first where the first one begins."""
     data: bytes | None
     """The block's entry, where it was fetched whole from elsewhere."""
+    reads: list[int] | None = None
+    """Where its reads are mapped, those at which slices begin, and the end; one slice has all if it is None."""
 
     def slices(self, span: Span) -> tuple[int, int, range]:
         """The first base of a span, the one after its last, and the slices that hold them."""
@@ -72,6 +77,47 @@ class _Part:
         return self.block, int(self.payload[slice_]), int(self.payload[slice_ + 1])
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    """A part of mapped reads, of whose slices each can be decoded by itself."""
+
+    aligner: ReadAligner
+    alignment: ReadAlignment
+    fasta: FastaText
+    bases: Bases
+    """All that are expected."""
+    residues: Bases
+    """The same, as they are in the text."""
+    are_bases: NDArray[np.bool_]
+    """Of each residue."""
+    qualities: CodedQualities
+    differences: CodedDifferences
+
+    @classmethod
+    def of(cls, content: PartContent, coders: Coders, streams: dict[str, bytes]) -> "_Mapped":
+        """A part whose streams before these are decoded."""
+        assert content.alignment is not None
+        aligner = content.aligner(Coding("", 0, coders))
+        bases, fasta = aligner.expected(content.alignment), content.fasta
+        qualities = CodedQualities.read(streams["qualities"], fasta.fragment_residues, content.residue_count)
+        differences = CodedDifferences.read(streams["differences"], fasta.fragment_residues)
+        if differences.reads != qualities.reads:
+            raise FormatError("damaged differences: their slices are not those of the qualities")
+        residues, are_bases = fasta.all_residues(bases), fasta.exceptions.are_bases(content.residue_count)
+        return cls(aligner, content.alignment, fasta, bases, residues, are_bases, qualities, differences)
+
+    def decode(self, slice_: int) -> tuple[Bases, bytes]:
+        """Bases and qualities of a slice."""
+        edges = self.qualities.reads[slice_ : slice_ + 2]
+        begin, end = self.qualities.places[slice_ : slice_ + 2]
+        qualities = self.qualities.decode(range(slice_, slice_ + 1), self.residues[begin:end])
+        first, stop = self.fasta.base_edges[edges].tolist()
+        bases, of_bases = self.bases[first:stop].copy(), qualities[self.are_bases[begin:end]]
+        stream = self.differences.streams[slice_]
+        self.aligner.code_differences(self.alignment, bases, of_bases, edges, [stream], code_slices)
+        return bases, qualities.tobytes()
+
+
 class SequenceReader:
     """Reads residues of records. ``coders`` are made when the first slice is decoded, as a model takes time to load."""
 
@@ -81,6 +127,7 @@ class SequenceReader:
         self._slices: OrderedDict[tuple[int, int], Bases] = OrderedDict()
         self._coded_qualities: OrderedDict[int, CodedQualities] = OrderedDict()
         self._qualities: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._mapped: OrderedDict[int, _Mapped] = OrderedDict()
         self.index = RecordIndex.read(archive)
 
     def pieces(self, spans: Iterable[Span]) -> Iterator[bytes]:
@@ -111,10 +158,11 @@ class SequenceReader:
             yield b"".join(held)
 
     def _quality_places(self, number: int) -> list[int]:
-        """Where slices of qualities of a part begin, and the last one ends; where reads are mapped there is one."""
+        """Where slices of qualities of a part begin, and the last one ends."""
         block = self._archive.blocks[number]
         if block.is_aligned:
-            return [0, block.residues]
+            part = self._open({number})[number]
+            return part.text.residue_edges[part.reads].tolist() if part.reads else [0, block.residues]
         if number not in self._coded_qualities:
             lengths = self._open({number})[number].text.fragment_residues
             with ErrorContext(self._archive.label, block):
@@ -128,7 +176,7 @@ class SequenceReader:
     def _qualities_of(self, number: int, slice_: int) -> bytes:
         block, place = self._archive.blocks[number], (number, slice_)
         if place not in self._qualities and block.is_aligned:
-            self._qualities[place] = self._archive.decode(block, self._coders()).qualities.tobytes()
+            self._decode_mapped(number, [slice_])
         elif place not in self._qualities:
             coded = self._coded_qualities[number]
             residues = b"".join(self._residues([Span(number, *coded.places[slice_ : slice_ + 2])]))
@@ -187,12 +235,15 @@ class SequenceReader:
                 if 0 < len(self._slices.get(place, ())) < wanted[place]:
                     wanted[place] = size  # asked for again and again: once and for all
         by_choice: dict[Choice, list[tuple[int, int]]] = {}
+        mapped: dict[int, list[int]] = {}
         for (number, slice_), size in wanted.items():
             if len(self._slices.get((number, slice_), ())) < size:
                 if parts[number].block.is_aligned:
-                    self._slices[number, slice_] = self._archive.decode(parts[number].block, self._coders()).bases
+                    mapped.setdefault(number, []).append(slice_)
                     continue
                 by_choice.setdefault(parts[number].block.choice, []).append((number, slice_))
+        for number, missing in mapped.items():
+            self._decode_mapped(number, missing)
         self._archive.hold(
             parts[number].place(slice_)
             for places in by_choice.values()
@@ -219,6 +270,38 @@ class SequenceReader:
         while kept > BASES_KEPT:
             kept -= len(self._slices.popitem(last=False)[1])
         return parts, decoded
+
+    def _decode_mapped(self, number: int, slices: Sequence[int]) -> None:
+        """Slices of a part of mapped reads: bases and qualities."""
+        part, coders = self._open({number})[number], self._coders()
+        if part.reads is None:
+            content = self._archive.decode(part.block, coders)
+            self._keep_mapped(number, 0, content.bases, content.qualities.tobytes())
+            return
+        if number not in self._mapped:
+            self._mapped[number] = self._mapped_part(part.block, coders)
+        _bound(self._mapped, number, QUALITIES_AT_ONCE)
+        mapped = self._mapped[number]
+
+        def decode(slice_: int, _: Progress) -> tuple[Bases, bytes]:
+            with ErrorContext(self._archive.label, part.block):
+                return mapped.decode(slice_)
+
+        for slice_, decoded in zip(slices, in_order(decode, slices, coders.threads), strict=True):
+            self._keep_mapped(number, slice_, *decoded)
+
+    def _keep_mapped(self, number: int, slice_: int, bases: Bases, qualities: bytes) -> None:
+        self._slices[number, slice_], self._qualities[number, slice_] = bases, qualities
+        _bound(self._qualities, (number, slice_), QUALITIES_AT_ONCE)
+
+    def _mapped_part(self, block: Block, coders: Coders) -> _Mapped:
+        """All of a part but its qualities and differences."""
+        self._archive.hold([], [block])
+        streams = split_streams(block, self._archive.block_data(block))
+        before = {name: streams[name] for name in (*_BEFORE_PAYLOAD, "alignments", "payload")}
+        with self._archive.expanding(block), ErrorContext(self._archive.label, block):
+            content = decode_streams(block, self._archive.manifest.settings, before, coders)
+            return _Mapped.of(content, coders, streams)
 
     def _coded(self, part: _Part, slice_: int) -> bytes:
         """The bytes of a slice."""
@@ -256,8 +339,13 @@ class SequenceReader:
             with ErrorContext(archive.label, block):
                 self.index.check(number, data)
         content = archive.content(block, split_streams(block, head, _BEFORE_PAYLOAD))
-        if block.is_aligned:  # as one slice
-            return _Part(block, content.fasta, np.array([block.bases]), np.array([stop, stop]), None)
+        if block.is_aligned:
+            assert data is not None
+            differences = split_streams(block, data)["differences"]
+            with ErrorContext(archive.label, block):
+                reads = CodedDifferences.read(differences, content.fasta.fragment_residues).reads
+            ends = content.fasta.base_edges[reads[1:]] if reads else np.array([block.bases])
+            return _Part(block, content.fasta, ends, np.array([stop, stop]), None, reads)
         payload = np.concatenate(([0], np.cumsum(content.slices.sizes, dtype=np.int64))) + stop
         kept = data if archive.remote else None
         return _Part(block, content.fasta, np.cumsum(content.slices.lengths, dtype=np.int64), payload, kept)

@@ -16,8 +16,8 @@ FINE_SLICE_LENGTH = 1 << 16
 WHOLE_PART = 0
 """The slice length of an archive each of whose parts is one slice."""
 MAX_SLICE_LENGTH = 1 << 30
-QUALITY_SLICE_BITS = 20
-"""Of the most qualities in a slice, where bases are in slices; smaller ones have much to learn again."""
+READ_SLICE_BITS = 20
+"""Of the most residues in a slice of reads, their qualities and differences; smaller ones have much to learn again."""
 DEFAULT_PART_BASES = 1 << 24
 MAX_PART_BYTES = 1 << 30
 """The most bytes of text that a part may have."""
@@ -51,10 +51,10 @@ class Settings:
     digests: str = AUTO
 
     @property
-    def quality_bits(self) -> int:
-        """Qualities are cut into slices of at most two to the power of it; 0: those of a part are not cut."""
+    def slice_bits(self) -> int:
+        """Reads are cut into slices of at most two to the power of it residues; 0: those of a part are not cut."""
         network = self.experts is None or self.experts.network
-        return 0 if network or self.slice_length == WHOLE_PART else QUALITY_SLICE_BITS
+        return 0 if network or self.slice_length == WHOLE_PART else READ_SLICE_BITS
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -24,7 +24,7 @@ GROUP_BYTES, LANE_BYTES, BOOK = 0, 1, 2
 STREAM_END, STOP, FINAL_LOW, FINAL_WIDTH, FINAL_POSITION, OWN = range(6)
 """Places in ``result``. Given: where the stream ends (to decode), to what place to code, and from `OWN` on what a
 layout has of each slice. Left by the kernel: the range coder's state when it ended."""
-RESULT = 8
+RESULT = 10
 ALIGNED = 32
 """Bytes: a sector of the GPU's memory."""
 
@@ -33,7 +33,7 @@ ALIGNED = 32
 class Work:
     """A slice of ``length`` bases, coded up to ``stop``: its ``bases`` are encoded, or filled from its stream.
 
-    Or a slice of qualities, which are ``bases`` here.
+    Or a slice of qualities, which are ``bases`` here; or of differences, whose ``bases`` are those expected, at first.
     """
 
     length: int

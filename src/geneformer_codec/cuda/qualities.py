@@ -1,4 +1,4 @@
-"""Slices of qualities, as kernels see them, and coding those of several parts together."""
+"""Slices of qualities, as kernels see them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.interface import Progress
 from geneformer_codec.coding.mixing import LINE, LOW, PLACE, WIDTH, line_count
 from geneformer_codec.coding.range_coder import END_BYTES
-from geneformer_codec.cuda.coder import Batches, Job
 from geneformer_codec.cuda.layout import (
     FINAL_LOW,
     FINAL_POSITION,
@@ -26,7 +24,7 @@ from geneformer_codec.cuda.layout import (
 )
 from geneformer_codec.streams.qualities import kernels
 from geneformer_codec.streams.qualities.kernels import DONE
-from geneformer_codec.streams.qualities.slices import QualitySlice, Way, check_end, code_slices
+from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 LANE = {"tree", "weights", "final"}
@@ -58,7 +56,7 @@ class QualityLayout(Layout):
         "lengths": READS, "bases": STOP, "symbols": STOP, "counters": CELLS, "stream": STREAM_END,
     }  # fmt: skip
 
-    def __init__(self, way: Way, capacity: tuple[int, int, int]) -> None:
+    def __init__(self, way: QualityWay, capacity: tuple[int, int, int]) -> None:
         values, reads, stream = capacity
         self._way, symbols = way, np.zeros(values, np.uint8)
         slice_ = way.new_slice(QualitySlice(symbols, np.zeros(reads, np.int64), np.zeros(values, np.uint8)))
@@ -115,43 +113,19 @@ class Qualities:
     def layout(self, capacity: tuple[int, int, int], decoding: bool) -> QualityLayout:
         """That of slices of a capacity."""
         two = Alphabet.of(np.arange(33, 35, dtype=np.uint8))
-        return QualityLayout(Way(self.profile, self.effort, two, whole=False), capacity)
+        return QualityLayout(QualityWay(self.profile, self.effort, two, whole=False), capacity)
 
 
-def code_qualities(
-    batches: Batches,
-    way: Way,
-    slices: Sequence[QualitySlice],
-    streams: Sequence[bytes] | None,
-    threads: int,
-    progress: Progress | None,
-) -> list[bytes]:
-    """As `code_slices`, together with slices of other parts on a device; or on so many threads, if these are few."""
-    tree, coded = way.alphabet.tree, [b""] * len(slices)
-    works = {
+def quality_works(
+    way: QualityWay, slices: Sequence[QualitySlice], streams: Sequence[bytes] | None
+) -> dict[int, QualityWork]:
+    """Slices that have qualities, by their numbers."""
+    return {
         number: QualityWork(
             length=len(some.symbols), stop=len(some.symbols), bases=some.symbols,
-            stream=b"" if streams is None else streams[number], some=some, tree=tree,
-            most_bytes=way.most_bytes(some.symbols) if streams is None else 0,
+            stream=b"" if streams is None else streams[number], some=some, tree=way.alphabet.tree,
+            most_bytes=way.most_bytes(some) if streams is None else 0,
         )
         for number, some in enumerate(slices)
         if len(some.symbols)
     }  # fmt: skip
-
-    def on_cpu() -> None:
-        coded[:] = code_slices(way, slices, streams, threads)
-        works.clear()
-
-    def stopping(_: int) -> None:
-        if progress is not None:
-            progress(0)  # which counts bases
-
-    if not works or len(way.alphabet.values) == 1:
-        return code_slices(way, slices, streams, threads)
-    batches.do(Job(Qualities(way.profile, way.effort), streams is not None, list(works.values()), on_cpu, stopping))
-    for number, work in works.items():
-        if streams is None:
-            coded[number] = work.stream
-        else:
-            check_end(work.place, streams[number])
-    return coded

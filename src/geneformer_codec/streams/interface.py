@@ -9,21 +9,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from functools import cached_property, partial
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import BaseCoder, Progress
+from geneformer_codec.coding.slices import Run, Way, code_slices
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.fasta import Case, Exceptions, FastaText, Layout, parse
 from geneformer_codec.sequence.fastq import ReadLayout, parse_reads, render_reads
 from geneformer_codec.sequence.parts import Part
 from geneformer_codec.streams.slice_table import SliceTable
-
-if TYPE_CHECKING:
-    from geneformer_codec.streams.qualities.slices import QualitySlice, Way
 
 Bases = NDArray[np.uint8]
 UNKNOWN = 4
@@ -78,12 +76,15 @@ class ReadAligner(Protocol):
         """All bases, as far as they are known without the differences."""
         ...
 
-    def encode_differences(self, alignment: Any, bases: Bases, qualities: NDArray[np.uint8]) -> bytes:
-        """Where ``bases`` differ from those expected, given the quality of each."""
-        ...
+    def code_differences(
+        self, alignment: Any, bases: Bases, qualities: NDArray[np.uint8], edges: Sequence[int] | None,
+        streams: Sequence[bytes] | None, run: Run,
+    ) -> list[bytes]:  # fmt: skip
+        """Where ``bases`` differ from those expected, given the quality of each; or decode ``streams`` into them.
 
-    def decode_differences(self, coded: bytes, alignment: Any, qualities: NDArray[np.uint8]) -> Bases:
-        """All bases."""
+        All reads are one slice if ``edges`` is None. Else slices begin at these reads, and end at the last of them;
+        ``bases`` and qualities are those of the reads in between.
+        """
         ...
 
 
@@ -104,10 +105,10 @@ class BaseCoders(Protocol):
         """What maps reads; None without a panel."""
         ...
 
-    def code_qualities(
-        self, way: Way, slices: Sequence[QualitySlice], streams: Sequence[bytes] | None, progress: Progress | None
+    def code_slices(
+        self, way: Way, slices: Sequence[Any], streams: Sequence[bytes] | None, progress: Progress | None
     ) -> list[bytes]:
-        """Code slices of qualities, as `qualities.slices.code_slices`; ``progress``, told of no bases, may stop it."""
+        """Code slices of reads, as `coding.slices.code_slices`; ``progress``, told of no bases, may stop it."""
         ...
 
 
@@ -115,18 +116,25 @@ class BaseCoders(Protocol):
 class Coding:
     """How parts are coded; ``coders`` are needed for bases and qualities alone.
 
-    Qualities are cut into slices of at most 2**``quality_bits``, if that is not 0.
+    Reads are cut into slices of at most 2**``slice_bits`` residues, if that is not 0.
     """
 
     level: str
     slice_length: int
     coders: BaseCoders | None = None
     progress: Progress | None = None
-    quality_bits: int = 0
+    slice_bits: int = 0
 
     def slice_length_of(self, choice: Choice) -> int:
         """The most bases in a slice of a block; 0 for all of it."""
         return 0 if choice.without_model else self.slice_length
+
+    @property
+    def run(self) -> Run:
+        """What codes slices of reads."""
+        if self.coders is None:
+            return code_slices
+        return partial(self.coders.code_slices, progress=self.progress)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -133,6 +133,10 @@ class ByteReader:
         """All that is left."""
         return self.take(len(self._data) - self._place)
 
+    def slices(self, count: int) -> list[bytes]:
+        """All that is left: so many blobs, at least one, as written by :func:`frame_slices`."""
+        return [*(self.framed() for _ in range(count - 1)), self.rest()]
+
     def finish(self) -> None:
         """FormatError unless everything was read."""
         if self._place != len(self._data):
@@ -142,6 +146,11 @@ class ByteReader:
 def frame(blobs: Iterable[bytes]) -> bytes:
     """Every blob preceded by its length as a varint, one after the other."""
     return b"".join(encode_varint(len(blob)) + blob for blob in blobs)
+
+
+def frame_slices(blobs: Sequence[bytes]) -> bytes:
+    """Every blob as by :func:`frame`, but the last one without its length."""
+    return frame(blobs[:-1]) + blobs[-1]
 
 
 # --- byte streams -----------------------------------------------------------------------------------------------

@@ -105,6 +105,7 @@ ARCHIVES: dict[str, dict[str, Any]] = {
     "model": {"level": "max", "embed": True, "access": 2000, "part_bases": 5000},
     "self-panel": {"level": "balanced", "embed": True, "part_bases": 3000},
     "mapped": {"level": "balanced", "embed": True, "part_bases": 10_000},
+    "mapped-slices": {"level": "fast", "embed": True, "access": 2000},
     "reads": {"level": "max"},
     "pair": {"level": "fast", "part_bases": 10_000},
     "slices": {"level": "fast", "access": 2000},
@@ -122,13 +123,13 @@ def main(folder: Path, scratch: Path) -> None:
         write_fastq([first, second], 60, seed=2)
         first.write(ODD_READS)
     for name, options in ARCHIVES.items():
-        settings.QUALITY_SLICE_BITS = 11 if name == "slices" else 20
+        settings.READ_SLICE_BITS = 11 if "slices" in name else 20
         given = taught if "model" in name else panel_alone(scratch) if "panel" in name else None
-        if name == "mapped":  # to a part of the genome that the reads are of
+        if "mapped" in name:  # to a part of the genome that the reads are of
             given = panel_of(Panel.of([make_ancestor(np.random.Generator(np.random.PCG64(2)), 50_000)[:20_000]]))
         out = folder / f"{name}.gfz"
-        source = pair[0] if name in ("reads", "pair", "mapped", "slices") else sample
-        mate = pair[1] if name in ("pair", "mapped") else None
+        source = pair[0] if name in ("reads", "pair", "mapped", "mapped-slices", "slices") else sample
+        mate = pair[1] if name == "pair" or "mapped" in name else None
         api.compress(source, out, mate=mate, model=given, verify=True, force=True, **options)
         (folder / f"{name}.json").write_text(as_lines(**facts(out)))
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.streams.interface import Coding, PartContent, Stream
-from geneformer_codec.streams.qualities.slices import Run, code_slices
 
 
 class QualitiesStream(Stream):
@@ -24,8 +21,8 @@ class QualitiesStream(Stream):
 
         if not part.is_reads:
             return b""
-        residues, bits = _residues(part, coding), coding.quality_bits
-        return encode_qualities(part.qualities, part.layout.residues, residues, coding.level, bits, _run(coding))
+        residues, bits = _residues(part, coding), coding.slice_bits
+        return encode_qualities(part.qualities, part.layout.residues, residues, coding.level, bits, coding.run)
 
     def decode(self, data: bytes, part: PartContent, coding: Coding) -> None:
         """Sets ``qualities``."""
@@ -34,13 +31,7 @@ class QualitiesStream(Stream):
         part.qualities = np.zeros(0, np.uint8)
         if part.is_reads:
             residues = _residues(part, coding)
-            part.qualities = decode_qualities(data, part.layout.residues, residues, _run(coding))
-
-
-def _run(coding: Coding) -> Run:
-    if coding.coders is None:
-        return code_slices
-    return functools.partial(coding.coders.code_qualities, progress=coding.progress)
+            part.qualities = decode_qualities(data, part.layout.residues, residues, coding.run)
 
 
 def _residues(part: PartContent, coding: Coding) -> NDArray[np.uint8]:

@@ -7,17 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from geneformer_codec.coding.slices import Run, are_slice_bits, code_slices, read_edges
 from geneformer_codec.errors import FormatError
-from geneformer_codec.streams.packing import ByteReader, frame
-from geneformer_codec.streams.qualities.slices import (
-    EFFORTS,
-    QualitySlice,
-    Run,
-    Way,
-    code_slices,
-    cut_slices,
-    slice_edges,
-)
+from geneformer_codec.streams.packing import ByteReader, frame_slices
+from geneformer_codec.streams.qualities.slices import EFFORTS, QualitySlice, QualityWay, cut_slices
 from geneformer_codec.streams.qualities.tree import LEAST, MOST, Alphabet
 
 _EFFORT_OF = {"fast": 0, "balanced": 2, "max": 4}
@@ -31,8 +24,6 @@ _PROFILES = 3
 _HEADER = 2
 _EFFORT_BITS = 3
 """Of the second byte of the header; those above are the slices' size."""
-_LEAST_BITS, _MOST_BITS = 10, 30
-"""Smaller slices would take much time to begin."""
 
 
 def encode_qualities(
@@ -58,10 +49,10 @@ def encode_qualities(
     effort = _EFFORT_OF[level]
     profile = _choose_profile(symbols, lengths, bases, alphabet)
     bits = slice_bits if len(values) > 1 << slice_bits else 0
-    slices = cut_slices(symbols, lengths, bases, _edges(lengths, bits))
-    coded = run(Way(profile, effort, alphabet, not bits), slices, None)
+    slices = cut_slices(symbols, lengths, bases, read_edges(lengths, bits))
+    coded = run(QualityWay(profile, effort, alphabet, not bits), slices, None)
     head = bytes((profile, bits << _EFFORT_BITS | effort)) + alphabet.packed()
-    return head + frame(coded[:-1]) + coded[-1]
+    return head + frame_slices(coded)
 
 
 def decode_qualities(
@@ -75,7 +66,7 @@ def decode_qualities(
 class CodedQualities(NamedTuple):
     """Slices of qualities that can be decoded each by itself."""
 
-    way: Way
+    way: QualityWay
     lengths: NDArray[np.int64]
     reads: list[int]
     """Where slices begin, and the last one ends."""
@@ -89,19 +80,19 @@ class CodedQualities(NamedTuple):
         if not count:
             if data:
                 raise FormatError("damaged qualities: there are some, and no residues")
-            return cls(Way(0, 0, Alphabet(np.zeros(0, np.uint8), b"")), lengths, [0], [0], [])
+            return cls(QualityWay(0, 0, Alphabet(np.zeros(0, np.uint8), b"")), lengths, [0], [0], [])
         effort, bits = (data[1] & (1 << _EFFORT_BITS) - 1, data[1] >> _EFFORT_BITS) if len(data) >= _HEADER else (1, 0)
-        if effort not in EFFORTS or data[0] >= _PROFILES or (bits and not _LEAST_BITS <= bits <= _MOST_BITS):
+        if effort not in EFFORTS or data[0] >= _PROFILES or not are_slice_bits(bits):
             raise FormatError("damaged qualities: coded in an unknown way")
         # Each by itself first: sums of damaged lengths may wrap around.
         wrong = len(lengths) == 0 or int(lengths.min()) < 0 or int(lengths.max()) > count
         if wrong or int(lengths.sum()) != count:
             raise FormatError("damaged qualities: the reads' lengths do not add up to their residues")
         alphabet, taken = Alphabet.read(data[_HEADER:])
-        edges, ends = _edges(lengths, bits), np.concatenate(([0], np.cumsum(lengths)))
+        edges, ends = read_edges(lengths, bits), np.concatenate(([0], np.cumsum(lengths)))
         reader = ByteReader(data[_HEADER + taken :], "qualities")
-        streams = [*(reader.framed() for _ in edges[2:]), reader.rest()]
-        return cls(Way(data[0], effort, alphabet, not bits), lengths, edges, ends[edges].tolist(), streams)
+        streams = reader.slices(len(edges) - 1)
+        return cls(QualityWay(data[0], effort, alphabet, not bits), lengths, edges, ends[edges].tolist(), streams)
 
     def decode(self, numbers: range, residues: NDArray[np.uint8], run: Run = code_slices) -> NDArray[np.uint8]:
         """The qualities of slices in a row, given the residues of these."""
@@ -111,10 +102,6 @@ class CodedQualities(NamedTuple):
         return self.way.alphabet.values[symbols]
 
 
-def _edges(lengths: NDArray[np.int64], bits: int) -> list[int]:
-    return slice_edges(lengths, 1 << bits) if bits else [0, len(lengths)]
-
-
 def _choose_profile(
     symbols: NDArray[np.uint8], lengths: NDArray[np.int64], bases: NDArray[np.uint8], alphabet: Alphabet
 ) -> int:
@@ -122,7 +109,7 @@ def _choose_profile(
     some = np.arange(len(lengths)) % max(8, len(symbols) // _SAMPLE) == 0
     here = np.repeat(some, lengths)
     sample = QualitySlice(symbols[here], lengths[some], bases[here])
-    sizes = [float(len(Way(profile, 0, alphabet).code(sample, None))) for profile in range(_PROFILES)]
+    sizes = [float(len(QualityWay(profile, 0, alphabet).code(sample, None))) for profile in range(_PROFILES)]
     if int(lengths.max()) <= _SHORT:
         sizes[0] *= 1 - _HEAD_START
     return sizes.index(min(sizes))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.threads import work_on_all
-from geneformer_codec.errors import FormatError
+from geneformer_codec.coding.slices import Way
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 if TYPE_CHECKING:
@@ -46,9 +45,10 @@ class QualitySlice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Way:
-    """How all slices of a stream are coded; ``whole``: there is one."""
+class QualityWay(Way):
+    """How all slices of qualities are coded; ``whole``: there is one."""
 
+    what: ClassVar[str] = "qualities"
     profile: int
     effort: int
     alphabet: Alphabet
@@ -69,58 +69,16 @@ class Way:
         reads = new_reads(turns[self.profile], contexts)
         return Slice(some.lengths, some.bases, self.profile, self.alphabet.tree, mixer, reads, coder_state())
 
-    def most_bytes(self, symbols: Bytes) -> int:
-        """That encoding them may take."""
-        return MOST_BITS + self.alphabet.bits(symbols) * MOST_BITS // 8
+    def most_bytes(self, some: QualitySlice) -> int:
+        """That encoding a slice may take."""
+        return MOST_BITS + self.alphabet.bits(some.symbols) * MOST_BITS // 8
 
-    def code(self, some: QualitySlice, stream: bytes | None) -> bytes:
-        """Encode a slice; or decode its ``stream`` into it, and return nothing."""
-        from geneformer_codec.coding.mixing import PLACE, finish
+    def run(self, slice_: Slice, some: QualitySlice, data: Bytes, decoding: bool) -> None:
+        """Encode all of a slice into ``data``, or decode it."""
         from geneformer_codec.streams.qualities.kernels import run
 
-        if stream is None:
-            data = np.empty(self.most_bytes(some.symbols), np.uint8)
-        else:
-            data = np.frombuffer(stream, np.uint8).copy()  # kernels take arrays that can be written to
-        slice_ = self.new_slice(some)
         if len(self.alphabet.values) > 1:
-            run(slice_, some.symbols, data, stream is not None)
-        if stream is None:
-            return finish(slice_.coder, data)
-        check_end(int(slice_.coder[PLACE]), stream)
-        return b""
-
-
-def check_end(place: int, stream: bytes) -> None:
-    """Refuse a stream that is read up to a place before its end."""
-    if place < len(stream):
-        raise FormatError("damaged qualities: bytes are left over")
-
-
-Run = Callable[[Way, Sequence[QualitySlice], "Sequence[bytes] | None"], list[bytes]]
-"""Something that does what `code_slices` does."""
-
-
-def code_slices(
-    way: Way, slices: Sequence[QualitySlice], streams: Sequence[bytes] | None, threads: int = 1
-) -> list[bytes]:
-    """Encode slices, or decode ``streams`` into them, and return nothing; on so many threads."""
-    coded = [b""] * len(slices)
-
-    def work(number: int, _: object) -> None:
-        coded[number] = way.code(slices[number], None if streams is None else streams[number])
-
-    work_on_all(work, sorted(range(len(slices)), key=lambda number: -len(slices[number].symbols)), threads)
-    return coded
-
-
-def slice_edges(lengths: NDArray[np.int64], most: int) -> list[int]:
-    """Reads at which slices begin, and the end: each has as many as have at most so many qualities together, or one."""
-    ends, edges = np.cumsum(lengths), [0]
-    while (first := edges[-1]) < len(lengths):
-        begin = int(ends[first - 1]) if first else 0
-        edges.append(max(int(np.searchsorted(ends, begin + most, "right")), first + 1))
-    return edges
+            run(slice_, some.symbols, data, decoding)
 
 
 def cut_slices(symbols: Bytes, lengths: NDArray[np.int64], bases: Bytes, edges: Sequence[int]) -> list[QualitySlice]:
