@@ -124,7 +124,7 @@ def test_a_device_that_fails(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ["model-fast", "model", "slices"])
+@pytest.mark.parametrize("name", ["model-fast", "model", "slices", "mapped-slices"])
 def test_golden_archives(name: str, device: EmulatedDevice) -> None:
     """Those that have slices; one at max, with a model that was trained."""
     golden = Path(__file__).parents[1] / "archive" / "golden"

@@ -72,7 +72,8 @@ def are_slice_bits(bits: int) -> bool:
 def read_edges(lengths: NDArray[np.int64], bits: int) -> list[int]:
     """Reads at which slices begin, and the end.
 
-    Each has as many as have at most two to the power of ``bits`` residues together, or one; with 0, all are a slice. There is at least one slice, perhaps of no reads.
+    Each has as many as have at most two to the power of ``bits`` residues together, or one; with 0, all are a slice.
+    There is at least one slice, perhaps of no reads.
     """
     if not bits or not len(lengths):
         return [0, len(lengths)]

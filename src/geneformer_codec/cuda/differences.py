@@ -14,20 +14,7 @@ from geneformer_codec.align.places import Alignments, Reads
 from geneformer_codec.align.reference import Reference
 from geneformer_codec.coding.mixing import LOW, PLACE, WIDTH, coder_state, start_decoding
 from geneformer_codec.coding.range_coder import END_BYTES
-from geneformer_codec.cuda.layout import (
-    FINAL_LOW,
-    FINAL_POSITION,
-    FINAL_WIDTH,
-    OWN,
-    RESULT,
-    STOP,
-    STREAM_END,
-    Coded,
-    Layout,
-    Work,
-    parts_of,
-    power_above,
-)
+from geneformer_codec.cuda.layout import OWN, RESULT, STOP, STREAM_END, Coded, Layout, Work, parts_of, power_above
 from geneformer_codec.predict.state import PanelTables
 
 LOCAL = {"coder", "done", "cells", "span", "inputs", "rows", "logits", "last"}
@@ -106,16 +93,15 @@ class DifferenceLayout(Layout):
         arrays[".slice_.reference.bases"] = work.reference.bases
         return arrays | ({".symbols": work.bases} if self._decoding else {})
 
-    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., None]:
+    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., Any]:
         """`differences.code_slice`, on from where the slice is."""
         begin, run = form(start_decoding), form(differences.code_slice)
 
-        def code(slice_: Any, symbols: Any, stream: Any, result: Any, upto: Any) -> None:
+        def code(slice_: Any, symbols: Any, stream: Any, stop: Any, end: Any) -> Any:
             if decoding and slice_.done[0] == 0:
                 begin(slice_.coder, stream)
-            run(slice_, symbols, stream, min(np.int64(result[STOP]), upto), decoding)
-            result[FINAL_LOW], result[FINAL_WIDTH] = slice_.coder[LOW], slice_.coder[WIDTH]
-            result[FINAL_POSITION] = slice_.coder[PLACE]
+            run(slice_, symbols, stream, stop, decoding)
+            return slice_.coder[LOW], slice_.coder[WIDTH], slice_.coder[PLACE]
 
         return code
 

@@ -8,19 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.range_coder import END_BYTES, begin_decoding
-from geneformer_codec.cuda.layout import (
-    FINAL_LOW,
-    FINAL_POSITION,
-    FINAL_WIDTH,
-    OWN,
-    RESULT,
-    STOP,
-    STREAM_END,
-    Coded,
-    Layout,
-    Work,
-    power_above,
-)
+from geneformer_codec.cuda.layout import OWN, RESULT, Coded, Layout, Work, power_above
 from geneformer_codec.predict import slice as slices
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import index_bits
@@ -80,19 +68,17 @@ class ExpertLayout(Layout):
         """None."""
         return {}
 
-    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., None]:
+    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., Any]:
         """`slice.run`, on from where the slice is."""
         run, begin = form(slices.run), form(begin_decoding)
 
-        def code(slice_: Any, symbols: Any, stream: Any, result: Any, upto: Any) -> None:
-            if decoding and slice_.state.numbers[DONE] == 0:
+        def code(slice_: Any, symbols: Any, stream: Any, stop: Any, end: Any) -> Any:
+            registers, numbers = slice_.state.registers, slice_.state.numbers
+            if decoding and numbers[DONE] == 0:
                 coder = begin(stream)
-                slice_.state.registers[LOW], slice_.state.numbers[POSITION] = coder.low, coder.position
-            stop = min(np.int64(result[STOP]), upto)
-            run(slice_, symbols, stop, stream, np.int64(result[STREAM_END]), decoding)
-            result[FINAL_LOW] = slice_.state.registers[LOW]
-            result[FINAL_WIDTH] = slice_.state.registers[WIDTH]
-            result[FINAL_POSITION] = np.uint64(slice_.state.numbers[POSITION])
+                registers[LOW], numbers[POSITION] = coder.low, coder.position
+            run(slice_, symbols, stop, stream, end, decoding)
+            return registers[LOW], registers[WIDTH], numbers[POSITION]
 
         return code
 

@@ -22,7 +22,16 @@ from geneformer_codec.coding.jit import digest
 from geneformer_codec.coding.kernel_cache import kept
 from geneformer_codec.cuda.assemble import assemble
 from geneformer_codec.cuda.forms import forms
-from geneformer_codec.cuda.layout import GROUP_BYTES, LANE_BYTES, Layout
+from geneformer_codec.cuda.layout import (
+    FINAL_LOW,
+    FINAL_POSITION,
+    FINAL_WIDTH,
+    GROUP_BYTES,
+    LANE_BYTES,
+    STOP,
+    STREAM_END,
+    Layout,
+)
 
 _cuda: Any = cuda
 _codegen: Any = codegen
@@ -109,7 +118,9 @@ def _codes(layout: Layout, decoding: bool, prefetches: bool) -> list[str]:
         number = _cuda.grid(1)
         if number < count:
             slice_, symbols, stream, result = slice_of(arena, book, np.int64(number))
-            body(slice_, symbols, stream, result, upto)
+            stop = min(np.int64(result[STOP]), upto)
+            low, width, position = body(slice_, symbols, stream, stop, np.int64(result[STREAM_END]))
+            result[FINAL_LOW], result[FINAL_WIDTH], result[FINAL_POSITION] = low, width, np.uint64(position)
             keep(slice_, arena, book, np.int64(number))
 
     codes: list[str] = []

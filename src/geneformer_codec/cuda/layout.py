@@ -133,8 +133,12 @@ class Layout(ABC):
         """Arrays that are given for a slice, beside symbols or stream; only where groups have one lane."""
 
     @abstractmethod
-    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., None]:
-        """What a thread does with `Coded`, and the place up to which to code, made of CUDA forms."""
+    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., Any]:
+        """What a thread does, made of CUDA forms.
+
+        Given a slice, its symbols and stream, where to stop, and where the stream ends, it returns the state of the
+        range coder: low, width and position.
+        """
 
     def _place(self) -> None:
         self.lane_at, lane, book, last = 0, 0, BOOK, list[int]()

@@ -9,19 +9,7 @@ from numpy.typing import NDArray
 
 from geneformer_codec.coding.mixing import LINE, LOW, PLACE, WIDTH, line_count
 from geneformer_codec.coding.range_coder import END_BYTES
-from geneformer_codec.cuda.layout import (
-    FINAL_LOW,
-    FINAL_POSITION,
-    FINAL_WIDTH,
-    OWN,
-    RESULT,
-    STOP,
-    STREAM_END,
-    Coded,
-    Layout,
-    Work,
-    power_above,
-)
+from geneformer_codec.cuda.layout import OWN, RESULT, STOP, STREAM_END, Coded, Layout, Work, power_above
 from geneformer_codec.streams.qualities import kernels
 from geneformer_codec.streams.qualities.kernels import DONE
 from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay
@@ -83,16 +71,15 @@ class QualityLayout(Layout):
         """Its reads, and the tree of its part."""
         return {".slice_.lengths": work.some.lengths, ".slice_.bases": work.some.bases, ".slice_.tree": work.tree}
 
-    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., None]:
+    def body(self, form: Callable[[Any], Any], decoding: bool) -> Callable[..., Any]:
         """`kernels.code_slice`, on from where the slice is."""
         begin, run = form(kernels.begin_slice), form(kernels.code_slice)
 
-        def code(slice_: Any, symbols: Any, stream: Any, result: Any, upto: Any) -> None:
+        def code(slice_: Any, symbols: Any, stream: Any, stop: Any, end: Any) -> Any:
             if slice_.reads.ahead[DONE] == 0:
                 begin(slice_, stream, decoding)
-            run(slice_, symbols, stream, min(np.int64(result[STOP]), upto), decoding)
-            result[FINAL_LOW], result[FINAL_WIDTH] = slice_.coder[LOW], slice_.coder[WIDTH]
-            result[FINAL_POSITION] = slice_.coder[PLACE]
+            run(slice_, symbols, stream, stop, decoding)
+            return slice_.coder[LOW], slice_.coder[WIDTH], slice_.coder[PLACE]
 
         return code
 
