@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from geneformer_codec import api
-from geneformer_codec.archive.memory import needed_bytes, share_memory
+from geneformer_codec.archive.memory import needed_bytes, part_bytes, share_memory
 from geneformer_codec.archive.models import without_model
 from geneformer_codec.archive.read import Archive
 from geneformer_codec.archive.settings import LEVELS
@@ -257,13 +257,27 @@ def test_what_needs_no_permission(tmp_path: Path, write: Write, level: str) -> N
     assert needed_bytes(manifest_of(tmp_path / "a.gfz", level, 1 << 28)) < FLOOR
     usual = manifest_of(tmp_path / "a.gfz", level, 3 << 23, 60)
     for limit in (FLOOR, 40 * FLOOR):
-        threads, share = share_memory(usual, "x", limit, 0, 64)
+        threads, share = share_memory(usual, "x", limit, 0, 64, 64)
+        assert share.parts == min(threads, 60)
         assert share.most > 1 << 30
         assert threads >= (2 if limit == FLOOR else 64)
     with pytest.raises(MemoryLimitError, match="x: reading it takes about"):
-        share_memory(usual, "x", 200 << 20, 0, 64)
+        share_memory(usual, "x", 200 << 20, 0, 64, 64)
     assert default_limit(1000) == FLOOR
     assert default_limit(FLOOR) == RATIO * FLOOR
+
+
+@pytest.mark.parametrize("limit", [FLOOR, 2 * FLOOR, 40 * FLOOR])
+def test_threads_and_parts_of_slices_take_half_of_the_limit(tmp_path: Path, write: Write, limit: int) -> None:
+    """Parts that are decoded side by side, and slices that other threads work on."""
+    api.compress(write("in.fa", b">a\nACGTA\n"), tmp_path / "a.gfz", access="fine")
+    usual = manifest_of(tmp_path / "a.gfz", "balanced", 3 << 23, 60)
+    usual = replace(usual, blocks=tuple(replace(block, slices=384) for block in usual.blocks))
+    one, two = (part_bytes(usual.blocks[0], usual, threads) for threads in (1, 2))
+    threads, share = share_memory(usual, "x", limit, 0, 64, 64)
+    taken = share.parts * one + (threads - share.parts) * (two - one)
+    assert taken <= limit // 2
+    assert (threads, share.parts) == (64, 60) if limit == 40 * FLOOR else taken > limit // 2 - one - two
 
 
 def test_the_writer_warns(

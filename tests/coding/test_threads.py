@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from geneformer_codec.coding.interface import Progress
-from geneformer_codec.coding.threads import in_order, work_on_all
+from geneformer_codec.coding.threads import in_order, with_free, work_on_all
 
 
 def slow_first(item: int, report: Progress) -> int:
@@ -71,3 +71,17 @@ def test_a_reader_that_stops_ends_the_work() -> None:
     assert next(results) == 0
     results.close()  # type: ignore[attr-defined]
     assert threading.active_count() < 20
+
+
+def test_free_threads_help() -> None:
+    """As many as are of use, held as long as they work, also when it fails."""
+    working = threading.Semaphore(5)
+    working.acquire()
+    with with_free(working, 3) as three, with_free(working, 10) as rest, with_free(working, 10) as alone:
+        assert (three, rest, alone) == (3, 3, 1)
+    with pytest.raises(ValueError, match="no"), with_free(working, 10):
+        raise ValueError("no")
+    with with_free(working, 10) as threads:
+        assert threads == 5
+    with with_free(None, 7) as threads:
+        assert threads == 7

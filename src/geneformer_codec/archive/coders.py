@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from geneformer_codec.archive.memory import Share
 from geneformer_codec.coding.interface import BaseCoder, Progress
 from geneformer_codec.coding.slices import code_slices
+from geneformer_codec.coding.threads import with_free
 from geneformer_codec.streams.interface import ONLY_CHOICE, UNKNOWN, Choice, ReadAligner
 
 if TYPE_CHECKING:
@@ -82,10 +83,11 @@ class Coders:
         aligner: Callable[[], ReadAligner | None] = lambda: None,
         chooses_bases: bool = False,
         batches: "Batches | None" = None,
+        working: threading.Semaphore | None = None,
     ) -> None:
         self.model_id, self.parts_at_once = model_id, parts_at_once
         self.threads, self.share, self.chooses_bases = threads, share, chooses_bases
-        self.working = threading.Semaphore(threads)
+        self.working = working or threading.Semaphore(threads)
         """Held by whatever computes: a part may use two threads, and all parts no more than there are.
 
         Not by those that wait for a GPU.
@@ -124,14 +126,8 @@ class Coders:
             from geneformer_codec.cuda.read_slices import code_read_slices
 
             return code_read_slices(self._batches, way, slices, streams, self.threads, progress)
-        threads = 1
-        while threads < len(slices) and self.working.acquire(blocking=False):
-            threads += 1
-        try:
+        with with_free(self.working, len(slices)) as threads:
             return code_slices(way, slices, streams, threads)
-        finally:
-            if threads > 1:
-                self.working.release(threads - 1)
 
     def coder(self, choice: Choice) -> BaseCoder:
         """The coder of blocks of this choice."""

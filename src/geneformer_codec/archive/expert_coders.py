@@ -37,7 +37,7 @@ FEW_HITS = 16
 
 
 class ExpertCoders:
-    """Makes and chooses the coders of an archive of these settings, on ``threads`` threads.
+    """Makes and chooses the coders of an archive of these settings, on ``threads`` threads, held by ``working``.
 
     ``strands`` is one of `coders.STRANDS`; ``batches`` code slices on a GPU, if that is to be.
     """
@@ -49,11 +49,12 @@ class ExpertCoders:
         settings: Settings,
         threads: int,
         strands: str,
+        working: threading.Semaphore,
         batches: "Batches | None" = None,
     ) -> None:
         self._model = None if needed == EXPERTS else model
         self._settings, self._threads, self._strands = settings, threads, strands
-        self._batches = batches
+        self._working, self._batches = working, batches
         self._opened: BaseCoder | None = None
         self._lock = threading.Lock()
 
@@ -80,11 +81,13 @@ class ExpertCoders:
             assert experts is not None
             state = shipped_initial_state(experts)
             predictor = Predictor(replace(experts, both_strands=both), mixer=state.mixer, low=state.low)
-            return ExpertCoder(predictor, EXPERTS, self._threads)  # of one slice alone, it uses one thread
+            return ExpertCoder(predictor, EXPERTS, self._threads, self._working)
         with self._lock:
             if self._opened is None:
                 self._opened = self._model.coder(self._settings.experts, "auto", self._threads)
-        return self._opened.for_strands(both) if isinstance(self._opened, ExpertCoder) else self._opened
+        if not isinstance(self._opened, ExpertCoder):
+            return self._opened
+        return self._opened.for_strands(both, self._working)
 
     def aligner(self) -> ReadAligner | None:
         """What maps reads to the panel of the model; None without one."""

@@ -88,13 +88,12 @@ def needed_bytes(manifest: Manifest, model_bytes: int = 0) -> int:
 
 
 def share_memory(
-    manifest: Manifest, label: str, limit: int, model_bytes: int, threads: int, together: int = 1
+    manifest: Manifest, label: str, limit: int, model_bytes: int, threads: int, together: int
 ) -> tuple[int, Share]:
     """On how many threads an archive is decoded, and what is left for side streams; an error if one is too many.
 
-    Parts that are one slice are decoded side by side, else the slices of a part are, or on a GPU those of at most
-    ``together`` parts. Half of the limit goes to these,
-    so that unusual side streams find room as well.
+    At most ``together`` parts are decoded side by side; threads that these leave work on their slices. Half of the
+    limit goes to these, so that unusual side streams find room as well.
     """
     whole, records, one, two = manifest.settings.slice_length == 0, 0, 0, 0
     for block in manifest.blocks:
@@ -103,9 +102,9 @@ def share_memory(
         two = max(two, part_bytes(block, manifest, 2))
     check_need(label, PROCESS + model_bytes + one, limit)
     left, step = limit - PROCESS - model_bytes, one if whole else two - one
-    fitting = 1 + max(0, left // 2 - one) // step if step else threads
-    threads = max(1, min(threads, fitting))
-    at_once = threads if whole else max(1, min(together, left // 2 // max(one, 1)))
+    at_once = max(1, min(together, left // 2 // max(one, 1)))
+    if step:
+        threads = max(1, min(threads, at_once + max(0, left // 2 - at_once * one) // step))
     at_once = min(at_once, max(len(manifest.blocks), 1))
     spare = left - at_once * one + _RECORD * records
     return threads, Share(spare // at_once, spare, at_once)

@@ -3,6 +3,7 @@
 import functools
 import os
 import stat
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from geneformer_codec.archive.expert_coders import ExpertCoders
 from geneformer_codec.archive.manifest import EXPERTS, ModelReference
 from geneformer_codec.archive.memory import Share, share_memory
 from geneformer_codec.archive.read import Archive
-from geneformer_codec.archive.settings import WHOLE_PART, Settings
+from geneformer_codec.archive.settings import Settings
 from geneformer_codec.coding.threads import cores
 from geneformer_codec.errors import FormatError, GfzError, ModelMissingError, option
 from geneformer_codec.limits import FLOOR, PROCESS, MemoryLimitError, check_need
@@ -108,7 +109,7 @@ _LONG_READS: dict[str, Any] = {
 
 def expert_batches(settings: Settings, execution: Execution, slices: int | None = None) -> "Batches | None":
     """What codes slices of experts on a GPU, if that is where they are to be coded; ``slices`` is their number."""
-    if settings.experts is None or settings.experts.network:
+    if not settings.are_experts:
         return None
     from geneformer_codec.cuda.choose import batches_for
 
@@ -130,11 +131,12 @@ def make_coders(
     Without a model, it codes parts that need none.
     """
     threads = execution.threads or cores()
-    if settings.experts is not None and not settings.experts.network:
-        made = ExpertCoders(needed, model, settings, threads, strands, batches)
-        # threads work on different parts if each is one slice, else on slices
-        at_once = threads if settings.slice_length == WHOLE_PART else batches.held if batches else 1
-        return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True, batches)
+    if settings.are_experts:
+        working = threading.Semaphore(threads)
+        made = ExpertCoders(needed, model, settings, threads, strands, working, batches)
+        # threads work on different parts, and those that are free on slices
+        at_once = share.parts if share else batches.held if batches else threads
+        return Coders(needed, made.make, made.choose, at_once, threads, share, made.aligner, True, batches, working)
     if model is None:
         raise ValueError(f"model {needed} is not available")
     coder = model.coder(settings.experts, execution.device, execution.threads)
@@ -154,10 +156,12 @@ def coders_of(
         batches = expert_batches(manifest.settings, execution, slices)
     except GfzError as error:
         raise error.within(archive.label) from error
-    threads, share = _share_memory(archive, found, execution.threads or cores(), batches.held if batches else 1)
+    most = execution.threads or cores()
+    together = batches.held if batches else most if manifest.settings.are_experts else 1
+    threads, share = _share_memory(archive, found, most, together)
     if batches:
         batches.hold(share.parts)
-    if threads < (execution.threads or cores()):
+    if threads < most:
         execution = replace(execution, threads=threads)
     try:
         return make_coders(manifest.model.id, found, manifest.settings, execution, share=share, batches=batches)

@@ -53,8 +53,12 @@ class Settings:
     @property
     def slice_bits(self) -> int:
         """Reads are cut into slices of at most two to the power of it residues; 0: those of a part are not cut."""
-        network = self.experts is None or self.experts.network
-        return 0 if network or self.slice_length == WHOLE_PART else READ_SLICE_BITS
+        return READ_SLICE_BITS if self.are_experts and self.slice_length != WHOLE_PART else 0
+
+    @property
+    def are_experts(self) -> bool:
+        """Whether experts predict, and no network."""
+        return self.experts is not None and not self.experts.network
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -1,9 +1,10 @@
 """Work on threads: results in order, progress counted, and everything stopped at once when one fails."""
 
+import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -22,6 +23,22 @@ class _StoppedError(Exception):
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+@contextlib.contextmanager
+def with_free(working: threading.Semaphore | None, most: int) -> Iterator[int]:
+    """How many threads may work here: the caller's, and those that are free, held in here; at most ``most`` in all.
+
+    Whoever computes holds ``working``, also the caller. All are free if it is None.
+    """
+    threads = 1 if working else most
+    while working and threads < most and working.acquire(blocking=False):
+        threads += 1
+    try:
+        yield threads
+    finally:
+        if working and threads > 1:
+            working.release(threads - 1)
 
 
 def in_order(

@@ -3,7 +3,8 @@
 A slice that the experts would not make smaller is stored plain, 2 bits per base, which its length shows.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import Progress
-from geneformer_codec.coding.threads import cores, work_on_all
+from geneformer_codec.coding.threads import cores, with_free, work_on_all
 from geneformer_codec.predict.two_bit import cut, decode_plain, smaller
 
 if TYPE_CHECKING:
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
 
 
 class ExpertCoder:
-    """Codes bases with a `Predictor`, on ``threads`` threads; 0 takes all cores."""
+    """Codes bases with a `Predictor`, on ``threads`` threads, of those that ``working`` has; 0 takes all cores."""
 
-    def __init__(self, predictor: "Predictor", model_id: str, threads: int = 0) -> None:
+    def __init__(
+        self, predictor: "Predictor", model_id: str, threads: int = 0, working: "threading.Semaphore | None" = None
+    ) -> None:
         self.model_id = model_id
         self.predictor = predictor
-        self._threads = threads or cores()
+        self._threads, self._working = threads or cores(), working
 
-    def for_strands(self, both: bool) -> "ExpertCoder":
-        """The same, learning from one strand or from both."""
+    def for_strands(self, both: bool, working: "threading.Semaphore | None" = None) -> "ExpertCoder":
+        """The same, learning from one strand or from both; on threads that ``working`` has."""
         settings = replace(self.predictor.settings, both_strands=both)
-        return ExpertCoder(self.predictor.at(settings), self.model_id, self._threads)
+        return ExpertCoder(self.predictor.at(settings), self.model_id, self._threads, working)
 
     def encode(
         self, bases: NDArray[np.uint8], slice_lengths: Sequence[int], progress: Progress | None = None
@@ -42,7 +45,7 @@ class ExpertCoder:
             slice_ = slices[number]
             coded[number] = smaller(self.predictor.encode(slice_, report), slice_) if len(slice_) else b""
 
-        work_on_all(work, _longest_first(slice_lengths, range(len(slices))), self._threads, progress)
+        self._on_all(work, _longest_first(slice_lengths, range(len(slices))), progress)
         return coded
 
     def decode(
@@ -61,8 +64,12 @@ class ExpertCoder:
         def work(number: int, report: Progress) -> None:
             self.predictor.decode(slices[number], slice_lengths[number], report, ends[number], out[number])
 
-        work_on_all(work, _longest_first(ends, coded), self._threads, progress)
+        self._on_all(work, _longest_first(ends, coded), progress)
         return bases
+
+    def _on_all(self, work: Callable[[int, Progress], None], slices: list[int], progress: Progress | None) -> None:
+        with with_free(self._working, min(self._threads, len(slices))) as threads:
+            work_on_all(work, slices, threads, progress)
 
 
 def _longest_first(lengths: Sequence[int], slices: Sequence[int]) -> list[int]:
