@@ -144,12 +144,15 @@ class EmulatedKernel:
             lines = code.replace("llvm.nvvm.read.ptx.sreg.", "emulated.").splitlines()
             kept = [line for line in lines if not line.startswith(("!nvvm.annotations", "target "))]
             here.append("\n".join([f'target triple = "{_llvm.get_default_triple()}"', *kept]))
-        module = optimised([*here, _THREAD], entry, machine)
+        module = self._module([*here, _THREAD], entry, machine)
         self._engine = _llvm.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
         self._thread = ctypes.c_int32.from_address(self._engine.get_global_value_address("emulated_thread"))
         address = self._engine.get_function_address(entry)
         self._call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(address)
+
+    def _module(self, codes: list[str], entry: str, machine: Any) -> Any:
+        return optimised(codes, entry, machine)
 
     def __call__(self, arena: int, book: int, count: int, upto: int) -> None:
         for number in range(count):
