@@ -140,9 +140,9 @@ def main() -> None:
             report(kind, "encode", len(bases), lambda: streams.extend(coder.encode(bases, lengths)))  # noqa: B023
             report(kind, "decode", len(bases), lambda: coder.decode(streams, lengths))  # noqa: B023
         else:
-            way, slices = (qualities_of if kind in QUALITY_KINDS else mapped_of)(kind, [1 << 17] * 2)
-            coded, back = list[bytes](), empty(way, slices)
-            code = lambda some, streams: code_read_slices(batches, way, some, streams, 1, None)  # noqa: B023, E731
+            codec, slices = (qualities_of if kind in QUALITY_KINDS else mapped_of)(kind, [1 << 17] * 2)
+            coded, back = list[bytes](), empty(codec, slices)
+            code = lambda some, streams: code_read_slices(batches, codec, some, streams, 1, None)  # noqa: B023, E731
             report(kind, "encode", 1 << 18, lambda: coded.extend(code(slices, None)))  # noqa: B023
             report(kind, "decode", 1 << 18, lambda: code(back, coded))  # noqa: B023
 

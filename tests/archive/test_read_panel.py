@@ -13,7 +13,7 @@ from geneformer_codec.align import assemble
 from geneformer_codec.align.assemble import Assembler
 from geneformer_codec.archive import self_panel
 from geneformer_codec.archive.models import Execution
-from geneformer_codec.coding.slices import Way
+from geneformer_codec.coding.slices import SliceCodec
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.simulate_reads import write_fastq
 
@@ -55,13 +55,13 @@ def test_a_mapped_read_is_read_alone(
     files = write("a.fq", pair[0]), write("b.fq", pair[1])
     api.compress(files[0], tmp_path / "a.gfz", mate=files[1], part_bases=PART, access=access, verify=True)
     lines = [pair[0].split(b"\n"), pair[1].split(b"\n")]
-    decoded, code = list[str](), Way.code
+    decoded, code = list[str](), SliceCodec.code
 
-    def noted(way: Way, some: object, stream: bytes | None) -> bytes:
-        decoded.append(way.what)
-        return code(way, some, stream)
+    def noted(codec: SliceCodec, some: object, stream: bytes | None) -> bytes:
+        decoded.append(codec.what)
+        return code(codec, some, stream)
 
-    monkeypatch.setattr(Way, "code", noted)
+    monkeypatch.setattr(SliceCodec, "code", noted)
     with open(tmp_path / "a.gfz") as reader:
         for number in (0, 400, 1059):
             name = lines[0][4 * number][1:].split()[0].decode()

@@ -16,7 +16,7 @@ from geneformer_codec.archive.record_index import RecordIndex
 from geneformer_codec.cli.extract import fetch
 from geneformer_codec.cli.formatting import info_table
 from geneformer_codec.errors import FormatError, InputError, UsageError
-from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay
+from geneformer_codec.streams.qualities.slices import QualityCodec, QualitySlice
 
 from .conftest import Write, ZlibModel, joined
 
@@ -72,13 +72,13 @@ def test_qualities_in_slices(tmp_path: Path, write: Write, monkeypatch: pytest.M
     assert (tmp_path / "out").read_bytes() == FIRST
     with gfz.open(archives["fine"]) as reader:
         assert [record.qualities() for record in reader.records()] == FIRST.split(b"\n")[3::4]
-    decoded, code = list[int](), QualityWay.code
+    decoded, code = list[int](), QualityCodec.code
 
-    def noted(way: QualityWay, some: QualitySlice, stream: bytes | None) -> bytes:
+    def noted(codec: QualityCodec, some: QualitySlice, stream: bytes | None) -> bytes:
         decoded.append(len(some.lengths))
-        return code(way, some, stream)
+        return code(codec, some, stream)
 
-    monkeypatch.setattr(QualityWay, "code", noted)
+    monkeypatch.setattr(QualityCodec, "code", noted)
     with gfz.open(archives["fine"]) as reader:
         for number in (200, 201, 0):
             record = reader.find(f"m1:{number}")

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.align.aligner import Aligner
-from geneformer_codec.align.difference_slices import DifferenceWay, ReadSlice
+from geneformer_codec.align.difference_slices import DifferenceCodec, ReadSlice
 from geneformer_codec.align.places import INSERTED, predict_bases
 from geneformer_codec.archive.models import without_model
-from geneformer_codec.coding.slices import Way
+from geneformer_codec.coding.slices import SliceCodec
 from geneformer_codec.cuda.differences import Differences
 from geneformer_codec.cuda.experts import ExpertLayout
 from geneformer_codec.cuda.layout import Layout
@@ -17,7 +17,7 @@ from geneformer_codec.cuda.qualities import Qualities
 from geneformer_codec.predict.panel_tables import PackedPanel
 from geneformer_codec.predict.predictor import Predictor
 from geneformer_codec.predict.settings import ExpertSettings, with_level, with_panel_alone
-from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay
+from geneformer_codec.streams.qualities.slices import QualityCodec, QualitySlice
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 Bases = NDArray[np.uint8]
@@ -54,8 +54,10 @@ def predictor_of(kind: str, panel: Bases, longest: int) -> Predictor:
 def layout_of(kind: str, longest: int, decoding: bool) -> Layout:
     """That of slices of at most so many bases, of qualities or of differences."""
     if kind in MAPPED_KINDS:
-        way, _ = mapped_of(kind, [1000])
-        return Differences(way.reference.panel).layout((1 << 20, 1 << 14, 1 << 14, 1 << 20, 1 << 24, 1 << 22), decoding)
+        codec, _ = mapped_of(kind, [1000])
+        return Differences(codec.reference.panel).layout(
+            (1 << 20, 1 << 14, 1 << 14, 1 << 20, 1 << 24, 1 << 22), decoding
+        )
     if kind in QUALITY_KINDS:
         level, sequencer = kind.split("-")
         capacity = 1 << 20, 1 << 14, 1 << 23
@@ -95,7 +97,7 @@ def relatives(length: int, count: int, panel_bases: int = 4_000_000) -> tuple[Ba
     return panel, np.stack([rows[number] for number in random.permutation(count)])
 
 
-def qualities_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[QualityWay, list[QualitySlice]]:
+def qualities_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[QualityCodec, list[QualitySlice]]:
     """How qualities of a kind are coded, and slices of so many: random walks, along reads with repeated bases."""
     random = np.random.Generator(np.random.PCG64(3))
     level, sequencer = kind.split("-")
@@ -109,10 +111,10 @@ def qualities_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[QualityWa
         reads = np.diff(ends, prepend=0, append=length)  # some are empty
         slices.append(QualitySlice(ranks, reads, bases[:length].astype(np.uint8)))
     some = np.concatenate([np.arange(41, dtype=np.uint8), *(one.symbols for one in slices)])
-    return QualityWay(profile, EFFORTS[level], Alphabet.of(some + np.uint8(33)), whole=False), slices
+    return QualityCodec(profile, EFFORTS[level], Alphabet.of(some + np.uint8(33)), whole=False), slices
 
 
-def mapped_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[DifferenceWay, list[ReadSlice]]:
+def mapped_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[DifferenceCodec, list[ReadSlice]]:
     """A panel, and slices of so many bases in reads of it of either strand; some reads are of something else."""
     random = np.random.Generator(np.random.PCG64(4))
     panel = random.integers(0, 4, 20_000, np.uint8)
@@ -133,10 +135,10 @@ def mapped_of(kind: str, lengths: Sequence[int] = LENGTHS) -> tuple[DifferenceWa
     aligner, bases = Aligner(tables, 16, 2), np.concatenate(reads)
     alignment = aligner.align(bases, np.array(list(map(len, reads)), np.int64), [len(reads)])
     assert alignment is not None
-    made: list[tuple[DifferenceWay, list[ReadSlice]]] = []
+    made: list[tuple[DifferenceCodec, list[ReadSlice]]] = []
 
-    def run(way: DifferenceWay, slices: list[ReadSlice], _: object) -> list[bytes]:
-        made.append((way, slices))
+    def run(codec: DifferenceCodec, slices: list[ReadSlice], _: object) -> list[bytes]:
+        made.append((codec, slices))
         return []
 
     aligner.code_differences(alignment, bases, random.integers(33, 75, len(bases), np.uint8), edges, None, run)
@@ -148,14 +150,14 @@ def symbols_of(some: QualitySlice | ReadSlice) -> Bases:
     return some.symbols if isinstance(some, QualitySlice) else some.bases
 
 
-def empty(way: Way, slices: Sequence[QualitySlice | ReadSlice]) -> list[QualitySlice | ReadSlice]:
+def empty(codec: SliceCodec, slices: Sequence[QualitySlice | ReadSlice]) -> list[QualitySlice | ReadSlice]:
     """The same reads, whose qualities, or bases, are not known yet; but for those that are not coded."""
     out: list[QualitySlice | ReadSlice] = []
     for one in slices:
         if isinstance(one, QualitySlice):
             out.append(one._replace(symbols=np.zeros_like(one.symbols)))
             continue
-        assert isinstance(way, DifferenceWay)
+        assert isinstance(codec, DifferenceCodec)
         expected = np.zeros_like(one.bases)
         own = np.concatenate(
             [
@@ -173,6 +175,6 @@ def empty(way: Way, slices: Sequence[QualitySlice | ReadSlice]) -> list[QualityS
                     at = int(one.found.at[number])
                     kept = slice(at, at + int(one.found.values[number]))
                     expected[kept] = one.bases[kept]
-        predict_bases(way.reference, one.reads, one.found, own, expected)
+        predict_bases(codec.reference, one.reads, one.found, own, expected)
         out.append(one._replace(bases=expected))
     return out

@@ -77,37 +77,37 @@ def test_bytes_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_bytes_of_reads_are_those_of_the_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Qualities, or differences: encoded and decoded, in launches of few of them, in one and in several sets."""
-    way, slices = mapped_of(kind) if kind in MAPPED_KINDS else qualities_of(kind)
-    wanted = code_slices(way, slices, None)
+    codec, slices = mapped_of(kind) if kind in MAPPED_KINDS else qualities_of(kind)
+    wanted = code_slices(codec, slices, None)
     device = EmulatedDevice()
     batches = Batches(device)
     done: list[int] = []
     monkeypatch.setattr(launch, "CHUNK", 61)
-    assert code_read_slices(batches, way, slices, None, 1, done.append) == wanted
+    assert code_read_slices(batches, codec, slices, None, 1, done.append) == wanted
     assert len(done) == -(-1000 // 61) + 2
     assert not any(done), "bases are counted when they are predicted"
     assert device.launches == [(len(LENGTHS) - 1, upto) for upto in range(61, 1001 + 60, 61)]
 
     monkeypatch.setattr(launch, "CHUNK", 1 << 15)
-    back = empty(way, slices)
-    assert code_read_slices(batches, way, back, wanted, 1, None) == [b""] * len(slices)
+    back = empty(codec, slices)
+    assert code_read_slices(batches, codec, back, wanted, 1, None) == [b""] * len(slices)
     assert all((symbols_of(one) == symbols_of(other)).all() for one, other in zip(back, slices, strict=True))
     with pytest.raises(FormatError, match="left over"):
-        code_read_slices(batches, way, empty(way, slices), [*wanted[:-1], wanted[-1] + bytes(9)], 1, None)
+        code_read_slices(batches, codec, empty(codec, slices), [*wanted[:-1], wanted[-1] + bytes(9)], 1, None)
 
     def stop(_: int) -> None:
         raise InterruptedError
 
     device.launches.clear()
     with pytest.raises(InterruptedError):
-        code_read_slices(batches, way, slices, None, 1, stop)
+        code_read_slices(batches, codec, slices, None, 1, stop)
     assert not device.launches
 
     group = max(program.layout.group_bytes for program in batches._programs._programs.values())
     held = device.memory - device.free_bytes()
     device.memory = held + int(20.5 * group / pipeline.MEMORY_SHARE) + 2048
     device.launches.clear()
-    assert code_read_slices(batches, way, slices, None, 1, None) == wanted
+    assert code_read_slices(batches, codec, slices, None, 1, None) == wanted
     assert sum(count for count, _ in device.launches) == len(LENGTHS) - 1
     assert max(count for count, _ in device.launches) <= 20
 
@@ -115,11 +115,11 @@ def test_bytes_of_reads_are_those_of_the_cpu(kind: str, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(("least", "launches"), [(47, 0), (46, 0), (45, 1)])
 def test_few_slices_of_qualities_are_left_to_the_cpu(least: int, launches: int) -> None:
     """At once, or when no other part has come that brings more; one of them is empty."""
-    way, slices = qualities_of("fast-illumina")
-    device, wanted = EmulatedDevice(), code_slices(way, slices, None)
+    codec, slices = qualities_of("fast-illumina")
+    device, wanted = EmulatedDevice(), code_slices(codec, slices, None)
     coders = Coders("model", lambda _: TwoBitCoder(), threads=3, batches=Batches(device, 1, least))
     with coders.working:
-        assert coders.code_slices(way, slices, None, None) == wanted
+        assert coders.code_slices(codec, slices, None, None) == wanted
     assert [coders.working.acquire(blocking=False) for _ in range(4)] == [True, True, True, False]
     assert len(device.launches) == launches
 

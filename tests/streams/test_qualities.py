@@ -19,7 +19,7 @@ from geneformer_codec.errors import FormatError
 from geneformer_codec.streams.packing import ByteReader
 from geneformer_codec.streams.qualities import coder
 from geneformer_codec.streams.qualities.coder import decode_qualities, encode_qualities
-from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay, cut_slices
+from geneformer_codec.streams.qualities.slices import QualityCodec, QualitySlice, cut_slices
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 LEVELS = ["fast", "balanced", "max"]
@@ -99,7 +99,7 @@ def test_slices_begin_anew(profile: int, effort: int) -> None:
     first = int(np.searchsorted(np.cumsum(lengths), 1024, "right"))
     size, alphabet = int(lengths[:first].sum()), Alphabet.of(values)
     some = QualitySlice(alphabet.ranks[values[:size]], lengths[:first], coder._BASES[residues[:size]])
-    alone = QualityWay(profile, effort, alphabet, whole=False).code(some, None)
+    alone = QualityCodec(profile, effort, alphabet, whole=False).code(some, None)
     assert ByteReader(packed[14 + len(alphabet.values) :], "qualities").framed() == alone
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.align.difference_slices import DifferenceWay, ReadSlice
+from geneformer_codec.align.difference_slices import DifferenceCodec, ReadSlice
 from geneformer_codec.align.differences import MOST_QUALITY
 from geneformer_codec.align.mapping import Seeds, map_reads
 from geneformer_codec.align.places import NEAR_BITS, Alignments, Reads, code_places, new_place_model, predict_bases
@@ -143,9 +143,13 @@ class Aligner:
         if edges is None:
             slices = [ReadSlice(alignment.reads, alignment.found, quality, bases)]
         else:
-            begin = alignment.reads.firsts[edges[0]] if len(alignment.lengths) else 0
-            slices = [_cut(alignment, first, stop, bases, quality, int(begin)) for first, stop in pairwise(edges)]
-        return run(DifferenceWay(self._reference(alignment)), slices, streams)
+            starts = np.concatenate(([0], alignment.reads.ends))
+            places = pairwise((starts[edges] - starts[edges[0]]).tolist())
+            slices = [
+                ReadSlice(*_cut(alignment, first, stop, int(starts[first])), quality[begin:end], bases[begin:end])
+                for (first, stop), (begin, end) in zip(pairwise(edges), places, strict=True)
+            ]
+        return run(DifferenceCodec(self._reference(alignment)), slices, streams)
 
     def _reference(self, alignment: Alignment) -> Reference:
         return Reference(self._tables, alignment.own)
@@ -154,29 +158,25 @@ class Aligner:
         return (self._tables.length + own_count + 2 * OVERHANG - 1).bit_length()
 
 
-def _cut(alignment: Alignment, first: int, stop: int, bases: Bases, qualities: Bases, begin: int) -> ReadSlice:
-    """Reads as a slice by itself; the first of ``bases`` is the part's number ``begin``."""
+def _cut(alignment: Alignment, first: int, stop: int, start: int) -> tuple[Reads, Alignments]:
+    """Some reads by themselves, whose first base is the part's number ``start``."""
     lengths, found = alignment.lengths[first:stop], alignment.found
     ends, counts = np.cumsum(lengths, dtype=np.int64), found.event_count[first:stop]
     first_event = np.cumsum(counts, dtype=np.int64) - counts
     # those of mates may lie between them
     events = np.repeat(found.first_event[first:stop] - first_event, counts) + np.arange(int(counts.sum()))
-    base = int(alignment.reads.firsts[first]) if len(lengths) else begin
-    own = slice(base - begin, base - begin + int(lengths.sum()))
-    return ReadSlice(
+    return (
         Reads(np.arange(len(lengths)), ends - lengths, ends, 0, alignment.reads.seconds[first:stop]),
         Alignments(
             places=found.places[first:stop],
             steps=found.steps[first:stop],
             first_event=first_event,
             event_count=counts,
-            at=found.at[events] - base,
+            at=found.at[events] - start,
             kinds=found.kinds[events],
             values=found.values[events],
             directions=found.directions[events],
         ),
-        qualities[own],
-        bases[own],
     )
 
 

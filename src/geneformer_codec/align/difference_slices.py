@@ -10,7 +10,7 @@ from geneformer_codec.align.differences import DifferenceSlice, new_difference_m
 from geneformer_codec.align.places import Alignments, Reads
 from geneformer_codec.align.reference import Reference
 from geneformer_codec.coding.mixing import coder_state
-from geneformer_codec.coding.slices import Way
+from geneformer_codec.coding.slices import SliceCodec
 
 Bytes = NDArray[np.uint8]
 MOST_BYTES = 4
@@ -28,7 +28,7 @@ class ReadSlice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DifferenceWay(Way):
+class DifferenceCodec(SliceCodec):
     """How all slices of the differences of a part are coded."""
 
     what: ClassVar[str] = "differences"

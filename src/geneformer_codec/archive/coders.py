@@ -14,7 +14,7 @@ from geneformer_codec.coding.threads import with_free
 from geneformer_codec.streams.interface import ONLY_CHOICE, UNKNOWN, Choice, ReadAligner
 
 if TYPE_CHECKING:
-    from geneformer_codec.coding.slices import Way
+    from geneformer_codec.coding.slices import SliceCodec
     from geneformer_codec.cuda.coder import Batches
     from geneformer_codec.predict.settings import ExpertSettings
 
@@ -116,7 +116,7 @@ class Coders:
         return self._aligner()
 
     def code_slices(
-        self, way: "Way", slices: Sequence[Any], streams: Sequence[bytes] | None, progress: Progress | None
+        self, codec: "SliceCodec", slices: Sequence[Any], streams: Sequence[bytes] | None, progress: Progress | None
     ) -> list[bytes]:
         """Code slices of reads: on a GPU, if they are enough, or on threads that are free.
 
@@ -125,9 +125,9 @@ class Coders:
         if self._batches is not None and self._batches.takes(len(slices)):
             from geneformer_codec.cuda.read_slices import code_read_slices
 
-            return code_read_slices(self._batches, way, slices, streams, self.threads, progress)
+            return code_read_slices(self._batches, codec, slices, streams, self.threads, progress)
         with with_free(self.working, len(slices)) as threads:
-            return code_slices(way, slices, streams, threads)
+            return code_slices(codec, slices, streams, threads)
 
     def coder(self, choice: Choice) -> BaseCoder:
         """The coder of blocks of this choice."""

@@ -13,7 +13,7 @@ from geneformer_codec.errors import FormatError
 Bytes = NDArray[np.uint8]
 
 
-class Way(ABC):
+class SliceCodec(ABC):
     """How all slices of a stream are coded."""
 
     what: ClassVar[str]
@@ -45,16 +45,18 @@ class Way(ABC):
         return b""
 
 
-Run = Callable[[Way, Sequence[Any], "Sequence[bytes] | None"], list[bytes]]
+Run = Callable[[SliceCodec, Sequence[Any], "Sequence[bytes] | None"], list[bytes]]
 """Something that does what `code_slices` does."""
 
 
-def code_slices(way: Way, slices: Sequence[Any], streams: Sequence[bytes] | None, threads: int = 1) -> list[bytes]:
+def code_slices(
+    codec: SliceCodec, slices: Sequence[Any], streams: Sequence[bytes] | None, threads: int = 1
+) -> list[bytes]:
     """Encode slices, or decode ``streams`` into them, and return nothing; on so many threads."""
     coded = [b""] * len(slices)
 
     def work(number: int, _: object) -> None:
-        coded[number] = way.code(slices[number], None if streams is None else streams[number])
+        coded[number] = codec.code(slices[number], None if streams is None else streams[number])
 
     work_on_all(work, range(len(slices)), threads)
     return coded
@@ -67,6 +69,11 @@ _LEAST_BITS, _MOST_BITS = 10, 30
 def are_slice_bits(bits: int) -> bool:
     """Whether slices may be of at most two to the power of ``bits`` residues, or all one, with 0."""
     return bits == 0 or _LEAST_BITS <= bits <= _MOST_BITS
+
+
+def bits_for(residues: int, bits: int) -> int:
+    """The bits of slices of at most 2**``bits``; 0 where so many residues are one slice, or ``bits`` are 0."""
+    return bits if residues > 1 << bits else 0
 
 
 def read_edges(lengths: NDArray[np.int64], bits: int) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.align import differences
-from geneformer_codec.align.difference_slices import DifferenceWay, ReadSlice
+from geneformer_codec.align.difference_slices import DifferenceCodec, ReadSlice
 from geneformer_codec.align.differences import DifferenceSlice, new_difference_model, seen_size
 from geneformer_codec.align.places import Alignments, Reads
 from geneformer_codec.align.reference import Reference
@@ -32,6 +32,8 @@ class DifferenceWork(Work):
 
     some: ReadSlice
     reference: Reference
+    seen: int
+    """Counts of bases seen."""
     most_bytes: int
 
 
@@ -65,7 +67,7 @@ class DifferenceLayout(Layout):
         super().__init__(Coded(slice_, symbols, np.zeros(stream, np.uint8), np.zeros(RESULT, np.uint64)), bases)
 
     def kind_of(self, name: str, value: Any) -> str:
-        """By its name, and whether it is of the panel, of which only the bases are needed."""
+        """By its name; only the bases of the panel are needed."""
         in_panel, name = ".panel." in name, name.rsplit(".", 1)[-1]
         if not isinstance(value, np.ndarray):
             return "book number" if in_panel else "number"
@@ -81,9 +83,8 @@ class DifferenceLayout(Layout):
 
     def own(self, work: DifferenceWork) -> dict[int, int]:
         """Sizes of its arrays."""
-        some, reference = work.some, work.reference
-        seen = seen_size(reference.panel.length + len(reference.bases))
-        return {READS: len(some.reads.order), EVENTS: len(some.found.at), OWN_BASES: len(reference.bases), SEEN: seen}
+        reads, events = len(work.some.reads.order), len(work.some.found.at)
+        return {READS: reads, EVENTS: events, OWN_BASES: len(work.reference.bases), SEEN: work.seen}
 
     def inputs(self, work: DifferenceWork) -> dict[str, NDArray[Any]]:
         """Its reads, what they are compared with and, to decode, the bases expected."""
@@ -126,8 +127,7 @@ class Differences:
         """The most of what `DifferenceLayout` lists."""
         sizes = [
             (work.length, len(work.some.reads.order), len(work.some.found.at), len(work.reference.bases),
-             seen_size(work.reference.panel.length + len(work.reference.bases)),
-             max(len(work.stream), work.most_bytes, END_BYTES))
+             work.seen, max(len(work.stream), work.most_bytes, END_BYTES))
             for work in works
         ]  # fmt: skip
         return tuple(power_above(max(size)) for size in zip(*sizes, strict=True))
@@ -138,14 +138,15 @@ class Differences:
 
 
 def difference_works(
-    way: DifferenceWay, slices: Sequence[ReadSlice], streams: Sequence[bytes] | None
+    codec: DifferenceCodec, slices: Sequence[ReadSlice], streams: Sequence[bytes] | None
 ) -> dict[int, DifferenceWork]:
     """Slices that have bases, by their numbers."""
+    seen = seen_size(codec.reference.panel.length + len(codec.reference.bases))
     return {
         number: DifferenceWork(
             length=len(some.bases), stop=len(some.bases), bases=some.bases,
-            stream=b"" if streams is None else streams[number], some=some, reference=way.reference,
-            most_bytes=way.most_bytes(some) if streams is None else 0,
+            stream=b"" if streams is None else streams[number], some=some, reference=codec.reference, seen=seen,
+            most_bytes=codec.most_bytes(some) if streams is None else 0,
         )
         for number, some in enumerate(slices)
         if len(some.bases)

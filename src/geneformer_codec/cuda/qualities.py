@@ -12,7 +12,7 @@ from geneformer_codec.coding.range_coder import END_BYTES
 from geneformer_codec.cuda.layout import OWN, RESULT, STOP, STREAM_END, Coded, Layout, Work, power_above
 from geneformer_codec.streams.qualities import kernels
 from geneformer_codec.streams.qualities.kernels import DONE
-from geneformer_codec.streams.qualities.slices import QualitySlice, QualityWay
+from geneformer_codec.streams.qualities.slices import QualityCodec, QualitySlice
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 LANE = {"tree", "weights", "final"}
@@ -44,10 +44,10 @@ class QualityLayout(Layout):
         "lengths": READS, "bases": STOP, "symbols": STOP, "counters": CELLS, "stream": STREAM_END,
     }  # fmt: skip
 
-    def __init__(self, way: QualityWay, capacity: tuple[int, int, int]) -> None:
+    def __init__(self, codec: QualityCodec, capacity: tuple[int, int, int]) -> None:
         values, reads, stream = capacity
-        self._way, symbols = way, np.zeros(values, np.uint8)
-        slice_ = way.new_slice(QualitySlice(symbols, np.zeros(reads, np.int64), np.zeros(values, np.uint8)))
+        self._codec, symbols = codec, np.zeros(values, np.uint8)
+        slice_ = codec.new_slice(QualitySlice(symbols, np.zeros(reads, np.int64), np.zeros(values, np.uint8)))
         super().__init__(Coded(slice_, symbols, np.zeros(stream, np.uint8), np.zeros(RESULT, np.uint64)), values)
 
     def kind_of(self, name: str, value: Any) -> str:
@@ -65,7 +65,7 @@ class QualityLayout(Layout):
 
     def own(self, work: QualityWork) -> dict[int, int]:
         """Sizes of its arrays."""
-        return {READS: len(work.some.lengths), CELLS: line_count(work.length, self._way.most_lines) * LINE}
+        return {READS: len(work.some.lengths), CELLS: line_count(work.length, self._codec.most_lines) * LINE}
 
     def inputs(self, work: QualityWork) -> dict[str, NDArray[Any]]:
         """Its reads, and the tree of its part."""
@@ -100,18 +100,18 @@ class Qualities:
     def layout(self, capacity: tuple[int, int, int], decoding: bool) -> QualityLayout:
         """That of slices of a capacity."""
         two = Alphabet.of(np.arange(33, 35, dtype=np.uint8))
-        return QualityLayout(QualityWay(self.profile, self.effort, two, whole=False), capacity)
+        return QualityLayout(QualityCodec(self.profile, self.effort, two, whole=False), capacity)
 
 
 def quality_works(
-    way: QualityWay, slices: Sequence[QualitySlice], streams: Sequence[bytes] | None
+    codec: QualityCodec, slices: Sequence[QualitySlice], streams: Sequence[bytes] | None
 ) -> dict[int, QualityWork]:
     """Slices that have qualities, by their numbers."""
     return {
         number: QualityWork(
             length=len(some.symbols), stop=len(some.symbols), bases=some.symbols,
-            stream=b"" if streams is None else streams[number], some=some, tree=way.alphabet.tree,
-            most_bytes=way.most_bytes(some) if streams is None else 0,
+            stream=b"" if streams is None else streams[number], some=some, tree=codec.alphabet.tree,
+            most_bytes=codec.most_bytes(some) if streams is None else 0,
         )
         for number, some in enumerate(slices)
         if len(some.symbols)

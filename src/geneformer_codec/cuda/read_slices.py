@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geneformer_codec.align.difference_slices import DifferenceWay
+from geneformer_codec.align.difference_slices import DifferenceCodec
 from geneformer_codec.coding.interface import Progress
-from geneformer_codec.coding.slices import Way, check_end, code_slices
+from geneformer_codec.coding.slices import SliceCodec, check_end, code_slices
 from geneformer_codec.cuda.coder import Batches, Job
 from geneformer_codec.cuda.differences import Differences, difference_works
 from geneformer_codec.cuda.layout import Family, Work
 from geneformer_codec.cuda.qualities import Qualities, quality_works
-from geneformer_codec.streams.qualities.slices import QualityWay
+from geneformer_codec.streams.qualities.slices import QualityCodec
 
 
 def code_read_slices(
     batches: Batches,
-    way: Way,
+    codec: SliceCodec,
     slices: Sequence[Any],
     streams: Sequence[bytes] | None,
     threads: int,
@@ -25,20 +25,20 @@ def code_read_slices(
     coded = [b""] * len(slices)
     works: Mapping[int, Work]
     family: Family
-    if isinstance(way, QualityWay):
-        if len(way.alphabet.values) == 1:
-            return code_slices(way, slices, streams, threads)
-        family, works = Qualities(way.profile, way.effort), quality_works(way, slices, streams)
+    if isinstance(codec, QualityCodec):
+        if len(codec.alphabet.values) == 1:
+            return code_slices(codec, slices, streams, threads)
+        family, works = Qualities(codec.profile, codec.effort), quality_works(codec, slices, streams)
     else:
-        assert isinstance(way, DifferenceWay)
-        family, works = Differences(way.reference.panel), difference_works(way, slices, streams)
+        assert isinstance(codec, DifferenceCodec)
+        family, works = Differences(codec.reference.panel), difference_works(codec, slices, streams)
     if not works:
-        return code_slices(way, slices, streams, threads)
+        return code_slices(codec, slices, streams, threads)
     is_done = False
 
     def on_cpu() -> None:
         nonlocal is_done
-        coded[:] = code_slices(way, slices, streams, threads)
+        coded[:] = code_slices(codec, slices, streams, threads)
         is_done = True
 
     def stopping(_: int) -> None:
@@ -50,5 +50,5 @@ def code_read_slices(
         if streams is None:
             coded[number] = work.stream
         else:
-            check_end(work.place, streams[number], way.what)
+            check_end(work.place, streams[number], codec.what)
     return coded

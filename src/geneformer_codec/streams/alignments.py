@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.slices import are_slice_bits, read_edges
+from geneformer_codec.coding.slices import are_slice_bits, bits_for, read_edges
 from geneformer_codec.errors import FormatError
 from geneformer_codec.streams.interface import Coding, PartContent, Stream
 from geneformer_codec.streams.packing import ByteReader, frame_slices
@@ -52,7 +52,7 @@ class DifferencesStream(Stream):
         """Given the qualities."""
         if part.alignment is None:
             return b""
-        bits = coding.slice_bits if part.residue_count > 1 << coding.slice_bits else 0
+        bits = bits_for(part.residue_count, coding.slice_bits)
         edges = read_edges(part.layout.residues, bits) if bits else None
         coded = part.aligner(coding).code_differences(
             part.alignment, part.bases, part.base_qualities(), edges, None, coding.run

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geneformer_codec.coding.interface import BaseCoder, Progress
-from geneformer_codec.coding.slices import Run, Way, code_slices
+from geneformer_codec.coding.slices import Run, SliceCodec, code_slices
 from geneformer_codec.errors import FormatError
 from geneformer_codec.sequence.fasta import Case, Exceptions, FastaText, Layout, parse
 from geneformer_codec.sequence.fastq import ReadLayout, parse_reads, render_reads
@@ -106,7 +106,7 @@ class BaseCoders(Protocol):
         ...
 
     def code_slices(
-        self, way: Way, slices: Sequence[Any], streams: Sequence[bytes] | None, progress: Progress | None
+        self, codec: SliceCodec, slices: Sequence[Any], streams: Sequence[bytes] | None, progress: Progress | None
     ) -> list[bytes]:
         """Code slices of reads, as `coding.slices.code_slices`; ``progress``, told of no bases, may stop it."""
         ...

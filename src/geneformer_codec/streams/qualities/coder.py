@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.slices import Run, are_slice_bits, code_slices, read_edges
+from geneformer_codec.coding.slices import Run, are_slice_bits, bits_for, code_slices, read_edges
 from geneformer_codec.errors import FormatError
 from geneformer_codec.streams.packing import ByteReader, frame_slices
-from geneformer_codec.streams.qualities.slices import EFFORTS, QualitySlice, QualityWay, cut_slices
+from geneformer_codec.streams.qualities.slices import EFFORTS, QualityCodec, QualitySlice, cut_slices
 from geneformer_codec.streams.qualities.tree import LEAST, MOST, Alphabet
 
 _EFFORT_OF = {"fast": 0, "balanced": 2, "max": 4}
@@ -48,9 +48,9 @@ def encode_qualities(
     symbols, bases = alphabet.ranks[values], _BASES[residues]
     effort = _EFFORT_OF[level]
     profile = _choose_profile(symbols, lengths, bases, alphabet)
-    bits = slice_bits if len(values) > 1 << slice_bits else 0
+    bits = bits_for(len(values), slice_bits)
     slices = cut_slices(symbols, lengths, bases, read_edges(lengths, bits))
-    coded = run(QualityWay(profile, effort, alphabet, not bits), slices, None)
+    coded = run(QualityCodec(profile, effort, alphabet, not bits), slices, None)
     head = bytes((profile, bits << _EFFORT_BITS | effort)) + alphabet.packed()
     return head + frame_slices(coded)
 
@@ -66,7 +66,7 @@ def decode_qualities(
 class CodedQualities(NamedTuple):
     """Slices of qualities that can be decoded each by itself."""
 
-    way: QualityWay
+    codec: QualityCodec
     lengths: NDArray[np.int64]
     reads: list[int]
     """Where slices begin, and the last one ends."""
@@ -80,7 +80,7 @@ class CodedQualities(NamedTuple):
         if not count:
             if data:
                 raise FormatError("damaged qualities: there are some, and no residues")
-            return cls(QualityWay(0, 0, Alphabet(np.zeros(0, np.uint8), b"")), lengths, [0], [0], [])
+            return cls(QualityCodec(0, 0, Alphabet(np.zeros(0, np.uint8), b"")), lengths, [0], [0], [])
         effort, bits = (data[1] & (1 << _EFFORT_BITS) - 1, data[1] >> _EFFORT_BITS) if len(data) >= _HEADER else (1, 0)
         if effort not in EFFORTS or data[0] >= _PROFILES or not are_slice_bits(bits):
             raise FormatError("damaged qualities: coded in an unknown way")
@@ -92,14 +92,14 @@ class CodedQualities(NamedTuple):
         edges, ends = read_edges(lengths, bits), np.concatenate(([0], np.cumsum(lengths)))
         reader = ByteReader(data[_HEADER + taken :], "qualities")
         streams = reader.slices(len(edges) - 1)
-        return cls(QualityWay(data[0], effort, alphabet, not bits), lengths, edges, ends[edges].tolist(), streams)
+        return cls(QualityCodec(data[0], effort, alphabet, not bits), lengths, edges, ends[edges].tolist(), streams)
 
     def decode(self, numbers: range, residues: NDArray[np.uint8], run: Run = code_slices) -> NDArray[np.uint8]:
         """The qualities of slices in a row, given the residues of these."""
         symbols, edges = np.zeros(len(residues), np.uint8), self.reads[numbers.start : numbers.stop + 1]
         slices = cut_slices(symbols, self.lengths, _BASES[residues], edges)
-        run(self.way, slices, self.streams[numbers.start : numbers.stop])
-        return self.way.alphabet.values[symbols]
+        run(self.codec, slices, self.streams[numbers.start : numbers.stop])
+        return self.codec.alphabet.values[symbols]
 
 
 def _choose_profile(
@@ -109,7 +109,7 @@ def _choose_profile(
     some = np.arange(len(lengths)) % max(8, len(symbols) // _SAMPLE) == 0
     here = np.repeat(some, lengths)
     sample = QualitySlice(symbols[here], lengths[some], bases[here])
-    sizes = [float(len(QualityWay(profile, 0, alphabet).code(sample, None))) for profile in range(_PROFILES)]
+    sizes = [float(len(QualityCodec(profile, 0, alphabet).code(sample, None))) for profile in range(_PROFILES)]
     if int(lengths.max()) <= _SHORT:
         sizes[0] *= 1 - _HEAD_START
     return sizes.index(min(sizes))

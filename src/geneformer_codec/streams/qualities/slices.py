@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geneformer_codec.coding.slices import Way
+from geneformer_codec.coding.slices import SliceCodec
 from geneformer_codec.streams.qualities.tree import Alphabet
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class QualitySlice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class QualityWay(Way):
+class QualityCodec(SliceCodec):
     """How all slices of qualities are coded; ``whole``: there is one."""
 
     what: ClassVar[str] = "qualities"
